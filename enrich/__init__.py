@@ -1,0 +1,3 @@
+"""Enrichment: sources in, enriched tables out. Never imports `relevance`."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,89 @@
+"""A table on disk: a folder of parquet parts, appended to by atomic renames.
+
+A part appears whole or not at all (it is written aside under a name no reader globs, then renamed), so a killed writer
+leaves either its rows or nothing. The first part of every table is its empty schema: a table without rows is readable.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from enrich.tables import Table, validate
+
+_SCHEMA_PART = "part-0-schema.parquet"
+
+
+def create(folder: Path, table: Table) -> None:
+    """Make the table's folder, and its empty part where that is missing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / _SCHEMA_PART).exists():
+        _write(folder / _SCHEMA_PART, table.schema.empty_table())
+
+
+def glob(folder: Path) -> str:
+    """The pattern of the table's parts, for DuckDB, Polars and Feast."""
+    return f"{folder}/*.parquet"
+
+
+def append(folder: Path, table: Table, rows: pa.Table, name: str | None = None) -> Path:
+    """Add one part with `rows` (validated against `table`); a part of the same `name` is replaced by it."""
+    part = folder / f"part-{name or uuid.uuid4().hex}.parquet"
+    _write(part, validate(table, rows, origin=str(part)))
+    return part
+
+
+def replace(folder: Path, table: Table, rows: pa.Table) -> None:
+    """Make `rows` the table's only rows. A kill in between leaves the old rows beside the new ones for the next run."""
+    stale = [part for part in folder.glob("*.parquet") if part.name != _SCHEMA_PART]
+    kept = append(folder, table, rows)
+    for part in stale:
+        if part != kept:
+            part.unlink()
+
+
+def scan(folder: Path) -> pl.LazyFrame:
+    """All rows, lazily."""
+    return pl.scan_parquet(glob(folder))
+
+
+def read(folder: Path, table: Table, columns: Sequence[str] | None = None) -> pa.Table:
+    """All rows as Arrow, with exactly the declared types."""
+    wanted = list(columns) if columns is not None else table.schema.names
+    files = sorted(str(part) for part in folder.glob("*.parquet"))
+    schema = pa.schema([table.schema.field(name) for name in wanted])
+    return pa.concat_tables([pq.ParquetFile(file).read(columns=wanted).select(wanted).cast(schema) for file in files])
+
+
+def latest(folder: Path, table: Table) -> pl.DataFrame:
+    """The newest row of each key: the last by event time, then by the time it could be known."""
+    return (
+        scan(folder)
+        .sort("event_timestamp", "created_timestamp")
+        .unique(subset=list(table.key), keep="last", maintain_order=True)
+        .collect()
+    )
+
+
+def count(folder: Path) -> int:
+    """Number of rows, from the parts' footers alone."""
+    return sum(pq.ParquetFile(part).metadata.num_rows for part in folder.glob("*.parquet"))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small file aside, then rename it into place."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside.write_text(text)
+    aside.replace(path)
+
+
+def _write(path: Path, rows: pa.Table) -> None:
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    pq.write_table(rows, aside, compression="zstd", coerce_timestamps="us")
+    aside.replace(path)

@@ -1,0 +1,120 @@
+"""Where everything of one catalogue lives.
+
+    W/workspace.json        which catalogue this is (written by the first import)
+    W/feature_store.yaml    Feast's configuration of this workspace (absolute paths)
+    W/sources/TABLE/        parquet parts, written by the importers
+    W/enriched/TABLE/       parquet parts, written by the jobs
+    W/registry.db, online.db   Feast's registry and embedded online store
+    W/models/, W/reports/   what `relevance` makes
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from enrich import parts
+from enrich.errors import BadInput
+from enrich.tables import SOURCES, TABLES, Kind, Table
+
+ENVIRONMENT_VARIABLE = "CORKBOARD_WORKSPACE"
+REPOSITORY = Path(__file__).resolve().parent.parent
+DEFAULT = REPOSITORY / "data" / "workspace"
+FEATURE_REPO = REPOSITORY / "feature_repo"
+
+_FEATURE_STORE = """\
+# Feast's configuration of this workspace, written by `enrich import`.
+# CORKBOARD_WORKSPACE={root} feast -c {feature_repo} -f {root}/feature_store.yaml apply
+project: corkboard
+provider: local
+registry:
+  path: {root}/registry.db
+  serve_features_while_materializing: true
+offline_store:
+  type: duckdb
+online_store:
+  type: sqlite
+  path: {root}/online.db
+materialization:
+  pull_latest_features: true
+  online_write_batch_size: 2000
+entity_key_serialization_version: 3
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """What the workspace holds: the importer's format and the path it read."""
+
+    format: str
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    root: Path
+
+    @classmethod
+    def at(cls, path: str | Path | None = None) -> Workspace:
+        """The workspace at `path`, else at $CORKBOARD_WORKSPACE, else data/workspace. It need not exist yet."""
+        return cls(Path(path or os.environ.get(ENVIRONMENT_VARIABLE) or DEFAULT).expanduser().resolve())
+
+    @classmethod
+    def open(cls, path: str | Path | None = None) -> Workspace:
+        """As `at`, but the workspace must hold a catalogue. Raises BadInput when it does not."""
+        workspace = cls.at(path)
+        if not workspace._manifest.is_file():
+            raise BadInput(
+                f"expected a workspace with a catalogue at {workspace.root}, found none; "
+                "run `enrich import FORMAT PATH` first, or name another with --workspace"
+            )
+        return workspace
+
+    @property
+    def _manifest(self) -> Path:
+        return self.root / "workspace.json"
+
+    @property
+    def catalogue(self) -> Catalogue:
+        return Catalogue(**json.loads(self._manifest.read_text()))
+
+    @property
+    def feature_store_yaml(self) -> Path:
+        return self.root / "feature_store.yaml"
+
+    @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    @property
+    def reports(self) -> Path:
+        return self.root / "reports"
+
+    def folder(self, table: Table) -> Path:
+        """The folder of the table's parts. It exists, with at least one part, once the workspace was created."""
+        return self.root / ("sources" if table.kind is Kind.SOURCE else "enriched") / table.name
+
+    def create(self, catalogue: Catalogue) -> None:
+        """Make every table (typed, empty where nothing was written) and the Feast configuration; manifest last.
+
+        Raises BadInput when the workspace already holds another catalogue.
+        """
+        if self._manifest.is_file() and self.catalogue != catalogue:
+            raise BadInput(
+                f"expected {self.root} to be empty or to hold {catalogue.format} from {catalogue.origin}, found "
+                f"{self.catalogue.format} from {self.catalogue.origin}; name another with --workspace or remove it"
+            )
+        for table in TABLES:
+            parts.create(self.folder(table), table)
+        for folder in (self.models, self.reports):
+            folder.mkdir(parents=True, exist_ok=True)
+        parts.write_text(
+            self.feature_store_yaml, _FEATURE_STORE.format(root=self.root, feature_repo=FEATURE_REPO)
+        )
+        parts.write_text(self._manifest, json.dumps(asdict(catalogue), indent=1) + "\n")
+
+    def absent_sources(self) -> list[str]:
+        """Names of the source tables that have no rows."""
+        return [table.name for table in SOURCES if parts.count(self.folder(table)) == 0]
