@@ -13,31 +13,34 @@ MAX_QUERY_CHARACTERS = 500
 _SPACE = regex.compile(r"\s+")
 _CONTROL = regex.compile(r"(?!\s)[\p{Cc}\p{Cs}]")
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}ー"  # scripts written without spaces
-_TERM = regex.compile(rf"[{_UNSPACED}]+|(?:(?![{_UNSPACED}])[\p{{L}}\p{{M}}\p{{N}}])+")
+_TERM = regex.compile(rf"[{_UNSPACED}]+|(?![{_UNSPACED}])[\p{{L}}\p{{N}}](?:(?![{_UNSPACED}])[\p{{L}}\p{{M}}\p{{N}}])*")
 _UNSPACED_RUN = regex.compile(rf"[{_UNSPACED}]+")
 _ACCENT = regex.compile(r"[\u0300-\u036f]")  # combining diacritics of Latin, Greek and Cyrillic, of no other script
 
 
 def collapse_space(text: str) -> str:
     """White space of any kind to single blanks, none at the ends; control characters and lone surrogates dropped."""
-    return _SPACE.sub(" ", _CONTROL.sub("", text)).strip()
+    return str(_SPACE.sub(" ", _CONTROL.sub("", text))).strip()
 
 
 def normalise_query(text: str) -> str:
     """The key of a query: NFKC, lower case, collapsed white space, at most MAX_QUERY_CHARACTERS characters."""
-    folded = unicodedata.normalize("NFKC", text).lower()
-    return collapse_space(folded)[:MAX_QUERY_CHARACTERS].rstrip()
+    return collapse_space(_fold(collapse_space(text)))[:MAX_QUERY_CHARACTERS].rstrip()
 
 
 def terms(text: str) -> list[str]:
     """The text's terms in order: lower-cased words without accents; character bigrams where no spaces are written."""
     found: list[str] = []
-    for word in _TERM.findall(unicodedata.normalize("NFKC", text).lower()):
+    for word in _TERM.findall(_fold(text)):
         if _UNSPACED_RUN.fullmatch(word):
             found.extend(word[i : i + 2] for i in range(max(1, len(word) - 1)))
         else:
             found.append(_without_accents(word))
     return found
+
+
+def _fold(text: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).lower())
 
 
 def _without_accents(word: str) -> str:

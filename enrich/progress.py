@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 from tqdm import tqdm
 
@@ -12,7 +13,7 @@ _PLAIN_SECONDS = 10.0  # between two lines when standard error is not a terminal
 
 
 @contextmanager
-def progress(total: int | None, label: str, unit: str = "row") -> Iterator[tqdm[None]]:
+def progress(total: int | None, label: str, unit: str = "row") -> Iterator[tqdm[NoReturn]]:
     """A tqdm bar to `.update(n)`; off a terminal it prints at most a line every ten seconds."""
     terminal = sys.stderr.isatty()
     with tqdm(

@@ -1,0 +1,87 @@
+"""What every command of `enrich` and `relevance` shares: --workspace, --json, and errors as one line.
+
+Exit 0 done, 1 failed, 2 bad input. Results go to standard output (with --json the last line is one JSON object),
+progress and errors to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from enrich.errors import BadInput, CorkboardError
+from enrich.workspace import ENVIRONMENT_VARIABLE, Workspace
+
+Command = TypeVar("Command", bound=Callable[..., object])
+
+_workspace = click.option(
+    "--workspace",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar=ENVIRONMENT_VARIABLE,
+    help=f"Folder of the catalogue.  [default: data/workspace, or ${ENVIRONMENT_VARIABLE}]",
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line.")
+
+
+def common(command: Command) -> Command:
+    """Give a command `--workspace` (as `workspace: Path | None`) and `--json` (as `as_json: bool`)."""
+    return _workspace(_json(command))
+
+
+def finish(summary: str, result: Mapping[str, object], as_json: bool) -> None:
+    """Print what a command did: a line or a page for people, then, if asked for, the same as one JSON object."""
+    if summary:
+        click.echo(summary)
+    if as_json:
+        click.echo(json.dumps(result, default=str))
+
+
+def open_workspace(path: Path | None) -> Workspace:
+    """The workspace that the flags name, and the environment pointed at it, so that Feast's definitions agree."""
+    workspace = Workspace.open(path)
+    os.environ[ENVIRONMENT_VARIABLE] = str(workspace.root)
+    return workspace
+
+
+def run(command: click.Group, arguments: list[str] | None = None) -> int:
+    """Run a command line; returns the exit status and says every error we know in one line."""
+    _quieten()
+    try:
+        status = command.main(args=arguments, standalone_mode=False)
+    except click.exceptions.Abort:
+        return _fail("stopped by the user; run it again to go on where it was", 1)
+    except KeyboardInterrupt:
+        return _fail("stopped by the user; run it again to go on where it was", 1)
+    except click.ClickException as error:
+        where = f" (see `{error.ctx.command_path} --help`)" if isinstance(error, click.UsageError) and error.ctx else ""
+        return _fail(error.format_message() + where, 2)
+    except BadInput as error:
+        return _fail(str(error), 2)
+    except (CorkboardError, OSError) as error:
+        return _fail(str(error), 1)
+    return status if isinstance(status, int) else 0
+
+
+def _fail(message: str, status: int) -> int:
+    click.echo(f"error: {' '.join(message.split())}", err=True)
+    return status
+
+
+def _quieten() -> None:
+    """Silence what third parties say that a user can do nothing about; nothing broader (FEAST.md names them)."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a text wrapper, whatever the stubs say
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    logging.getLogger("feast").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
+    warnings.filterwarnings("ignore", message=".*fetch_arrow_table.*")

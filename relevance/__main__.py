@@ -1,0 +1,7 @@
+"""`python -m relevance` is the `relevance` command."""
+
+import sys
+
+from relevance.cli import main
+
+sys.exit(main())

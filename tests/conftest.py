@@ -1,0 +1,27 @@
+"""Fixtures shared by all tests: an empty workspace, and the real data that may stand beside the project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from enrich.workspace import Catalogue, Workspace
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """A workspace in which every table exists and none has rows."""
+    workspace = Workspace.at(tmp_path / "workspace")
+    workspace.create(Catalogue("native", "inline"))
+    return workspace
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data; the test skips where it is absent."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("real data for tests is not at ../shared/data")
+    return SHARED_DATA

@@ -1,0 +1,105 @@
+"""The resume loop: stale rows only, reasons stored, a kill in the middle loses and doubles nothing."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import polars as pl
+import pytest
+
+from enrich import job, parts
+from enrich.job import JobSettings
+from enrich.tables import PIN_CAPTION
+from enrich.workspace import Workspace
+
+EVENT = datetime(2025, 1, 1, tzinfo=UTC)
+
+
+def inputs(*pairs: tuple[str, str]) -> pl.DataFrame:
+    """Pins with the text that stands for their image."""
+    return pl.DataFrame(
+        {
+            "pin_id": [pin for pin, _ in pairs],
+            "event_timestamp": [EVENT] * len(pairs),
+            "input_hash": [job.input_hash(text) for _, text in pairs],
+            "text": [text for _, text in pairs],
+        }
+    ).with_columns(pl.col("event_timestamp").cast(pl.Datetime("us", "UTC")))
+
+
+def upper(batch: pl.DataFrame) -> pl.DataFrame:
+    """Caption = the text in capitals; a text "bad" fails."""
+    bad = pl.col("text") == "bad"
+    return batch.select(
+        "pin_id",
+        caption=pl.when(~bad).then(pl.col("text").str.to_uppercase()),
+        reason=pl.when(bad).then(pl.lit("corrupt")),
+    )
+
+
+def run(workspace: Workspace, frame: pl.DataFrame, process=upper, producer="p1", **settings) -> job.JobReport:
+    return job.run(workspace, [PIN_CAPTION], frame, process, producer, JobSettings(**settings))
+
+
+def captions(workspace: Workspace) -> list[tuple[str, str | None, str | None]]:
+    rows = parts.scan(workspace.folder(PIN_CAPTION)).collect().sort("pin_id", "created_timestamp")
+    return rows.select("pin_id", "caption", "reason").rows()
+
+
+def test_a_second_run_finds_nothing_stale(workspace: Workspace) -> None:
+    frame = inputs(("a", "cat"), ("b", "bad"))
+    first, second = run(workspace, frame), run(workspace, frame)
+    assert (first.made, dict(first.failed), second.made, second.fresh) == (1, {"corrupt": 1}, 0, 2)
+    assert captions(workspace) == [("a", "CAT", None), ("b", None, "corrupt")]
+
+
+def test_another_input_or_producer_makes_a_second_version(workspace: Workspace) -> None:
+    run(workspace, inputs(("a", "cat")))
+    run(workspace, inputs(("a", "dog")))
+    run(workspace, inputs(("a", "dog")), producer="p2")
+    rows = parts.scan(workspace.folder(PIN_CAPTION)).collect().sort("created_timestamp")
+    assert rows["caption"].to_list() == ["CAT", "DOG", "DOG"]
+    assert (rows["created_timestamp"] - rows["event_timestamp"]).dt.total_microseconds().to_list() == [0, 1, 2]
+
+
+def test_failed_rows_are_tried_again_only_when_asked(workspace: Workspace) -> None:
+    run(workspace, inputs(("b", "bad")))
+    healed = lambda batch: batch.select("pin_id", caption=pl.lit("ok"), reason=pl.lit(None, pl.String))  # noqa: E731
+    assert run(workspace, inputs(("b", "bad")), healed).made == 0
+    assert run(workspace, inputs(("b", "bad")), healed, retry=frozenset({"other"})).made == 0
+    assert run(workspace, inputs(("b", "bad")), healed, retry=frozenset({"corrupt"})).made == 1
+    assert captions(workspace) == [("b", None, "corrupt"), ("b", "ok", None)]
+
+
+def test_a_retry_that_fails_the_same_way_adds_no_row(workspace: Workspace) -> None:
+    run(workspace, inputs(("b", "bad")))
+    run(workspace, inputs(("b", "bad")), retry=frozenset({job.RETRY_ALL}))
+    assert captions(workspace) == [("b", None, "corrupt")]
+
+
+def test_killed_between_batches_ends_in_the_same_rows(workspace: Workspace) -> None:
+    frame = inputs(*((f"p{i}", f"text {i}") for i in range(7)))
+    calls = 0
+
+    def killed(batch: pl.DataFrame) -> pl.DataFrame:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise KeyboardInterrupt
+        return upper(batch)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(workspace, frame, killed, batch_size=2)
+    assert run(workspace, frame, batch_size=2).made == 3
+    assert captions(workspace) == [(f"p{i}", f"TEXT {i}", None) for i in range(7)]
+
+
+def test_limit_stops_early_and_the_rest_follows(workspace: Workspace) -> None:
+    frame = inputs(("a", "x"), ("b", "y"), ("c", "z"))
+    assert run(workspace, frame, limit=2).made == 2
+    assert run(workspace, frame).made == 1
+
+
+def test_input_hash_tells_none_from_empty_and_boundaries_apart() -> None:
+    hashes = {job.input_hash(None), job.input_hash(""), job.input_hash("ab", "c"), job.input_hash("a", "bc")}
+    assert len(hashes) == 4

@@ -1,0 +1,38 @@
+"""Queries and terms: one spelling a text, in every script."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from enrich.normalise import MAX_QUERY_CHARACTERS, collapse_space, normalise_query, terms
+
+
+def test_a_query_is_folded_to_one_key() -> None:
+    assert normalise_query("  Ｂｌｕｅ\tSCARF \n") == "blue scarf"
+
+
+def test_words_lose_case_and_latin_accents_only() -> None:
+    assert terms("Écharpe BLEUE, 2-ply") == ["echarpe", "bleue", "2", "ply"]
+    assert terms("नीला दुपट्टा") == ["नीला", "दुपट्टा"]
+
+
+def test_scripts_without_spaces_come_as_bigrams() -> None:
+    assert terms("青いマフラー wool") == ["青い", "いマ", "マフ", "フラ", "ラー", "wool"]
+    assert terms("青") == ["青"]
+
+
+def test_control_characters_and_lone_surrogates_are_dropped() -> None:
+    assert collapse_space("a\x00b\ud800 \u2003c") == "ab c"
+
+
+@given(st.text())
+def test_normalising_twice_is_normalising_once(text: str) -> None:
+    once = normalise_query(text)
+    assert normalise_query(once) == once
+    assert len(once) <= MAX_QUERY_CHARACTERS
+
+
+@given(st.text())
+def test_terms_are_never_blank(text: str) -> None:
+    assert all(term.strip() for term in terms(text))
