@@ -1,0 +1,162 @@
+"""Every measure by hand, against a second implementation, and on input that it must refuse."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from enrich.errors import BadInput
+from relevance import metrics
+
+ONE_HOT = np.eye(5)
+
+
+def test_accuracy_and_within_one_by_hand():
+    probabilities = [[0.6, 0.1, 0.1, 0.1, 0.1], [0.1, 0.1, 0.6, 0.1, 0.1], [0.0, 0.0, 0.0, 0.3, 0.7]]
+    assert metrics.accuracy([1, 2, 3], probabilities) == pytest.approx(1 / 3)  # 1 right, 3 for 2, 5 for 3
+    assert metrics.within_one([1, 2, 3], probabilities) == pytest.approx(2 / 3)
+
+
+def test_a_tie_goes_to_the_lower_level():
+    assert metrics.accuracy([2], [[0.0, 0.5, 0.5, 0.0, 0.0]]) == 1.0
+
+
+def test_expected_level_by_hand():
+    assert metrics.expected_level([[0.5, 0, 0, 0, 0.5], [0, 0, 0, 1, 0]]).tolist() == [3.0, 4.0]
+
+
+def test_auroc_by_hand():
+    # P(level >= 4): .9, .2 for the two positives; .5, .1 for the two negatives: 3 of the 4 pairs are in order.
+    probabilities = [[0, 0, 0.1, 0.4, 0.5], [0, 0, 0.8, 0.1, 0.1], [0, 0.5, 0, 0.5, 0], [0.9, 0, 0, 0, 0.1]]
+    assert metrics.auroc_at_least([5, 4, 3, 1], probabilities, 4) == pytest.approx(0.75)
+
+
+def test_kappa_by_hand():
+    # Observed Σ(a-b)² = 16; by chance 4 · Σ p(a) q(b) (a-b)² = 4 · (.5·.75 + .5·.25) · 16 = 32.
+    assert metrics.quadratic_kappa([1, 1, 5, 5], [1, 5, 5, 5]) == pytest.approx(1 - 16 / 32)
+    assert metrics.quadratic_kappa([1, 3, 5], [1, 3, 5]) == 1.0
+
+
+def test_calibration_error_by_hand():
+    # Two rows at confidence .8, one right: |1 - 1.6| / 2 = .3. A sure and right row adds nothing.
+    row = [0.8, 0.2, 0, 0, 0]
+    assert metrics.calibration_error([1, 2], [row, row]) == pytest.approx(0.3)
+    assert metrics.calibration_error([1, 2, 5], [row, row, ONE_HOT[4]]) == pytest.approx(0.2)
+
+
+def test_ndcg_by_hand():
+    qrels = {"q": {"a": 5, "b": 3, "c": 1}}
+    run = {"q": {"b": 2.0, "a": 1.0, "c": 0.0}}
+    ideal = 15 + 3 / math.log2(3)
+    assert metrics.ndcg(qrels, run, 20) == pytest.approx((3 + 15 / math.log2(3)) / ideal)
+    assert metrics.ndcg(qrels, run, 1) == pytest.approx(3 / 15)
+
+
+def test_a_query_that_the_run_does_not_answer_scores_zero():
+    qrels = {"q": {"a": 5}, "unanswered": {"b": 5}, "nothing to gain": {"c": 1}}
+    run = {"q": {"a": 1.0}, "nothing to gain": {"c": 1.0}, "not judged": {"z": 9.0}}
+    assert metrics.ndcg_by_query(qrels, run) == {"q": 1.0, "unanswered": 0.0, "nothing to gain": 0.0}
+    assert metrics.ndcg(qrels, run) == pytest.approx(1 / 3)
+
+
+def test_gains_may_be_fractions_as_in_esci():
+    qrels = {"q": {"a": 5, "b": 4, "c": 1}}
+    run = {"q": {"b": 2.0, "a": 1.0, "unjudged": 3.0}}
+    gains = {5: 1.0, 4: 0.1, 3: 0.01, 1: 0.0}
+    expected = (0.1 / math.log2(3) + 1 / math.log2(4)) / (1 + 0.1 / math.log2(3))
+    assert metrics.ndcg(qrels, run, 20, gains) == pytest.approx(expected)
+
+
+def _second_ndcg(levels: list[int], scores: list[float], cutoff: int) -> float:
+    """nDCG written out from its formula, no ties."""
+    gains = np.array([2 ** (level - 1) - 1 for level in levels], float)
+    discount = 1 / np.log2(np.arange(len(levels)) + 2)
+    discount[cutoff:] = 0
+    ideal = (np.sort(gains)[::-1] * discount).sum()
+    return float((gains[np.argsort(scores)[::-1]] * discount).sum() / ideal) if ideal else 0.0
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=30), st.integers(1, 25), st.randoms(use_true_random=False))
+@settings(max_examples=60, deadline=None)
+def test_ndcg_equals_the_formula(levels, cutoff, random):
+    scores = list(range(len(levels)))
+    random.shuffle(scores)
+    pins = [f"p{i}" for i in range(len(levels))]
+    qrels = {"q": dict(zip(pins, levels, strict=True))}
+    run = {"q": dict(zip(pins, map(float, scores), strict=True))}
+    got = metrics.ndcg(qrels, run, cutoff)
+    assert got == pytest.approx(_second_ndcg(levels, scores, cutoff))
+
+
+def _second_auroc(positive: np.ndarray, score: np.ndarray) -> float:
+    above = score[positive][:, None] - score[~positive][None, :]
+    return float(((above > 0) + 0.5 * (above == 0)).mean())
+
+
+def _second_kappa(gold: np.ndarray, guess: np.ndarray) -> float:
+    chance = ((gold[:, None] - guess[None, :]) ** 2).mean()
+    return float(1 - ((gold - guess) ** 2).mean() / chance)
+
+
+@given(arrays(np.int64, st.integers(2, 40), elements=st.integers(1, 5)), st.integers(0, 2**32 - 1))
+@settings(max_examples=60, deadline=None)
+def test_auroc_and_kappa_equal_their_definitions(levels, seed):
+    probabilities = np.random.default_rng(seed).dirichlet(np.ones(5), len(levels)).round(2)
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    for level in (3, 4, 5):
+        positive = levels >= level
+        if positive.any() and not positive.all():
+            expected = _second_auroc(positive, probabilities[:, level - 1 :].sum(axis=1))
+            assert metrics.auroc_at_least(levels, probabilities, level) == pytest.approx(expected)
+    guess = probabilities.argmax(axis=1) + 1
+    if np.unique(np.concatenate([levels, guess])).size > 1:
+        assert metrics.quadratic_kappa(levels, guess) == pytest.approx(_second_kappa(levels, guess))
+
+
+@pytest.mark.parametrize(
+    ("levels", "probabilities", "words"),
+    [
+        ([1, 6], ONE_HOT[:2], "1..5"),
+        ([1.5, 2], ONE_HOT[:2], "1..5"),
+        ([1, None], ONE_HOT[:2], "1..5"),
+        ([], np.zeros((0, 5)), "at least one"),
+        ([1], [[math.nan, 0, 0, 0, 1]], "finite"),
+        ([1], [[0.5, 0, 0, 0, 0]], "sum to 1"),
+        ([1], [[-0.5, 0, 0, 0.5, 1]], "not negative"),
+        ([1], [[1.0, 0.0]], "shape"),
+        ([1], [[1.0], [0.0, 1.0]], "ragged"),
+        ([1, 2], ONE_HOT[:1], "1 for 2"),
+    ],
+)
+def test_malformed_input_gives_one_line(levels, probabilities, words):
+    with pytest.raises(BadInput, match=words) as caught:
+        metrics.accuracy(levels, probabilities)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_one_class_cannot_define_is_said():
+    with pytest.raises(metrics.Undefined, match="both sides"):
+        metrics.auroc_at_least([5, 5], ONE_HOT[:2], 3)
+    with pytest.raises(metrics.Undefined, match="two levels"):
+        metrics.quadratic_kappa([5, 5], [5, 5])
+    with pytest.raises(BadInput, match="a level of 2"):
+        metrics.auroc_at_least([5, 1], ONE_HOT[:2], 1)
+
+
+@pytest.mark.parametrize(
+    ("qrels", "run", "cutoff", "words"),
+    [
+        ({}, {}, 20, "at least one judged query"),
+        ({"q": {"a": 5}}, {"q": {"a": math.nan}}, 20, "finite scores"),
+        ({"q": {"a": 7}}, {"q": {"a": 1.0}}, 20, "gain table"),
+        ({"q": {"a": 5}}, {"q": {"a": 1.0}}, 0, "cutoff"),
+    ],
+)
+def test_malformed_rankings_give_one_line(qrels, run, cutoff, words):
+    with pytest.raises(BadInput, match=words):
+        metrics.ndcg(qrels, run, cutoff)
