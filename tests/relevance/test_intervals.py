@@ -1,0 +1,118 @@
+"""Drawn statistics equal the measures they stand for; intervals cover; differences are paired."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from enrich.errors import BadInput
+from relevance import intervals, metrics
+from relevance.intervals import BootstrapSettings
+
+
+def _rows(seed: int, queries: int = 12, rows: int = 150):
+    rng = np.random.default_rng(seed)
+    query = np.concatenate([np.arange(queries), rng.integers(0, queries, rows - queries)])
+    levels = rng.integers(1, 6, rows)
+    probabilities = rng.dirichlet(np.ones(5), rows) * 0.5 + np.eye(5)[levels - 1] * 0.5
+    return query, levels, probabilities.round(1) / probabilities.round(1).sum(axis=1, keepdims=True)
+
+
+def _statistics(query, levels, probabilities, queries):
+    top = metrics.most_probable(probabilities)
+    return {
+        "accuracy": intervals.mean(query, (top == levels).astype(float), queries),
+        "kappa": intervals.kappa(query, levels, top, queries),
+        "ece": intervals.calibration(query, levels, probabilities, queries),
+        "auroc": intervals.auroc(query, levels >= 3, metrics.probability_at_least(probabilities, 3)),
+    }
+
+
+def _measures(levels, probabilities):
+    return {
+        "accuracy": metrics.accuracy(levels, probabilities),
+        "kappa": metrics.quadratic_kappa(levels, metrics.most_probable(probabilities)),
+        "ece": metrics.calibration_error(levels, probabilities),
+        "auroc": metrics.auroc_at_least(levels, probabilities, 3),
+    }
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_draw_equals_the_measure_on_the_rows_drawn(seed):
+    query, levels, probabilities = _rows(seed)
+    draws = intervals.draw_queries(12, BootstrapSettings(draws=100, seed=seed))
+    repeated = np.repeat(np.arange(len(query)), draws[0].astype(int)[query])
+    expected_once, expected_drawn = (
+        _measures(levels, probabilities),
+        _measures(levels[repeated], probabilities[repeated]),
+    )
+    for name, statistic in _statistics(query, levels, probabilities, 12).items():
+        assert statistic.values(np.ones((1, 12)))[0] == pytest.approx(expected_once[name]), name
+        assert statistic.values(draws)[0] == pytest.approx(expected_drawn[name]), name
+
+
+def test_ranked_pairs_in_chunks_equal_all_at_once():
+    query, levels, probabilities = _rows(1)
+    statistic = intervals.auroc(query, levels >= 4, metrics.probability_at_least(probabilities, 4))
+    draws = intervals.draw_queries(12, BootstrapSettings(draws=100))
+    chunked = replace(statistic, cells_at_once=700)
+    assert np.array_equal(statistic.values(draws), chunked.values(draws), equal_nan=True)
+
+
+def test_the_interval_is_of_queries_not_of_rows():
+    """100 rows that all copy their query's answer say no more than their 4 queries do."""
+    query = np.repeat(np.arange(4), 25)
+    statistic = intervals.mean(query, np.repeat([1.0, 1.0, 0.0, 0.0], 25), 4)
+    draws = intervals.draw_queries(4, BootstrapSettings())
+    found = intervals.estimate(statistic, draws)
+    assert found.value == 0.5
+    assert (found.low, found.high) == (0.0, 1.0)
+
+
+def test_a_95_percent_interval_covers_the_truth_about_95_times_in_100():
+    settings = BootstrapSettings(draws=300)
+    draws = intervals.draw_queries(60, settings)
+    covered = 0
+    for seed in range(200):
+        values = np.random.default_rng(seed).normal(0.3, 1, 60)
+        found = intervals.estimate(intervals.mean(np.arange(60), values, 60), draws)
+        covered += found.low <= 0.3 <= found.high
+    assert 180 <= covered <= 198
+
+
+def test_a_difference_is_paired_by_query():
+    """Two models that differ by .01 on every query differ for sure, however much the queries do."""
+    base = np.random.default_rng(0).normal(0, 1, 30)
+    query = np.arange(30)
+    draws = intervals.draw_queries(30, BootstrapSettings())
+    found = intervals.difference(intervals.mean(query, base + 0.01, 30), intervals.mean(query, base, 30), draws)
+    assert found.value == pytest.approx(0.01)
+    assert found.low == pytest.approx(0.01) and found.high == pytest.approx(0.01)
+    assert found.p_value == pytest.approx(2 / 2001)
+
+
+def test_equal_models_do_not_differ():
+    query, values = np.arange(20), np.linspace(0, 1, 20)
+    draws = intervals.draw_queries(20, BootstrapSettings())
+    found = intervals.difference(intervals.mean(query, values, 20), intervals.mean(query, values, 20), draws)
+    assert (found.value, found.low, found.high, found.p_value, found.ratio) == (0.0, 0.0, 0.0, 1.0, 1.0)
+
+
+def test_draws_are_the_same_for_the_same_seed():
+    settings = BootstrapSettings(draws=100, seed=3)
+    first = intervals.draw_queries(7, settings)
+    assert np.array_equal(first, intervals.draw_queries(7, settings))
+    assert (first.sum(axis=1) == 7).all()
+
+
+def test_what_is_not_defined_says_so():
+    statistic = intervals.auroc(np.arange(3), np.ones(3, bool), np.arange(3.0))
+    found = intervals.estimate(statistic, intervals.draw_queries(3, BootstrapSettings(draws=100)))
+    assert np.isnan(found.value) and found.reason
+
+
+def test_too_few_draws_are_refused():
+    with pytest.raises(BadInput, match="100 draws"):
+        BootstrapSettings(draws=5)
