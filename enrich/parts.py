@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -46,6 +46,21 @@ def replace(folder: Path, table: Table, rows: pa.Table) -> None:
     for part in stale:
         if part != kept:
             part.unlink()
+
+
+def replace_all(folder: Path, table: Table, batches: Iterable[pa.Table]) -> None:
+    """As `replace`, for rows that do not fit in memory: a part a batch, all written aside before the first is seen."""
+    stale = [part for part in folder.glob("*.parquet") if part.name != _SCHEMA_PART]
+    aside: list[tuple[Path, Path]] = []
+    for rows in batches:
+        part = folder / f"part-{uuid.uuid4().hex}.parquet"
+        aside.append((part.with_name(f".{part.name}.{os.getpid()}"), part))
+        validated = validate(table, rows, origin=table.name)
+        pq.write_table(validated, aside[-1][0], compression="zstd", coerce_timestamps="us")
+    for written, part in aside:
+        written.replace(part)
+    for part in stale:
+        part.unlink()
 
 
 def scan(folder: Path) -> pl.LazyFrame:

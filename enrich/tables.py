@@ -19,6 +19,7 @@ TIMESTAMP = pa.timestamp("us", tz="UTC")
 STRING = pa.string()
 INT = pa.int64()
 FLOAT = pa.float32()
+DOUBLE = pa.float64()
 BOOL = pa.bool_()
 STRINGS = pa.list_(pa.string())
 INTS = pa.list_(pa.int64())
@@ -135,7 +136,7 @@ JUDGMENTS = _source(
     "human grades, one row a vote",
     Column("query", STRING, "as shown to the annotator", required=True),
     Column("pin_id", STRING, "the pin graded", required=True),
-    Column("level", INT, "1 highly irrelevant .. 5 highly relevant", required=True),
+    Column("level", DOUBLE, "1 highly irrelevant .. 5 highly relevant; between them when mapped", required=True),
     Column("annotator_id", STRING, "who graded"),
     Column("judged_at", TIMESTAMP, "when", required=True),
     Column("lang", STRING, "ISO 639-1 of the query"),
@@ -293,7 +294,7 @@ JUDGMENT = Table(
         QUERY,
         PIN_ID,
         Column("level", INT, "gold: the annotators' mean, half up"),
-        Column("votes", INTS, "the annotators' levels, ascending"),
+        Column("votes", FLOATS, "the annotators' levels, ascending"),
         Column("lang", STRING, "ISO 639-1 of the query"),
     ),
     "enrich judgments",

@@ -96,16 +96,20 @@ class Workspace:
         """The folder of the table's parts. It exists, with at least one part, once the workspace was created."""
         return self.root / ("sources" if table.kind is Kind.SOURCE else "enriched") / table.name
 
-    def create(self, catalogue: Catalogue) -> None:
-        """Make every table (typed, empty where nothing was written) and the Feast configuration; manifest last.
-
-        Raises BadInput when the workspace already holds another catalogue.
-        """
+    def admit(self, catalogue: Catalogue) -> None:
+        """Raises BadInput when the workspace already holds another catalogue."""
         if self._manifest.is_file() and self.catalogue != catalogue:
             raise BadInput(
                 f"expected {self.root} to be empty or to hold {catalogue.format} from {catalogue.origin}, found "
                 f"{self.catalogue.format} from {self.catalogue.origin}; name another with --workspace or remove it"
             )
+
+    def create(self, catalogue: Catalogue) -> None:
+        """Make every table (typed, empty where nothing was written) and the Feast configuration; manifest last.
+
+        Raises BadInput when the workspace already holds another catalogue.
+        """
+        self.admit(catalogue)
         for table in TABLES:
             parts.create(self.folder(table), table)
         for folder in (self.models, self.reports):
