@@ -1,0 +1,311 @@
+"""The packed payload: all that scoring needs of a pin, or of a query, in one versioned, checked run of bytes.
+
+Written by `enrich serving` into `pin_serving` and `query_serving`, kept in Feast's online store as one Bytes feature,
+and read back in columns, a thousand pins at once. Training packs its rows with the same functions, so that a model sees
+the same rounded numbers in both places. Texts stay out: only the ids of their terms (`enrich/term_ids.py`) are kept.
+
+    envelope    magic "CP" (pin) or "CQ" (query), version, 0, created_us
+    pin body    lang, dimension of each vector (0: absent), number of engagement columns (0: absent), of distinct terms
+                of each text field and of trigrams, length of each field; then the vectors in float16, engagement in
+                float32, ids of the fields and of the trigrams (uint32, ascending within each), their counts (uint8)
+    query body  dimension, number of pairs, bytes of JSON, shopping intent, frequency; then the embedding in float16,
+                the pairs' pin hashes (uint64, ascending) and values (float32), JSON of [lang, interests]
+    CRC-32 of all before it
+
+Everything is little-endian. Any change of this layout, of a column list below or of `enrich.normalise.terms` takes a
+new `payload.VERSION`, and readers that still know the version before it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from enrich.job import input_hash
+from enrich.payload import (
+    VERSION,
+    Bools,
+    Floats,
+    HalfVectors,
+    Integers,
+    body_of,
+    byte_rows,
+    check,
+    cut,
+    heads,
+    seal,
+    widen,
+)
+from enrich.tables import PIN_ENGAGEMENT, QUERY_PIN_ENGAGEMENT
+from enrich.term_ids import Ids, Terms, TextIds, key_hashes, query_term_ids, query_trigram_ids, text_ids, trigram_ids
+
+TEXT_FIELDS = ("title", "description", "caption", "link", "boards", "queries")  # link: its title and description
+VECTORS = ("text_embedding", "visual_embedding", "graph_embedding")
+ENGAGEMENT_COLUMNS = tuple(column.name for column in PIN_ENGAGEMENT.features)
+PAIR_COLUMNS = tuple(column.name for column in QUERY_PIN_ENGAGEMENT.features)
+MAX_PAIRS = 4096  # pins of one query whose values are packed
+
+_PIN, _QUERY = b"CP", b"CQ"
+_PIN_HEAD = np.dtype([
+    ("lang", "S4"), ("dimensions", "<u2", len(VECTORS)), ("engagement", "<u2"),
+    ("terms", "<u2", len(TEXT_FIELDS) + 1), ("lengths", "<u2", len(TEXT_FIELDS)),
+])  # fmt: skip
+_QUERY_HEAD = np.dtype([
+    ("dimension", "<u4"), ("pairs", "<u4"), ("json", "<u4"), ("shopping_intent", "<f4"), ("frequency", "<i8"),
+])  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class PinBatch:
+    """n pins in columns. What a pin lacks is zero, and its `has_` entry False; d is 0 where no pin has that vector."""
+
+    present: Bools  # [n], a payload that could be read
+    corrupt: Bools  # [n], bytes that could not
+    text_embedding: Floats  # [n, d], unit length up to float16's rounding
+    visual_embedding: Floats  # [n, d]
+    graph_embedding: Floats  # [n, d]
+    has_text_embedding: Bools  # [n]
+    has_visual_embedding: Bools  # [n]
+    has_graph_embedding: Bools  # [n]
+    engagement: Floats  # [n, len(ENGAGEMENT_COLUMNS)]
+    has_engagement: Bools  # [n]
+    terms: tuple[Terms, ...]  # one per TEXT_FIELDS
+    lengths: Floats  # [n, len(TEXT_FIELDS)], tokens
+    trigrams: Terms  # of title, description and caption
+    langs: npt.NDArray[np.str_]  # [n], ISO 639-1; "" where unknown
+    created_us: Integers  # [n], when the newest packed value could be known, µs since 1970; not a feature
+
+    def __len__(self) -> int:
+        return len(self.present)
+
+
+@dataclass(frozen=True, slots=True)
+class QueryInputs:
+    """What is known of one query. An unknown query (`known` False) still has its terms and trigrams."""
+
+    query: str  # normalised
+    known: bool
+    embedding: Floats | None  # [d]
+    interests: tuple[str, ...]  # best first
+    shopping_intent: float  # 0..1; 0 where unknown
+    lang: str | None
+    frequency: int
+    terms: Ids  # distinct, ascending
+    trigrams: Ids  # distinct, ascending
+    pair_pins: npt.NDArray[np.uint64]  # [m], `key_hashes` of pin ids, ascending
+    pair_rates: Floats  # [m, len(PAIR_COLUMNS)]
+
+    def rates_of(self, pin_ids: Sequence[str]) -> tuple[Floats, Bools]:
+        """The pairs' values [n, len(PAIR_COLUMNS)], zeros where a pair has none, and which have them [n]."""
+        rates, found = np.zeros((len(pin_ids), len(PAIR_COLUMNS)), np.float32), np.zeros(len(pin_ids), np.bool_)
+        if len(self.pair_pins) and len(pin_ids):
+            hashes = key_hashes(pin_ids)
+            at = np.minimum(np.searchsorted(self.pair_pins, hashes), len(self.pair_pins) - 1)
+            found = self.pair_pins[at] == hashes
+            rates[found] = self.pair_rates[at[found]]
+        return rates, found
+
+
+@dataclass(frozen=True, slots=True)
+class QueryValues:
+    """What the tables hold of one query, to be packed."""
+
+    embedding: Sequence[float] | None = None
+    interests: Sequence[str] | None = None
+    shopping_intent: float | None = None
+    lang: str | None = None
+    frequency: int | None = None
+    created_us: int = 0  # when the newest of these could be known
+
+
+def pack_pins(rows: pl.DataFrame) -> list[bytes]:
+    """One payload a row of typed columns, each optional and nullable; columns of other names are ignored.
+
+    Texts: title, description, caption, link_title, link_description, lang; lists of texts: board_titles,
+    engaged_queries; lists of floats: VECTORS; numbers: ENGAGEMENT_COLUMNS; and `created_timestamp`, when the newest of
+    the values could be known. Equal values give equal bytes on every machine.
+    """
+    title, description, caption = (_texts(rows, name) for name in TEXT_FIELDS[:3])
+    link = _joined(_texts(rows, "link_title"), _texts(rows, "link_description"))
+    boards, queries = (_texts(rows, name) for name in ("board_titles", "engaged_queries"))
+    fields = [text_ids(texts) for texts in (title, description, caption, link, boards, queries)]
+    terms = [*(field.terms for field in fields), trigram_ids(_joined(title, description, caption))]
+    vectors = [HalfVectors.of(_column(rows, name, pl.List(pl.Float32()))) for name in VECTORS]
+    engagement, has_engagement = _engagement(rows)
+    sections = [
+        *(vector.rows() for vector in vectors),
+        [row.tobytes() if has else b"" for row, has in zip(engagement, has_engagement, strict=True)],
+        *(byte_rows(part.offsets, part.ids.astype("<u4")) for part in terms),
+        *(byte_rows(part.offsets, part.counts.astype(np.uint8)) for part in terms),
+    ]
+    openings = _pin_heads(_column(rows, "lang", pl.String()), fields, terms, vectors, has_engagement)
+    created = _column(rows, "created_timestamp", pl.Datetime("us", "UTC")).dt.epoch("us").fill_null(0).to_list()
+    bodies = map(b"".join, zip(openings, *sections, strict=True))
+    return [seal(_PIN, at, body) for at, body in zip(created, bodies, strict=True)]
+
+
+def unpack_pins(payloads: Sequence[bytes | None]) -> PinBatch:
+    """The pins in columns, in the order given. None gives an absent pin; unreadable bytes an absent, corrupt one."""
+    n = len(payloads)
+    present, corrupt, kept = check(payloads, _PIN, _PIN_HEAD)
+    rows, head = np.flatnonzero(present), heads(kept, _PIN_HEAD)
+    start = np.full(len(kept), head.dtype.itemsize, np.int64)
+    vectors = []
+    for dimensions in head["dimensions"].astype(np.int64).T:
+        vectors.append(_unpack_vectors(kept, start, dimensions, rows, n))
+        start = start + 2 * dimensions
+    columns = head["engagement"].astype(np.int64)
+    values = np.frombuffer(cut(kept, start, start + 4 * columns), "<f4").reshape(-1, len(ENGAGEMENT_COLUMNS))
+    (text, has_text), (visual, has_visual), (graph, has_graph) = vectors
+    *fields, trigrams = _unpack_terms(kept, start + 4 * columns, head["terms"].astype(np.int64), rows, n)
+    return PinBatch(
+        present,
+        corrupt,
+        text_embedding=text,
+        visual_embedding=visual,
+        graph_embedding=graph,
+        has_text_embedding=has_text,
+        has_visual_embedding=has_visual,
+        has_graph_embedding=has_graph,
+        engagement=_scatter(values, rows[columns > 0], n),
+        has_engagement=_scatter(columns > 0, rows, n),
+        terms=tuple(fields),
+        lengths=_scatter(head["lengths"].astype(np.float32), rows, n),
+        trigrams=trigrams,
+        langs=_scatter(head["lang"].astype(np.str_), rows, n),
+        created_us=_scatter(head["created_us"], rows, n),
+    )
+
+
+def empty_pins(n: int) -> PinBatch:
+    """n absent pins."""
+    return unpack_pins([None] * n)
+
+
+def pack_query(values: QueryValues, pin_ids: Sequence[str] = (), rates: Floats | None = None) -> bytes:
+    """The payload of a known query, with its pairs' values `rates` [len(pin_ids), len(PAIR_COLUMNS)].
+
+    Of more than MAX_PAIRS pairs those with most impressions (the first of PAIR_COLUMNS) are kept.
+    """
+    pins, kept = key_hashes(pin_ids), np.zeros((0, len(PAIR_COLUMNS)), "<f4")
+    if rates is not None and len(pins):
+        best = np.lexsort((pins, -rates[:, 0]))[:MAX_PAIRS]
+        best = best[np.argsort(pins[best])]
+        pins, kept = pins[best], rates[best].astype("<f4")
+    embedding = np.asarray(values.embedding if values.embedding is not None else (), "<f2")
+    text = json.dumps([values.lang, list(values.interests or ())], ensure_ascii=False).encode("utf-8", "replace")
+    numbers = (len(embedding), len(kept), len(text), values.shopping_intent or 0.0, values.frequency or 0)
+    head = np.array(numbers, _QUERY_HEAD).tobytes()
+    body = b"".join((head, embedding.tobytes(), pins.astype("<u8").tobytes(), kept.tobytes(), text))
+    return seal(_QUERY, values.created_us, body)
+
+
+def unpack_query(payload: bytes | None, query: str) -> QueryInputs:
+    """What the payload says of `query` (normalised); None or unreadable bytes give an unknown query."""
+    kept = check([payload], _QUERY, _QUERY_HEAD).kept
+    if not kept:
+        return _query_inputs(query, pack_query(QueryValues()), known=False)
+    return _query_inputs(query, kept[0], known=True)
+
+
+def content_hash(payload: bytes) -> str:
+    """A hash of what the payload says (layout version included), not of when that could be known."""
+    return input_hash(str(VERSION), body_of(payload))
+
+
+def _query_inputs(query: str, payload: bytes, known: bool) -> QueryInputs:
+    head = heads([payload], _QUERY_HEAD)[0]
+    dimension, m = int(head["dimension"]), int(head["pairs"])
+    pins_at = head.dtype.itemsize + 2 * dimension
+    rates_at = pins_at + 8 * m
+    text_at = rates_at + 4 * m * len(PAIR_COLUMNS)
+    lang, interests = json.loads(payload[text_at : text_at + int(head["json"])])
+    return QueryInputs(
+        query,
+        known,
+        embedding=widen(payload[pins_at - 2 * dimension : pins_at]) if dimension else None,
+        interests=tuple(interests),
+        shopping_intent=float(head["shopping_intent"]),
+        lang=lang,
+        frequency=int(head["frequency"]),
+        terms=query_term_ids(query),
+        trigrams=query_trigram_ids(query),
+        pair_pins=np.frombuffer(payload[pins_at:rates_at], "<u8"),
+        pair_rates=np.frombuffer(payload[rates_at:text_at], "<f4").reshape(m, len(PAIR_COLUMNS)),
+    )
+
+
+def _column(rows: pl.DataFrame, name: str, dtype: pl.DataType) -> pl.Series:
+    if name not in rows.columns:
+        return pl.Series(name, [None], dtype).new_from_index(0, rows.height)
+    return rows[name].cast(dtype)
+
+
+def _texts(rows: pl.DataFrame, name: str) -> list[str | None]:
+    """A column of texts; of a list of texts the items on lines of their own, so that no term spans two."""
+    if name in rows.columns and isinstance(rows.schema[name], pl.List):
+        return rows[name].cast(pl.List(pl.String)).list.join("\n", ignore_nulls=True).to_list()
+    return _column(rows, name, pl.String()).to_list()
+
+
+def _joined(*columns: list[str | None]) -> list[str | None]:
+    return ["\n".join(text for text in row if text) for row in zip(*columns, strict=True)]
+
+
+def _engagement(rows: pl.DataFrame) -> tuple[Floats, Bools]:
+    """[n, len(ENGAGEMENT_COLUMNS)] with zeros for nulls, and which rows have any value."""
+    columns = pl.DataFrame([_column(rows, name, pl.Float32()).alias(name) for name in ENGAGEMENT_COLUMNS])
+    has = columns.select(pl.any_horizontal(pl.all().is_not_null())).to_series().to_numpy()
+    return np.ascontiguousarray(columns.fill_null(0.0).to_numpy(), "<f4"), has
+
+
+def _pin_heads(
+    langs: pl.Series, fields: list[TextIds], terms: list[Terms], vectors: list[HalfVectors], has_engagement: Bools
+) -> list[bytes]:
+    head = np.zeros(len(langs), _PIN_HEAD)
+    head["lang"] = [(lang or "")[:4].encode("ascii", "ignore") for lang in langs.to_list()]
+    head["dimensions"] = np.column_stack([vector.dimensions for vector in vectors])
+    head["engagement"] = np.where(has_engagement, len(ENGAGEMENT_COLUMNS), 0)
+    head["terms"] = np.column_stack([np.diff(part.offsets) for part in terms])
+    head["lengths"] = np.column_stack([field.lengths for field in fields])
+    return [row.tobytes() for row in head]
+
+
+def _unpack_vectors(
+    kept: list[bytes], start: Integers, dimensions: Integers, rows: Integers, n: int
+) -> tuple[Floats, Bools]:
+    """[n, d] and which rows have one; d is the commonest dimension, and a vector of another one counts as absent."""
+    d = int(np.bincount(dimensions[dimensions > 0], minlength=1).argmax())
+    usable = dimensions == d if d else np.zeros(len(dimensions), np.bool_)
+    values = widen(cut(kept, start, np.where(usable, start + 2 * d, start))).reshape(int(usable.sum()), d)
+    return _scatter(values, rows[usable], n), _scatter(usable, rows, n)
+
+
+def _unpack_terms(kept: list[bytes], start: Integers, sizes: Integers, rows: Integers, n: int) -> list[Terms]:
+    """Compressed rows of each column of `sizes` [kept, k]: ids of all k come first, then counts of all k."""
+    total = sizes.sum(axis=1)
+    ids = np.frombuffer(cut(kept, start, start + 4 * total), "<u4")
+    counts = np.frombuffer(cut(kept, start + 4 * total, start + 5 * total), np.uint8)
+    first = np.cumsum(total)[:, None] - np.cumsum(sizes[:, ::-1], axis=1)[:, ::-1]  # of each row's section k
+    found = []
+    for k in range(sizes.shape[1]):
+        offsets = np.zeros(n + 1, np.int64)
+        np.cumsum(_scatter(sizes[:, k], rows, n), out=offsets[1:])
+        at = np.repeat(first[:, k] - offsets[rows], sizes[:, k]) + np.arange(offsets[-1])
+        found.append(Terms(offsets, ids[at], counts[at].astype(np.uint16)))
+    return found
+
+
+def _scatter(values: npt.NDArray[Any], rows: Integers, n: int) -> npt.NDArray[Any]:
+    """[n, ...] with `values` at `rows` and zeros (or "") elsewhere."""
+    if len(rows) == n:
+        return values
+    wide = np.zeros((n, *values.shape[1:]), values.dtype)
+    wide[rows] = values
+    return wide

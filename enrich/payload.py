@@ -1,0 +1,105 @@
+"""The mechanics of packed payloads: sealing and checking bytes, cutting sections out of a thousand of them at once.
+
+A payload is an envelope (magic, version, created_us), a body, and the CRC-32 of both: a truncated or altered one is
+found before a byte of it is believed. What the bodies hold is for `enrich/codec.py` to say.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from enrich.tables import FLOATS
+
+VERSION = 1
+ENVELOPE = np.dtype([("magic", "S2"), ("version", "u1"), ("zero", "u1"), ("created_us", "<i8")])
+
+_CHECKSUM_BYTES = 4
+_RESIDUE = 0x2144DF1C  # CRC-32 of any bytes followed by their own little-endian CRC-32 (ISO 3309)
+_FLOAT_OF_HALF = np.arange(2**16, dtype=np.uint16).view(np.float16).astype(np.float32)  # faster than .astype, exact
+
+Integers = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+
+
+def seal(magic: bytes, created_us: int, body: bytes) -> bytes:
+    """The payload around a body."""
+    envelope = np.array((magic, VERSION, 0, created_us), ENVELOPE).tobytes()
+    return envelope + body + zlib.crc32(body, zlib.crc32(envelope)).to_bytes(_CHECKSUM_BYTES, "little")
+
+
+def body_of(payload: bytes) -> bytes:
+    """What the payload says, without when it could be known."""
+    return payload[ENVELOPE.itemsize : -_CHECKSUM_BYTES]
+
+
+class Checked(NamedTuple):
+    present: Bools  # [n], a payload that can be read
+    corrupt: Bools  # [n], bytes that are not one
+    kept: list[bytes]  # the present ones, in order
+
+
+def check(payloads: Sequence[bytes | None], magic: bytes, head: np.dtype[np.void]) -> Checked:
+    """Which payloads are whole, of the right kind and of a version that can be read; `head` opens their body."""
+    least = ENVELOPE.itemsize + head.itemsize + _CHECKSUM_BYTES
+    opening = magic + bytes([VERSION])
+    good = [
+        payload is not None
+        and len(payload) >= least
+        and payload.startswith(opening)
+        and zlib.crc32(payload) == _RESIDUE
+        for payload in payloads
+    ]
+    present = np.array(good, np.bool_)
+    absent = np.fromiter((payload is None for payload in payloads), np.bool_, len(payloads))
+    kept = [payload for payload, whole in zip(payloads, good, strict=True) if whole and payload is not None]
+    return Checked(present, ~present & ~absent, kept)
+
+
+def cut(payloads: Sequence[bytes], starts: Integers, ends: Integers) -> bytes:
+    """One section of every payload, end to end."""
+    return b"".join([p[a:b] for p, a, b in zip(payloads, starts.tolist(), ends.tolist(), strict=True)])
+
+
+def heads(payloads: Sequence[bytes], head: np.dtype[np.void]) -> npt.NDArray[np.void]:
+    """Envelope and head of every payload as one structured array [n] of `ENVELOPE`'s and `head`'s fields."""
+    whole = np.dtype(ENVELOPE.descr + head.descr)
+    return np.frombuffer(b"".join([payload[: whole.itemsize] for payload in payloads]), whole)
+
+
+class HalfVectors(NamedTuple):
+    """A column of vectors in float16; a row without one has dimension 0."""
+
+    dimensions: Integers  # [n]
+    values: npt.NDArray[np.float16]  # [sum of dimensions]
+
+    @classmethod
+    def of(cls, column: pl.Series) -> HalfVectors:
+        lists = column.cast(pl.List(pl.Float32)).rechunk().to_arrow().cast(pa.large_list(FLOATS.value_type))
+        dimensions = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+        values = pc.list_flatten(lists).to_numpy(zero_copy_only=False)
+        return cls(dimensions.astype(np.int64), values.astype("<f2"))
+
+    def rows(self) -> list[bytes]:
+        ends = np.cumsum(self.dimensions)
+        return byte_rows(np.concatenate([np.zeros(1, np.int64), ends]), self.values)
+
+
+def byte_rows(offsets: Integers, values: npt.NDArray[np.generic]) -> list[bytes]:
+    """The bytes of each row of compressed rows."""
+    raw, at = values.tobytes(), (offsets * values.itemsize).tolist()
+    return [raw[at[i] : at[i + 1]] for i in range(len(at) - 1)]
+
+
+def widen(halves: bytes) -> Floats:
+    """float16 bytes as float32."""
+    raw = np.frombuffer(halves, "<u2")
+    return np.take(_FLOAT_OF_HALF, raw, out=np.empty(len(raw), np.float32), mode="clip")

@@ -1,0 +1,96 @@
+"""Texts as numbers: each distinct term of a text becomes a stable 32-bit id, with how often it occurs.
+
+The ids stand in for the words wherever only their matching matters (the packed payloads of `enrich/codec.py`, the
+match features made from them), so no text travels to the scorer. Two terms share an id with probability 2**-32.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from enrich.normalise import terms
+
+MAX_CHARACTERS = 4096  # of a text that are read; the rest of a longer one is ignored
+MAX_COUNT = 255  # occurrences of a term are counted up to this
+_TRIGRAM = 3
+
+Ids = npt.NDArray[np.uint32]
+
+
+class Terms(NamedTuple):
+    """The distinct terms of n texts, as compressed rows: text i holds ids[offsets[i]:offsets[i + 1]], ascending."""
+
+    offsets: npt.NDArray[np.int64]  # [n + 1]
+    ids: Ids  # [nnz]
+    counts: npt.NDArray[np.uint16]  # [nnz], occurrences, at most MAX_COUNT
+
+
+class TextIds(NamedTuple):
+    """What `text_ids` makes of n texts."""
+
+    terms: Terms
+    lengths: npt.NDArray[np.uint16]  # [n], tokens, repetitions counted
+
+
+@lru_cache(maxsize=500_000)
+def term_id(term: str) -> int:
+    """The term's stable 32-bit id: the first four bytes of its BLAKE2b digest, little-endian."""
+    return int.from_bytes(hashlib.blake2b(term.encode("utf-8", "replace"), digest_size=4).digest(), "little")
+
+
+@lru_cache(maxsize=100_000)
+def _trigram_ids(term: str) -> tuple[int, ...]:
+    padded = f" {term} "
+    return tuple(term_id("\0" + padded[i : i + _TRIGRAM]) for i in range(len(padded) - _TRIGRAM + 1))
+
+
+def text_ids(texts: Sequence[str | None]) -> TextIds:
+    """The terms of each text and its length in tokens; a missing text has none."""
+    tokens = [_tokens(text) for text in texts]
+    lengths = np.fromiter(map(len, tokens), np.uint16, len(tokens))
+    return TextIds(_compress([map(term_id, row) for row in tokens]), lengths)
+
+
+def trigram_ids(texts: Sequence[str | None]) -> Terms:
+    """The character trigrams of each text's terms, a blank counted as a character at both ends of a term."""
+    return _compress([(i for term in _tokens(text) for i in _trigram_ids(term)) for text in texts])
+
+
+def query_term_ids(query: str) -> Ids:
+    """Distinct ids of the query's terms, ascending."""
+    return np.unique(np.fromiter(map(term_id, _tokens(query)), np.uint32))
+
+
+def query_trigram_ids(query: str) -> Ids:
+    """Distinct ids of the query's character trigrams, ascending."""
+    return np.unique(np.fromiter((i for term in _tokens(query) for i in _trigram_ids(term)), np.uint32))
+
+
+def key_hashes(keys: Sequence[str]) -> npt.NDArray[np.uint64]:
+    """A stable 64-bit hash of each key (pin ids as numbers): the first eight bytes of its BLAKE2b digest."""
+    digests = [hashlib.blake2b(key.encode("utf-8", "replace"), digest_size=8).digest() for key in keys]
+    return np.frombuffer(b"".join(digests), "<u8")
+
+
+def _tokens(text: str | None) -> list[str]:
+    return terms(text[:MAX_CHARACTERS])[:MAX_CHARACTERS] if text else []
+
+
+def _compress(rows: Sequence[Iterable[int]]) -> Terms:
+    """Rows of ids, repetitions included, to ascending distinct ids with counts; one sort for all rows."""
+    arrays = [np.fromiter(row, np.uint64) for row in rows]
+    row_of = np.repeat(np.arange(len(rows), dtype=np.uint64), [len(array) for array in arrays])
+    keys = np.concatenate([np.empty(0, np.uint64), *arrays]) | (row_of << np.uint64(32))
+    distinct, counts = np.unique(keys, return_counts=True)
+    offsets = np.searchsorted(distinct >> np.uint64(32), np.arange(len(rows) + 1, dtype=np.uint64))
+    return Terms(
+        offsets.astype(np.int64),
+        (distinct & np.uint64(0xFFFFFFFF)).astype(np.uint32),
+        np.minimum(counts, MAX_COUNT).astype(np.uint16),
+    )
