@@ -8,6 +8,7 @@ importers brought; enriched tables hold what the jobs made, each row with two cl
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -29,6 +30,8 @@ BYTES = pa.binary()
 EVENTS = ("impression", "click", "long_click", "save", "hide")
 LEVELS = (1, 2, 3, 4, 5)
 ENGAGEMENT_WINDOWS_DAYS = (30, 365)
+FOREVER = timedelta(0)  # as Feast writes it: a row is evidence until the next one
+LOG_TTL = timedelta(days=3 * 365)  # what the log said; past its longest window (2 years) with a year to spare
 
 
 class Kind(StrEnum):
@@ -58,6 +61,7 @@ class Table:
     columns: tuple[Column, ...]
     writer: str
     description: str
+    ttl: timedelta = FOREVER  # how long after its event a row is evidence
 
     @property
     def schema(self) -> pa.Schema:
@@ -187,8 +191,8 @@ def _rates(suffix: str) -> tuple[Column, ...]:
     return counts + rates
 
 
-def _pin(name: str, kind: Kind, writer: str, description: str, *features: Column) -> Table:
-    return Table(name, kind, ("pin_id",), (PIN_ID, *features), writer, description)
+def _pin(name: str, kind: Kind, writer: str, description: str, *features: Column, ttl: timedelta = FOREVER) -> Table:
+    return Table(name, kind, ("pin_id",), (PIN_ID, *features), writer, description, ttl)
 
 
 PIN_TEXT = _pin(
@@ -248,6 +252,7 @@ PIN_QUERIES = _pin(
     "the queries that people engaged with the pin for",
     Column("engaged_queries", STRINGS, "at most 20, best first"),
     Column("engaged_query_scores", FLOATS, "their engagement scores, same order"),
+    ttl=LOG_TTL,
 )
 PIN_ENGAGEMENT = _pin(
     "pin_engagement",
@@ -255,6 +260,7 @@ PIN_ENGAGEMENT = _pin(
     "enrich engagement",
     "how people engage with the pin",
     *(column for days in ENGAGEMENT_WINDOWS_DAYS for column in _rates(f"{days}d")),
+    ttl=LOG_TTL,
 )
 PIN_GRAPH = _pin(
     "pin_graph",
@@ -277,6 +283,7 @@ QUERY_FEATURES = Table(
     ),
     "enrich queries",
     "what is known of a query",
+    ttl=LOG_TTL,
 )
 QUERY_PIN_ENGAGEMENT = Table(
     "query_pin_engagement",
@@ -285,6 +292,7 @@ QUERY_PIN_ENGAGEMENT = Table(
     (QUERY, PIN_ID, *_rates("365d")),
     "enrich engagement",
     "how people engage with the pin when they ask the query",
+    ttl=LOG_TTL,
 )
 JUDGMENT = Table(
     "judgment",
