@@ -1,0 +1,318 @@
+"""What the student sees of a query and its candidate pins: one code path for training and for serving.
+
+Reads the records of `enrich/codec.py` (unpacked payloads) and a model's frozen `Statistics`; gives `Features`. Pure
+functions, vectorised over the candidates; every number that has a name has it in PAIR_FEATURES or QUERY_FEATURES, in
+column order. Numbers come out raw here: the student normalises them by what it saw in training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from enrich.codec import ENGAGEMENT_COLUMNS, PAIR_COLUMNS, TEXT_FIELDS, VECTORS, PinBatch, QueryInputs
+from enrich.term_ids import Ids, Terms
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+K1, B = 1.2, 0.75  # BM25's usual constants (Robertson and Zaragoza 2009; Lucene's defaults)
+INTERESTS_A_QUERY = 3
+_FEWEST_DOCUMENTS = 2  # a term in fewer pins has the document frequency of an unseen one
+_MATCHES = ("bm25", "bm25_share", "terms_matched", "weight_matched", "density", "log_length", "missing")
+
+PAIR_FEATURES: tuple[str, ...] = (
+    *(f"{match}_{field}" for match in _MATCHES for field in TEXT_FIELDS),
+    "terms_matched_anywhere",
+    "weight_matched_anywhere",
+    "trigrams_matched",
+    "trigram_overlap",
+    *(f"cosine_{vector}" for vector in VECTORS),
+    *(f"missing_{vector}" for vector in VECTORS),
+    "same_language",
+    "other_language",
+    "missing_engagement",
+    *ENGAGEMENT_COLUMNS,
+    "missing_pair",
+    *(f"pair_{column}" for column in PAIR_COLUMNS),
+)
+QUERY_FEATURES = (
+    "log_terms",
+    "mean_weight",
+    "greatest_weight",
+    "log_frequency",
+    "shopping_intent",
+    "unknown_query",
+    "missing_embedding",
+)
+
+
+class Dimensions(NamedTuple):
+    """Lengths of the vectors a model reads; 0 for a kind that its catalogue does not have."""
+
+    query: int
+    text: int
+    visual: int
+    graph: int
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What is frozen with a model: its vocabulary of terms and interests, and the lengths of texts and vectors."""
+
+    pins: int  # of which the frequencies were counted
+    terms: Ids  # [v] ascending
+    frequencies: Floats  # [len(TEXT_FIELDS) + 1, v], pins that hold the term in each field and, last, in any
+    average_lengths: Floats  # [len(TEXT_FIELDS)], tokens, over the pins that have the field
+    interests: tuple[str, ...]
+    dimensions: Dimensions
+
+    @classmethod
+    def of(cls, pins: PinBatch, interests: Sequence[str], query_dimension: int) -> Statistics:
+        """Counted over `pins` (each once)."""
+        fields = [terms.ids for terms in pins.terms]
+        anywhere = _in_any_field(pins)
+        seen, counts = np.unique(anywhere, return_counts=True)
+        vocabulary = seen[counts >= _FEWEST_DOCUMENTS]
+        frequencies = np.stack([_frequency(ids, vocabulary) for ids in (*fields, anywhere)])
+        having = np.maximum((pins.lengths > 0).sum(axis=0), 1)
+        dimensions = Dimensions(query_dimension, *(getattr(pins, vector).shape[1] for vector in VECTORS))
+        return cls(
+            pins=int(pins.present.sum()),
+            terms=vocabulary,
+            frequencies=frequencies,
+            average_lengths=np.maximum(pins.lengths.sum(axis=0) / having, 1).astype(np.float32),
+            interests=tuple(sorted(set(interests))),
+            dimensions=dimensions,
+        )
+
+    def weights(self, terms: Ids) -> Floats:
+        """Inverse document frequency ln(1 + (N - n + ½) / (n + ½)) of each term; [len(TEXT_FIELDS) + 1, t]."""
+        counts = np.ones((len(self.frequencies), len(terms)), np.float32)
+        if len(self.terms):
+            at = np.minimum(np.searchsorted(self.terms, terms), len(self.terms) - 1)
+            known = self.terms[at] == terms
+            counts[:, known] = self.frequencies[:, at[known]]
+        most = np.maximum(self.pins, counts)
+        return np.log1p((most - counts + 0.5) / (counts + 0.5)).astype(np.float32)
+
+    def interest_indices(self, interests: Sequence[str]) -> Ints:
+        """Places of the interests in the embedding table, from 1; 0 pads and stands for unknown ones; [3]."""
+        place = {interest: i + 1 for i, interest in enumerate(self.interests)}
+        found = [place.get(interest, 0) for interest in interests[:INTERESTS_A_QUERY]]
+        return np.array([*found, *[0] * (INTERESTS_A_QUERY - len(found))], np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """q queries and n pairs. A vector that is absent is zero."""
+
+    query_vector: Floats  # [q, dimensions.query]
+    query_numbers: Floats  # [q, len(QUERY_FEATURES)]
+    interests: Ints  # [q, INTERESTS_A_QUERY]
+    query_of: Ints  # [n] pair -> query
+    text: Floats  # [n, dimensions.text]
+    visual: Floats  # [n, dimensions.visual]
+    graph: Floats  # [n, dimensions.graph]
+    numbers: Floats  # [n, len(PAIR_FEATURES)]
+
+    def __len__(self) -> int:
+        return len(self.query_of)
+
+
+def features(query: QueryInputs, pins: PinBatch, rates: Floats, has_rates: Bools, statistics: Statistics) -> Features:
+    """The features of one query and n pins; `rates`, `has_rates` as `query.rates_of(pin_ids)` gives them."""
+    dimensions = statistics.dimensions
+    vector = _sized(query.embedding[None] if query.embedding is not None else None, dimensions.query, 1)
+    text, visual, graph = (
+        _sized(found, size, len(pins)) for found, size in zip(_vectors(pins), dimensions[1:], strict=True)
+    )
+    weights = statistics.weights(query.terms)
+    numbers = [
+        match_features(query, pins, weights, statistics.average_lengths),
+        np.column_stack([cosine(vector[0], pin) for pin in (text, visual, graph)]),
+        ~np.column_stack([pins.has_text_embedding, pins.has_visual_embedding, pins.has_graph_embedding]),
+        language_features(query.lang, pins.langs),
+        ~pins.has_engagement[:, None],
+        compressed(pins.engagement, ENGAGEMENT_COLUMNS),
+        ~has_rates[:, None],
+        compressed(rates, PAIR_COLUMNS),
+    ]
+    return Features(
+        query_vector=vector,
+        query_numbers=query_features(query, weights)[None],
+        interests=statistics.interest_indices(query.interests)[None],
+        query_of=np.zeros(len(pins), np.int64),
+        text=text,
+        visual=visual,
+        graph=graph,
+        numbers=np.concatenate([block.astype(np.float32, copy=False) for block in numbers], axis=1),
+    )
+
+
+def concatenate(batches: Sequence[Features]) -> Features:
+    """Several queries' features as one, in order."""
+    starts = np.cumsum([0, *(len(batch.query_vector) for batch in batches)])
+    return Features(
+        query_vector=np.concatenate([batch.query_vector for batch in batches]),
+        query_numbers=np.concatenate([batch.query_numbers for batch in batches]),
+        interests=np.concatenate([batch.interests for batch in batches]),
+        query_of=np.concatenate([b.query_of + start for b, start in zip(batches, starts[:-1], strict=True)]),
+        text=np.concatenate([batch.text for batch in batches]),
+        visual=np.concatenate([batch.visual for batch in batches]),
+        graph=np.concatenate([batch.graph for batch in batches]),
+        numbers=np.concatenate([batch.numbers for batch in batches]),
+    )
+
+
+def match_features(query: QueryInputs, pins: PinBatch, weights: Floats, average_lengths: Floats) -> Floats:
+    """How the query's words meet each text field, and all of them; [n, 7 fields' matches + 4]."""
+    counts = np.stack([term_counts(query.terms, terms) for terms in pins.terms])  # [fields, n, t]
+    lengths = pins.lengths.T
+    per_field = [
+        bm25(counts, lengths, weights[:-1], average_lengths),
+        bm25_share(counts, lengths, weights[:-1], average_lengths),
+        terms_matched(counts),
+        weight_matched(counts, weights[:-1]),
+        density(counts, lengths),
+        np.log1p(lengths),
+        (lengths == 0).astype(np.float32),
+    ]
+    anywhere = counts.max(axis=0, initial=0)[None]
+    overall = [terms_matched(anywhere), weight_matched(anywhere, weights[-1:])]
+    return np.concatenate([*per_field, *overall, trigram_matches(query.trigrams, pins.trigrams)]).T
+
+
+def term_counts(wanted: Ids, terms: Terms) -> Floats:
+    """How often each of the `wanted` ids (ascending) occurs in each text; [n, t]."""
+    counts = np.zeros((len(terms.offsets) - 1, len(wanted)), np.float32)
+    at, column = _hits(wanted, terms.ids)
+    row = np.searchsorted(terms.offsets, at, side="right") - 1
+    counts[row, column] = terms.counts[at]
+    return counts
+
+
+def bm25(counts: Floats, lengths: Floats, weights: Floats, average_lengths: Floats) -> Floats:
+    """Σ over terms of weight · tf (K1 + 1) / (tf + K1 (1 - B + B length / average)); [fields, n]."""
+    norm = K1 * (1 - B + B * lengths / average_lengths[:, None])
+    saturated = counts * (K1 + 1) / (counts + norm[:, :, None])
+    scores: Floats = np.einsum("fnt,ft->fn", saturated, weights)
+    return scores
+
+
+def bm25_share(counts: Floats, lengths: Floats, weights: Floats, average_lengths: Floats) -> Floats:
+    """BM25 over the most that this query could score, which makes queries comparable; [fields, n], 0..1."""
+    most = (K1 + 1) * weights.sum(axis=1, keepdims=True)
+    share: Floats = bm25(counts, lengths, weights, average_lengths) / np.maximum(most, 1e-6)
+    return share
+
+
+def terms_matched(counts: Floats) -> Floats:
+    """Share of the query's terms that occur; [fields, n]."""
+    share: Floats = (counts > 0).sum(axis=2, dtype=np.float32) / max(1, counts.shape[2])
+    return share
+
+
+def weight_matched(counts: Floats, weights: Floats) -> Floats:
+    """Share of the query's weight (idf) whose terms occur; [fields, n]."""
+    matched = np.einsum("fnt,ft->fn", (counts > 0).astype(np.float32), weights)
+    share: Floats = matched / np.maximum(weights.sum(axis=1, keepdims=True), 1e-6)
+    return share
+
+
+def density(counts: Floats, lengths: Floats) -> Floats:
+    """Share of the field's tokens that are the query's; [fields, n]."""
+    share: Floats = np.minimum(counts.sum(axis=2) / np.maximum(lengths, 1), 1)
+    return share
+
+
+def trigram_matches(wanted: Ids, trigrams: Terms) -> Floats:
+    """Share of the query's character trigrams that the pin has, and shared ÷ all of both (Jaccard); [2, n]."""
+    at, _ = _hits(wanted, trigrams.ids)
+    rows = len(trigrams.offsets) - 1
+    shared = np.bincount(np.searchsorted(trigrams.offsets, at, side="right") - 1, minlength=rows)
+    either = len(wanted) + np.diff(trigrams.offsets) - shared
+    return np.stack([shared / max(1, len(wanted)), shared / np.maximum(either, 1)]).astype(np.float32)
+
+
+def cosine(query: Floats, pins: Floats) -> Floats:
+    """Of the query with each pin, both of unit length or zero; zeros where the dimensions differ; [n]."""
+    if pins.shape[1] != len(query):
+        return np.zeros(len(pins), np.float32)
+    return pins @ query
+
+
+def language_features(query: str | None, pins: NDArray[np.str_]) -> Bools:
+    """Whether query and pin are known to be of one language, or of two; [n, 2]."""
+    known = (pins != "") & bool(query)
+    same = pins == (query or "")
+    return np.column_stack([known & same, known & ~same])
+
+
+def compressed(values: Floats, columns: Sequence[str]) -> Floats:
+    """Counts as ln(1 + count), which is also the confidence that the rates beside them deserve; rates as they are."""
+    is_rate = np.array(["_rate_" in column for column in columns])
+    return np.where(is_rate, values, np.log1p(np.maximum(values, 0)))
+
+
+def query_features(query: QueryInputs, weights: Floats) -> Floats:
+    """What is said of the query alone; [len(QUERY_FEATURES)]."""
+    weight = weights[-1] if weights.shape[1] else np.zeros(1, np.float32)
+    return np.array(
+        [
+            np.log1p(len(query.terms)),
+            weight.mean(),
+            weight.max(),
+            np.log1p(query.frequency),
+            query.shopping_intent,
+            not query.known,
+            query.embedding is None,
+        ],
+        np.float32,
+    )
+
+
+def _hits(wanted: Ids, ids: Ids) -> tuple[Ints, Ints]:
+    """Where `ids` holds one of the `wanted` (ascending), and which; a table of the low bits rules most out at once."""
+    if len(wanted) == 0:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    likely = np.zeros(1 << 16, np.bool_)
+    likely[wanted.astype(np.uint16)] = True
+    at = np.flatnonzero(likely[ids.astype(np.uint16)])
+    column = np.minimum(np.searchsorted(wanted, ids[at]), len(wanted) - 1)
+    hit = wanted[column] == ids[at]
+    return at[hit], column[hit]
+
+
+def _vectors(pins: PinBatch) -> tuple[Floats, Floats, Floats]:
+    return pins.text_embedding, pins.visual_embedding, pins.graph_embedding
+
+
+def _sized(vectors: Floats | None, dimension: int, rows: int) -> Floats:
+    """The vectors if they have the model's dimension, else zeros of it."""
+    if vectors is None or vectors.shape[1] != dimension:
+        return np.zeros((rows, dimension), np.float32)
+    return vectors
+
+
+def _frequency(ids: Ids, vocabulary: Ids) -> Floats:
+    """In how many pins each term of the vocabulary occurs; `ids` holds each pin's distinct ones."""
+    if len(vocabulary) == 0:
+        return np.zeros(0, np.float32)
+    at = np.minimum(np.searchsorted(vocabulary, ids), len(vocabulary) - 1)
+    return np.bincount(at[vocabulary[at] == ids], minlength=len(vocabulary)).astype(np.float32)
+
+
+def _in_any_field(pins: PinBatch) -> Ids:
+    """Every pin's distinct terms over all fields, end to end."""
+    keys = [
+        (np.repeat(np.arange(len(pins), dtype=np.uint64), np.diff(terms.offsets)) << np.uint64(32)) | terms.ids
+        for terms in pins.terms
+    ]
+    distinct = np.unique(np.concatenate(keys))
+    return (distinct & np.uint64(0xFFFFFFFF)).astype(np.uint32)
