@@ -1,0 +1,77 @@
+"""A stage makes one artefact (a model folder, a table of predictions) and remembers what it was made from.
+
+The artefact is written aside and renamed; `made_from.json` inside it holds the fingerprint of its inputs. A stage whose
+artefact carries the same fingerprint is fresh and costs nothing; one killed half-way finds its unfinished folder again
+(named for the fingerprint), so that a trainer can resume from its own checkpoints.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+
+import polars as pl
+
+from enrich import parts
+
+_MANIFEST = "made_from.json"
+
+
+def fingerprint(*inputs: object) -> str:
+    """A short stable hash of settings (dataclasses), frames and plain values: the same inputs give the same hash."""
+    digest = hashlib.blake2b(digest_size=12)
+    for item in inputs:
+        raw = _raw(item)
+        digest.update(len(raw).to_bytes(8, "little") + raw)
+    return digest.hexdigest()
+
+
+def fresh(artefact: Path, made_from: str) -> bool:
+    """Whether `artefact` is finished and was made from inputs of this fingerprint."""
+    return made_from_of(artefact) == made_from
+
+
+def made_from_of(artefact: Path) -> str | None:
+    """The fingerprint of what `artefact` was made from; None where it was never finished."""
+    manifest = artefact / _MANIFEST
+    if not manifest.is_file():
+        return None
+    return str(json.loads(manifest.read_text())["inputs"])
+
+
+def make(artefact: Path, made_from: str, work: Callable[[Path], None]) -> bool:
+    """Make `artefact` with `work(folder)` unless it is fresh; returns whether anything was made."""
+    if fresh(artefact, made_from):
+        return False
+    aside = artefact.with_name(f".{artefact.name}.{made_from}")
+    _forget_others(artefact, aside)
+    aside.mkdir(parents=True, exist_ok=True)
+    work(aside)
+    parts.write_text(aside / _MANIFEST, json.dumps({"inputs": made_from}) + "\n")
+    if artefact.exists():
+        shutil.rmtree(artefact)
+    aside.rename(artefact)
+    return True
+
+
+def _forget_others(artefact: Path, aside: Path) -> None:
+    """Unfinished work on other inputs is of no use any more."""
+    for other in artefact.parent.glob(f".{artefact.name}.*"):
+        if other != aside:
+            shutil.rmtree(other)
+
+
+def _raw(item: object) -> bytes:
+    if isinstance(item, pl.DataFrame):
+        plain = item.with_columns(pl.col(pl.Binary).bin.encode("hex")) if pl.Binary in item.dtypes else item
+        rows = plain.hash_rows(seed=7).to_numpy() if plain.width else b""
+        return hashlib.blake2b(bytes(rows) + repr(plain.schema).encode(), digest_size=16).digest()
+    if is_dataclass(item) and not isinstance(item, type):
+        return json.dumps(asdict(item), sort_keys=True, default=str).encode()
+    if isinstance(item, frozenset | set):
+        return json.dumps(sorted(item), default=str).encode()
+    return json.dumps(item, sort_keys=True, default=str).encode()

@@ -1,0 +1,58 @@
+"""Stages: made once from the same inputs, again from others, and never half."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from relevance import stages
+
+FRAME = pl.DataFrame({"query": ["a", "b"], "vector": [[0.5, 1.0], None], "votes": [[1], [2, 3]]})
+
+
+def test_a_stage_runs_once_for_the_same_inputs(tmp_path: Path) -> None:
+    work = lambda folder: (folder / "model").write_text("x")  # noqa: E731
+    assert stages.make(tmp_path / "teacher", "f1", work)
+    assert not stages.make(tmp_path / "teacher", "f1", work)
+    assert stages.make(tmp_path / "teacher", "f2", work)
+    assert stages.made_from_of(tmp_path / "teacher") == "f2"
+
+
+def test_a_stage_killed_half_way_leaves_the_old_artefact_and_finds_its_work_again(tmp_path: Path) -> None:
+    stages.make(tmp_path / "m", "old", lambda folder: (folder / "weights").write_text("old"))
+
+    def killed(folder: Path) -> None:
+        (folder / "checkpoint").write_text("step 5")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stages.make(tmp_path / "m", "new", killed)
+    assert (tmp_path / "m" / "weights").read_text() == "old"
+    found: list[str] = []
+    stages.make(tmp_path / "m", "new", lambda folder: found.append((folder / "checkpoint").read_text()))
+    assert found == ["step 5"]
+    assert not list(tmp_path.glob(".m.*"))
+
+
+def test_a_fingerprint_sees_values_order_and_settings() -> None:
+    same = stages.fingerprint(FRAME, {"b", "a"}, 1)
+    assert same == stages.fingerprint(FRAME.clone(), {"a", "b"}, 1)
+    others = [
+        stages.fingerprint(FRAME.reverse(), {"a", "b"}, 1),
+        stages.fingerprint(FRAME, {"a"}, 1),
+        stages.fingerprint(FRAME.with_columns(votes=pl.lit([1])), {"a", "b"}, 1),
+    ]
+    assert same not in others
+
+
+def test_a_fingerprint_is_the_same_in_another_process() -> None:
+    code = (
+        "import polars as pl; from relevance import stages;"
+        "print(stages.fingerprint(pl.DataFrame({'query': ['a', 'b'], 'n': [1, None]})))"
+    )
+    here = stages.fingerprint(pl.DataFrame({"query": ["a", "b"], "n": [1, None]}))
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == here
