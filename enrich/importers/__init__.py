@@ -1,0 +1,59 @@
+"""Importers: one module a format, each a `load` that finds source tables; cleaning and writing are the same for all.
+
+    enrich import FORMAT PATH
+
+reads PATH, writes W/sources/TABLE/, W/import.json (rows dropped, by reason) and, last, W/workspace.json.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+
+from enrich.errors import BadInput
+from enrich.importers import native, staging
+from enrich.importers.raw import RawCatalogue, RawTable
+from enrich.importers.report import ImportReport, TableReport
+from enrich.workspace import Catalogue, Workspace
+
+__all__ = ["Format", "ImportReport", "RawCatalogue", "RawTable", "TableReport", "import_catalogue", "load"]
+
+
+class Format(StrEnum):
+    """What `enrich import` reads."""
+
+    SAMPLE = "sample"
+    NATIVE = "native"
+    CHORUS = "chorus"
+    ESCI = "esci"
+    WANDS = "wands"
+    UBI = "ubi"
+    TREC = "trec"
+    BEIR = "beir"
+
+
+def import_catalogue(format: Format | str, path: str | Path, workspace: Workspace) -> ImportReport:
+    """Bring the catalogue at `path` into the workspace, replacing what an earlier import of it brought.
+
+    Raises BadInput, leaving the workspace as it was, when the format or path is wrong, a column is missing, a file
+    cannot be read, a table is mostly bad, there is no pin, or the workspace holds another catalogue.
+    """
+    try:
+        known = Format(format)
+    except ValueError as error:
+        raise BadInput(f"expected a format of {', '.join(Format)}, found {format!r}; name one of these") from error
+    origin = Path(path).expanduser().resolve()
+    if not origin.exists():
+        raise BadInput(f"expected a {known} catalogue at {origin}, found nothing there; check the path")
+    catalogue = Catalogue(known.value, str(origin))
+    workspace.admit(catalogue)
+    return staging.write(load(known, origin), catalogue, workspace)
+
+
+def load(format: Format, path: Path) -> RawCatalogue:
+    """The source tables of the catalogue at `path`, not yet cleaned."""
+    match format:
+        case Format.NATIVE:
+            return native.load_folder(path)
+        case _:
+            raise BadInput(format)

@@ -1,0 +1,172 @@
+"""Reads the files people have: parquet, csv, tsv and JSON lines, gzipped or not, one file or a folder of parts.
+
+Everything comes as a lazy frame. Text formats are read by DuckDB with every column a string, so that "007" stays "007",
+and a line that cannot be read is left out and counted, not an end to the reading.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+import polars as pl
+
+from enrich.errors import BadInput
+
+PARQUET = (".parquet", ".pq")
+JSON_LINES = (".jsonl", ".ndjson")
+SEPARATED = (".csv", ".tsv")
+SUFFIXES = (*PARQUET, *JSON_LINES, *SEPARATED)
+COMPRESSION = ".gz"
+
+_MAX_LINE_BYTES = 64 << 20  # a line longer than this is unreadable
+_HEADER_BYTES = 1 << 20
+
+
+class Scanned(NamedTuple):
+    """A file's rows, how many of its lines could not be read, and the names of all its columns."""
+
+    frame: pl.LazyFrame
+    unreadable: int
+    columns: tuple[str, ...]
+
+
+def kind(path: Path) -> str | None:
+    """The suffix that says how to read the file, without `.gz`; None for a file we cannot read."""
+    name = path.name.lower().removesuffix(COMPRESSION)
+    return next((suffix for suffix in SUFFIXES if name.endswith(suffix)), None)
+
+
+def stem(path: Path) -> str:
+    """The file's name without its suffixes, lower case: `Pins.jsonl.gz` → `pins`."""
+    name = path.name.lower().removesuffix(COMPRESSION)
+    return name.removesuffix(kind(path) or "")
+
+
+def scan(path: Path, wanted: Sequence[str] = ()) -> Scanned:
+    """The rows of a file, or of all files of a folder. `wanted` names the JSON keys that are of use.
+
+    Raises BadInput when there is no such file, or it is not what its name says.
+    """
+    if not path.exists():
+        raise BadInput(f"expected a file or folder at {path}, found none; check the path")
+    files = sorted(p for p in path.rglob("*") if p.is_file() and kind(p)) if path.is_dir() else [path]
+    if not files:
+        raise BadInput(f"expected {', '.join(SUFFIXES)} files in {path}, found none; check the path")
+    scans = [_scan_file(file, wanted) for file in files]
+    if len(scans) == 1:
+        return scans[0]
+    frame = pl.concat([scanned.frame for scanned in scans], how="diagonal_relaxed")
+    columns = dict.fromkeys(name for scanned in scans for name in scanned.columns)
+    return Scanned(frame, sum(scanned.unreadable for scanned in scans), tuple(columns))
+
+
+def scan_separated(path: Path, separator: str, columns: Sequence[str] | None = None, quoted: bool = True) -> Scanned:
+    """A separated text file; `columns` names those of a file without a header. All columns are strings."""
+    header = columns is None
+    names = list(columns) if columns is not None else _header(path, separator)
+    quote = '"' if quoted else ""
+    relation = (
+        f"read_csv({_quote(str(path))}, auto_detect=false, header={header}, columns={_strings(names)}, "
+        f"delim={_quote(separator)}, quote={_quote(quote)}, escape={_quote(quote)}, ignore_errors=true, "
+        f"store_rejects=true, max_line_size={_MAX_LINE_BYTES}, buffer_size={4 * _MAX_LINE_BYTES})"
+    )
+    connection = duckdb.connect()
+    try:
+        connection.sql(f"SELECT count(COLUMNS(*)) FROM {relation}").fetchall()
+        rejected = connection.sql("SELECT count(DISTINCT line_byte_position) FROM reject_errors").fetchall()[0][0]
+        frame = duckdb.connect().sql(f"SELECT * FROM {relation}").pl(lazy=True)
+    except duckdb.Error as error:
+        raise unreadable(path, "separated text", error) from error
+    return Scanned(frame, int(rejected), tuple(names))
+
+
+def scan_json_lines(path: Path, wanted: Sequence[str] = ()) -> Scanned:
+    """A file of one JSON object a line. All columns are strings: a nested value comes as its JSON text.
+
+    With `wanted` only these keys are read, in whatever case they are written, unless the file has none of them.
+    """
+    source = f"{_quote(str(path))}, ignore_errors=true, maximum_object_size={_MAX_LINE_BYTES}"
+    try:
+        counted = duckdb.connect().sql(
+            "SELECT unnest(CASE WHEN json_type(json) = 'OBJECT' THEN json_keys(json) ELSE [NULL] END) AS key, count(*) "
+            f"FROM read_ndjson_objects({source}) GROUP BY key ORDER BY count(*) DESC, key"
+        )
+        counts = dict(counted.fetchall())
+        bad = int(counts.pop(None, 0))
+        asked = {name.lower() for name in wanted}
+        names = [key for key in counts if key.lower() in asked] or list(counts)
+        if not names:
+            return Scanned(pl.LazyFrame(), bad, ())
+        relation = f"read_json({source}, format='newline_delimited', columns={_strings(names)})"
+        nothing = " AND ".join(f"{_name(name)} IS NULL" for name in names)
+        frame = duckdb.connect().sql(f"SELECT * FROM {relation} WHERE NOT ({nothing})").pl(lazy=True)
+    except duckdb.Error as error:
+        raise unreadable(path, "JSON lines", error) from error
+    return Scanned(frame, bad, tuple(counts))
+
+
+def unreadable(path: Path | str, what: str, error: Exception) -> BadInput:
+    """The one line for a file that is not what it should be."""
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return BadInput(f"expected {path} to be readable {what}, found: {first[:200]}; repair the file or export it again")
+
+
+def _scan_file(path: Path, wanted: Sequence[str]) -> Scanned:
+    suffix = kind(path)
+    if suffix in PARQUET:
+        return _scan_parquet(path)
+    if suffix in JSON_LINES:
+        return scan_json_lines(path, wanted)
+    if suffix in SEPARATED:
+        return scan_separated(path, _separator(path))
+    raise BadInput(f"expected a file that ends in {', '.join(SUFFIXES)} (or with .gz), found {path}; convert it")
+
+
+def _scan_parquet(path: Path) -> Scanned:
+    frame = pl.scan_parquet(path, glob=False)
+    try:
+        return Scanned(frame, 0, tuple(frame.collect_schema().names()))
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise unreadable(path, "parquet", error) from error
+
+
+def _separator(path: Path) -> str:
+    """A tab for .tsv; for .csv the likeliest of comma, semicolon, tab and bar, by the header."""
+    if kind(path) == ".tsv":
+        return "\t"
+    line = _first_line(path)
+    return max(",;\t|", key=line.count)
+
+
+def _header(path: Path, separator: str) -> list[str]:
+    names = next(csv.reader([_first_line(path)], delimiter=separator), [])
+    if not any(name.strip() for name in names):
+        raise BadInput(f"expected {path} to start with a line of column names, found an empty line; add the header")
+    counted = [name.strip() or f"column {i}" for i, name in enumerate(names)]
+    return [name if name not in counted[:i] else f"{name} {i}" for i, name in enumerate(counted)]
+
+
+def _first_line(path: Path) -> str:
+    try:
+        with gzip.open(path, "rb") if path.name.lower().endswith(COMPRESSION) else path.open("rb") as file:
+            raw = file.readline(_HEADER_BYTES)
+        return raw.decode("utf-8-sig").rstrip("\r\n")
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise unreadable(path, "UTF-8 text", error) from error
+
+
+def _strings(names: Sequence[str]) -> str:
+    return "{" + ", ".join(f"{_quote(name)}: 'VARCHAR'" for name in names) + "}"
+
+
+def _quote(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _name(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'

@@ -1,0 +1,68 @@
+"""Reads a folder of files named for the source tables: pins.csv, judgments.jsonl, engagements/*.parquet, ...
+
+    enrich import native DIR
+
+Parquet, csv, tsv or JSON lines, gzipped or not; a table is one file or a folder of parts; all but pins may be absent.
+Column names may be in any case, types are lenient (clean.py), and a relative image_uri is a path in the folder.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+from enrich.errors import BadInput
+from enrich.importers import columns, files
+from enrich.importers.raw import RawCatalogue, RawTable
+from enrich.tables import PINS, SOURCES, Table
+
+_ABSOLUTE = r"^(?:/|[A-Za-z][A-Za-z0-9+.-]*:)"  # a path from the root, or a URI
+
+
+def load_folder(path: Path) -> RawCatalogue:
+    """The source tables found in the folder.
+
+    Raises BadInput when `path` is no folder, has no pins, has a table twice, or a file that cannot be read.
+    """
+    if not path.is_dir():
+        found = "a file; name the folder that holds it" if path.exists() else "nothing; check the path"
+        raise BadInput(f"expected a folder of files named for the source tables at {path}, found {found}")
+    located = {table: source for table in SOURCES if (source := _locate(path, table))}
+    if PINS not in located:
+        entries = ", ".join(sorted(entry.name for entry in path.iterdir())[:20]) or "nothing"
+        raise BadInput(
+            f"expected pins.parquet, .csv, .tsv or .jsonl (or a folder pins/) in {path}, found {entries}; "
+            f"name the files for the tables: {', '.join(table.name for table in SOURCES)}"
+        )
+    return RawCatalogue(tuple(_read(table, source, path) for table, source in located.items()))
+
+
+def _locate(folder: Path, table: Table) -> Path | None:
+    found = [
+        entry
+        for entry in sorted(folder.iterdir())
+        if (entry.is_dir() and entry.name.lower() == table.name)
+        or (entry.is_file() and files.kind(entry) and files.stem(entry) == table.name)
+    ]
+    if len(found) > 1:
+        names = ", ".join(entry.name for entry in found)
+        raise BadInput(f"expected one file or folder for table {table.name!r} in {folder}, found {names}; keep one")
+    return found[0] if found else None
+
+
+def _read(table: Table, source: Path, folder: Path) -> RawTable:
+    scanned = files.scan(source, [column.name for column in table.columns])
+    frame = scanned.frame
+    if table is PINS:
+        schema = frame.collect_schema()
+        name = next((name for name in schema.names() if name.lower() == "image_uri"), None)
+        if name and columns.convertible(schema[name]):
+            frame = frame.with_columns(_under(folder.resolve(), columns.text(pl.col(name), schema[name])).alias(name))
+    return RawTable(table, frame, str(source), scanned.unreadable, scanned.columns)
+
+
+def _under(folder: Path, uri: pl.Expr) -> pl.Expr:
+    uri = uri.str.strip_chars()
+    relative = (uri.str.len_bytes() > 0) & ~uri.str.contains(_ABSOLUTE)
+    return pl.when(relative).then(pl.lit(f"{folder}/") + uri).otherwise(uri)

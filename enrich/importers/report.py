@@ -1,0 +1,54 @@
+"""What an import kept and what it dropped, by reason; stored as W/import.json, shown by `enrich status`."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+
+from enrich import parts
+from enrich.records import to_json
+from enrich.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class TableReport:
+    """One source table: rows kept, rows dropped by reason, values of kept rows blanked by reason."""
+
+    table: str
+    kept: int
+    dropped: Counter[str]
+    blanked: Counter[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    format: str
+    origin: str
+    tables: tuple[TableReport, ...]
+    notes: tuple[str, ...]
+
+    def save(self, workspace: Workspace) -> None:
+        parts.write_text(workspace.root / "import.json", to_json(self, indent=1) + "\n")
+
+    @classmethod
+    def load(cls, workspace: Workspace) -> ImportReport | None:
+        """The last import's report; None where the workspace has none."""
+        path = workspace.root / "import.json"
+        if not path.is_file():
+            return None
+        stored = json.loads(path.read_text())
+        tables = tuple(
+            TableReport(table["table"], table["kept"], Counter(table["dropped"]), Counter(table["blanked"]))
+            for table in stored["tables"]
+        )
+        return cls(stored["format"], stored["origin"], tables, tuple(stored["notes"]))
+
+    def lines(self) -> list[str]:
+        """The report in plain text, a line a fact."""
+        found = [f"imported {self.format} from {self.origin}"]
+        for table in self.tables:
+            found.append(f"  {table.table}: {table.kept:,} rows")
+            found += [f"    dropped {reason}: {count:,}" for reason, count in sorted(table.dropped.items())]
+            found += [f"    blanked {reason}: {count:,}" for reason, count in sorted(table.blanked.items())]
+        return found + [f"  note: {note}" for note in self.notes]

@@ -1,0 +1,230 @@
+"""Takes raw tables into a workspace: clean and judge them all aside first, then replace the sources, manifest last.
+
+Nothing of an existing workspace changes until every table has been read, cleaned and found fit. Rows stream from the
+file to parquet, so a log need not fit in memory.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from enrich import parts
+from enrich.errors import BadInput
+from enrich.importers import files
+from enrich.importers.clean import BLANKED, DROPPED, EPOCH, Default, clean, default
+from enrich.importers.raw import RawCatalogue, RawTable
+from enrich.importers.report import ImportReport, TableReport
+from enrich.tables import (
+    BOARD_PINS,
+    BOARDS,
+    DELETIONS,
+    ENGAGEMENTS,
+    EXPERIMENT_LOG,
+    JUDGMENTS,
+    PINS,
+    SOURCES,
+    TIMESTAMP,
+    Table,
+)
+from enrich.workspace import Catalogue, Workspace
+
+START = datetime(2000, 1, 1, tzinfo=UTC)  # Default.START, unless the catalogue holds something earlier
+DAY = timedelta(days=1)
+MOSTLY_BAD = 0.5  # an import stops when more than this share of a table's rows must be dropped
+PART_ROWS = 250_000
+_ASIDE = ".import-"
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A table cleaned into a parquet file aside, and what was found there."""
+
+    raw: RawTable
+    path: Path
+    good: int
+    dropped: Counter[str]
+    blanked: Counter[str]
+    earliest: datetime | None
+    latest: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The times that stand in where the catalogue has none."""
+
+    start: datetime
+    end: datetime
+
+
+def write(raw: RawCatalogue, catalogue: Catalogue, workspace: Workspace) -> ImportReport:
+    """Replace the workspace's sources by `raw`, cleaned. Tables that `raw` does not carry end empty.
+
+    Raises BadInput, with the workspace as it was, when a table is missing a column, cannot be read or is mostly bad,
+    when no pin is left, or when the workspace holds another catalogue.
+    """
+    workspace.admit(catalogue)
+    new = not workspace.root.exists()
+    workspace.root.mkdir(parents=True, exist_ok=True)
+    for leftover in workspace.root.glob(f"{_ASIDE}*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix=_ASIDE, dir=workspace.root) as aside:
+            report = _write(raw, catalogue, workspace, Path(aside))
+    except BaseException:
+        if new:
+            with suppress(OSError):  # not empty: the failure came late, and what is there may be of use
+                workspace.root.rmdir()
+        raise
+    return report
+
+
+def _write(raw: RawCatalogue, catalogue: Catalogue, workspace: Workspace, aside: Path) -> ImportReport:
+    staged = [_stage(source, aside) for source in raw.tables]
+    for found in staged:
+        _refuse_mostly_bad(found)
+    if not any(found.raw.table is PINS and found.good for found in staged):
+        raise BadInput(
+            f"expected at least one pin in {catalogue.origin}, found none; a catalogue needs a row a pin with its id"
+        )
+    span = _span(staged)
+    finished = [_finish(table, span, aside) for table in staged]
+    notes = (*raw.notes, *(note for found in staged for note in _default_notes(found, span)), *_order_notes(aside))
+    report = ImportReport(catalogue.format, catalogue.origin, tuple(report for _, report in finished), notes)
+    for table in SOURCES:
+        parts.create(workspace.folder(table), table)
+        ready = next((path for path, done in finished if done.table == table.name), None)
+        parts.replace_all(workspace.folder(table), table, _batches(ready) if ready else ())
+    report.save(workspace)
+    workspace.create(catalogue)
+    return report
+
+
+def _stage(raw: RawTable, aside: Path) -> Staged:
+    path = aside / f"{raw.table.name}.staged.parquet"
+    try:
+        clean(raw).sink_parquet(path, compression="zstd")
+    except (pl.exceptions.PolarsError, duckdb.Error, OSError) as error:
+        raise files.unreadable(raw.origin, f"rows of {raw.table.name}", error) from error
+    rows = pl.scan_parquet(path)
+    good = rows.filter(pl.col(DROPPED).is_null())
+    flags = [name for name in rows.collect_schema().names() if name.startswith(BLANKED)]
+    times = [column.name for column in raw.table.columns if column.type == TIMESTAMP]
+    summary = good.select(
+        pl.len(),
+        *(pl.col(flag).sum() for flag in flags),
+        pl.min_horizontal(pl.col(name).min() for name in times).alias("earliest")
+        if times
+        else pl.lit(None).alias("earliest"),
+        pl.max_horizontal(pl.col(name).max() for name in times).alias("latest")
+        if times
+        else pl.lit(None).alias("latest"),
+    ).collect()
+    found = summary.row(0, named=True)
+    reasons = rows.group_by(DROPPED).len().drop_nulls(DROPPED).collect()
+    dropped = Counter(dict(reasons.rows()))
+    if raw.unreadable:
+        dropped["unreadable-line"] += raw.unreadable
+    blanked = Counter({flag.removeprefix(BLANKED): found[flag] for flag in flags if found[flag]})
+    return Staged(raw, path, found["len"], dropped, blanked, found["earliest"], found["latest"])
+
+
+def _refuse_mostly_bad(staged: Staged) -> None:
+    bad, total = staged.dropped.total(), staged.good + staged.dropped.total()
+    if bad <= MOSTLY_BAD * total:
+        return
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in staged.dropped.most_common(5))
+    raise BadInput(
+        f"{staged.raw.origin}: expected rows of table {staged.raw.table.name!r}, found {bad:,} of {total:,} rows bad "
+        f"({reasons}); is this the right file and format?"
+    )
+
+
+def _span(staged: list[Staged]) -> Span:
+    earliest = min((table.earliest for table in staged if table.earliest), default=START)
+    start = START if earliest >= START else max(EPOCH, earliest - DAY)
+    latest = max((table.latest for table in staged if table.latest), default=start)
+    return Span(start, latest + DAY)
+
+
+def _finish(staged: Staged, span: Span, aside: Path) -> tuple[Path, TableReport]:
+    """The good rows with their defaults filled and without duplicates, in a second file."""
+    table = staged.raw.table
+    values = {Default.START: span.start, Default.END: span.end, Default.FALSE: False}
+    rows = pl.scan_parquet(staged.path).filter(pl.col(DROPPED).is_null()).select(c.name for c in table.columns)
+    for column in table.columns:
+        stand_in = default(table, column) if column.required else None
+        if stand_in:
+            rows = rows.with_columns(pl.col(column.name).fill_null(pl.lit(values[stand_in])))
+    path = aside / f"{table.name}.parquet"
+    _distinct(table, rows).sink_parquet(path, compression="zstd")
+    kept = pq.ParquetFile(path).metadata.num_rows
+    dropped = staged.dropped.copy()
+    if kept < staged.good:
+        dropped["duplicate"] = staged.good - kept
+    return path, TableReport(table.name, kept, dropped, staged.blanked)
+
+
+def _distinct(table: Table, rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Without duplicates: the newest row of a key; in a log, where a key may come again, the first of equal rows."""
+    key = list(table.key)
+    if table in (ENGAGEMENTS, EXPERIMENT_LOG):
+        return rows.unique(keep="first", maintain_order=True)
+    if table is PINS:
+        return _newest(rows, key, pl.coalesce("updated_at", "created_at"))
+    if table is JUDGMENTS:  # a vote without a name is a vote of its own
+        vote = pl.when(pl.col("annotator_id").is_null()).then(pl.col("row"))
+        votes = rows.with_row_index("row").with_columns(vote=vote)
+        return _newest(votes, [*key, "vote"], pl.col("judged_at")).drop("row", "vote")
+    newest = {BOARDS: "created_at", BOARD_PINS: "saved_at", DELETIONS: "deleted_at"}.get(table)
+    return _newest(rows, key, pl.col(newest)) if newest else rows.unique(key, keep="last", maintain_order=True)
+
+
+def _newest(rows: pl.LazyFrame, key: list[str], time: pl.Expr) -> pl.LazyFrame:
+    return rows.sort(time, maintain_order=True).unique(key, keep="last", maintain_order=True)
+
+
+def _default_notes(staged: Staged, span: Span) -> Iterator[str]:
+    values = {Default.START: f"{span.start:%Y-%m-%d}", Default.END: f"{span.end:%Y-%m-%d}", Default.FALSE: "false"}
+    for column in staged.raw.table.columns:
+        stand_in = default(staged.raw.table, column) if column.required else None
+        if stand_in is None:
+            continue
+        rows = pl.scan_parquet(staged.path).filter(pl.col(DROPPED).is_null() & pl.col(column.name).is_null())
+        absent = rows.select(pl.len()).collect().item()
+        if absent:
+            name = f"{staged.raw.table.name}.{column.name}"
+            yield f"{name}: absent in {absent:,} rows, taken as {stand_in}, {values[stand_in]}"
+
+
+def _order_notes(aside: Path) -> Iterator[str]:
+    """Judgments made before their pin's content cannot be joined with it: say so now, not in a weak model later."""
+    pins, judgments = aside / f"{PINS.name}.parquet", aside / f"{JUDGMENTS.name}.parquet"
+    if not judgments.is_file():
+        return
+    content = pl.scan_parquet(pins).select("pin_id", content=pl.coalesce("updated_at", "created_at"))
+    joined = pl.scan_parquet(judgments).select("pin_id", "judged_at").join(content, on="pin_id", how="left")
+    counts = joined.select(
+        early=(pl.col("judged_at") < pl.col("content")).sum(), unknown=pl.col("content").is_null().sum()
+    ).collect()
+    early, unknown = counts.row(0)
+    if early:
+        yield f"judgments: {early:,} precede their pin's updated_at (else created_at) and will not see its text"
+    if unknown:
+        yield f"judgments: {unknown:,} name a pin that the catalogue does not have"
+
+
+def _batches(path: Path) -> Iterator[pa.Table]:
+    for batch in pq.ParquetFile(path).iter_batches(PART_ROWS):
+        yield pa.Table.from_batches([batch])
