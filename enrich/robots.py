@@ -1,0 +1,69 @@
+"""May this agent fetch this URL, by the site's robots.txt (RFC 9309)? Protego judges; what it misses is mended here.
+
+- Protego takes a whole `User-agent` line for the agent's name, so `User-agent: FooBot 1.2` binds nobody. RFC 9309 has
+  the product token end at the first character that cannot be in one, and so has Google's parser: it is cut there.
+- Protego keeps a copy of each rule for each agent named above it, so a hostile half megabyte costs it minutes. Groups
+  of agents that cannot be ours are given one name, which leaves a copy or two.
+"""
+
+from __future__ import annotations
+
+import re
+
+from protego import Protego
+
+MAX_ROBOTS_BYTES = 512_000  # RFC 9309 asks to parse at least 500 KiB; the rest is ignored, as large search engines do
+MAX_LINE_CHARACTERS = 16_664  # as Google's parser: eight times the longest URL in use
+MAX_NAMES = 16  # of the agent, in one file; more is an attack
+
+_AGENT_LINE = re.compile(r"[ \t]*user[- ]?agent(?:[ \t]*:|[ \t])[ \t]*([^#]*)", re.IGNORECASE)
+_TOKEN = re.compile(r"[\w.*-]+")
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_NOBODY = "-"
+
+
+class Rules:
+    """What one site's robots.txt says to one agent (a product token, or a whole User-Agent header that holds one)."""
+
+    def __init__(self, robots_txt: bytes, user_agent: str) -> None:
+        self._user_agent = user_agent
+        self._protego = Protego.parse(_mended(robots_txt[:MAX_ROBOTS_BYTES], user_agent.lower()))
+
+    def allows(self, url: str) -> bool:
+        """Whether the agent may fetch `url`."""
+        return bool(self._protego.can_fetch(url, self._user_agent))
+
+    @property
+    def crawl_delay(self) -> float | None:
+        """Seconds that the site asks the agent to leave between requests; None where it does not."""
+        delay = self._protego.crawl_delay(self._user_agent)
+        return None if delay is None else float(delay)
+
+
+def robots_allows(robots_txt: bytes, user_agent: str, url: str) -> bool:
+    """Whether `robots_txt` lets `user_agent` fetch `url`. Any bytes will do: lines that say nothing are skipped."""
+    return Rules(robots_txt, user_agent).allows(url)
+
+
+def _mended(raw: bytes, agent: str) -> str:
+    text = raw.decode("utf-8", errors="replace").removeprefix("\ufeff").replace("\0", "")
+    names: set[str] = set()
+    lines = []
+    for line in _LINE_END.split(text):
+        named = _AGENT_LINE.match(line, endpos=MAX_LINE_CHARACTERS)
+        lines.append(f"User-agent: {_name(named[1], agent, names)}" if named else line[:MAX_LINE_CHARACTERS])
+    return "\n".join(lines)
+
+
+def _name(value: str, agent: str, names: set[str]) -> str:
+    """The product token of an agent line's value: "" where there is none, one name for all that cannot be `agent`."""
+    token = _TOKEN.match(value)
+    if token is None:
+        return _NOBODY if value.strip() else ""
+    name = token[0].lower()
+    if name not in agent:
+        name = name.replace("*", "") or "*"
+    if (name != "*" and name not in agent) or (name not in names and len(names) >= MAX_NAMES):
+        return _NOBODY
+    names.add(name)
+    return name
