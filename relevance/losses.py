@@ -1,0 +1,70 @@
+"""What the student learns from a pair: its targets, and the loss against them.
+
+label            target [5]                                              weight
+teacher's        the teacher's softmax (arXiv 2410.17152)                1
+human's          gold_share · gold level, the rest the annotators' votes human_weight
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from enrich.errors import BadInput
+from enrich.tables import LEVELS
+
+Floats = NDArray[np.float32]
+
+
+class Targets(NamedTuple):
+    probabilities: Floats  # [n, 5], rows sum to 1
+    weights: Floats  # [n]
+
+
+def soft_cross_entropy(logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Weighted mean over rows of -Σ target · log softmax(logits); [n, 5], [n, 5], [n] → scalar."""
+    losses = -(targets * functional.log_softmax(logits, dim=1)).sum(dim=1)
+    return (losses * weights).sum() / weights.sum()
+
+
+def targets_of(rows: pl.DataFrame, gold_share: float, human_weight: float) -> Targets:
+    """Targets of rows with `label_source` "human" (level, votes or null) or "teacher" (probabilities).
+
+    Raises BadInput when a row has no label of its source, or probabilities that are no distribution.
+    """
+    probabilities = np.zeros((rows.height, len(LEVELS)), np.float32)
+    human = (rows["label_source"] == "human").to_numpy()
+    if human.any():
+        probabilities[human] = _human(rows.filter(pl.Series(human)), gold_share)
+    if not human.all():
+        probabilities[~human] = _teacher(rows.filter(pl.Series(~human)))
+    return Targets(probabilities, np.where(human, human_weight, 1).astype(np.float32))
+
+
+def _human(rows: pl.DataFrame, gold_share: float) -> Floats:
+    if rows["level"].null_count() or not rows["level"].is_in(list(LEVELS)).all():
+        raise BadInput("expected a level of 1..5 in every human row, found others; read them with labelled_pairs")
+    gold: Floats = np.eye(len(LEVELS), dtype=np.float32)[rows["level"].to_numpy().astype(np.int64) - 1]
+    if "votes" not in rows.columns:
+        return gold
+    votes = np.stack([rows["votes"].list.count_matches(level).fill_null(0).to_numpy() for level in LEVELS], axis=1)
+    counts = votes.sum(axis=1, keepdims=True)
+    shares = np.where(counts > 0, votes / np.maximum(counts, 1), gold)
+    mixed: Floats = (gold_share * gold + (1 - gold_share) * shares).astype(np.float32)
+    return mixed
+
+
+def _teacher(rows: pl.DataFrame) -> Floats:
+    lists = rows["probabilities"] if "probabilities" in rows.columns else pl.Series([None] * rows.height)
+    if lists.null_count() or (lists.list.len() != len(LEVELS)).any():
+        raise BadInput("expected five probabilities in every teacher row, found others; run `relevance label` again")
+    flat = lists.explode().to_numpy().astype(np.float32).reshape(-1, len(LEVELS))
+    if not np.isfinite(flat).all() or (flat < 0).any() or (np.abs(flat.sum(axis=1) - 1) > 0.01).any():
+        raise BadInput("expected teacher probabilities that sum to 1, found others; run `relevance label` again")
+    shares: Floats = flat / flat.sum(axis=1, keepdims=True)
+    return shares

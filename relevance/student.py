@@ -1,0 +1,190 @@
+"""The student: five probabilities of a thousand (query, pin) pairs in about a millisecond.
+
+Reads a model folder, which `student_training.py` writes:
+
+    model.safetensors   weights, normalisation, and the frozen statistics' arrays
+    student.json        settings, statistics, temperature, prior, fingerprints, metrics (`StudentRecord`)
+    README.md           the model card, written from student.json
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+import enrich
+from enrich import parts
+from enrich.codec import PinBatch, QueryInputs
+from enrich.errors import BadInput
+from relevance.features import (
+    PAIR_FEATURES,
+    QUERY_FEATURES,
+    Bools,
+    Dimensions,
+    Features,
+    Floats,
+    Statistics,
+    features,
+)
+from relevance.student_network import Inputs, NetworkSettings, Size, StudentNetwork
+
+_RECORD, _WEIGHTS, _CARD = "student.json", "model.safetensors", "README.md"
+_STATISTICS = "statistics."  # prefix of the statistics' arrays among the weights
+
+
+@dataclass(frozen=True, slots=True)
+class StudentSettings:
+    """How a student is built and trained; recorded in its folder."""
+
+    network: NetworkSettings = field(default_factory=NetworkSettings)
+    text_encoder: str | None = None  # of queries that have no stored vector; None for the installed all-MiniLM-L6-v2
+    gold_share: float = 0.5  # of a human row's target that is its gold level; the rest is the annotators' votes
+    human_weight: float = 1.0  # of a human row's loss, a teacher row's being 1
+    input_dropout: float = 0.15  # chance that a row's input is left out, in the half of training that leaves any out
+    epochs: int = 40  # at most
+    patience: int = 6  # epochs without a better dev loss before training stops
+    batch_size: int = 256  # pairs a step
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.05
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.epochs, self.patience, self.batch_size) < 1 or self.learning_rate <= 0 or self.human_weight <= 0:
+            raise BadInput(
+                "expected epochs, patience, batch_size of 1 or more and a learning rate and human weight above 0, "
+                f"found {self.epochs}, {self.patience}, {self.batch_size}, {self.learning_rate}, {self.human_weight}"
+            )
+        if not (0 <= self.gold_share <= 1 and 0 <= self.input_dropout < 1):
+            raise BadInput(f"expected shares of 0 to 1, found {self.gold_share} and {self.input_dropout}")
+
+
+@dataclass(frozen=True, slots=True)
+class StudentRecord:
+    """What is kept beside the weights."""
+
+    settings: StudentSettings
+    dimensions: Dimensions
+    interests: tuple[str, ...]
+    catalogue_pins: int  # of which the term frequencies were counted
+    temperature: float
+    prior: tuple[float, ...]  # mean target in training: the answer for a pin of which nothing is known
+    encoder: str  # producer of the query vectors
+    human_rows: int
+    teacher_rows: int
+    epochs: int  # after which the kept weights were reached
+    dev_loss: float | None  # cross-entropy of the dev rows' gold levels, calibrated; None without dev rows
+    fingerprint: str  # of rows, settings and code that it was made from
+    features: tuple[str, ...] = (*PAIR_FEATURES, *QUERY_FEATURES)
+    code_version: str = enrich.__version__
+
+
+class Student:
+    """A trained student; safe to share between threads."""
+
+    def __init__(self, record: StudentRecord, statistics: Statistics, network: StudentNetwork) -> None:
+        self.record = record
+        self.statistics = statistics
+        self.network = network.eval()
+
+    @classmethod
+    def load(cls, path: str | Path) -> Student:
+        """The student in folder `path`. Raises BadInput when there is none, or it is broken or of other features."""
+        folder = Path(path)
+        if not (folder / _RECORD).is_file():
+            raise BadInput(f"expected a student in {folder}, found no {_RECORD}; run `relevance train-student`")
+        try:
+            record = _read_record(json.loads((folder / _RECORD).read_text()))
+            tensors = load_file(folder / _WEIGHTS)
+            statistics = _statistics(record, tensors)
+            network = StudentNetwork(record.settings.network, record.dimensions, len(record.interests))
+            network.load_state_dict({k: v for k, v in tensors.items() if not k.startswith(_STATISTICS)})
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise BadInput(
+                f"expected a whole student in {folder}, found one that does not load ({reason}); train it again"
+            ) from error
+        if record.features != (*PAIR_FEATURES, *QUERY_FEATURES):
+            raise BadInput(f"expected a student of this version's features in {folder}, found others; train it again")
+        return cls(record, statistics, network)
+
+    def save(self, folder: Path) -> None:
+        """Write the model folder; student.json last, so that a folder without it is unfinished."""
+        folder.mkdir(parents=True, exist_ok=True)
+        arrays = {
+            "terms": torch.from_numpy(self.statistics.terms.astype(np.int64)),
+            "frequencies": torch.from_numpy(self.statistics.frequencies),
+            "average_lengths": torch.from_numpy(self.statistics.average_lengths),
+        }
+        tensors = {k: v.contiguous() for k, v in self.network.state_dict().items()}
+        save_file(tensors | {_STATISTICS + name: array for name, array in arrays.items()}, folder / _WEIGHTS)
+        parts.write_text(folder / _CARD, _card(self.record))
+        parts.write_text(folder / _RECORD, json.dumps(asdict(self.record), indent=1, ensure_ascii=False) + "\n")
+
+    def features(self, query: QueryInputs, pins: PinBatch, rates: Floats, has_rates: Bools) -> Features:
+        """Inputs of `predict`, by the statistics of this model; arguments as `relevance.features.features`."""
+        return features(query, pins, rates, has_rates, self.statistics)
+
+    def predict(self, inputs: Features) -> Floats:
+        """Calibrated probabilities of the pairs, float32 [n, 5], columns levels 1..5, rows sum to 1."""
+        scores: Floats = torch.softmax(self._logits(inputs) / self.record.temperature, dim=1).numpy()
+        return scores
+
+    def logits(self, inputs: Features) -> Floats:
+        """Before calibration; float32 [n, 5]."""
+        scores: Floats = self._logits(inputs).numpy()
+        return scores
+
+    def _logits(self, inputs: Features) -> torch.Tensor:
+        with torch.inference_mode():
+            logits: torch.Tensor = self.network(Inputs.of(inputs))
+            return logits
+
+
+def _read_record(raw: dict[str, Any]) -> StudentRecord:
+    network = NetworkSettings(**raw["settings"]["network"] | {"size": Size(raw["settings"]["network"]["size"])})
+    plain: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in raw.items()}
+    plain["settings"] = StudentSettings(**raw["settings"] | {"network": network})
+    plain["dimensions"] = Dimensions(*raw["dimensions"])
+    return StudentRecord(**plain)
+
+
+def _statistics(record: StudentRecord, tensors: dict[str, torch.Tensor]) -> Statistics:
+    return Statistics(
+        pins=record.catalogue_pins,
+        terms=tensors[_STATISTICS + "terms"].numpy().astype(np.uint32),
+        frequencies=tensors[_STATISTICS + "frequencies"].numpy(),
+        average_lengths=tensors[_STATISTICS + "average_lengths"].numpy(),
+        interests=record.interests,
+        dimensions=record.dimensions,
+    )
+
+
+def _card(record: StudentRecord) -> str:
+    loss = "not measured (no dev rows)" if record.dev_loss is None else f"{record.dev_loss:.3f}"
+    return f"""---
+library_name: corkboard
+tags: [search-relevance, distillation]
+---
+# A student of search relevance
+
+A feed-forward network (size {record.settings.network.size}) that gives a (query, pin) the probabilities of five levels
+of relevance, 5 highly relevant to 1 highly irrelevant. Load it with `relevance.student.Student.load(folder)`.
+
+- Learned from {record.teacher_rows:,} pairs labelled by a teacher and {record.human_rows:,} judged by people;
+  best after {record.epochs} epochs; cross-entropy on held-out judged pairs {loss}.
+- Reads {len(PAIR_FEATURES)} numbers of the pair, {len(QUERY_FEATURES)} of the query, {len(record.interests)} interests,
+  and vectors of {record.dimensions.query} (query), {record.dimensions.text} (text), {record.dimensions.visual} (visual)
+  and {record.dimensions.graph} (graph) entries; query vectors by {record.encoder}.
+- Probabilities are calibrated by one temperature ({record.temperature:.3f}).
+- Made from {record.fingerprint} by corkboard {record.code_version}. Settings and feature names are in `{_RECORD}`.
+
+What it was not tested on (other catalogues, languages without judgments) it may get wrong; measure it there with
+`relevance evaluate` before relying on it.
+"""

@@ -1,0 +1,160 @@
+"""The student's network: one hidden layer that is a sum of a query's, a pin's and a pair's part, then a small tower.
+
+    query:  vector, numbers, interests ──► projections q_k [r]   and   hidden part [h]      once a request
+    pin:    text, visual, graph        ──► projections p_k [r]   and   hidden part [h]      can be kept with the pin
+    pair:   q_k · p_k for each kind, pair numbers ─────────────► hidden part [h]
+            gelu(sum of the three) ──► gelu(h2) ──► 5 logits
+
+Where query and pin vectors come from one encoder their projections start equal, so that the sum of a product starts as
+an estimate of their cosine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from enrich.errors import BadInput
+from enrich.tables import LEVELS
+from relevance.features import PAIR_FEATURES, QUERY_FEATURES, Dimensions, Features
+
+_CLIP = 5.0  # standard deviations beyond which a number says no more
+_INTEREST_DIMENSION = 16
+
+
+class Size(StrEnum):
+    S = "S"
+    M = "M"
+    L = "L"
+
+
+class _Widths(NamedTuple):
+    projection: int
+    hidden: int
+    tower: int
+
+
+_WIDTHS = {Size.S: _Widths(32, 64, 32), Size.M: _Widths(64, 128, 64), Size.L: _Widths(128, 256, 128)}
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSettings:
+    size: Size = Size.M
+    dropout: float = 0.2  # of the hidden layers, in training
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.dropout < 1:
+            raise BadInput(f"expected a dropout of 0 to below 1, found {self.dropout}")
+
+
+class Inputs(NamedTuple):
+    """`Features` as tensors; float32, `interests` and `query_of` int64."""
+
+    query_vector: Tensor
+    query_numbers: Tensor
+    interests: Tensor
+    query_of: Tensor
+    text: Tensor
+    visual: Tensor
+    graph: Tensor
+    numbers: Tensor
+
+    @classmethod
+    def of(cls, features: Features) -> Inputs:
+        return cls(*(torch.from_numpy(getattr(features, name)) for name in cls._fields))
+
+
+class Side(NamedTuple):
+    """What a query, or a pin, brings to every pair it is in."""
+
+    projections: Tensor  # [rows, 3, r]
+    hidden: Tensor  # [rows, h]
+
+
+class StudentNetwork(nn.Module):
+    """Logits [n, 5] of pairs. Its numbers are normalised by the buffers, which training sets once."""
+
+    number_mean: Tensor
+    number_scale: Tensor
+    query_mean: Tensor
+    query_scale: Tensor
+
+    def __init__(self, settings: NetworkSettings, dimensions: Dimensions, interests: int) -> None:
+        super().__init__()
+        widths = _WIDTHS[settings.size]
+        pin_dimensions = dimensions[1:]
+        self.register_buffer("number_mean", torch.zeros(len(PAIR_FEATURES)))
+        self.register_buffer("number_scale", torch.ones(len(PAIR_FEATURES)))
+        self.register_buffer("query_mean", torch.zeros(len(QUERY_FEATURES)))
+        self.register_buffer("query_scale", torch.ones(len(QUERY_FEATURES)))
+        self.interests = nn.EmbeddingBag(interests + 1, _INTEREST_DIMENSION, mode="mean", padding_idx=0)
+        self.query_projections = nn.ModuleList(_projection(dimensions.query, widths.projection) for _ in pin_dimensions)
+        self.pin_projections = nn.ModuleList(_projection(size, widths.projection) for size in pin_dimensions)
+        _start_equal(self.query_projections, self.pin_projections)
+        self.query_hidden = nn.Linear(dimensions.query + len(QUERY_FEATURES) + _INTEREST_DIMENSION, widths.hidden)
+        self.pin_hidden = _linear(sum(pin_dimensions), widths.hidden)
+        self.pair_hidden = nn.Linear(
+            len(pin_dimensions) * widths.projection + len(PAIR_FEATURES), widths.hidden, bias=False
+        )
+        self.tower = nn.Linear(widths.hidden, widths.tower)
+        self.logits = nn.Linear(widths.tower, len(LEVELS))
+        self.dropout = nn.Dropout(settings.dropout)
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        """[n, 5]."""
+        query = self.query_side(inputs.query_vector, inputs.query_numbers, inputs.interests)
+        pins = self.pin_side(inputs.text, inputs.visual, inputs.graph)
+        chosen = Side(query.projections[inputs.query_of], query.hidden[inputs.query_of])
+        return self.pairs(chosen, pins, inputs.numbers)
+
+    def query_side(self, vector: Tensor, numbers: Tensor, interests: Tensor) -> Side:
+        """Of q queries."""
+        known = _normalised(numbers, self.query_mean, self.query_scale)
+        projections = torch.stack([project(vector) for project in self.query_projections], dim=1)
+        return Side(projections, self.query_hidden(torch.cat([vector, known, self.interests(interests)], dim=1)))
+
+    def pin_side(self, text: Tensor, visual: Tensor, graph: Tensor) -> Side:
+        """Of n pins; nothing in it depends on the query."""
+        vectors = (text, visual, graph)
+        projected = [project(v) for project, v in zip(self.pin_projections, vectors, strict=True)]
+        return Side(torch.stack(projected, dim=1), self.pin_hidden(torch.cat(vectors, dim=1)))
+
+    def pairs(self, query: Side, pins: Side, numbers: Tensor) -> Tensor:
+        """Logits of n pairs; `query` has one row, or one a pair."""
+        products = (query.projections * pins.projections).flatten(1)
+        known = _normalised(numbers, self.number_mean, self.number_scale)
+        hidden = query.hidden + pins.hidden + self.pair_hidden(torch.cat([products, known], dim=1))
+        tower = self.tower(self.dropout(functional.gelu(hidden)))
+        logits: Tensor = self.logits(self.dropout(functional.gelu(tower)))
+        return logits
+
+
+def _start_equal(query: nn.ModuleList, pins: nn.ModuleList) -> None:
+    for mine, theirs in zip(query.parameters(), pins.parameters(), strict=True):
+        if mine.shape == theirs.shape:
+            theirs.data.copy_(mine.data)
+
+
+def _projection(dimension: int, width: int) -> nn.Linear:
+    """Of unit vectors to entries of about ±1, so that products are neither lost nor loud."""
+    layer = _linear(dimension, width)
+    if dimension:
+        nn.init.normal_(layer.weight)
+    return layer
+
+
+def _linear(dimension: int, width: int) -> nn.Linear:
+    """Without bias; `dimension` may be 0, of a vector that the catalogue does not have."""
+    layer = nn.Linear(max(1, dimension), width, bias=False)
+    if not dimension:
+        layer.in_features, layer.weight = 0, nn.Parameter(torch.empty(width, 0))
+    return layer
+
+
+def _normalised(values: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+    return ((values - mean) / scale).clamp(-_CLIP, _CLIP)

@@ -1,0 +1,160 @@
+"""The student learns, is the same again, reads back as written, and sees at serving what it saw in training."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from enrich.codec import pack_pins, unpack_pins, unpack_query
+from enrich.errors import BadInput
+from relevance import metrics
+from relevance.student import Student, StudentSettings
+from relevance.student_inputs import pin_columns, rounded, student_inputs
+from relevance.student_network import Inputs, NetworkSettings, Side, Size
+from relevance.student_training import train_student
+from tests.relevance.students import WordEncoder, labelled_frame
+
+SETTINGS = StudentSettings(network=NetworkSettings(Size.S), epochs=25, batch_size=64)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "student"
+    rows = pl.concat([labelled_frame(20, 20, 1), labelled_frame(20, 20, 2, source="teacher")])
+    train_student(rows, labelled_frame(6, 20, 3), SETTINGS, folder, WordEncoder())
+    return folder
+
+
+def _predict(student: Student, frame: pl.DataFrame) -> np.ndarray:
+    return student.predict(student_inputs(frame, WordEncoder()).features(student.statistics))
+
+
+def test_it_learns_what_the_words_and_vectors_say(trained):
+    frame = labelled_frame(10, 20, 4)
+    probabilities = _predict(Student.load(trained), frame)
+    assert probabilities.shape == (200, 5) and probabilities.dtype == np.float32
+    assert metrics.accuracy(frame["level"], probabilities) > 0.85
+
+
+def test_the_record_says_how_it_was_made(trained):
+    record = Student.load(trained).record
+    assert (record.human_rows, record.teacher_rows, record.encoder) == (400, 400, "words@test")
+    assert record.settings == SETTINGS and record.interests == ("home",)
+    assert sum(record.prior) == pytest.approx(1, abs=1e-4)
+    assert record.dev_loss is not None and 0 < record.epochs <= 25
+    assert "400 judged by people" in (trained / "README.md").read_text()
+
+
+def test_training_again_gives_the_same_student(trained, tmp_path):
+    rows = pl.concat([labelled_frame(20, 20, 1), labelled_frame(20, 20, 2, source="teacher")])
+    again = train_student(rows, labelled_frame(6, 20, 3), SETTINGS, tmp_path / "again", WordEncoder())
+    frame = labelled_frame(3, 10, 5)
+    assert np.array_equal(_predict(Student.load(trained), frame), _predict(again, frame))
+
+
+def test_serving_features_equal_training_features(trained):
+    """One pair, alone, by the payloads that the online store would hold, against its row in a whole frame."""
+    student, frame = Student.load(trained), labelled_frame(3, 10, 6)
+    frame = frame.with_columns(pl.lit(None, frame.schema[c]).alias(c) for c in frame.columns if c.startswith("query_f"))
+    together = student_inputs(frame, WordEncoder()).features(student.statistics)
+    for place in (0, 7, 29):
+        row = frame[place : place + 1]
+        query = unpack_query(None, row["query"][0])
+        query = replace(query, embedding=rounded(WordEncoder().encode([query.query])[0]))
+        pins = unpack_pins(pack_pins(pin_columns(row)))
+        alone = student.features(query, pins, *query.rates_of(row["pin_id"].to_list()))
+        assert np.allclose(alone.numbers[0], together.numbers[place], atol=1e-6)
+        assert np.array_equal(alone.text[0], together.text[place])
+        assert np.array_equal(alone.query_vector[0], together.query_vector[together.query_of[place]])
+
+
+def test_what_was_known_of_a_query_changes_with_time():
+    frame = labelled_frame(1, 4, 7).with_columns(
+        pl.Series("query_features__frequency", [1, 1, 9, 9]), pin_id=pl.Series(["a", "b", "a", "a"])
+    )
+    groups = student_inputs(frame, WordEncoder()).groups
+    assert [(g.query.frequency, g.rows.tolist()) for g in groups] == [(1, [0, 1]), (9, [2]), (9, [3])]
+
+
+def test_rows_come_back_in_the_frames_order():
+    frame = labelled_frame(4, 6, 8)
+    shuffled = frame.sample(fraction=1.0, shuffle=True, seed=0)
+    statistics = train_statistics(frame)
+    plain = student_inputs(frame, WordEncoder()).features(statistics)
+    mixed = student_inputs(shuffled, WordEncoder()).features(statistics)
+    places = {pin: i for i, pin in enumerate(frame["pin_id"])}
+    order = [places[pin] for pin in shuffled["pin_id"]]
+    assert np.allclose(mixed.numbers, plain.numbers[order], atol=1e-6)
+    assert np.array_equal(mixed.query_vector[mixed.query_of], plain.query_vector[plain.query_of][order])
+
+
+def train_statistics(frame: pl.DataFrame):
+    from relevance.features import Statistics
+
+    return Statistics.of(student_inputs(frame, WordEncoder()).pins, ("home",), WordEncoder.dimension)
+
+
+def test_the_split_first_layer_equals_the_whole_network(trained):
+    """The query's part once, the pins' parts once, and their pairs, against one forward pass."""
+    student, frame = Student.load(trained), labelled_frame(1, 12, 9)
+    inputs = Inputs.of(student_inputs(frame, WordEncoder()).features(student.statistics))
+    with torch.inference_mode():
+        query = student.network.query_side(inputs.query_vector, inputs.query_numbers, inputs.interests)
+        pins = student.network.pin_side(inputs.text, inputs.visual, inputs.graph)
+        assert query.hidden.shape[0] == 1
+        split = student.network.pairs(Side(query.projections, query.hidden), pins, inputs.numbers)
+        assert torch.allclose(split, student.network(inputs), atol=1e-5)
+
+
+def test_a_missing_input_degrades_gently(trained):
+    student, frame = Student.load(trained), labelled_frame(10, 20, 10)
+    whole = metrics.accuracy(frame["level"], _predict(student, frame))
+    bare = frame.drop("pin_caption__caption")
+    assert whole - metrics.accuracy(frame["level"], _predict(student, bare)) < 0.35
+
+
+def test_without_dev_rows_it_trains_to_the_end_uncalibrated(tmp_path):
+    settings = replace(SETTINGS, epochs=2)
+    student = train_student(labelled_frame(3, 5, 1), pl.DataFrame(), settings, tmp_path / "s", WordEncoder())
+    assert (student.record.epochs, student.record.temperature, student.record.dev_loss) == (2, 1.0, None)
+
+
+def test_no_rows_and_no_features_are_refused(tmp_path):
+    frame = labelled_frame(2, 3, 1)
+    with pytest.raises(BadInput, match="labelled rows"):
+        train_student(frame.clear(), frame, SETTINGS, tmp_path, WordEncoder())
+    bare = frame.select("query", "pin_id", "label_source", "level")
+    with pytest.raises(BadInput, match="pin features"):
+        train_student(bare, frame, SETTINGS, tmp_path, WordEncoder())
+
+
+def test_a_missing_or_broken_folder_is_one_line(trained, tmp_path):
+    with pytest.raises(BadInput, match="train-student"):
+        Student.load(tmp_path)
+    for damage in ("weights", "record", "features"):
+        broken = tmp_path / damage
+        broken.mkdir()
+        raw = (trained / "model.safetensors").read_bytes()
+        record = json.loads((trained / "student.json").read_text())
+        (broken / "model.safetensors").write_bytes(raw[:-50] if damage == "weights" else raw)
+        if damage == "record":
+            del record["temperature"]
+        if damage == "features":
+            record["features"] = ["other"]
+        (broken / "student.json").write_text(json.dumps(record))
+        with pytest.raises(BadInput, match="train it again") as caught:
+            Student.load(broken)
+        assert "\n" not in str(caught.value)
