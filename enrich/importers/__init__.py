@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
+from typing import assert_never
 
 from enrich.errors import BadInput
-from enrich.importers import native, staging
+from enrich.importers import beir, chorus, esci, native, staging, trec, ubi, wands
 from enrich.importers.raw import RawCatalogue, RawTable
 from enrich.importers.report import ImportReport, TableReport
 from enrich.workspace import Catalogue, Workspace
@@ -53,7 +54,19 @@ def import_catalogue(format: Format | str, path: str | Path, workspace: Workspac
 def load(format: Format, path: Path) -> RawCatalogue:
     """The source tables of the catalogue at `path`, not yet cleaned."""
     match format:
-        case Format.NATIVE:
+        case Format.SAMPLE | Format.NATIVE:
             return native.load_folder(path)
+        case Format.CHORUS:
+            return chorus.load(path)
+        case Format.ESCI:
+            return esci.load(path)
+        case Format.WANDS:
+            return wands.load(path)
+        case Format.UBI:
+            return ubi.load(path)
+        case Format.TREC:
+            return trec.load(path)
+        case Format.BEIR:
+            return beir.load(path)
         case _:
-            raise BadInput(format)
+            assert_never(format)

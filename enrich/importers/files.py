@@ -110,6 +110,32 @@ def scan_json_lines(path: Path, wanted: Sequence[str] = ()) -> Scanned:
     return Scanned(frame, bad, tuple(counts))
 
 
+def need(scanned: Scanned, path: Path, names: Sequence[str], optional: Sequence[str] = ()) -> pl.LazyFrame:
+    """The columns `names` and `optional` (null where the file lacks one), spelt as given whatever their case there.
+
+    Raises BadInput when the file lacks one of `names`.
+    """
+    written = {name.lower(): name for name in reversed(scanned.columns)}
+    missing = [name for name in names if name.lower() not in written]
+    if missing:
+        found = ", ".join(scanned.columns[:40]) or "no columns"
+        raise BadInput(f"expected columns {', '.join(names)} in {path}, found {found}; add {', '.join(missing)}")
+    chosen = [
+        pl.col(written[name.lower()]).alias(name) if name.lower() in written else pl.lit(None, pl.String).alias(name)
+        for name in (*names, *optional)
+    ]
+    return scanned.frame.select(chosen)
+
+
+def file_in(folder: Path, names: Sequence[str], what: str) -> Path:
+    """The first of `names` that the folder holds. Raises BadInput, saying `what` was expected, when it holds none."""
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    entries = ", ".join(sorted(entry.name for entry in folder.iterdir())[:20]) if folder.is_dir() else "no folder"
+    raise BadInput(f"expected {what} ({' or '.join(names)}) in {folder}, found {entries or 'nothing'}; check the path")
+
+
 def unreadable(path: Path | str, what: str, error: Exception) -> BadInput:
     """The one line for a file that is not what it should be."""
     first = (str(error).strip().splitlines() or [type(error).__name__])[0]

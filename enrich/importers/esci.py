@@ -1,0 +1,75 @@
+"""Reads Amazon's shopping queries data (ESCI): examples and products, as one joined file or a folder of both.
+
+    enrich import esci PATH
+
+A file with an esci_label holds examples, one with a product_title products. Levels: exact 5, substitute 4, complement
+2, irrelevant 1. An id is the product's, with "@locale" after it where the files hold more than one locale.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+import polars as pl
+
+from enrich.errors import BadInput
+from enrich.importers import files, mapping
+from enrich.importers.raw import RawCatalogue, RawTable
+from enrich.tables import JUDGMENTS, PINS
+
+LANG_OF_LOCALE = {"us": "en", "uk": "en", "ca": "en", "es": "es", "jp": "ja", "de": "de", "fr": "fr", "it": "it"}
+_TEXTS = ("product_description", "product_bullet_point", "product_brand", "product_color")
+_LOCALE = pl.col("product_locale").str.strip_chars().str.to_lowercase()
+_LANG = _LOCALE.replace_strict(LANG_OF_LOCALE, default=None, return_dtype=pl.String)
+
+
+class _Part(NamedTuple):
+    """One of the two tables, from all files that hold it, as strings."""
+
+    frame: pl.LazyFrame
+    unreadable: int
+
+
+def load(path: Path) -> RawCatalogue:
+    """Pins and judgments. Raises BadInput when no file holds products or a file cannot be read."""
+    products = _part(path, "product_title", ["product_id", "product_title"], [*_TEXTS, "product_locale"])
+    if products is None:
+        raise BadInput(f"expected a file with product_id and product_title in {path}, found none; check the path")
+    examples = _part(path, "esci_label", ["query", "product_id", "esci_label"], ["product_locale"])
+    pin_id = pl.col("product_id")
+    if _locales(products.frame, path) > 1:
+        pin_id = pl.concat_str(pin_id, pl.lit("@"), _LOCALE.fill_null("")).str.strip_suffix("@")
+    tables = [RawTable(PINS, _pins(products.frame, pin_id), str(path), products.unreadable)]
+    if examples:
+        label = pl.col("esci_label").str.strip_chars().str.slice(0, 1).str.to_uppercase()
+        level = label.replace_strict(mapping.LEVEL_OF_ESCI, default=None, return_dtype=pl.Float64)
+        judged = examples.frame.select("query", pin_id=pin_id, level=level, lang=_LANG)
+        tables.append(RawTable(JUDGMENTS, judged, str(path), examples.unreadable))
+    return RawCatalogue(tuple(tables), ("levels: exact 5, substitute 4, complement 2, irrelevant 1",))
+
+
+def _part(path: Path, mark: str, names: list[str], optional: list[str]) -> _Part | None:
+    """The rows of the files that have the column `mark`."""
+    found = sorted(p for p in path.rglob("*") if p.is_file() and files.kind(p)) if path.is_dir() else [path]
+    scans = [(file, files.scan(file)) for file in found]
+    marked = [(file, scan) for file, scan in scans if mark in {column.lower() for column in scan.columns}]
+    if not marked:
+        return None
+    frames = [files.need(scan, file, names, optional).cast(pl.String) for file, scan in marked]
+    return _Part(pl.concat(frames), sum(scan.unreadable for _, scan in marked))
+
+
+def _locales(products: pl.LazyFrame, path: Path) -> int:
+    try:
+        return products.select(_LOCALE.drop_nulls().unique()).collect().height
+    except (pl.exceptions.PolarsError, duckdb.Error) as error:
+        raise files.unreadable(path, "products", error) from error
+
+
+def _pins(products: pl.LazyFrame, pin_id: pl.Expr) -> pl.LazyFrame:
+    description, bullets, brand, color = (pl.col(name) for name in _TEXTS)
+    told = mapping.prose(description, bullets, pl.lit("Brand: ") + brand, pl.lit("Color: ") + color)
+    pins = products.select(pin_id=pin_id, title="product_title", description=told, lang=_LANG)
+    return pins.unique("pin_id", keep="first", maintain_order=True)  # a joined file repeats a product a query

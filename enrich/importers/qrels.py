@@ -1,0 +1,31 @@
+"""Relevance judgments as TREC and BEIR keep them, query id, document id, grade, put onto queries' texts and levels."""
+
+from __future__ import annotations
+
+import duckdb
+import polars as pl
+
+from enrich.errors import BadInput
+from enrich.importers import columns, files, mapping
+from enrich.importers.raw import RawTable
+from enrich.tables import JUDGMENTS
+
+
+def judged(votes: pl.LazyFrame, queries: pl.LazyFrame, origin: str, unreadable: int) -> tuple[RawTable, str]:
+    """The judgments of votes [query_id, pin_id, grade] and queries [query_id, query], and a note on their levels.
+
+    A vote whose query has no text is dropped when the table is cleaned. Raises BadInput when no grade is above 0.
+    """
+    graded = votes.with_columns(grade=columns.number(pl.col("grade"), pl.String()))
+    try:
+        top = graded.select(pl.col("grade").max()).collect().item()
+    except (pl.exceptions.PolarsError, duckdb.Error) as error:
+        raise files.unreadable(origin, "qrels", error) from error
+    if top is None or top <= 0:
+        raise BadInput(f"{origin}: expected grades above 0 in the qrels, found at most {top}; are these qrels?")
+    texts = queries.unique("query_id", keep="first", maintain_order=True)
+    judgments = graded.join(texts, on="query_id", how="left").select(
+        "query", "pin_id", level=mapping.level_of_grade(pl.col("grade"), top)
+    )
+    note = f"levels: grade 0 is 1, grade {top:g} (the highest found) is 5, those between evenly; below 0 is 1"
+    return RawTable(JUDGMENTS, judgments, origin, unreadable), note
