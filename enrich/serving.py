@@ -1,0 +1,234 @@
+"""What the scorer needs, packed: every pin's latest values in one payload, every known query's likewise.
+
+Reads the enriched tables, `pins` and `deletions`; writes `pin_serving` and `query_serving` (`enrich serving`).
+
+A value is a table's newest row of its key by event time, then by the time it could be known, among the rows whose two
+clocks have passed and whose time to live has not. Only a payload that says something new gets a row, dated by its
+packing, so that Feast's incremental materialization finds it. A pin that was deleted, and a query of which nothing is
+left, get a row without payload and with the reason; the online store then answers for them as for unknown ones.
+
+The work goes in slices of keys, each one atomic part: killed anywhere, the next run goes on where it was.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+import polars as pl
+
+import enrich
+from enrich import parts
+from enrich.codec import PAIR_COLUMNS, QueryValues, content_hash, pack_pins, pack_query
+from enrich.errors import BadInput
+from enrich.job import JobReport
+from enrich.payload import VERSION
+from enrich.progress import progress
+from enrich.tables import (
+    DELETIONS,
+    FOREVER,
+    PIN_BOARDS,
+    PIN_CAPTION,
+    PIN_ENGAGEMENT,
+    PIN_GRAPH,
+    PIN_LINK,
+    PIN_QUERIES,
+    PIN_SERVING,
+    PIN_TEXT,
+    PIN_TEXT_EMBEDDING,
+    PIN_VISUAL_EMBEDDING,
+    PINS,
+    QUERY_FEATURES,
+    QUERY_PIN_ENGAGEMENT,
+    QUERY_SERVING,
+    Table,
+)
+from enrich.workspace import Workspace
+
+PIN_INPUTS = (
+    PIN_TEXT,
+    PIN_CAPTION,
+    PIN_LINK,
+    PIN_BOARDS,
+    PIN_QUERIES,
+    PIN_TEXT_EMBEDDING,
+    PIN_VISUAL_EMBEDDING,
+    PIN_GRAPH,
+    PIN_ENGAGEMENT,
+)
+QUERY_INPUTS = (QUERY_FEATURES, QUERY_PIN_ENGAGEMENT)
+PRODUCER = f"enrich.codec version {VERSION}"
+DELETED = "deleted"  # reason of a pin whose payload was taken back
+EXPIRED = "expired"  # reason of a key of which nothing is known any more
+
+_QUERY_COLUMNS = ("query_embedding", "interests", "shopping_intent", "lang", "frequency", "created_timestamp")
+_CLOCKS = ("event_timestamp", "created_timestamp")
+_Pack = Callable[[Workspace, pl.DataFrame, datetime], pl.DataFrame]
+
+
+@dataclass(frozen=True, slots=True)
+class ServingSettings:
+    """How many keys are packed at once, and written as one part."""
+
+    pins_at_once: int = 10_000  # about 100 MB of values
+    queries_at_once: int = 1_000  # with the values of up to MAX_PAIRS pins each
+
+    def __post_init__(self) -> None:
+        if min(self.pins_at_once, self.queries_at_once) < 1:
+            raise BadInput("expected to pack at least 1 key at once, found less; raise pins_at_once, queries_at_once")
+
+
+def run_serving(workspace: Workspace, settings: ServingSettings) -> tuple[JobReport, JobReport]:
+    """Bring `pin_serving` and `query_serving` up to date with the tables as they are now."""
+    pins = _run(workspace, PIN_SERVING, (PINS,), pin_payloads, settings.pins_at_once)
+    queries = _run(workspace, QUERY_SERVING, QUERY_INPUTS, query_payloads, settings.queries_at_once)
+    return pins, queries
+
+
+def pin_payloads(workspace: Workspace, keys: pl.DataFrame, now: datetime) -> pl.DataFrame:
+    """pin_id and payload of those of `keys` (pin_id) that have rows at `now` and were not deleted."""
+    rows = keys.join(_deleted_pins(workspace), on="pin_id", how="anti", maintain_order="left")
+    known = [f"{table.name} known" for table in PIN_INPUTS]
+    for table, name in zip(PIN_INPUTS, known, strict=True):
+        values = latest_as_of(workspace, table, keys, now).rename({"created_timestamp": name})
+        rows = rows.join(values, on="pin_id", how="left", maintain_order="left")
+    rows = rows.with_columns(created_timestamp=pl.max_horizontal(known))
+    rows = rows.filter(pl.col("created_timestamp").is_not_null())
+    return rows.select("pin_id", payload=pl.Series(pack_pins(rows), dtype=pl.Binary))
+
+
+def query_payloads(workspace: Workspace, keys: pl.DataFrame, now: datetime) -> pl.DataFrame:
+    """query and payload of those of `keys` (query) of which anything is known at `now`."""
+    values = latest_as_of(workspace, QUERY_FEATURES, keys, now)
+    values = values.filter(_any_known(column.name for column in QUERY_FEATURES.features))
+    pairs = (
+        latest_as_of(workspace, QUERY_PIN_ENGAGEMENT, keys, now)
+        .filter(_any_known(PAIR_COLUMNS))
+        .join(_deleted_pins(workspace), on="pin_id", how="anti")
+        .group_by("query")
+        .agg(
+            "pin_id",
+            pl.col(PAIR_COLUMNS).cast(pl.Float32).fill_null(0.0),
+            pairs_created_timestamp=pl.col("created_timestamp").max(),
+        )
+    )
+    rows = (
+        values.join(pairs, on="query", how="full", coalesce=True)
+        .sort("query")
+        .with_columns(pl.max_horizontal("created_timestamp", "pairs_created_timestamp").dt.epoch("us"))
+    )
+    payloads = [_query_payload(*row) for row in rows.select(*_QUERY_COLUMNS, "pin_id", *PAIR_COLUMNS).iter_rows()]
+    return rows.select("query", payload=pl.Series(payloads, dtype=pl.Binary))
+
+
+def latest_as_of(workspace: Workspace, table: Table, keys: pl.DataFrame, now: datetime) -> pl.DataFrame:
+    """Key, features and `created_timestamp` of the newest row that is evidence at `now`, of each of `keys` with one.
+
+    `keys` has the first column of the table's key.
+    """
+    name = table.key[0]
+    first, last = keys[name].min(), keys[name].max()
+    rows = parts.scan(workspace.folder(table)).filter(
+        pl.col(name).is_between(pl.lit(first, pl.String), pl.lit(last, pl.String)),
+        *(pl.col(clock) <= now for clock in _CLOCKS),
+    )
+    if table.ttl != FOREVER:
+        rows = rows.filter(pl.col("event_timestamp") >= now - table.ttl)
+    newest = (  # which row it is, first: the values of older rows are not read
+        rows.select(*table.key, *_CLOCKS)
+        .join(keys.lazy(), on=name, how="semi")
+        .sort(_CLOCKS)
+        .unique(subset=list(table.key), keep="last")
+    )
+    values = rows.select(*table.key, *(column.name for column in table.features), *_CLOCKS)
+    found = values.join(newest, on=[*table.key, *_CLOCKS], how="semi").unique(subset=list(table.key), keep="any")
+    return found.drop("event_timestamp").collect()
+
+
+def _run(workspace: Workspace, table: Table, origins: tuple[Table, ...], pack: _Pack, at_once: int) -> JobReport:
+    now, key = datetime.now(UTC), table.key[0]
+    keys = pl.concat([parts.scan(workspace.folder(origin)).select(key) for origin in (*origins, table)])
+    keys_to_pack = keys.unique().sort(key).collect()
+    fresh, made, taken_back = 0, 0, Counter[str]()
+    with progress(keys_to_pack.height, table.name) as bar:
+        for some in keys_to_pack.iter_slices(at_once):
+            packed = pack(workspace, some, now)
+            rows = _news(workspace, table, packed, some)
+            if rows.height:
+                parts.append(workspace.folder(table), table, rows.to_arrow())
+            reasons = rows["reason"].drop_nulls()
+            taken_back.update(reasons.to_list())
+            made += rows.height - len(reasons)
+            fresh += packed.height - (rows.height - len(reasons))
+            bar.update(some.height)
+    return JobReport(table.name, fresh, made, taken_back)
+
+
+def _news(workspace: Workspace, table: Table, packed: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame:
+    """The rows to write of `keys`: payloads that changed, and those taken back."""
+    key = table.key[0]
+    hashes = pl.Series([content_hash(payload) for payload in packed["payload"]], dtype=pl.String)
+    packed = packed.with_columns(input_hash=hashes, reason=pl.lit(None, pl.String))
+    before = _served(workspace, table, keys)
+    changed = packed.join(before, on=[key, "input_hash"], how="anti", maintain_order="left")
+    gone = before.filter(pl.col("reason").is_null()).join(packed, on=key, how="anti", maintain_order="left")
+    deleted = _deleted_pins(workspace)["pin_id"].to_list() if key == "pin_id" else []
+    reason = pl.when(pl.col(key).is_in(deleted)).then(pl.lit(DELETED)).otherwise(pl.lit(EXPIRED))
+    gone = gone.select(key, payload=pl.lit(None, pl.Binary), input_hash=reason, reason=reason)
+    return _dated(table, pl.concat([changed, gone]), before)
+
+
+def _served(workspace: Workspace, table: Table, keys: pl.DataFrame) -> pl.DataFrame:
+    """Key, input_hash, reason and event_timestamp of what is served of `keys` now."""
+    key = table.key[0]
+    rows = parts.scan(workspace.folder(table)).select(key, "input_hash", "reason", *_CLOCKS)
+    newest = rows.join(keys.lazy(), on=key, how="semi").sort(_CLOCKS).unique(subset=key, keep="last")
+    return newest.drop("created_timestamp").collect()
+
+
+def _dated(table: Table, rows: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
+    """`rows` with clocks and provenance: packed now, and after the row they replace even where a clock went back."""
+    now = pl.lit(datetime.now(UTC)).cast(pl.Datetime("us", "UTC"))
+    replaced = before.select(table.key[0], replaced="event_timestamp")
+    after = pl.col("replaced") + pl.duration(microseconds=1)
+    return (
+        rows.join(replaced, on=table.key[0], how="left", maintain_order="left")
+        .with_columns(event_timestamp=pl.max_horizontal(now, after), written_at=now)
+        .with_columns(
+            created_timestamp=pl.col("event_timestamp"),
+            backfilled=pl.lit(False),
+            producer=pl.lit(PRODUCER),
+            code_version=pl.lit(enrich.__version__),
+        )
+        .select(table.schema.names)
+    )
+
+
+def _query_payload(
+    embedding: list[float] | None,
+    interests: list[str] | None,
+    shopping_intent: float | None,
+    lang: str | None,
+    frequency: int | None,
+    created_us: int,
+    pin_ids: list[str] | None,
+    *rates: list[float] | None,
+) -> bytes:
+    """One query's columns (_QUERY_COLUMNS, its pairs' pins, then PAIR_COLUMNS of those) packed."""
+    values = QueryValues(embedding, interests, shopping_intent, lang, frequency, created_us)
+    if pin_ids is None:
+        return pack_query(values)
+    return pack_query(values, pin_ids, np.array(rates, np.float32).T)
+
+
+def _any_known(columns: Iterable[str]) -> pl.Expr:
+    return pl.any_horizontal(pl.col(name).is_not_null() for name in columns)
+
+
+def _deleted_pins(workspace: Workspace) -> pl.DataFrame:
+    """pin_id of every deleted pin."""
+    deletions = parts.scan(workspace.folder(DELETIONS)).filter(pl.col("kind") == "pin")
+    return deletions.select(pin_id="id").unique().collect()

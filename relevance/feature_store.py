@@ -1,0 +1,251 @@
+"""Feast, kept up to date: definitions applied when they changed, rows materialized when new ones were written.
+
+Reads feature_repo/ and W/feature_store.yaml; writes the registry, the online store and W/feature_store_state.json. The
+plain `feast apply` and `feast materialize` do the same work and can be mixed with it at will; `relevance run` calls
+`apply` and `materialize` before what needs them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import io
+import json
+import logging
+import os
+import sqlite3
+import sys
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import feast
+import polars as pl
+from feast import Entity, FeatureService, FeatureStore, FeatureView, FileSource
+
+from enrich import parts
+from enrich.errors import BadInput, CorkboardError
+from enrich.tables import ENRICHED, Table
+from enrich.workspace import ENVIRONMENT_VARIABLE, FEATURE_REPO, Workspace
+
+SCORING_SERVICE = "scoring_v1"
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+_DEFINITIONS = ("entities", "sources", "views", "services")  # modules of feature_repo/, imported as Feast imports them
+_LOADING = threading.Lock()
+logging.getLogger("feast.repo_config").addFilter(  # it holds for file registries too (feast/infra/registry/registry.py)
+    lambda record: "`serve_features_while_materializing` is enabled" not in record.getMessage()
+)
+_TABLES = {table.name: table for table in ENRICHED}
+
+
+class Materialized(NamedTuple):
+    """What one view's materialization loaded."""
+
+    view: str
+    start: datetime  # event time of the oldest row that was not loaded before
+    rows: int  # new rows, of which the latest of each key reached the online store
+
+
+@dataclass(slots=True)
+class _State:
+    """W/feature_store_state.json: what was applied, and which parts of each view's table were materialized."""
+
+    applied: str = ""
+    online_store: str = ""
+    loaded: dict[str, list[str]] = field(default_factory=dict)
+
+
+def open_store(workspace: Workspace) -> FeatureStore:
+    """The workspace's Feast store, by its feature_store.yaml. Raises BadInput where that file is missing."""
+    if not workspace.feature_store_yaml.is_file():
+        raise BadInput(
+            f"expected Feast's configuration at {workspace.feature_store_yaml}, found none; "
+            "run `enrich import` for this workspace first"
+        )
+    with _quiet():
+        return FeatureStore(repo_path=str(FEATURE_REPO), fs_yaml_file=workspace.feature_store_yaml)
+
+
+def apply(workspace: Workspace) -> list[str]:
+    """Register the definitions where they changed since the last time; the names of what is registered, else nothing.
+
+    As `feast apply`: views and services that the definitions no longer name are removed.
+    """
+    wanted, state, store = _definitions_digest(workspace), _read_state(workspace), open_store(workspace)
+    if state.applied == wanted and _registered(store):
+        return []
+    objects = _definitions(workspace)
+    named = [o.name for o in objects if isinstance(o, (FeatureView, FeatureService))]
+    with _quiet():
+        registered: list[Any] = [*store.list_feature_services(), *store.list_feature_views()]
+        store.apply(objects, objects_to_delete=[o for o in registered if o.name not in named], partial=False)
+        _let_read_while_writing(store)
+    _write_state(workspace, _State(applied=wanted, online_store=state.online_store))
+    return named
+
+
+def materialize(
+    workspace: Workspace, services: Sequence[str] = (SCORING_SERVICE,), full: bool = False
+) -> list[Materialized]:
+    """Bring the online store up to date with the tables of `services`; what was loaded, nothing where all was there.
+
+    Of each view the window from its oldest new row to now is loaded, so a late row arrives and never replaces a newer
+    one. `full` loads everything again (an online store that lost its rows). Raises CorkboardError when Feast fails: the
+    store then serves what it had, and the next call loads the same window.
+    """
+    apply(workspace)
+    store, state = open_store(workspace), _read_state(workspace)
+    online = _digest(store.config.online_store.model_dump_json())
+    if full or state.online_store != online or not _exists(store):
+        state.loaded, state.online_store = {}, online
+    names = {p.name for service in services for p in store.get_feature_service(service).feature_view_projections}
+    done = [_materialize_view(workspace, store, _TABLES[name], state) for name in sorted(names)]
+    return [loaded for loaded in done if loaded is not None]
+
+
+def _materialize_view(workspace: Workspace, store: FeatureStore, table: Table, state: _State) -> Materialized | None:
+    known, now = state.loaded.get(table.name, []), datetime.now(UTC)
+    new = {
+        mark: part for part in sorted(workspace.folder(table).glob("*.parquet")) if (mark := _mark(part)) not in known
+    }
+    if not new:
+        return None
+    time = pl.col("event_timestamp")
+    spans = [pl.scan_parquet(part).select(time.min(), due=(time <= now).sum(), rows=pl.len()) for part in new.values()]
+    frame = pl.concat(spans).collect()
+    start, due = frame.select(time.min().fill_null(EPOCH), pl.col("due").sum()).row(0)
+    if due:
+        _load(workspace, store, table, start, now)
+    whole = frame["due"] == frame["rows"]  # a part with rows of the future is looked at again
+    state.loaded[table.name] = sorted({*known, *(mark for mark, loaded in zip(new, whole, strict=True) if loaded)})
+    _write_state(workspace, state)
+    return Materialized(table.name, start, due) if due else None
+
+
+def _mark(part: Path) -> str:
+    """What tells a part from another and from its own rewriting."""
+    found = part.stat()
+    return f"{part.name} {found.st_size} {found.st_mtime_ns}"
+
+
+def _load(workspace: Workspace, store: FeatureStore, table: Table, start: datetime, end: datetime) -> None:
+    try:
+        with _quiet():
+            store.materialize(start, end, feature_views=[table.name])
+    except Exception as error:  # an online store of any kind may fail in a way of its own
+        raise CorkboardError(
+            f"feast could not materialize {table.name} from {start:%Y-%m-%dT%H:%M:%S} ({type(error).__name__}: "
+            f"{error}); the online store still serves what it had; check online_store in "
+            f"{workspace.feature_store_yaml} and run it again"
+        ) from error
+
+
+def fingerprint(workspace: Workspace, service: str) -> str:
+    """A hash of what a model trained from `service` depends on: its features, their types, and who produced them.
+
+    Kept with every model; another value later means that the service, a schema or a producer changed since.
+    """
+    store = open_store(workspace)
+    facts: list[str] = [service]
+    for projection in store.get_feature_service(service).feature_view_projections:
+        facts += [f"{projection.name}:{feature.name}:{feature.dtype}" for feature in projection.features]
+        rows = parts.scan(workspace.folder(_TABLES[projection.name]))
+        producers = rows.filter(pl.col("reason").is_null()).select(pl.col("producer").unique().sort()).collect()
+        facts += [f"{projection.name}<{producer}" for producer in producers["producer"]]
+    return _digest(*facts)
+
+
+def _definitions(workspace: Workspace) -> list[Any]:
+    """The objects that feature_repo/ defines for this workspace, by kind and name."""
+    found: dict[int, Any] = {}
+    with _LOADING, _importing(workspace):
+        for name in _DEFINITIONS:
+            for o in vars(importlib.import_module(name)).values():
+                if isinstance(o, (Entity, FeatureView, FeatureService)):
+                    found[id(o)] = o
+                if isinstance(o, FeatureView) and isinstance(o.batch_source, FileSource):
+                    found[id(o.batch_source)] = o.batch_source
+    return sorted(found.values(), key=lambda o: (type(o).__name__, o.name))
+
+
+@contextmanager
+def _importing(workspace: Workspace) -> Iterator[None]:
+    """feature_repo/ on the import path, its modules fresh and its sources in `workspace`; all restored afterwards."""
+    before = {name: sys.modules.pop(name) for name in _DEFINITIONS if name in sys.modules}
+    variable = os.environ.get(ENVIRONMENT_VARIABLE)
+    os.environ[ENVIRONMENT_VARIABLE] = str(workspace.root)
+    sys.path.insert(0, str(FEATURE_REPO))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(FEATURE_REPO))
+        for name in _DEFINITIONS:
+            sys.modules.pop(name, None)
+        sys.modules.update(before)
+        if variable is None:
+            del os.environ[ENVIRONMENT_VARIABLE]
+        else:
+            os.environ[ENVIRONMENT_VARIABLE] = variable
+
+
+def _definitions_digest(workspace: Workspace) -> str:
+    """A hash of all that the definitions depend on: their code, the tables, Feast's version and its configuration."""
+    code = [path.read_text() for path in sorted(FEATURE_REPO.glob("*.py"))]
+    configuration = workspace.feature_store_yaml.read_text()
+    return _digest(*code, repr(ENRICHED), feast.__version__, configuration, str(workspace.root))
+
+
+def _registered(store: FeatureStore) -> bool:
+    with _quiet():
+        return any(service.name == SCORING_SERVICE for service in store.list_feature_services())
+
+
+def _sqlite_path(store: FeatureStore) -> Path | None:
+    online = store.config.online_store
+    return FEATURE_REPO / online.path if online.type == "sqlite" else None
+
+
+def _exists(store: FeatureStore) -> bool:
+    path = _sqlite_path(store)
+    return path is None or path.is_file()
+
+
+def _let_read_while_writing(store: FeatureStore) -> None:
+    """Put SQLite in write-ahead mode, where a reader sees the last commit instead of waiting for a writer."""
+    path = _sqlite_path(store)
+    if path is not None:
+        connection = sqlite3.connect(path)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.close()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Feast's prints swallowed (callers report what was done), and ibis' warning about its own use of DuckDB."""
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+        warnings.filterwarnings("ignore", r"fetch_arrow_table\(\) is deprecated", DeprecationWarning)
+        yield
+
+
+def _state_path(workspace: Workspace) -> Path:
+    return workspace.root / "feature_store_state.json"
+
+
+def _read_state(workspace: Workspace) -> _State:
+    path = _state_path(workspace)
+    return _State(**json.loads(path.read_text())) if path.is_file() else _State()
+
+
+def _write_state(workspace: Workspace, state: _State) -> None:
+    content = {"applied": state.applied, "online_store": state.online_store, "loaded": state.loaded}
+    parts.write_text(_state_path(workspace), json.dumps(content, indent=1) + "\n")
+
+
+def _digest(*texts: str) -> str:
+    return hashlib.blake2b(json.dumps(texts).encode(), digest_size=16).hexdigest()

@@ -1,0 +1,172 @@
+"""The packed payload: what goes in comes out, damage is found, and nothing is read that was not written."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from enrich.codec import (
+    ENGAGEMENT_COLUMNS,
+    MAX_PAIRS,
+    PAIR_COLUMNS,
+    TEXT_FIELDS,
+    QueryValues,
+    content_hash,
+    empty_pins,
+    pack_pins,
+    pack_query,
+    unpack_pins,
+    unpack_query,
+)
+from enrich.normalise import terms
+from enrich.term_ids import MAX_CHARACTERS, Terms, term_id
+
+PINS = pl.DataFrame({
+    "title": ["Red shoes, red laces", None, ""],
+    "description": ["Canvas", None, None],
+    "link_title": ["Shop", None, None],
+    "link_description": ["Red things", None, None],
+    "board_titles": [["My shoes", "Red"], None, []],
+    "engaged_queries": [None, None, ["red shoes"]],
+    "text_embedding": [[0.6, 0.8], None, [1.0, 0.0]],
+    "graph_embedding": [[0.5, 0.5, 0.5, 0.5], None, None],
+    "impressions_30d": [7, None, None],
+    "click_rate_30d": [0.25, None, None],
+    "lang": ["en", None, "pt"],
+    "shoe_size": [38, 39, 40],
+})  # fmt: skip
+
+
+def row(field: Terms, pin: int) -> dict[int, int]:
+    span = slice(field.offsets[pin], field.offsets[pin + 1])
+    return dict(zip(field.ids[span].tolist(), field.counts[span].tolist(), strict=True))
+
+
+def test_a_pin_comes_back_as_it_went_in():
+    pins = unpack_pins(pack_pins(PINS))
+    fields = dict(zip(TEXT_FIELDS, pins.terms, strict=True))
+    assert pins.present.all() and not pins.corrupt.any() and len(pins) == 3
+    assert row(fields["title"], 0) == {term_id("red"): 2, term_id("shoes"): 1, term_id("laces"): 1}
+    assert row(fields["link"], 0) == {term_id("shop"): 1, term_id("red"): 1, term_id("things"): 1}
+    assert row(fields["boards"], 0) == {term_id("my"): 1, term_id("shoes"): 1, term_id("red"): 1}
+    assert row(fields["queries"], 2) == {term_id("red"): 1, term_id("shoes"): 1}
+    assert pins.lengths.tolist() == [[4, 1, 0, 3, 3, 0], [0] * 6, [0, 0, 0, 0, 0, 2]]
+    assert pins.text_embedding == pytest.approx(np.array([[0.6, 0.8], [0, 0], [1, 0]]), abs=1e-3)
+    assert pins.has_text_embedding.tolist() == [True, False, True]
+    assert pins.graph_embedding.shape == (3, 4) and pins.visual_embedding.shape == (3, 0)
+    assert pins.engagement[0, ENGAGEMENT_COLUMNS.index("impressions_30d")] == 7
+    assert pins.engagement[0, ENGAGEMENT_COLUMNS.index("click_rate_30d")] == 0.25
+    assert pins.has_engagement.tolist() == [True, False, False]
+    assert pins.langs.tolist() == ["en", "", "pt"]
+
+
+def test_trigrams_are_of_title_description_and_caption_with_blanks_around_terms():
+    pins = unpack_pins(pack_pins(pl.DataFrame({"title": ["Été"], "caption": ["a"], "board_titles": [["xyz"]]})))
+    trigrams = row(pins.trigrams, 0)
+    assert set(trigrams) == {term_id("\0" + gram) for gram in (" et", "ete", "te ", " a ")}
+
+
+def test_a_pin_is_read_the_same_alone_and_among_others():
+    payloads = pack_pins(PINS)
+    among = unpack_pins([None, payloads[2], b"", payloads[0]])
+    alone = unpack_pins([payloads[0]])
+    assert among.present.tolist() == [False, True, False, True]
+    assert among.corrupt.tolist() == [False, False, True, False]
+    for k in range(len(TEXT_FIELDS)):
+        assert row(among.terms[k], 3) == row(alone.terms[k], 0)
+    assert (among.text_embedding[3] == alone.text_embedding[0]).all()
+    assert (among.engagement[3] == alone.engagement[0]).all() and among.lengths[3].tolist() == [4, 1, 0, 3, 3, 0]
+    assert not among.lengths[0].any() and not among.has_engagement[[0, 1, 2]].any()
+
+
+@given(st.integers(0, 10_000), st.integers(1, 255))
+def test_any_changed_byte_is_found(at: int, change: int):
+    payload = bytearray(pack_pins(PINS)[0])
+    payload[at % len(payload)] ^= change
+    assert unpack_pins([bytes(payload)]).corrupt.tolist() == [True]
+
+
+@given(st.integers(0, 10_000))
+def test_any_truncation_is_found(at: int):
+    payload = pack_pins(PINS)[0]
+    assert unpack_pins([payload[: at % len(payload)]]).corrupt.tolist() == [True]
+
+
+def test_a_query_payload_is_no_pin_and_a_pin_payload_no_query():
+    assert unpack_pins([pack_query(QueryValues())]).corrupt.tolist() == [True]
+    assert not unpack_query(pack_pins(PINS)[0], "red").known
+
+
+def test_a_vector_of_another_length_counts_as_absent():
+    rows = pl.DataFrame({"text_embedding": [[1.0, 0.0], [0.0, 1.0, 0.0], [0.6, 0.8]]})
+    pins = unpack_pins(pack_pins(rows))
+    assert pins.text_embedding.shape == (3, 2)
+    assert pins.has_text_embedding.tolist() == [True, False, True] and not pins.text_embedding[1].any()
+
+
+def test_what_is_packed_of_a_long_text_is_bounded():
+    long = " ".join(f"word{i}" for i in range(100_000))
+    (payload,) = pack_pins(pl.DataFrame({"description": [long]}))
+    assert len(payload) < 10 * MAX_CHARACTERS
+    assert 0 < unpack_pins([payload]).lengths[0, 1] <= MAX_CHARACTERS
+
+
+def test_no_pins_and_pins_without_any_column_are_fine():
+    assert pack_pins(PINS.clear()) == [] and len(empty_pins(0)) == 0
+    assert unpack_pins(pack_pins(PINS.select("shoe_size"))).present.all()
+    assert not empty_pins(2).present.any() and empty_pins(2).langs.tolist() == ["", ""]
+
+
+def test_the_hash_is_of_what_is_said_not_of_when_it_could_be_known():
+    times = pl.Series("created_timestamp", [1, 2, 3]).cast(pl.Datetime("us", "UTC"))
+    now, later = pack_pins(PINS.with_columns(times)), pack_pins(PINS.with_columns(times + pl.duration(days=1)))
+    assert now != later and [content_hash(p) for p in now] == [content_hash(p) for p in later]
+    assert len({content_hash(p) for p in now}) == 3
+    assert unpack_pins(now).created_us.tolist() == [1, 2, 3]
+
+
+words = st.text(alphabet="abcé 你好ー,.", max_size=40)
+
+
+@given(st.lists(st.tuples(st.none() | words, st.none() | st.lists(words, max_size=3)), max_size=5))
+@settings(max_examples=50)
+def test_counts_are_those_of_the_terms(rows: list[tuple[str | None, list[str] | None]]):
+    frame = pl.DataFrame(rows, schema={"title": pl.String, "board_titles": pl.List(pl.String)}, orient="row")
+    pins = unpack_pins(pack_pins(frame))
+    for i, (title, boards) in enumerate(rows):
+        for k, texts in ((0, [title or ""]), (4, boards or [])):
+            found = [term for text in texts for term in terms(text)]
+            assert row(pins.terms[k], i) == {term_id(term): found.count(term) for term in found}
+            assert pins.lengths[i, k] == len(found)
+
+
+def test_a_query_comes_back_as_it_went_in():
+    values = QueryValues([0.6, 0.8], ["shoes", "été"], 0.5, "en", 12)
+    rates = np.arange(2 * len(PAIR_COLUMNS), dtype=np.float32).reshape(2, -1)
+    query = unpack_query(pack_query(values, ["b", "a"], rates), "red shoes")
+    assert query.known and query.interests == ("shoes", "été") and query.lang == "en" and query.frequency == 12
+    assert query.embedding == pytest.approx(np.array([0.6, 0.8]), abs=1e-3) and query.shopping_intent == 0.5
+    found, has = query.rates_of(["a", "unseen", "b"])
+    assert has.tolist() == [True, False, True]
+    assert (found[[0, 2]] == rates[[1, 0]]).all() and not found[1].any()
+    assert set(query.terms) == {term_id("red"), term_id("shoes")}
+
+
+def test_an_unknown_query_still_has_its_terms():
+    query = unpack_query(None, "red")
+    assert not query.known and query.embedding is None and query.terms.tolist() == [term_id("red")]
+    assert not query.rates_of(["a"])[1].any() and query.rates_of([])[0].shape == (0, len(PAIR_COLUMNS))
+
+
+def test_of_too_many_pairs_the_most_shown_are_kept():
+    n = MAX_PAIRS + 2
+    rates = np.zeros((n, len(PAIR_COLUMNS)), np.float32)
+    rates[:, 0] = np.arange(n)
+    pins = [str(i) for i in range(n)]
+    assert (
+        unpack_query(pack_query(QueryValues(), pins, rates), "q").rates_of(pins)[1].tolist()
+        == [False] * 2 + [True] * MAX_PAIRS
+    )

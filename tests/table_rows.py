@@ -1,0 +1,38 @@
+"""Rows written straight into a table, for tests that state what a job would have written."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from enrich import parts
+from enrich.tables import Kind, Table
+from enrich.workspace import Workspace
+
+
+def day(number: int, microseconds: int = 0) -> datetime:
+    """The start of a day of January 2025 (and on: day 32 is 1 February)."""
+    return datetime.fromtimestamp(1_735_689_600 + (number - 1) * 86_400, UTC).replace(microsecond=microseconds)
+
+
+def write_rows(workspace: Workspace, table: Table, *rows: dict[str, Any]) -> None:
+    """One part of `rows`; an enriched row needs its values and `event_timestamp`, and is known at once by default."""
+    if table.kind is Kind.SOURCE:
+        complete = list(rows)
+    else:
+        complete = [
+            {
+                "created_timestamp": row["event_timestamp"],
+                "written_at": row["event_timestamp"],
+                "backfilled": False,
+                "producer": "test",
+                "code_version": "0",
+                "input_hash": "0",
+                **row,
+            }
+            for row in rows
+        ]
+    columns = {f.name: pa.array([row.get(f.name) for row in complete], f.type) for f in table.schema}
+    parts.append(workspace.folder(table), table, pa.table(columns))
