@@ -1,0 +1,95 @@
+"""The bytes behind a pin's `image_uri`: a path, file:, s3:, gs:, or http(s):.
+
+A relative path is relative to where the catalogue was imported from (`Workspace.catalogue.origin`). What cannot be had
+is a BadImage whose reason is one of `ImageReason`'s last four, or too-many-bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import stat
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import fsspec
+
+from enrich.images import MAX_BYTES, BadImage, ImageReason
+from enrich.workspace import Workspace
+
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:", re.IGNORECASE)  # two letters or more: "C:" is a drive
+_STORES = ("s3", "gs", "gcs", "abfs", "az")
+
+
+def base_folder(workspace: Workspace) -> Path:
+    """The folder that relative paths of the workspace's catalogue start from."""
+    origin = Path(workspace.catalogue.origin)
+    return origin if origin.is_dir() else origin.parent
+
+
+def read_image(uri: str, base: Path) -> bytes:
+    """The bytes at `uri`, at most MAX_BYTES of them. Raises BadImage."""
+    path = local_path(uri, base)
+    if path is not None:
+        return _read_file(path)
+    scheme = urlsplit(uri).scheme.lower()
+    if scheme in _STORES:
+        return _read_store(uri)
+    raise BadImage(ImageReason.UNSUPPORTED_URI, f"the URI {uri[:200]!r}")
+
+
+def local_path(uri: str, base: Path) -> Path | None:
+    """The file that `uri` names on this machine; None when it names something elsewhere. Raises BadImage."""
+    if not _SCHEME.match(uri):
+        return base / uri
+    try:
+        parts = urlsplit(uri)
+    except ValueError as error:
+        raise BadImage(ImageReason.UNSUPPORTED_URI, f"the URI {uri[:200]!r}") from error
+    if parts.scheme.lower() != "file":
+        return None
+    if parts.netloc not in ("", "localhost"):
+        raise BadImage(ImageReason.UNSUPPORTED_URI, f"a file on another machine, {uri[:200]!r}")
+    return base / unquote(parts.path)
+
+
+def content_hash(uri: str, base: Path) -> str:
+    """What tells one picture from another: a hash of a local file's bytes; of the URI itself when it lies elsewhere.
+
+    A local file that cannot be read hashes to its fault, so that the pin is tried again once the file is there.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    try:
+        path = local_path(uri, base)
+        digest.update(uri.encode(errors="replace") if path is None else _read_file(path))
+    except BadImage as fault:
+        digest.update(f"{fault.reason} {uri}".encode(errors="replace"))
+    return digest.hexdigest()
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise BadImage(ImageReason.UNREADABLE, f"no regular file at {path}")
+        if status.st_size > MAX_BYTES:
+            raise BadImage(ImageReason.TOO_MANY_BYTES, f"{status.st_size} bytes where {MAX_BYTES} are allowed")
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise BadImage(ImageReason.NOT_FOUND, f"no file at {path}") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise BadImage(ImageReason.UNREADABLE, str(error)) from error
+
+
+def _read_store(uri: str) -> bytes:
+    """Read from an object store through fsspec, whose drivers (s3fs, gcsfs ...) are installed by whoever uses them."""
+    try:
+        with fsspec.open(uri, "rb") as file:
+            return bytes(file.read(MAX_BYTES + 1))
+    except ImportError as error:
+        raise BadImage(ImageReason.UNSUPPORTED_URI, f"{uri[:200]!r} and no driver for it: {error}") from error
+    except FileNotFoundError as error:
+        raise BadImage(ImageReason.NOT_FOUND, f"nothing at {uri[:200]!r}") from error
+    except Exception as error:  # each store's driver has exceptions of its own (botocore, google.api ...)
+        raise BadImage(ImageReason.FETCH_FAILED, f"{type(error).__name__}: {error}") from error
