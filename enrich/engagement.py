@@ -1,0 +1,117 @@
+"""How people engage with a pin, and with a pin for a query: `pin_engagement` and `query_pin_engagement`.
+
+Reads engagements and deletions; writes the two tables, one snapshot at a time (`enrich engagement`): counts of each
+event over the windows before the snapshot (30 and 365 days; a pair has 365 days alone), and rates per impression,
+smoothed by empirical Bayes (`smoothing.py`): a pin's towards all pins' rate, a pair's towards its pin's. A private
+query has no pairs. A window with no impression at all has counts and no rates.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import ibis.expr.types as ir
+import polars as pl
+
+from enrich import snapshots
+from enrich.history import History, before, changes
+from enrich.job import JobReport
+from enrich.smoothing import PRIOR_DIGITS, prior_strength, smoothed
+from enrich.snapshots import Computed, SnapshotSettings
+from enrich.tables import ENGAGEMENT_WINDOWS_DAYS, EVENTS, PIN_ENGAGEMENT, QUERY_PIN_ENGAGEMENT
+from enrich.workspace import Workspace
+
+PAIR_WINDOW_DAYS = 365
+_LOG_COLUMNS = ("raw", "pin_id", "event")
+
+
+@dataclass(frozen=True, slots=True)
+class EngagementSettings:
+    snapshots: SnapshotSettings = field(default_factory=SnapshotSettings)
+
+    @property
+    def producer(self) -> str:
+        return f"engagement/1 cadence={self.snapshots.cadence_days}d"
+
+
+def run_engagement(workspace: Workspace, settings: EngagementSettings) -> list[JobReport]:
+    """Bring pin_engagement and query_pin_engagement up to date with what was logged before each due snapshot."""
+    log = History(workspace).engagements()
+    planned = snapshots.plan(changes(log, "event_timestamp", _LOG_COLUMNS, settings.snapshots), settings.snapshots)
+
+    def pins(at: datetime, _: pl.DataFrame) -> Computed:
+        return Computed(pin_engagement(log, at), Counter())
+
+    def pairs(at: datetime, _: pl.DataFrame) -> Computed:
+        return Computed(query_pin_engagement(log, at), _refused(before(log, "event_timestamp", at)))
+
+    return [
+        snapshots.run(workspace, table, planned, compute, settings.producer, settings.snapshots)
+        for table, compute in ((PIN_ENGAGEMENT, pins), (QUERY_PIN_ENGAGEMENT, pairs))
+    ]
+
+
+def pin_engagement(log: ir.Table, at: datetime) -> pl.DataFrame:
+    """Counts and rates of every pin with an event in the longest window before `at`."""
+    counted = _counted(log, at, ["pin_id"], ENGAGEMENT_WINDOWS_DAYS)
+    rates = [_pin_rate(counted, event, days) for days in ENGAGEMENT_WINDOWS_DAYS for event in EVENTS[1:]]
+    return counted.with_columns(rates)
+
+
+def query_pin_engagement(log: ir.Table, at: datetime) -> pl.DataFrame:
+    """Counts and rates of every (query, pin) with an event in the window before `at`, private queries left out."""
+    pins = _counted(log, at, ["pin_id"], [PAIR_WINDOW_DAYS])
+    means = pins.select(
+        "pin_id", *(_pin_rate(pins, event, PAIR_WINDOW_DAYS).alias(f"pin_{event}") for event in EVENTS[1:])
+    )
+    pairs = _counted(log.filter(log.refused.isnull()), at, ["query", "pin_id"], [PAIR_WINDOW_DAYS])
+    joined = pairs.join(means, on="pin_id", how="left", maintain_order="left")
+    return joined.with_columns([_pair_rate(joined, event) for event in EVENTS[1:]])
+
+
+def _counted(log: ir.Table, at: datetime, key: list[str], windows: Sequence[int]) -> pl.DataFrame:
+    """The key, and how many of each event lie in each window of days before `at`."""
+    seen = before(log, "event_timestamp", at, timedelta(days=max(windows)))
+    counts: dict[str, ir.IntegerScalar] = {}
+    for days in windows:
+        recent = seen.event_timestamp >= at - timedelta(days=days)
+        counts |= {f"{event}s_{days}d": ((seen.event == event) & recent).sum() for event in EVENTS}
+    frame: pl.DataFrame = seen.group_by(key).agg(**counts).order_by(key).to_polars()
+    return frame
+
+
+def _shown(events: pl.Series, impressions: pl.Series) -> pl.Series:
+    """How often it was shown: its impressions, or its events where the log lacks theirs."""
+    return pl.select(pl.max_horizontal(events, impressions)).to_series().cast(pl.Float64)
+
+
+def _pin_rate(counted: pl.DataFrame, event: str, days: int) -> pl.Series:
+    events, impressions = counted[f"{event}s_{days}d"], counted[f"impressions_{days}d"]
+    shown = _shown(events, impressions)
+    total = float(shown.sum())
+    mean = pl.Series([float(events.sum()) / total if total else 0.0]).round_sig_figs(PRIOR_DIGITS)
+    means = pl.Series(mean).new_from_index(0, counted.height)
+    return _rate(events, shown, impressions, means).alias(f"{event}_rate_{days}d")
+
+
+def _pair_rate(joined: pl.DataFrame, event: str) -> pl.Series:
+    events, impressions = joined[f"{event}s_{PAIR_WINDOW_DAYS}d"], joined[f"impressions_{PAIR_WINDOW_DAYS}d"]
+    means = joined[f"pin_{event}"].cast(pl.Float64).round_sig_figs(PRIOR_DIGITS)
+    return _rate(events, _shown(events, impressions), impressions, means).alias(f"{event}_rate_{PAIR_WINDOW_DAYS}d")
+
+
+def _rate(events: pl.Series, shown: pl.Series, impressions: pl.Series, means: pl.Series) -> pl.Series:
+    """Float32; null throughout where the window has no impressions."""
+    if not impressions.sum():
+        return pl.Series([None] * len(events), dtype=pl.Float32)
+    return smoothed(events, shown, means, prior_strength(events, shown, means)).cast(pl.Float32)
+
+
+def _refused(log: ir.Table) -> Counter[str]:
+    """Distinct queries that have no pairs, by reason."""
+    refused = log.filter(log.refused.notnull())
+    counted = refused.group_by("refused").agg(queries=refused["query"].nunique()).to_polars()
+    return Counter(dict(counted.iter_rows()))

@@ -1,0 +1,100 @@
+"""What people did, ready to aggregate: the log under its query keys and the saves under their titles, as ibis tables.
+
+Reads the source tables engagements, boards, board_pins, pins and deletions; writes nothing. Everything here is an
+expression over the parquet parts, run by DuckDB where a job asks for rows, so nothing is held in memory but the mapping
+from the distinct queries (board titles) to their keys, which is made once in Python and never a log row at a time.
+
+Deletions hold for all times: the rows of a deleted pin, board or user are not there, whenever they happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import ibis
+import ibis.expr.types as ir
+import polars as pl
+
+from enrich import parts, tables
+from enrich.normalise import normalise_query
+from enrich.privacy import find_private
+from enrich.snapshots import Change, SnapshotSettings
+from enrich.tables import EVENTS, Table
+from enrich.workspace import Workspace
+
+EMPTY_QUERY = "empty-query"
+SESSION = timedelta(minutes=30)  # the usual session time-out; stands in for a user where the log names none
+MAX_POSITION = 1000  # a position outside 1..this is taken as unknown
+_MICROSECONDS = 1_000_000
+
+
+class History:
+    """One workspace's sources on a DuckDB connection of its own."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._connection: Any = ibis.duckdb.connect()
+        self._connection.raw_sql("SET TimeZone = 'UTC'")
+
+    def source(self, table: Table) -> ir.Table:
+        """A table as it lies in the workspace."""
+        return self._connection.read_parquet(parts.glob(self._workspace.folder(table)))
+
+    def pins(self) -> ir.Table:
+        return self._kept(self.source(tables.PINS), "pin", "pin_id")
+
+    def saves(self) -> ir.Table:
+        """board_id, pin_id, title (of the board, as written), saved_at (the first time)."""
+        boards = self._kept(self._kept(self.source(tables.BOARDS), "board", "board_id"), "user", "owner_hash")
+        saved = self._kept(self.source(tables.BOARD_PINS), "pin", "pin_id")
+        first = saved.group_by("board_id", "pin_id").agg(saved_at=saved.saved_at.min())
+        return first.join(boards.select("board_id", "title"), "board_id")
+
+    def engagements(self) -> ir.Table:
+        """The log with `query` as its key, `refused` (why the query may not be used, else null) and `user`.
+
+        `user` is the user's hash, or, where the log has none, the half hour of the event (`SESSION`).
+        """
+        log = self._kept(self._kept(self.source(tables.ENGAGEMENTS), "pin", "pin_id"), "user", "user_hash")
+        log = log.filter(log.event.isin(EVENTS)).rename(raw="query")
+        keys = ibis.memtable(query_keys(log.select("raw").distinct().to_polars()["raw"]))
+        sitting = log.event_timestamp.epoch_seconds() // int(SESSION.total_seconds())
+        return log.join(keys, "raw").mutate(
+            user=log.user_hash.fill_null("session:" + sitting.cast("string")),
+            position=log.position.between(1, MAX_POSITION).ifelse(log.position, ibis.null("int64")),
+        )
+
+    def _kept(self, table: ir.Table, kind: str, column: str) -> ir.Table:
+        """`table` without the rows whose `column` names something deleted."""
+        deletions = self.source(tables.DELETIONS)
+        gone = deletions.filter(deletions.kind == kind).select(gone_id="id").distinct()
+        return table.anti_join(gone, table[column] == gone.gone_id)
+
+
+def query_keys(raw: Iterable[str]) -> pl.DataFrame:
+    """raw, query (its key) and refused: why the query may not be used, null where it may."""
+    rows = [(text, normalise_query(text)) for text in raw]
+    return pl.DataFrame(
+        [(text, key, (find_private(key) or (None,))[0] if key else EMPTY_QUERY) for text, key in rows],
+        schema={"raw": pl.String, "query": pl.String, "refused": pl.String},
+        orient="row",
+    )
+
+
+def before(table: ir.Table, column: str, at: datetime, window: timedelta | None = None) -> ir.Table:
+    """The rows with a time strictly before `at` and, with a window, not older than it."""
+    time = table[column]
+    seen = time < ibis.literal(at)
+    return table.filter(seen if window is None else seen & (time >= ibis.literal(at - window)))
+
+
+def changes(table: ir.Table, column: str, covered: Sequence[str], settings: SnapshotSettings) -> list[Change]:
+    """How many rows each period of the cadence has by the time `column`, and a digest of `covered` and that time."""
+    time = table[column].epoch_seconds()
+    texts = [table[name].cast("string").fill_null("\0") for name in (*covered, column)]
+    row = ibis.literal("\x1f").join(texts)
+    grouped = table.mutate(period=time // int(settings.cadence.total_seconds()), digest=row.hash() % 2**31)
+    counted = grouped.group_by("period").agg(rows=grouped.count(), digest=grouped.digest.sum())
+    return [Change(*row) for row in counted.order_by("period").to_polars().iter_rows()]

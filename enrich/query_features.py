@@ -1,0 +1,179 @@
+"""What is known of each logged query: `query_features`, one snapshot at a time.
+
+Reads engagements, pins (their category), interests and deletions; writes query_features (`enrich queries`). A query is
+known when it is in the log; a private one (`privacy.py`) is not kept.
+
+Frequency: distinct (user, UTC day) that issued it in the year before the snapshot. Language: the one most often given
+in that time, else identified from the text. Interests: at most three, by
+
+    affinity(query, interest) = max(0, cosine of their embeddings) + engaged(query, interest) / (engaged(query) + 5)
+
+where engaged counts clicks, long clicks and saves on pins of the interest's category: the embedding speaks for a new
+query, people's behaviour for an old one. Shopping intent: the shopping interests' share of the three's affinity.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from typing import NamedTuple
+
+import ibis.expr.types as ir
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from enrich import parts, snapshots, tables
+from enrich.history import History, before, changes
+from enrich.job import JobReport, input_hash
+from enrich.normalise import normalise_query
+from enrich.snapshots import Computed, SnapshotSettings
+from enrich.tables import QUERY_FEATURES
+from enrich.text_encoder import TextEncoder
+from enrich.workspace import Workspace
+
+MAX_INTERESTS = 3
+MIN_AFFINITY = 0.2  # below it an interest is noise: unrelated phrases reach about 0.15 with MiniLM
+_PRIOR_ENGAGEMENT = 5.0  # events at which behaviour counts half of what it can
+_SAME_NAME = 0.6  # cosine from which a category is taken to be the interest of another name
+_SECONDS_A_DAY = 86_400
+
+Vectors = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class QueryFeatureSettings:
+    model: str | None = None  # text encoder: a folder or hub id; None for the default
+    window: timedelta = timedelta(days=365)  # of the log that counts
+
+
+class Interests(NamedTuple):
+    ids: list[str]
+    vectors: Vectors  # [interests, d]
+    shopping: NDArray[np.bool_]  # [interests]
+    of_category: dict[str, int]  # a pin's category, as written -> which interest it is
+
+
+def run_query_features(
+    workspace: Workspace,
+    history: History,
+    log: ir.Table,
+    settings: QueryFeatureSettings,
+    cadence: SnapshotSettings,
+) -> JobReport:
+    """Bring query_features up to date with what `log` (`History.engagements`) held before each due snapshot."""
+    encoder = TextEncoder(settings.model)
+    producer = f"query-features/1 window={settings.window.days}d cadence={cadence.cadence_days}d {encoder.producer}"
+    usable = log.filter(log.refused.isnull()).left_join(history.pins().select("pin_id", "category"), "pin_id")
+    taxonomy = pl.DataFrame(parts.read(workspace.folder(tables.INTERESTS), tables.INTERESTS)).sort("interest_id")
+    covered = ("query", "event", "user_hash", "lang", "category")
+    log_changes = changes(usable, "event_timestamp", covered, cadence)
+    planned = snapshots.plan(log_changes, cadence, basis=input_hash(repr(taxonomy.rows())))
+    vectors = QueryVectors(workspace, producer, encoder)
+    interests = cache(lambda: _interests(taxonomy, usable, encoder))
+
+    def compute(at: datetime, _: pl.DataFrame) -> Computed:
+        seen = before(usable, "event_timestamp", at, settings.window)
+        return Computed(query_features(seen, interests(), vectors), Counter())
+
+    return snapshots.run(workspace, QUERY_FEATURES, planned, compute, producer, cadence)
+
+
+def query_features(log: ir.Table, interests: Interests, vectors: QueryVectors) -> pl.DataFrame:
+    """The features of each query in `log`, the usable rows of one window, with the category of their pins."""
+    day = log.event_timestamp.epoch_seconds() // _SECONDS_A_DAY
+    searched = log.mutate(search=log.user + "|" + day.cast("string"))
+    known: pl.DataFrame = (
+        searched.group_by("query").agg(frequency=searched.search.nunique()).order_by("query").to_polars()
+    )
+    queries: list[str] = known["query"].to_list()
+    embedded = vectors.of(queries)
+    affinity = np.maximum(embedded @ interests.vectors.T, 0) + _engaged_share(log, queries, interests)
+    best = np.argsort(-affinity, axis=1, kind="stable")[:, :MAX_INTERESTS]
+    weights = np.take_along_axis(affinity, best, axis=1)
+    weights[weights < MIN_AFFINITY] = 0
+    return known.join(_languages(log, queries), on="query").with_columns(
+        query_embedding=pl.Series(list(embedded), dtype=pl.List(pl.Float32)),
+        interests=pl.Series(_named(best, weights, interests.ids), dtype=pl.List(pl.String)),
+        shopping_intent=_shopping_intent(weights, interests.shopping[best]),
+    )
+
+
+def _named(best: NDArray[np.int64], weights: NDArray[np.float64], ids: list[str]) -> list[list[str]]:
+    """The ids at `best` [n, at most 3] that have a weight."""
+    return [
+        [ids[place] for place, weight in zip(*row, strict=True) if weight] for row in zip(best, weights, strict=True)
+    ]
+
+
+def _shopping_intent(weights: NDArray[np.floating], shopping: NDArray[np.bool_]) -> pl.Series:
+    """The shopping interests' share of the weights [n, at most 3], to two decimals; null where there are none."""
+    total = weights.sum(axis=1)
+    share = (weights * shopping).sum(axis=1) / np.where(total > 0, total, 1)
+    return pl.Series(np.where(total > 0, share, np.nan)).fill_nan(None).round(2).cast(pl.Float32)
+
+
+def _engaged_share(log: ir.Table, queries: list[str], interests: Interests) -> NDArray[np.float64]:
+    """[queries, interests]: the share of the query's engagement that went to the interest's pins, shrunk to 0."""
+    engaged = log.filter(log.event.isin(["click", "long_click", "save"]) & log.category.notnull())
+    counted = (
+        engaged.group_by("query", "category").agg(events=engaged.count()).order_by("query", "category").to_polars()
+    )
+    places = {query: place for place, query in enumerate(queries)}
+    events = np.zeros((len(queries), len(interests.ids)))
+    for query, category, count in counted.iter_rows():
+        if category in interests.of_category:
+            events[places[query], interests.of_category[category]] += count
+    share: NDArray[np.float64] = events / (events.sum(axis=1, keepdims=True) + _PRIOR_ENGAGEMENT)
+    return share
+
+
+def _languages(log: ir.Table, queries: list[str]) -> pl.DataFrame:
+    """query, lang: the language most often given with the query, else the one its text is taken to be in."""
+    named = log.filter(log.lang.notnull())
+    counted = named.group_by("query", "lang").agg(rows=named.count()).to_polars()
+    given = counted.sort(["query", "rows", "lang"], descending=[False, True, False]).unique("query", keep="first")
+    joined = pl.DataFrame({"query": queries}).join(given.select("query", "lang"), on="query", how="left")
+    found = [lang for query, lang in joined.iter_rows()]
+    return pl.DataFrame({"query": queries, "lang": found}, schema={"query": pl.String, "lang": pl.String})
+
+
+def _interests(taxonomy: pl.DataFrame, log: ir.Table, encoder: TextEncoder) -> Interests:
+    """The taxonomy's vectors, and which interest each category is: of that id or name, else of a name close to it."""
+    names: list[str] = taxonomy["name"].to_list()
+    ids: list[str] = taxonomy["interest_id"].to_list()
+    vectors = encoder.encode(names)
+    shopping = taxonomy["is_shopping"].to_numpy().astype(bool)
+    if not ids:
+        return Interests(ids, vectors, shopping, {})
+    written = log.filter(log.category.notnull()).select("category").distinct().order_by("category").to_polars()
+    exact = {normalise_query(text): place for texts in (names, ids) for place, text in enumerate(texts)}
+    of_category = {text: exact[key] for text in written["category"] if (key := normalise_query(text)) in exact}
+    others = [text for text in written["category"] if text not in of_category]
+    cosines = encoder.encode(others) @ vectors.T
+    close = {text: int(row.argmax()) for text, row in zip(others, cosines, strict=True) if row.max() >= _SAME_NAME}
+    return Interests(ids, vectors, shopping, of_category | close)
+
+
+class QueryVectors:
+    """Each query's vector: from the table where the same producer wrote it, else encoded, once."""
+
+    def __init__(self, workspace: Workspace, producer: str, encoder: TextEncoder) -> None:
+        self._encoder = encoder
+        written = parts.scan(workspace.folder(QUERY_FEATURES)).filter(
+            (pl.col("producer") == producer) & pl.col("query_embedding").is_not_null()
+        )
+        known = written.select("query", "query_embedding").unique("query", keep="any").collect()
+        self._vectors: dict[str, Vectors] = {
+            query: np.asarray(vector, dtype=np.float32) for query, vector in known.iter_rows()
+        }
+
+    def of(self, queries: list[str]) -> Vectors:
+        """Float32 [n, d], in the order of `queries`."""
+        missing = [query for query in queries if query not in self._vectors]
+        self._vectors.update(zip(missing, self._encoder.encode(missing), strict=True))
+        if not queries:
+            return np.zeros((0, self._encoder.dimension), dtype=np.float32)
+        return np.stack([self._vectors[query] for query in queries])

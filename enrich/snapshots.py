@@ -1,0 +1,284 @@
+"""The cadence of the behaviour tables: what was known at each snapshot, as one atomic part a snapshot.
+
+Reads how the sources changed over time (`Changes`), writes `part-snapshot-TIME.parquet` beside a manifest,
+`snapshots.json`, in the table's folder. `enrich boards|queries|engagement|graph` run on it.
+
+A snapshot is a multiple of the cadence from the epoch; its rows use sources strictly before it, are true from it
+(`event_timestamp`) and known `delay` later (`created_timestamp`). Only a key whose values differ from its latest
+earlier row gets a row; a key that lost its values gets one row of nulls with the reason "none-left".
+
+A snapshot is computed once for one producer and one `input_hash`, a chained hash over all source rows before it. New
+log rows leave earlier snapshots alone; a re-import or a deletion that reaches behind a snapshot makes it, and all after
+it, stale: they are written again, so what was deleted is in none of them. The manifest is written after its part: a
+kill in between repeats one snapshot, with the same rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+import enrich
+from enrich import parts
+from enrich.errors import BadInput
+from enrich.job import BACKFILL_AFTER, JobReport
+from enrich.progress import progress
+from enrich.tables import Table
+from enrich.workspace import Workspace
+
+NONE_LEFT = "none-left"  # the reason of a key that had values at an earlier snapshot and has none now
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NAME = "snapshot-%Y%m%dT%H%M%SZ"
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotSettings:
+    """When behaviour is computed, and when it can be used."""
+
+    cadence_days: int = 30  # between two snapshots, days
+    delay: timedelta = timedelta(hours=24)  # from a snapshot until a pipeline would have delivered its rows
+    as_of: datetime | None = None  # compute nothing that was not known then; None for now
+
+    def __post_init__(self) -> None:
+        if self.cadence_days < 1:
+            raise BadInput(f"expected --cadence-days of at least 1, found {self.cadence_days}; name whole days")
+        if self.delay < timedelta(0):
+            raise BadInput(f"expected --delay of at least 0, found {self.delay}; name a time to come")
+        if self.as_of is not None and self.as_of.tzinfo is None:
+            raise BadInput(f"expected --as-of with a time zone, found {self.as_of.isoformat()}; add one (+00:00)")
+
+    @property
+    def cadence(self) -> timedelta:
+        return timedelta(days=self.cadence_days)
+
+    @property
+    def horizon(self) -> datetime:
+        """The last moment at which a snapshot may be."""
+        now = datetime.now(UTC)
+        return min(self.as_of, now) if self.as_of else now
+
+
+class Change(NamedTuple):
+    """The source rows of one period: snapshot `period` * cadence is the first that does not see them."""
+
+    period: int  # time since the epoch // cadence
+    rows: int
+    digest: int  # of the rows, whatever their order
+
+
+class Snapshot(NamedTuple):
+    at: datetime
+    input_hash: str
+
+
+class Computed(NamedTuple):
+    """A snapshot's values: the table's key and features, one row a key; and what was left out, counted by reason."""
+
+    values: pl.DataFrame
+    dropped: Counter[str]
+
+
+Compute = Callable[[datetime, pl.DataFrame], Computed]
+"""From the snapshot and the latest earlier row of each key (key, features, reason) to the snapshot's values."""
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotRecord:
+    """What the manifest keeps of one written snapshot."""
+
+    producer: str
+    input_hash: str
+    rows: int
+    dropped: dict[str, int] = field(default_factory=dict)
+
+
+def due_snapshots(first: datetime, last: datetime, settings: SnapshotSettings) -> list[datetime]:
+    """The multiples of the cadence after `first`, up to the first that sees `last`, none beyond the horizon."""
+    start, end = period(first, settings) + 1, period(last, settings) + 1
+    moments = (_EPOCH + number * settings.cadence for number in range(start, end + 1))
+    return [moment for moment in moments if moment <= settings.horizon]
+
+
+def period(moment: datetime, settings: SnapshotSettings) -> int:
+    """The number of the cadence's period that holds `moment`."""
+    return (moment - _EPOCH) // settings.cadence
+
+
+def plan(
+    log: Sequence[Change], settings: SnapshotSettings, also: Sequence[Change] = (), basis: str = ""
+) -> list[Snapshot]:
+    """The due snapshots of `log`, each with the hash of all that its rows depend on.
+
+    That is: `log` and `also` before it, and `basis` and the settings throughout.
+    """
+    if not log:
+        return []
+    numbers = [change.period for change in log]
+    ends = [_EPOCH + number * settings.cadence for number in (min(numbers), max(numbers))]
+    pending = sorted([(c.period, 0, c) for c in log] + [(c.period, 1, c) for c in also], reverse=True)
+    digest = hashlib.blake2b(repr((settings.cadence, settings.delay, basis)).encode(), digest_size=16)
+    planned: list[Snapshot] = []
+    for at in due_snapshots(ends[0], ends[1], settings):
+        while pending and pending[-1][0] < period(at, settings):
+            digest.update(repr(pending.pop()).encode())
+        planned.append(Snapshot(at, digest.copy().hexdigest()))
+    return planned
+
+
+def run(
+    workspace: Workspace,
+    table: Table,
+    planned: Sequence[Snapshot],
+    compute: Compute,
+    producer: str,
+    settings: SnapshotSettings,
+) -> JobReport:
+    """Bring `table` up to date with `planned`.
+
+    In the report `fresh` and `made` count rows, `failed` what the last snapshot left out, by reason.
+    """
+    folder = workspace.folder(table)
+    manifest = _without_undue(folder, read_manifest(folder), planned, settings)
+    state: pl.DataFrame | None = None
+    fresh, made = 0, 0
+    with progress(len(planned), table.name, unit="snapshot") as bar:
+        for snapshot in planned:
+            record = manifest.get(snapshot.at)
+            if _is_current(folder, record, snapshot, producer):
+                fresh += record.rows if record else 0
+                state = None
+            else:
+                state = state if state is not None else latest_before(workspace, table, snapshot.at)
+                computed = compute(snapshot.at, state)
+                rows = write_snapshot(workspace, table, snapshot, computed.values, producer, settings, state)
+                dropped = dict(computed.dropped)
+                manifest[snapshot.at] = SnapshotRecord(producer, snapshot.input_hash, rows.height, dropped)
+                _write_manifest(folder, manifest)
+                state = _advance(table, state, rows)
+                made += rows.height
+            bar.update(1)
+    return JobReport(table.name, fresh, made, Counter(manifest[planned[-1].at].dropped if planned else {}))
+
+
+def write_snapshot(
+    workspace: Workspace,
+    table: Table,
+    snapshot: Snapshot,
+    values: pl.DataFrame,
+    producer: str,
+    settings: SnapshotSettings,
+    state: pl.DataFrame | None = None,
+) -> pl.DataFrame:
+    """Write the rows that `snapshot` adds to `state` (the latest earlier rows; read where not given) as its one part.
+
+    Returns the rows written. A part of zero rows says that nothing changed.
+    """
+    folder, key = workspace.folder(table), list(table.key)
+    features = [column.name for column in table.features]
+    earlier = state if state is not None else latest_before(workspace, table, snapshot.at)
+    typed = _typed(table, values)
+    same = earlier.filter(pl.col("reason").is_null()).select(*key, *features)
+    changed = typed.join(same, on=[*key, *features], how="anti", nulls_equal=True)
+    gone = _gone(folder, table, snapshot, typed, earlier)
+    now = datetime.now(UTC)
+    known = snapshot.at + settings.delay
+    rows = pl.concat([changed.with_columns(reason=pl.lit(None, pl.String)), gone], how="diagonal").sort(key)
+    rows = rows.with_columns(
+        event_timestamp=pl.lit(snapshot.at).cast(pl.Datetime("us", "UTC")),
+        created_timestamp=pl.lit(known).cast(pl.Datetime("us", "UTC")),
+        written_at=pl.lit(now).cast(pl.Datetime("us", "UTC")),
+        backfilled=pl.lit(now > known + BACKFILL_AFTER),
+        producer=pl.lit(producer),
+        code_version=pl.lit(enrich.__version__),
+        input_hash=pl.lit(snapshot.input_hash),
+    ).select(table.schema.names)
+    parts.append(folder, table, rows.to_arrow(), name=snapshot.at.strftime(_NAME))
+    return rows
+
+
+def latest_before(workspace: Workspace, table: Table, at: datetime) -> pl.DataFrame:
+    """Key, features and reason of each key's latest row with an event time before `at`."""
+    columns = [*table.key, *(column.name for column in table.features), "reason"]
+    return (
+        parts.scan(workspace.folder(table))
+        .filter(pl.col("event_timestamp") < at)
+        .sort("event_timestamp", "created_timestamp")
+        .unique(subset=list(table.key), keep="last", maintain_order=True)
+        .select(columns)
+        .collect()
+    )
+
+
+def read_manifest(folder: Path) -> dict[datetime, SnapshotRecord]:
+    """The written snapshots of the table in `folder`, by time. A manifest that cannot be read is as good as none."""
+    try:
+        raw = json.loads((folder / "snapshots.json").read_text())
+        return {datetime.fromisoformat(at): SnapshotRecord(**record) for at, record in raw.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}  # then every snapshot is computed again, over its own part
+
+
+def _write_manifest(folder: Path, manifest: dict[datetime, SnapshotRecord]) -> None:
+    lines = {at.isoformat(): asdict(record) for at, record in sorted(manifest.items())}
+    parts.write_text(folder / "snapshots.json", json.dumps(lines, indent=1) + "\n")
+
+
+def _part(folder: Path, at: datetime) -> Path:
+    return folder / f"part-{at.strftime(_NAME)}.parquet"
+
+
+def _is_current(folder: Path, record: SnapshotRecord | None, snapshot: Snapshot, producer: str) -> bool:
+    made_of = (record.producer, record.input_hash) if record else None
+    return made_of == (producer, snapshot.input_hash) and _part(folder, snapshot.at).is_file()
+
+
+def _without_undue(
+    folder: Path, manifest: dict[datetime, SnapshotRecord], planned: Sequence[Snapshot], settings: SnapshotSettings
+) -> dict[datetime, SnapshotRecord]:
+    """The manifest without the snapshots due no more (another cadence, a shorter log); their parts are removed.
+
+    Snapshots after `as_of` are left as they are, until a run without it.
+    """
+    due = {snapshot.at for snapshot in planned}
+    names = [part.stem for part in folder.glob("part-snapshot-*.parquet")]
+    found = {datetime.strptime(name, f"part-{_NAME}").replace(tzinfo=UTC) for name in names}
+    undue = {at for at in found | set(manifest) if at not in due and (settings.as_of is None or at <= settings.as_of)}
+    if undue:
+        for at in undue:
+            _part(folder, at).unlink(missing_ok=True)
+        manifest = {at: record for at, record in manifest.items() if at not in undue}
+        _write_manifest(folder, manifest)
+    return manifest
+
+
+def _typed(table: Table, values: pl.DataFrame) -> pl.DataFrame:
+    """`values` with the types their parquet columns come back with, so that equal values compare equal."""
+    columns = [*table.key, *(column.name for column in table.features)]
+    empty = pl.DataFrame(pl.from_arrow(table.schema.empty_table()))
+    return values.select(pl.col(name).cast(empty.schema[name]) for name in columns)
+
+
+def _gone(folder: Path, table: Table, snapshot: Snapshot, values: pl.DataFrame, earlier: pl.DataFrame) -> pl.DataFrame:
+    """A row of nulls for each key that had values, before or in the part that is being replaced, and has none now."""
+    key = list(table.key)
+    had = [earlier.filter(pl.col("reason").is_null()).select(key)]
+    replaced = _part(folder, snapshot.at)
+    if replaced.is_file():
+        had.append(pl.read_parquet(replaced, columns=key))
+    empty = earlier.filter(pl.col("reason").is_not_null()).select(key)
+    gone = pl.concat(had).unique().join(values.select(key), on=key, how="anti").join(empty, on=key, how="anti")
+    return gone.with_columns(reason=pl.lit(NONE_LEFT))
+
+
+def _advance(table: Table, state: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+    """`state` with the rows of one more snapshot."""
+    key = list(table.key)
+    return pl.concat([state.join(rows.select(key), on=key, how="anti"), rows.select(state.columns)])
