@@ -97,5 +97,6 @@ def _inputs(workspace: Workspace) -> pl.DataFrame:
         .select("pin_id", *_FIELDS, event_timestamp=pl.coalesce("updated_at", "created_at"))
         .collect()
     )
-    hashes = [job.input_hash(*row) for row in pins.select(_FIELDS).iter_rows()]
+    # the time is part of the input: a text changed and changed back is a third version, not the first again
+    hashes = [job.input_hash(str(at), *texts) for at, *texts in pins.select("event_timestamp", *_FIELDS).iter_rows()]
     return pins.with_columns(input_hash=pl.Series(hashes, dtype=pl.String))

@@ -74,7 +74,6 @@ def load(path: Path) -> RawCatalogue:
         tuple(tables),
         (
             "no images: the products' image addresses are left out, for the pictures are not part of the data",
-            "no boards, links or engagement log in this format: what is made of them stays empty",
             "levels: a rating r of 0..3 is the vote 1 + 4r/3; where only a final rating is, 0, 1, 2, 3 are 1, 2, 4, 5",
         ),
     )

@@ -1,0 +1,207 @@
+"""What a workspace holds: rows, coverage, freshness, and what was dropped or could not be made, by reason.
+
+Reads every table, the snapshots' manifests and W/import.json; writes nothing (`enrich status`). Coverage is the share
+of keys whose newest row has values: of the catalogue's pins for a table keyed by pin, of the log's queries for one
+keyed by query; a table of pairs has none. DuckDB does the counting, so a table need not fit in memory.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+
+import duckdb
+
+from enrich import parts, snapshots, tables
+from enrich.importers.report import ImportReport
+from enrich.normalise import normalise_query
+from enrich.tables import BYTES, ENRICHED, FLOATS, INTS, SOURCES, STRINGS, Table
+from enrich.workspace import Workspace
+
+_WIDE = (FLOATS, BYTES)  # not read for their own coverage: where the row was made, they are there
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """One source table: its rows, and what the last import dropped and blanked, by reason."""
+
+    table: str
+    rows: int
+    dropped: Counter[str]
+    blanked: Counter[str]
+
+
+@dataclass(frozen=True, slots=True)
+class EnrichedStatus:
+    """One enriched table. Of `keys`, `made` have values in their newest row, `failed` says why the others have none."""
+
+    table: str
+    writer: str
+    rows: int
+    keys: int
+    made: int
+    expected: int | None  # keys there could be; None for a table of pairs
+    coverage: float | None  # made ÷ expected
+    features: dict[str, int]  # keys whose newest row has the feature (a list: not an empty one)
+    failed: Counter[str]
+    left_out: Counter[str]  # what the newest snapshot did not count, by reason
+    backfilled: int  # rows written later than they could be known
+    latest_event: datetime | None
+    latest_written: datetime | None
+    producers: Counter[str]  # rows by producer
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    workspace: str
+    format: str
+    origin: str
+    sources: tuple[SourceStatus, ...]
+    enriched: tuple[EnrichedStatus, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Catalogue:
+    """What there is to enrich."""
+
+    pins: int
+    images: int
+    links: int
+    queries: int  # in the log
+
+    def expected(self, table: Table) -> int | None:
+        match table.key:
+            case ("pin_id",):
+                return self.pins
+            case ("query",):
+                return self.queries
+            case _:
+                return None
+
+
+def status(workspace: Workspace) -> Status:
+    """The workspace's state. Raises BadInput when it holds no catalogue."""
+    catalogue = Workspace.open(workspace.root).catalogue
+    report = ImportReport.load(workspace)
+    counted = _catalogue(workspace)
+    sources = tuple(_source(workspace, table, report) for table in SOURCES)
+    enriched = tuple(_enriched(workspace, table, counted) for table in ENRICHED)
+    notes = [*(report.notes if report else ()), *_absences(sources, enriched, counted)]
+    return Status(str(workspace.root), catalogue.format, catalogue.origin, sources, enriched, tuple(notes))
+
+
+def _source(workspace: Workspace, table: Table, report: ImportReport | None) -> SourceStatus:
+    imported = next((found for found in report.tables if found.table == table.name), None) if report else None
+    dropped, blanked = (imported.dropped, imported.blanked) if imported else (Counter[str](), Counter[str]())
+    return SourceStatus(table.name, parts.count(workspace.folder(table)), dropped, blanked)
+
+
+def _catalogue(workspace: Workspace) -> _Catalogue:
+    pins, log, deletions = (_rows(workspace, table) for table in (tables.PINS, tables.ENGAGEMENTS, tables.DELETIONS))
+    kept = f"FROM {pins} WHERE pin_id NOT IN (SELECT id FROM {deletions} WHERE kind = 'pin')"
+    connection = duckdb.connect()
+    count, images, links = connection.sql(f"SELECT count(*), count(image_uri), count(link_url) {kept}").fetchall()[0]
+    spellings = connection.sql(f"SELECT DISTINCT query FROM {log}").fetchall()
+    keys = {normalise_query(query) for (query,) in spellings} - {""}
+    return _Catalogue(count, images, links, len(keys))
+
+
+def _enriched(workspace: Workspace, table: Table, catalogue: _Catalogue) -> EnrichedStatus:
+    rows = _rows(workspace, table)
+    key = ", ".join(table.key)
+    columns = [column for column in table.features if column.type not in _WIDE]
+    filled = {c.name: f"len({c.name}) > 0" if c.type in (STRINGS, INTS) else f"{c.name} IS NOT NULL" for c in columns}
+    flags = "".join(f", '{name}': {condition}" for name, condition in filled.items())
+    newest = (
+        f"SELECT arg_max({{'reason': reason{flags}}}, {{'e': event_timestamp, 'c': created_timestamp}}) AS newest "
+        f"FROM {rows} GROUP BY {key}"
+    )
+    sums = "".join(f", count(*) FILTER (newest.reason IS NULL AND newest.{name})" for name in filled)
+    connection = duckdb.connect()
+    by_reason = connection.sql(f"SELECT newest.reason, count(*){sums} FROM ({newest}) GROUP BY ALL").fetchall()
+    by_producer = connection.sql(
+        "SELECT producer, count(*), count(*) FILTER (backfilled), max(event_timestamp), max(written_at) "
+        f"FROM {rows} GROUP BY producer ORDER BY count(*) DESC, producer"
+    ).fetchall()
+    failed = Counter({reason: count for reason, count, *_ in by_reason if reason is not None})
+    made, *features = next(((count, *rest) for reason, count, *rest in by_reason if reason is None), (0,) * 99)
+    expected = catalogue.expected(table)
+    manifest = snapshots.read_manifest(workspace.folder(table))
+    return EnrichedStatus(
+        table=table.name,
+        writer=table.writer,
+        rows=sum(row[1] for row in by_producer),
+        keys=made + failed.total(),
+        made=made,
+        expected=expected,
+        coverage=made / expected if expected else None,
+        features=dict(zip(filled, features, strict=False)),
+        failed=failed,
+        left_out=Counter(manifest[max(manifest)].dropped if manifest else {}),
+        backfilled=sum(row[2] for row in by_producer),
+        latest_event=max((row[3] for row in by_producer), default=None),
+        latest_written=max((row[4] for row in by_producer), default=None),
+        producers=Counter({row[0]: row[1] for row in by_producer}),
+    )
+
+
+def _rows(workspace: Workspace, table: Table) -> str:
+    """The table's parts, for a FROM."""
+    pattern = parts.glob(workspace.folder(table)).replace("'", "''")
+    return f"read_parquet('{pattern}')"
+
+
+def _absences(
+    sources: tuple[SourceStatus, ...], enriched: tuple[EnrichedStatus, ...], catalogue: _Catalogue
+) -> list[str]:
+    """What the catalogue does not have, and what stays empty for it; the tables that could be filled and are not."""
+    rows = {source.table: source.rows for source in sources}
+    from_log = ("pin_queries", "pin_engagement", "query_pin_engagement", "query_features", "query_serving")
+    needs = (
+        (catalogue.images, "images", ("pin_caption", "pin_visual_embedding")),
+        (catalogue.links, "links", ("pin_link",)),
+        (rows["board_pins"], "boards", ("pin_boards", "pin_graph")),
+        (rows["engagements"], "engagement log", from_log),
+        (rows["judgments"], "judgments", ("judgment",)),
+    )
+    notes, hopeless = [], set[str]()
+    for found, what, fills in needs:
+        if not found:
+            notes.append(f"no {what}, so nothing in {', '.join(fills)}")
+            hopeless.update(fills)
+    if not rows["interests"]:
+        notes.append("no interests: queries get no interests and no shopping intent")
+    todo = [table for table in enriched if not table.rows and table.table not in hopeless]
+    return notes + [f"{table.table} has no rows yet: `{table.writer}` fills it" for table in todo]
+
+
+def render(found: Status) -> str:
+    """The status as plain text, for a terminal or a file."""
+    lines = [f"{found.format} from {found.origin}", f"in {found.workspace}", "", f"{'source':22}{'rows':>13}"]
+    for source in found.sources:
+        lines.append(f"{source.table:22}{source.rows:>13,}")
+        lines += _reasons("dropped", source.dropped) + _reasons("blanked", source.blanked)
+    heads = f"{'enriched':22}{'rows':>13}{'keys':>13}{'with values':>13}{'coverage':>10}{'backfilled':>13}"
+    lines += ["", f"{heads}  newest event      written (UTC)"]
+    for table in found.enriched:
+        coverage = "" if table.coverage is None else f"{table.coverage:.1%}"
+        counts = f"{table.rows:>13,}{table.keys:>13,}{table.made:>13,}{coverage:>10}{table.backfilled:>13,}"
+        times = f"  {_minute(table.latest_event)}  {_minute(table.latest_written)}"
+        lines.append(f"{table.table:22}{counts}{times}".rstrip())
+        if len(table.features) > 1 and table.rows:
+            lines.append("    has " + ", ".join(f"{name} {count:,}" for name, count in table.features.items()))
+        lines += _reasons("failed", table.failed) + _reasons("left out", table.left_out)
+        lines += [f"    by {producer} ({count:,} rows)" for producer, count in table.producers.most_common()]
+    if found.notes:
+        lines += ["", *(f"note: {note}" for note in found.notes)]
+    return "\n".join(lines)
+
+
+def _reasons(what: str, counts: Counter[str]) -> list[str]:
+    return [f"    {what} {reason}: {count:,}" for reason, count in counts.most_common()]
+
+
+def _minute(time: datetime | None) -> str:
+    return f"{time:%Y-%m-%d %H:%M}" if time else f"{'-':16}"
