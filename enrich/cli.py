@@ -1,0 +1,270 @@
+"""The `enrich` command: sources in, enriched tables out.
+
+enrich import FORMAT PATH          a catalogue into the workspace
+enrich texts|captions|links|...    one step; only what is stale is done
+enrich run                         every step, in the order that data flows
+enrich status                      coverage, freshness, failures by reason
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from enrich import console
+from enrich.job import JobReport, JobSettings
+from enrich.workspace import Workspace
+
+if TYPE_CHECKING:
+    from enrich.steps import RunSettings
+
+_COMMANDS = {"max_content_width": 110, "help_option_names": ["-h", "--help"]}
+_limit = click.option("--limit", type=click.IntRange(min=1), help="Enrich at most this many rows in this run.")
+_retry = click.option("--retry", metavar="REASON", multiple=True, help="Try rows again that failed so; 'failed': all.")
+_encoder = click.option("--encoder", metavar="MODEL", help="Text encoder: a folder or hub id.  [default: MiniLM]")
+_model = click.option(
+    "--model", metavar="MODEL", help="BLIP captioner: a folder or hub id.  [default: data/models/captioner]"
+)
+_connect_to = click.option(
+    "--connect-to",
+    metavar="HOST:PORT",
+    help="Fetch every page from this loopback server instead of its own host (demos and tests).",
+)
+_as_of = click.option(
+    "--as-of",
+    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]),
+    help="Compute only what was known at this time (UTC).  [default: now]",
+)
+_cadence = click.option(
+    "--cadence-days", type=click.IntRange(min=1), default=30, show_default=True, help="Days between two snapshots."
+)
+_min_users = click.option(
+    "--min-users",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    help="A query reaches a pin's text only if this many users issued it.",
+)
+
+
+@click.group(context_settings=_COMMANDS)
+def enrich() -> None:
+    """Fill the feature store: captions, link titles, boards, queries, engagement, embeddings."""
+
+
+@enrich.command("import")
+@click.argument("format")
+@click.argument("path", type=click.Path(path_type=Path))
+@console.common
+def import_(format: str, path: Path, workspace: Path | None, as_json: bool) -> None:
+    """Bring the catalogue at PATH into the workspace.
+
+    FORMAT is sample, native, chorus, esci, wands, ubi, trec or beir. `native` reads a folder of parquet, csv or jsonl
+    files named for the source tables (pins, judgments, boards, board_pins, engagements, interests ...); only pins are
+    needed.
+    """
+    from enrich.importers import import_catalogue
+
+    report = import_catalogue(format, path, Workspace.at(workspace))
+    console.finish("\n".join(report.lines()), asdict(report), as_json)
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """The flags of the steps; each command declares those that concern it."""
+
+    model: str | None = None
+    connect_to: str | None = None
+    as_of: datetime | None = None
+    cadence_days: int = 30
+    min_users: int = 5
+    encoder: str | None = None
+    limit: int | None = None
+    retry: Sequence[str] = ()
+
+
+@enrich.command()
+@_limit
+@_retry
+@console.common
+def texts(limit: int | None, retry: Sequence[str], workspace: Path | None, as_json: bool) -> None:
+    """Tidy the owners' titles and descriptions: pin_text."""
+    _run("texts", Flags(limit=limit, retry=retry), workspace, as_json)
+
+
+@enrich.command()
+@_model
+@_limit
+@_retry
+@console.common
+def captions(model: str | None, limit: int | None, retry: Sequence[str], workspace: Path | None, as_json: bool) -> None:
+    """Describe each pin's image in words and as a vector: pin_caption, pin_visual_embedding."""
+    _run("captions", Flags(model=model, limit=limit, retry=retry), workspace, as_json)
+
+
+@enrich.command()
+@_connect_to
+@_limit
+@_retry
+@console.common
+def links(
+    connect_to: str | None, limit: int | None, retry: Sequence[str], workspace: Path | None, as_json: bool
+) -> None:
+    """Fetch each pin's link and read its title and description: pin_link."""
+    _run("links", Flags(connect_to=connect_to, limit=limit, retry=retry), workspace, as_json)
+
+
+@enrich.command()
+@_as_of
+@_cadence
+@console.common
+def boards(as_of: datetime | None, cadence_days: int, workspace: Path | None, as_json: bool) -> None:
+    """The titles of the boards that people saved each pin to: pin_boards."""
+    _run("boards", Flags(as_of=as_of, cadence_days=cadence_days), workspace, as_json)
+
+
+@enrich.command()
+@_min_users
+@_encoder
+@_as_of
+@_cadence
+@console.common
+def queries(
+    min_users: int,
+    encoder: str | None,
+    as_of: datetime | None,
+    cadence_days: int,
+    workspace: Path | None,
+    as_json: bool,
+) -> None:
+    """The queries that people engaged with each pin for, and what is known of a query: pin_queries, query_features."""
+    flags = Flags(min_users=min_users, encoder=encoder, as_of=as_of, cadence_days=cadence_days)
+    _run("queries", flags, workspace, as_json)
+
+
+@enrich.command()
+@_as_of
+@_cadence
+@console.common
+def engagement(as_of: datetime | None, cadence_days: int, workspace: Path | None, as_json: bool) -> None:
+    """Counts and smoothed rates of pins and of (query, pin) pairs: pin_engagement, query_pin_engagement."""
+    _run("engagement", Flags(as_of=as_of, cadence_days=cadence_days), workspace, as_json)
+
+
+@enrich.command()
+@_encoder
+@_limit
+@_retry
+@console.common
+def embeddings(
+    encoder: str | None, limit: int | None, retry: Sequence[str], workspace: Path | None, as_json: bool
+) -> None:
+    """Each pin's content texts as one vector: pin_text_embedding."""
+    _run("embeddings", Flags(encoder=encoder, limit=limit, retry=retry), workspace, as_json)
+
+
+@enrich.command()
+@_as_of
+@_cadence
+@console.common
+def graph(as_of: datetime | None, cadence_days: int, workspace: Path | None, as_json: bool) -> None:
+    """Each pin's neighbourhood over boards as one vector: pin_graph."""
+    _run("graph", Flags(as_of=as_of, cadence_days=cadence_days), workspace, as_json)
+
+
+@enrich.command()
+@console.common
+def judgments(workspace: Path | None, as_json: bool) -> None:
+    """The annotators' votes as one gold level a pair: judgment."""
+    _run("judgments", Flags(), workspace, as_json)
+
+
+@enrich.command()
+@console.common
+def serving(workspace: Path | None, as_json: bool) -> None:
+    """Pack all that scoring needs of a pin, and of a known query, into one row each: pin_serving, query_serving."""
+    _run("serving", Flags(), workspace, as_json)
+
+
+@enrich.command()
+@_model
+@_connect_to
+@_min_users
+@_encoder
+@_as_of
+@_cadence
+@console.common
+def run(
+    model: str | None,
+    connect_to: str | None,
+    min_users: int,
+    encoder: str | None,
+    as_of: datetime | None,
+    cadence_days: int,
+    workspace: Path | None,
+    as_json: bool,
+) -> None:
+    """Do what is stale, in the order that data flows. Killed, it goes on where it was."""
+    _run(None, Flags(model, connect_to, as_of, cadence_days, min_users, encoder), workspace, as_json)
+
+
+@enrich.command()
+@console.common
+def status(workspace: Path | None, as_json: bool) -> None:
+    """Rows, coverage, freshness and failures by reason of every table."""
+    from enrich import status as module
+
+    found = module.status(console.open_workspace(workspace))
+    console.finish(module.render(found), asdict(found), as_json)
+
+
+def _run(step: str | None, flags: Flags, workspace: Path | None, as_json: bool) -> None:
+    """Run one step, or all; a line a table as it is done. The steps' modules load here, so that --help is quick."""
+    from enrich import steps
+
+    opened = console.open_workspace(workspace)
+    done = []
+    for report in steps.run(opened, _settings(flags), [steps.Step(step)] if step else tuple(steps.Step)):
+        for table in report.reports:
+            click.echo(_line(table))
+            done.append(asdict(table))
+    console.finish("", {"workspace": str(opened.root), "tables": done}, as_json)
+
+
+def _settings(flags: Flags) -> RunSettings:
+    from enrich.snapshots import SnapshotSettings
+    from enrich.steps import RunSettings
+
+    def job(default: JobSettings) -> JobSettings:
+        return replace(default, limit=flags.limit, retry=frozenset(flags.retry))
+
+    as_of = flags.as_of.replace(tzinfo=UTC) if flags.as_of else None
+    cadence = SnapshotSettings(cadence_days=flags.cadence_days, as_of=as_of)
+    base = RunSettings()
+    captioner = flags.model or base.captions.model
+    features = replace(base.queries.features, model=flags.encoder)
+    return RunSettings(
+        texts=replace(base.texts, job=job(base.texts.job)),
+        captions=replace(base.captions, model=captioner, job=job(base.captions.job)),
+        links=replace(base.links, connect_to=flags.connect_to, job=job(base.links.job)),
+        boards=replace(base.boards, snapshots=cadence),
+        queries=replace(base.queries, min_users=flags.min_users, features=features, snapshots=cadence),
+        engagement=replace(base.engagement, snapshots=cadence),
+        embeddings=replace(base.embeddings, model=flags.encoder, job=job(base.embeddings.job)),
+        graph=replace(base.graph, snapshots=cadence),
+    )
+
+
+def _line(report: JobReport) -> str:
+    failed = ", ".join(f"{reason} {count:,}" for reason, count in report.failed.most_common())
+    return f"{report.table}: {report.made:,} made, {report.fresh:,} fresh" + (f", not made: {failed}" if failed else "")
+
+
+def main() -> int:
+    """Entry point; returns the exit status."""
+    return console.run(enrich)
