@@ -43,7 +43,7 @@ class EnrichedStatus:
     made: int
     expected: int | None  # keys there could be; None for a table of pairs
     coverage: float | None  # made ÷ expected
-    features: dict[str, int]  # keys whose newest row has the feature (a list: not an empty one)
+    features: Counter[str]  # keys whose newest row has the feature (a list: not an empty one)
     failed: Counter[str]
     left_out: Counter[str]  # what the newest snapshot did not count, by reason
     backfilled: int  # rows written later than they could be known
@@ -126,7 +126,7 @@ def _enriched(workspace: Workspace, table: Table, catalogue: _Catalogue) -> Enri
         f"FROM {rows} GROUP BY producer ORDER BY count(*) DESC, producer"
     ).fetchall()
     failed = Counter({reason: count for reason, count, *_ in by_reason if reason is not None})
-    made, *features = next(((count, *rest) for reason, count, *rest in by_reason if reason is None), (0,) * 99)
+    made, *features = next((counts for reason, *counts in by_reason if reason is None), [0] * (1 + len(filled)))
     expected = catalogue.expected(table)
     manifest = snapshots.read_manifest(workspace.folder(table))
     return EnrichedStatus(
@@ -137,7 +137,7 @@ def _enriched(workspace: Workspace, table: Table, catalogue: _Catalogue) -> Enri
         made=made,
         expected=expected,
         coverage=made / expected if expected else None,
-        features=dict(zip(filled, features, strict=False)),
+        features=Counter(dict(zip(filled, features, strict=True))),
         failed=failed,
         left_out=Counter(manifest[max(manifest)].dropped if manifest else {}),
         backfilled=sum(row[2] for row in by_producer),

@@ -1,0 +1,265 @@
+"""Importing one's own files: what is kept, what is dropped and why, and that a failed import changes nothing."""
+
+from __future__ import annotations
+
+import gzip
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from enrich import parts
+from enrich.errors import BadInput
+from enrich.importers import Format, ImportReport, import_catalogue
+from enrich.importers.report import TableReport
+from enrich.tables import BOARDS, ENGAGEMENTS, INTERESTS, JUDGMENTS, PINS, SOURCES, Table
+from enrich.workspace import Catalogue, Workspace
+
+PINS_CSV = """Pin_ID,Title,image_uri,created_at,lang
+1,red shoe,img/1.png,2024-01-01,EN-us
+2,old hat,http://shop.test/2.png,1700000000,english spoken
+2,new hat,,2024-05-01,
+3,"a ""quoted"", boot",/abs/3.png,2024-02-01T10:00:00+02:00,de
+"""
+JUDGMENTS_JSONL = """{"query": "shoe", "pin_id": 1, "level": "5", "annotator_id": 7, "judged_at": "2024-06-01"}
+{"query": "shoe", "pin_id": 2, "level": 2.0, "annotator_id": 7, "judged_at": 1717200000}
+{"query": "shoe", "pin_id": 2, "level": 4, "annotator_id": 8, "judged_at": "2024-06-02"}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three pins (one of them twice) and three votes."""
+    folder = tmp_path / "catalogue"
+    folder.mkdir()
+    (folder / "pins.csv").write_text(PINS_CSV)
+    (folder / "judgments.jsonl").write_text(JUDGMENTS_JSONL)
+    return folder
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Workspace:
+    """A workspace that does not exist yet."""
+    return Workspace.at(tmp_path / "fresh")
+
+
+def rows(workspace: Workspace, table: Table) -> pl.DataFrame:
+    return parts.scan(workspace.folder(table)).collect()
+
+
+def of(report: ImportReport, table: Table) -> TableReport:
+    return next(found for found in report.tables if found.table == table.name)
+
+
+def snapshot(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def test_pins_and_judgments_alone_make_a_workspace(folder, fresh):
+    report = import_catalogue("native", folder, fresh)
+    pins = rows(fresh, PINS).sort("pin_id")
+    assert pins["pin_id"].to_list() == ["1", "2", "3"]
+    assert pins["title"].to_list() == ["red shoe", "new hat", 'a "quoted", boot']
+    assert pins["image_uri"].to_list() == [str(folder / "img/1.png"), None, "/abs/3.png"]
+    assert pins["lang"].to_list() == ["en", None, "de"]
+    assert pins["created_at"][2] == datetime(2024, 2, 1, 8, tzinfo=UTC)
+    assert of(report, PINS) == TableReport("pins", 3, Counter(duplicate=1), Counter({"malformed-lang": 1}))
+    assert of(report, JUDGMENTS) == TableReport("judgments", 3, Counter(), Counter())
+    assert rows(fresh, JUDGMENTS)["level"].to_list() == [5.0, 2.0, 4.0]
+    assert all(rows(fresh, table).is_empty() for table in SOURCES if table not in (PINS, JUDGMENTS))
+    assert Workspace.open(fresh.root).catalogue == Catalogue("native", str(folder))
+    assert ImportReport.load(fresh) == report
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv", "tsv", "jsonl", "jsonl.gz", "csv.gz"])
+def test_every_file_kind_gives_the_same_rows(suffix, tmp_path, fresh):
+    frame = pl.DataFrame(
+        {"pin_id": ["007", "8"], "title": ["été, 日本", 'tab\t "q"\nline'], "created_at": ["2024-01-01"] * 2}
+    )
+    path = tmp_path / f"pins.{suffix}"
+    plain = path.with_name(path.name.removesuffix(".gz"))
+    match plain.suffix:
+        case ".parquet":
+            frame.write_parquet(plain)
+        case ".jsonl":
+            frame.write_ndjson(plain)
+        case _:
+            frame.write_csv(plain, separator="\t" if plain.suffix == ".tsv" else ",")
+    if suffix.endswith(".gz"):
+        path.write_bytes(gzip.compress(plain.read_bytes()))
+        plain.unlink()
+    import_catalogue("native", tmp_path, fresh)
+    assert rows(fresh, PINS).sort("pin_id").select("pin_id", "title").rows() == frame.select("pin_id", "title").rows()
+
+
+def test_a_folder_of_parts_is_one_table_whatever_each_part_calls_an_id(folder, fresh):
+    log = folder / "engagements"
+    log.mkdir()
+    event = {"query": ["shoe"], "event": ["Long-Click"], "event_timestamp": [datetime(2024, 3, 1)]}
+    pl.DataFrame({**event, "pin_id": [1]}).write_parquet(log / "a.parquet")
+    pl.DataFrame({**event, "pin_id": ["2"], "position": ["3"]}).write_parquet(log / "b.parquet")
+    import_catalogue("native", folder, fresh)
+    found = rows(fresh, ENGAGEMENTS).sort("pin_id").select("pin_id", "event", "position").rows()
+    assert found == [("1", "long_click", None), ("2", "long_click", 3)]
+
+
+def test_each_bad_row_is_dropped_and_counted_by_its_reason(folder, fresh):
+    (folder / "engagements.csv").write_text(
+        "query,pin_id,event,position,country,event_timestamp\n"
+        "shoe,1,click,1,us,2024-03-01\n"
+        "shoe,1,click,1,us,2024-03-01\n"  # the same line once more: a duplicate
+        "shoe,1,click,0,Atlantis,2024-03-02\n"  # kept, with position and country blanked
+        "shoe,1,save,2,us,2024-03-03\n"
+        "shoe,2,save,2,us,2024-03-03\n"
+        "shoe,3,save,2,us,2024-03-03\n"
+        "shoe,2,hide,2,us,2024-03-03\n"
+        "shoe,1,stare,2,us,2024-03-03\n"
+        "shoe,,click,2,us,2024-03-03\n"
+        f"{'x' * 5000},1,click,2,us,2024-03-03\n"
+        "shoe,1,click,2,us,1969-12-31\n"
+        "shoe,1,click,2,us,3024-01-01\n"
+        "shoe,1,click,2\n"  # a short line
+    )
+    (folder / "judgments.jsonl").write_text(
+        JUDGMENTS_JSONL + '{"query": "shoe", "pin_id": 3, "level": 9}\n{"query": "sh'
+    )
+    report = import_catalogue(Format.NATIVE, folder, fresh)
+    assert of(report, ENGAGEMENTS).kept == 6
+    assert of(report, ENGAGEMENTS).dropped == {
+        "duplicate": 1,
+        "unknown-event": 1,
+        "missing-pin_id": 1,
+        "too-long-query": 1,
+        "impossible-event_timestamp": 2,
+        "unreadable-line": 1,
+    }
+    assert of(report, ENGAGEMENTS).blanked == {"impossible-position": 1, "malformed-country": 1}
+    assert of(report, JUDGMENTS).dropped == {"outside-1-5-level": 1, "unreadable-line": 1}
+
+
+def test_times_that_are_absent_are_given_and_the_report_says_so(tmp_path, fresh):
+    (tmp_path / "pins.csv").write_text("pin_id,title\n1,shoe\n")
+    (tmp_path / "judgments.csv").write_text("query,pin_id,level\nshoe,1,4\n")
+    (tmp_path / "engagements.csv").write_text("query,pin_id,event,event_timestamp\nshoe,1,click,2024-03-01\n")
+    (tmp_path / "interests.csv").write_text("interest_id,name\n1,shoes\n")
+    notes = import_catalogue("native", tmp_path, fresh).notes
+    assert rows(fresh, PINS)["created_at"].item() == datetime(2000, 1, 1, tzinfo=UTC)
+    assert rows(fresh, JUDGMENTS)["judged_at"].item() == datetime(2024, 3, 2, tzinfo=UTC)
+    assert rows(fresh, INTERESTS)["is_shopping"].item() is False
+    assert [note.split(":")[0] for note in notes] == [
+        "pins.created_at",
+        "judgments.judged_at",
+        "interests.is_shopping",
+    ]
+
+
+def test_content_of_an_unknown_time_precedes_the_earliest_judgment(tmp_path, fresh):
+    (tmp_path / "pins.csv").write_text("pin_id\n1\n")
+    (tmp_path / "judgments.csv").write_text("query,pin_id,level,judged_at\nshoe,1,4,1995-01-02\n")
+    import_catalogue("native", tmp_path, fresh)
+    assert rows(fresh, PINS)["created_at"].item() == datetime(1995, 1, 1, tzinfo=UTC)
+
+
+def test_judgments_that_cannot_see_their_pin_are_noted(folder, fresh):
+    (folder / "judgments.csv").write_text("query,pin_id,level,judged_at\nshoe,1,4,2023-01-01\nshoe,99,4,2024-06-01\n")
+    (folder / "judgments.jsonl").unlink()
+    notes = import_catalogue("native", folder, fresh).notes
+    assert any("1 precede their pin's updated_at" in note for note in notes)
+    assert any("1 name a pin that the catalogue does not have" in note for note in notes)
+
+
+def test_votes_without_a_name_all_count_and_a_named_one_counts_once(tmp_path, fresh):
+    (tmp_path / "pins.csv").write_text("pin_id\n1\n")
+    (tmp_path / "judgments.csv").write_text(
+        "query,pin_id,level,annotator_id,judged_at\n"
+        "shoe,1,4,,2024-01-01\nshoe,1,4,,2024-01-01\nshoe,1,2,ann,2024-01-02\nshoe,1,5,ann,2024-01-01\n"
+    )
+    report = import_catalogue("native", tmp_path, fresh)
+    assert sorted(rows(fresh, JUDGMENTS)["level"]) == [2.0, 4.0, 4.0]
+    assert of(report, JUDGMENTS).dropped == {"duplicate": 1}
+
+
+def test_importing_again_replaces_and_never_doubles(folder, fresh):
+    first = import_catalogue("native", folder, fresh)
+    before = rows(fresh, PINS).sort("pin_id").rows()
+    assert import_catalogue("native", folder, fresh) == first
+    assert rows(fresh, PINS).sort("pin_id").rows() == before
+    (folder / "pins.csv").write_text("pin_id,title\n9,only one left\n")
+    import_catalogue("native", folder, fresh)
+    assert rows(fresh, PINS)["pin_id"].to_list() == ["9"]
+
+
+def test_a_killed_import_is_healed_by_the_next(folder, fresh):
+    import_catalogue("native", folder, fresh)
+    part = next(path for path in fresh.folder(PINS).glob("*.parquet") if "schema" not in path.name)
+    part.with_name("part-of-a-killed-import.parquet").write_bytes(part.read_bytes())
+    (fresh.root / ".import-killed").mkdir()
+    import_catalogue("native", folder, fresh)
+    assert rows(fresh, PINS).height == 3
+    assert not (fresh.root / ".import-killed").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("pins.csv", "id,title\n1,a\n", "needs a column 'pin_id'.*found id, title; add it"),
+        ("pins.csv", "pin_id,title\n", "expected at least one pin"),
+        ("pins.csv", "", "found an empty line; add the header"),
+        ("pins.csv", "pin_id,title\n,a\n,b\n3,c\n", "found 2 of 3 rows bad .missing-pin_id 2.; is this the right file"),
+        ("pins.parquet", "not parquet", "to be readable parquet"),
+        ("judgments.jsonl", "[[[\n", "needs a column 'query'.*found no columns"),
+        ("judgments.jsonl", '{"query": "q", "level": 3}\n', "needs a column 'pin_id'.*found level, query"),
+        ("pins.jsonl", '{"pin_id": 1}\n', "expected one file or folder for table 'pins'.*keep one"),
+    ],
+)
+def test_what_cannot_be_imported_says_why_and_changes_nothing(name, text, said, folder, fresh):
+    import_catalogue("native", folder, fresh)
+    before = snapshot(fresh.root)
+    if name == "pins.parquet":
+        (folder / "pins.csv").unlink()
+    (folder / name).write_text(text)
+    with pytest.raises(BadInput, match=said) as raised:
+        import_catalogue("native", folder, fresh)
+    assert "\n" not in str(raised.value)
+    assert snapshot(fresh.root) == before
+
+
+def test_a_failed_first_import_leaves_no_workspace(tmp_path, fresh):
+    (tmp_path / "pins.csv").write_text("pin_id\n")
+    with pytest.raises(BadInput, match="expected at least one pin"):
+        import_catalogue("native", tmp_path, fresh)
+    assert not fresh.root.exists()
+
+
+def test_unknown_formats_and_paths_are_named_with_the_remedy(folder, fresh, tmp_path):
+    with pytest.raises(BadInput, match=r"expected a format of sample, native, chorus.*found 'csv'"):
+        import_catalogue("csv", folder, fresh)
+    with pytest.raises(BadInput, match="found nothing there; check the path"):
+        import_catalogue("native", tmp_path / "nowhere", fresh)
+    with pytest.raises(BadInput, match="found a file; name the folder that holds it"):
+        import_catalogue("native", folder / "pins.csv", fresh)
+    with pytest.raises(BadInput, match=r"expected pins\.parquet"):
+        import_catalogue("native", tmp_path, fresh)
+    assert not fresh.root.exists()
+
+
+def test_a_workspace_keeps_its_catalogue(folder, workspace):
+    before = snapshot(workspace.root)
+    with pytest.raises(BadInput, match="name another with --workspace"):
+        import_catalogue("native", folder, workspace)
+    assert snapshot(workspace.root) == before
+
+
+def test_a_column_of_lists_is_refused(folder, fresh):
+    (folder / "pins.csv").unlink()
+    pl.DataFrame({"pin_id": ["1"], "title": [["a", "b"]]}).write_parquet(folder / "pins.parquet")
+    with pytest.raises(BadInput, match=r"pins.title to hold single values, found List.*flatten it"):
+        import_catalogue("native", folder, fresh)
+
+
+def test_boards_take_the_start_of_the_catalogue_where_they_have_no_time(folder, fresh):
+    (folder / "boards.csv").write_text("board_id,title\nb,shoes I like\n")
+    import_catalogue("native", folder, fresh)
+    assert rows(fresh, BOARDS)["created_at"].item() == datetime(2000, 1, 1, tzinfo=UTC)
