@@ -1,0 +1,71 @@
+"""The README.md of a teacher's checkpoint, written from its record alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from enrich import parts
+from relevance.teacher import TeacherRecord
+
+_CARD = """\
+---
+library_name: corkboard
+pipeline_tag: text-ranking
+tags: [search-relevance, cross-encoder]
+base_model: {backbone}
+---
+# A search relevance teacher
+
+Gives a (query, pin) the probabilities of five levels: 1 highly irrelevant, 2 irrelevant, 3 marginally relevant,
+4 relevant, 5 highly relevant. It reads `[CLS] query [SEP] {fields}`, at most {max_tokens} tokens.
+
+    from relevance.teacher import Teacher
+    Teacher.load("THIS FOLDER").predict(["oak table"], ["A round dining table of solid oak"])
+
+| | |
+|---|---|
+| fingerprint | {fingerprint} |
+| backbone | {backbone} |
+| pooling and head | {pooling}, {head_inputs}, hidden layers {hidden} |
+| training | up to {epochs} epochs, batches of {batch_size} |
+| learning rate | {learning_rate}, head {head_learning_rate} |
+| targets | {targets} |
+| seed | {seed} |
+| rows | {data_fingerprint} |
+| feature service | {feature_service} |
+| code | corkboard {code_version} |
+
+## Measured while training
+
+{metrics}
+
+The dev split chose the epoch and the temperature, so its figures flatter; `relevance evaluate` reports queries that
+were held out.
+"""
+
+
+def write_model_card(folder: Path, record: TeacherRecord) -> None:
+    """Write `folder`/README.md."""
+    settings = record.settings
+    parts.write_text(
+        folder / "README.md",
+        _CARD.format(
+            backbone=settings.backbone or "sentence-transformers/all-MiniLM-L6-v2",
+            fields=" ".join(f"{budget.marker} …" for budget in settings.text.fields),
+            max_tokens=settings.text.max_tokens,
+            fingerprint=record.fingerprint,
+            pooling=record.pooling,
+            head_inputs=settings.head_inputs,
+            hidden=list(settings.hidden),
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            learning_rate=settings.learning_rate,
+            head_learning_rate=settings.head_learning_rate,
+            targets=settings.targets,
+            seed=settings.seed,
+            data_fingerprint=record.data_fingerprint,
+            feature_service=record.feature_service or "none: the texts were given by hand",
+            code_version=record.code_version,
+            metrics="\n".join(f"- {name}: {value:.4g}" for name, value in record.metrics.items()),
+        ),
+    )

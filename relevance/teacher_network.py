@@ -1,0 +1,196 @@
+"""The teacher's network: a pretrained backbone, what it says of the pair, fully connected layers, five logits.
+
+Any encoder that AutoModel loads (BERT, MiniLM, mDeBERTa, XLM-R), a T5 encoder, or a decoder (Llama class). The pair is
+summed up by one token – CLS where the tokenizer has one, else the last that is not padding – and, by default, by how
+the query's part of the sequence stands to the pin's part (see `HeadInput.SEGMENTS`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, AutoTokenizer
+from transformers.utils import logging as _transformers_logging
+
+from enrich.errors import BadInput
+from relevance.text import Rendered, Segment
+
+LEVELS = 5
+_logging: Any = _transformers_logging  # it has no annotations
+
+
+class Pooling(StrEnum):
+    """Which token stands for the whole sequence."""
+
+    CLS = "cls"
+    LAST = "last"
+
+
+class HeadInput(StrEnum):
+    """What the fully connected layers read.
+
+    TOKEN: the pooled token's state alone, as in arXiv 2410.17152.
+    SEGMENTS: that, and the mean states u of the query's and v of the pin's tokens, both at length √d, as u, v, |u - v|,
+    u·v element-wise and their cosine (the matching features of Conneau et al. 2017). A backbone that was trained to
+    embed sentences has query and pin near each other from the start, so few pairs teach it more.
+    """
+
+    TOKEN = "token"
+    SEGMENTS = "segments"
+
+
+class Batch(NamedTuple):
+    """Padded sequences, each int64 [pairs, tokens]: ids, 1 where a token is, and what it belongs to (`Segment`)."""
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    segments: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        return Batch(*(part.to(device) for part in self))
+
+
+def collate(rows: Sequence[Rendered], padding_id: int) -> Batch:
+    """Sequences padded on the right to the longest of them."""
+    shape = (len(rows), max(len(row.ids) for row in rows))
+    ids = torch.full(shape, padding_id, dtype=torch.int64)
+    mask = torch.zeros(shape, dtype=torch.int64)
+    segments = torch.full(shape, Segment.SPECIAL, dtype=torch.int64)
+    for i, row in enumerate(rows):
+        length = len(row.ids)
+        ids[i, :length] = torch.from_numpy(row.ids)
+        mask[i, :length] = 1
+        segments[i, :length] = torch.from_numpy(row.segments)
+    return Batch(ids, mask, segments)
+
+
+class TeacherNetwork(nn.Module):
+    """Backbone and head; `forward` gives what transformers' Trainer asks for."""
+
+    def __init__(
+        self,
+        backbone: Any,
+        width: int,
+        pooling: Pooling,
+        inputs: HeadInput,
+        hidden: Sequence[int],
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.backbone: Any = backbone
+        self.head = head(width if inputs is HeadInput.TOKEN else 5 * width + 1, hidden, dropout)
+        self._pooling = pooling
+        self._inputs = inputs
+        self.register_state_dict_post_hook(_untie)  # type: ignore[no-untyped-call]
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, segments: Tensor, labels: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Logits float32 [pairs, 5]; with `labels`, probabilities [pairs, 5], also the mean cross-entropy."""
+        states = self.backbone(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        logits = self.head(self._summary(states.float(), attention_mask, segments)).float()
+        if labels is None:
+            return {"logits": logits}
+        return {"loss": nn.functional.cross_entropy(logits, labels), "logits": logits}
+
+    def _summary(self, states: Tensor, mask: Tensor, segments: Tensor) -> Tensor:
+        token = _pooled(states, mask, self._pooling)
+        if self._inputs is HeadInput.TOKEN:
+            return token
+        query, pin = (_mean_direction(states, segments == part) for part in (Segment.QUERY, Segment.PIN))
+        cosine = (query * pin).sum(-1, keepdim=True)
+        scale = states.shape[-1] ** 0.5
+        u, v = query * scale, pin * scale
+        return torch.cat([token, u, v, (u - v).abs(), u * v, 4 * cosine], dim=-1)
+
+
+def head(width: int, hidden: Sequence[int], dropout: float) -> nn.Sequential:
+    """Fully connected layers of the `hidden` widths, then the five logits."""
+    layers: list[nn.Module] = []
+    for size in hidden:
+        layers += [nn.Dropout(dropout), nn.Linear(width, size), nn.GELU()]
+        width = size
+    return nn.Sequential(*layers, nn.Dropout(dropout), nn.Linear(width, LEVELS))
+
+
+def _pooled(states: Tensor, mask: Tensor, pooling: Pooling) -> Tensor:
+    if pooling is Pooling.CLS:
+        return states[:, 0]
+    last = mask.sum(1) - 1
+    return states[torch.arange(len(states), device=states.device), last]
+
+
+def _mean_direction(states: Tensor, members: Tensor) -> Tensor:
+    """The unit vector of the members' mean state; zeros where there are no members."""
+    return nn.functional.normalize((states * members.unsqueeze(-1)).sum(1), dim=-1)
+
+
+def _untie(module: nn.Module, state: dict[str, Any], prefix: str, metadata: Any) -> None:
+    """Copy a tensor that two modules share (T5's embeddings) for its second name: safetensors refuses shared memory."""
+    seen: set[int] = set()
+    for name, tensor in state.items():
+        if tensor.data_ptr() in seen:
+            state[name] = tensor.clone()
+        seen.add(tensor.data_ptr())
+
+
+class Backbone(NamedTuple):
+    """A loaded pretrained model with what the network and the renderer ask of it."""
+
+    network: Any
+    tokenizer: Any
+    width: int
+    padding_id: int
+
+
+def load_backbone(model: str, dtype: torch.dtype = torch.float32) -> Backbone:
+    """The model and its tokenizer from a folder or a hub id, `name` or `name@revision`; safetensors weights only.
+
+    Raises BadInput where it is absent, truncated, or not a text model.
+    """
+    name, _, revision = model.partition("@") if not Path(model).exists() else (model, "", "")
+    verbosity = _logging.get_verbosity()
+    _logging.set_verbosity(_logging.ERROR)  # or every encoder that lost its pooler is reported as broken
+    _logging.disable_progress_bar()
+    try:
+        config = AutoConfig.from_pretrained(name, revision=revision or None)
+        auto = AutoModelForTextEncoding if hasattr(config, "num_decoder_layers") else AutoModel
+        network, loading = auto.from_pretrained(
+            name, revision=revision or None, dtype=dtype, use_safetensors=True, output_loading_info=True
+        )
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision or None)
+    except Exception as error:  # the loaders raise OSError, ValueError, SafetensorError, KeyError … for a bad folder
+        raise BadInput(
+            f"expected a pretrained text model (config.json, tokenizer, safetensors) at {model}, found "
+            f"{type(error).__name__}: {_first_line(error)}; name a complete folder or a hub id"
+        ) from error
+    finally:
+        _logging.set_verbosity(verbosity)
+    if getattr(network, "pooler", None) is not None:
+        network.pooler = None  # a layer on CLS that some encoders carry and the head takes the place of
+    missing = [key for key in loading["missing_keys"] if "pooler" not in key]
+    if missing:
+        raise BadInput(
+            f"expected {model} to hold every weight of its model, found {len(missing)} missing ({missing[0]} …); "
+            "copy it again or train it anew"
+        )
+    padding = next((x for x in (tokenizer.pad_token_id, tokenizer.eos_token_id) if x is not None), 0)
+    return Backbone(network, tokenizer, _width(config), int(padding))
+
+
+def default_pooling(tokenizer: Any) -> Pooling:
+    """CLS where the tokenizer has such a token, as encoders do; else the last token."""
+    return Pooling.LAST if tokenizer.cls_token_id is None else Pooling.CLS
+
+
+def _width(config: Any) -> int:
+    return int(getattr(config, "hidden_size", None) or config.d_model)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [""])[0]

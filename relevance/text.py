@@ -1,0 +1,275 @@
+"""What the teacher reads: a query and a pin's texts, marked, budgeted in tokens and joined into one sequence.
+
+    [CLS] query [SEP] title: … description: … caption: … link: … boards: … queries: … [SEP]
+
+Reads `PinText` records (of a teacher_v1 training frame, or made by hand) and gives token ids. A missing field costs
+nothing. Where the fields do not fit, each keeps up to its share of the room and the longest for its share is cut first;
+none is ever cut to nothing. The settings are kept with every checkpoint, so that a model always reads as it was taught.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from transformers import PreTrainedTokenizerBase
+
+from enrich.errors import BadInput
+from enrich.normalise import collapse_space, normalise_query
+
+TokenIds = npt.NDArray[np.int32]
+
+_CHARACTERS_A_TOKEN = 16  # more text than this times `max_tokens` is never tokenised, whatever a page holds
+_CACHED_TEXTS = 200_000  # distinct texts kept tokenised; about 100 MB at 128 tokens
+_EMPTY: TokenIds = np.zeros(0, dtype=np.int32)
+
+
+class Field(StrEnum):
+    """A text field of a pin, as the teacher and the student's matching features name it."""
+
+    TITLE = "title"
+    DESCRIPTION = "description"
+    CAPTION = "caption"
+    LINK = "link"
+    BOARDS = "boards"
+    QUERIES = "queries"
+
+
+class PinText(NamedTuple):
+    """A pin's texts; None, "" and () all mean that it has none."""
+
+    title: str | None = None
+    description: str | None = None
+    caption: str | None = None
+    link_title: str | None = None
+    link_description: str | None = None
+    board_titles: tuple[str, ...] = ()
+    engaged_queries: tuple[str, ...] = ()
+
+    def of(self, field: Field) -> str:
+        """The field's text on one line, best first where it is a list; "" when the pin has none."""
+        match field:
+            case Field.TITLE:
+                parts: Iterable[str | None] = (self.title,)
+            case Field.DESCRIPTION:
+                parts = (self.description,)
+            case Field.CAPTION:
+                parts = (self.caption,)
+            case Field.LINK:
+                parts = (self.link_title, self.link_description)
+            case Field.BOARDS:
+                parts = self.board_titles or ()
+            case Field.QUERIES:
+                parts = self.engaged_queries or ()
+        separator = ". " if field is Field.LINK else ", "
+        return separator.join(filter(None, (collapse_space(part or "") for part in parts)))
+
+
+class FieldBudget(NamedTuple):
+    """How a field is written: its marker, and its share of the pin's room when the fields compete for it."""
+
+    field: Field
+    marker: str
+    share: float
+
+
+DEFAULT_FIELDS = (
+    FieldBudget(Field.TITLE, "title:", 0.25),
+    FieldBudget(Field.CAPTION, "caption:", 0.15),
+    FieldBudget(Field.BOARDS, "boards:", 0.15),
+    FieldBudget(Field.QUERIES, "queries:", 0.15),
+    FieldBudget(Field.LINK, "link:", 0.10),
+    FieldBudget(Field.DESCRIPTION, "description:", 0.20),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TextSettings:
+    """How (query, pin) becomes a sequence; recorded in the checkpoint."""
+
+    fields: tuple[FieldBudget, ...] = DEFAULT_FIELDS  # in the order written; a field that is absent is not read
+    max_tokens: int = 128  # of the whole sequence, special tokens included
+    query_tokens: int = 32  # of the query at most
+    separator: str = "\n"  # between query and pin for tokenizers that have no separator of their own (decoders)
+
+    def __post_init__(self) -> None:
+        names = [budget.field for budget in self.fields]
+        if not names or len(set(names)) != len(names):
+            raise BadInput(f"expected one or more distinct text fields, found {names}; name each at most once")
+        if min(budget.share for budget in self.fields) <= 0:
+            raise BadInput("expected each text field's share to be above 0; leave a field out to not read it")
+        if self.query_tokens < 1 or self.max_tokens < self.query_tokens + 8 * len(self.fields):
+            raise BadInput(
+                f"expected max_tokens of at least query_tokens + 8 a field ({self.query_tokens} + "
+                f"{8 * len(self.fields)}), found {self.max_tokens}; raise max_tokens or read fewer fields"
+            )
+
+    def selecting(self, *fields: Field) -> TextSettings:
+        """The same settings reading `fields` alone, for instance the title."""
+        kept = tuple(budget for budget in self.fields if budget.field in fields)
+        return TextSettings(kept, self.max_tokens, self.query_tokens, self.separator)
+
+
+class Segment:
+    """What a position of a sequence holds; the values of `Rendered.segments`."""
+
+    SPECIAL, QUERY, PIN = 0, 1, 2
+
+
+class Rendered(NamedTuple):
+    """One sequence: its token ids and what each position holds (`Segment`), both int32 [tokens]."""
+
+    ids: TokenIds
+    segments: TokenIds
+
+
+class PairText(NamedTuple):
+    query: str
+    pin: PinText
+
+
+def pair_texts(queries: Sequence[str], pins: Sequence[str | PinText]) -> list[PairText]:
+    """Pairs by position; a str is a pin that has only a title. Raises BadInput when the lengths differ."""
+    if len(queries) != len(pins):
+        raise BadInput(f"expected as many pin texts as queries, found {len(pins)} and {len(queries)}")
+    return [
+        PairText(query, PinText(title=pin) if isinstance(pin, str) else pin)
+        for query, pin in zip(queries, pins, strict=True)
+    ]
+
+
+def pin_texts_from_frame(frame: pl.DataFrame) -> list[PinText]:
+    """The pins' texts of a teacher_v1 training frame, in its order; a view that is absent gives empty fields."""
+    columns = [_column(frame, name) for name in _FRAME_COLUMNS]
+    return [
+        PinText(title, description, caption, link_title, link_description, tuple(boards or ()), tuple(queries or ()))
+        for title, description, caption, link_title, link_description, boards, queries in zip(*columns, strict=True)
+    ]
+
+
+_FRAME_COLUMNS = (
+    "pin_text__title",
+    "pin_text__description",
+    "pin_caption__caption",
+    "pin_link__link_title",
+    "pin_link__link_description",
+    "pin_boards__board_titles",
+    "pin_queries__engaged_queries",
+)
+
+
+def _column(frame: pl.DataFrame, name: str) -> list[object]:
+    return frame[name].to_list() if name in frame.columns else [None] * frame.height
+
+
+class _Template(NamedTuple):
+    """The tokenizer's own special tokens around a pair, read off an example."""
+
+    before: TokenIds
+    between: TokenIds
+    after: TokenIds
+
+
+class Renderer:
+    """Renders pairs for one tokenizer, tokenising each distinct text once."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, settings: TextSettings) -> None:
+        self._tokenizer = tokenizer
+        self._settings = settings
+        self._template = self._read_template()
+        self._cache: dict[str, TokenIds] = {}
+        self._markers = self._tokenise([budget.marker for budget in settings.fields])
+
+    def render(self, pairs: Sequence[PairText]) -> list[Rendered]:
+        """The pairs' sequences, each at most `max_tokens` long, in order."""
+        queries = [normalise_query(pair.query) for pair in pairs]
+        pins = {pair.pin: [pair.pin.of(budget.field) for budget in self._settings.fields] for pair in pairs}
+        self._learn([*queries, *(text for texts in pins.values() for text in texts)])
+        return [self._join(self._cached(query), pins[pair.pin]) for query, pair in zip(queries, pairs, strict=True)]
+
+    def _join(self, query: TokenIds, texts: Sequence[str]) -> Rendered:
+        before, between, after = self._template
+        query = query[: self._settings.query_tokens]
+        room = self._settings.max_tokens - len(before) - len(query) - len(between) - len(after)
+        pin = self._pin(texts, room)
+        ids = np.concatenate([before, query, between, pin, after])
+        segments = np.zeros(len(ids), dtype=np.int32)
+        start = len(before) + len(query)
+        segments[len(before) : start] = Segment.QUERY
+        segments[start + len(between) : len(ids) - len(after)] = Segment.PIN
+        return Rendered(ids, segments)
+
+    def _pin(self, texts: Sequence[str], room: int) -> TokenIds:
+        present = [i for i, text in enumerate(texts) if len(self._cached(text))]
+        tokens = [self._cached(texts[i]) for i in present]
+        room -= sum(len(self._markers[i]) for i in present)
+        shares = [self._settings.fields[i].share for i in present]
+        kept = fit([len(field) for field in tokens], shares, room)
+        pieces = [
+            piece
+            for i, field, length in zip(present, tokens, kept, strict=True)
+            for piece in (self._markers[i], field[:length])
+        ]
+        return np.concatenate(pieces) if pieces else _EMPTY
+
+    def _cached(self, text: str) -> TokenIds:
+        return self._cache[text] if text else _EMPTY
+
+    def _learn(self, texts: Iterable[str]) -> None:
+        wanted = set(texts) - {""}
+        if len(self._cache) + len(wanted) > _CACHED_TEXTS:
+            self._cache.clear()
+        fresh = sorted(wanted - self._cache.keys())
+        self._cache.update(zip(fresh, self._tokenise(fresh), strict=True))
+
+    def _tokenise(self, texts: list[str]) -> list[TokenIds]:
+        if not texts:
+            return []
+        longest = self._settings.max_tokens * _CHARACTERS_A_TOKEN
+        encoded = self._tokenizer(
+            [text[:longest] for text in texts],
+            add_special_tokens=False,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            verbose=False,
+        )["input_ids"]
+        return [np.asarray(ids[: self._settings.max_tokens], dtype=np.int32) for ids in encoded]
+
+    def _read_template(self) -> _Template:
+        if not self._tokenizer.is_fast:
+            raise BadInput(
+                f"expected a tokenizer with a tokenizer.json, found {type(self._tokenizer).__name__} without one; "
+                "convert it with transformers' AutoTokenizer and save_pretrained"
+            )
+        example = self._tokenizer("a", "b")
+        ids, sides = np.asarray(example["input_ids"], dtype=np.int32), example.sequence_ids()
+        first, second = sides.index(0), sides.index(1)
+        end = len(sides) - sides[::-1].index(1)
+        between = ids[len(sides) - sides[::-1].index(0) : second]
+        return _Template(ids[:first], between if len(between) else self._own_separator(), ids[end:])
+
+    def _own_separator(self) -> TokenIds:
+        return np.asarray(self._tokenizer(self._settings.separator, add_special_tokens=False)["input_ids"], np.int32)
+
+
+def fit(lengths: Sequence[int], shares: Sequence[float], room: int) -> list[int]:
+    """How many tokens each field keeps, at most `room` in all: min(length, level x share), never less than one.
+
+    `level` is the largest that fits, so the field that is longest for its share is cut first and room that a short
+    field leaves goes to the others. `lengths` are 1 or more; `room` must hold one token a field.
+    """
+    if sum(lengths) <= room:
+        return list(lengths)
+    kept = [0] * len(lengths)
+    order = sorted(range(len(lengths)), key=lambda i: lengths[i] / shares[i])
+    for rank, i in enumerate(order):
+        others = order[rank + 1 :]
+        share = shares[i] / (shares[i] + sum(shares[j] for j in others))
+        kept[i] = max(1, min(lengths[i], int(room * share), room - len(others)))
+        room -= kept[i]
+    return kept

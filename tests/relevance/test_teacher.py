@@ -1,0 +1,186 @@
+"""The teacher: every family trains, saves, loads and predicts the same; a killed run ends with the same weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_models import tiny_bert, tiny_llama, tiny_t5, tiny_xlmr
+from transformers import TrainerCallback
+
+from enrich.errors import BadInput
+from relevance import teacher_training
+from relevance.calibration import fit_temperature
+from relevance.teacher import HeadInput, Targets, Teacher, TeacherSettings, fast_dtype, length_buckets
+from relevance.teacher_training import TeacherRows, target_probabilities, train_teacher
+from relevance.text import Field, PinText, TextSettings
+
+THINGS = ("table", "chair", "lamp", "rug", "sofa", "desk", "vase", "clock")
+TINY = TeacherSettings(epochs=2, batch_size=16, hidden=(16,), head_learning_rate=1e-2, learning_rate=1e-3)
+
+
+def rows(count: int, seed: int = 0) -> TeacherRows:
+    """Pairs whose level is 5 when the pin is what the query asks for, else 1."""
+    random = np.random.default_rng(seed)
+    asked, shown = random.integers(0, len(THINGS), (2, count))
+    shown = np.where(random.random(count) < 0.5, asked, shown)
+    return TeacherRows(
+        queries=[THINGS[i] for i in asked],
+        pin_texts=[PinText(title=f"oak {THINGS[i]}", board_titles=("dining ideas",) * (i % 3)) for i in shown],
+        levels=np.where(asked == shown, 5, 1),
+    )
+
+
+@pytest.mark.parametrize("make", [tiny_bert, tiny_xlmr, tiny_t5, tiny_llama])
+@pytest.mark.parametrize("inputs", HeadInput)
+def test_every_family_trains_saves_loads_and_predicts_the_same(
+    tmp_path: Path, make: Callable[[Path], Path], inputs: HeadInput
+) -> None:
+    settings = replace(TINY, backbone=str(make(tmp_path / "backbone")), epochs=1, head_inputs=inputs)
+    metrics = train_teacher(rows(48), rows(16, 1), settings, tmp_path / "teacher")
+    first, second = (Teacher.load(tmp_path / "teacher", torch.float32) for _ in range(2))
+    pairs = (["table", "red lamp", ""], ["oak table", PinText(caption="a blue lamp"), PinText()])
+    probabilities = first.predict(*pairs)
+    assert probabilities.shape == (3, 5) and probabilities.dtype == np.float32
+    np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-6)
+    np.testing.assert_array_equal(probabilities, second.predict(*pairs))
+    assert first.record.settings == settings
+    dev = rows(16, 1)
+    accuracy = np.mean(first.predict(dev.queries, dev.pin_texts).argmax(1) + 1 == dev.levels)
+    assert metrics["dev_accuracy"] == pytest.approx(accuracy, abs=0.07)  # trained in bf16, loaded in float32
+    assert not (tmp_path / "teacher" / "checkpoints").exists()
+    assert "| fingerprint |" in (tmp_path / "teacher" / "README.md").read_text()
+
+
+def test_the_same_seed_gives_the_same_teacher_and_another_seed_another(tmp_path: Path) -> None:
+    settings = replace(TINY, backbone=str(tiny_bert(tmp_path / "backbone")), epochs=1)
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        train_teacher(rows(48), rows(16, 1), replace(settings, seed=seed), tmp_path / name)
+    a, b, c = (Teacher.load(tmp_path / name).record.fingerprint for name in "abc")
+    assert a == b != c
+
+
+class _Kill(TrainerCallback):
+    """What a power cut is to a run: nothing after the first epoch's checkpoint happens."""
+
+    def on_step_end(self, args: object, state: object, control: object, **_: object) -> None:
+        if state.epoch > 1:
+            raise KeyboardInterrupt
+
+
+def test_a_killed_run_goes_on_and_ends_with_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = replace(TINY, backbone=str(tiny_bert(tmp_path / "backbone")), epochs=3)
+    train_teacher(rows(80), rows(16, 1), settings, tmp_path / "undisturbed")
+    plain = teacher_training._trainer
+    with monkeypatch.context() as patched:
+
+        def dying(*arguments: object) -> object:
+            trainer = plain(*arguments)
+            trainer.add_callback(_Kill())
+            return trainer
+
+        patched.setattr(teacher_training, "_trainer", dying)
+        with pytest.raises(KeyboardInterrupt):
+            train_teacher(rows(80), rows(16, 1), settings, tmp_path / "killed")
+    checkpoints = sorted(path.name for path in (tmp_path / "killed" / "checkpoints").glob("checkpoint-*"))
+    assert checkpoints == ["checkpoint-5"]
+    (tmp_path / "killed" / "checkpoints" / "checkpoint-9").mkdir()  # one that the kill cut short
+    train_teacher(rows(80), rows(16, 1), settings, tmp_path / "killed")
+    assert (
+        Teacher.load(tmp_path / "killed").record.fingerprint
+        == Teacher.load(tmp_path / "undisturbed").record.fingerprint
+    )
+
+
+def test_checkpoints_of_other_rows_are_not_resumed(tmp_path: Path) -> None:
+    settings = replace(TINY, backbone=str(tiny_bert(tmp_path / "backbone")))
+    left = tmp_path / "teacher" / "checkpoints" / "checkpoint-3"
+    left.mkdir(parents=True)
+    (left / "trainer_state.json").write_text("{}")
+    train_teacher(rows(48), rows(16, 1), settings, tmp_path / "teacher")
+    assert Teacher.load(tmp_path / "teacher").record.metrics["epochs"] > 0
+
+
+@pytest.mark.parametrize(
+    ("train", "dev", "said"),
+    [
+        (rows(0), rows(8), "training split, found none"),
+        (rows(8), rows(0), "dev split, found none"),
+        (TeacherRows(["a"] * 4, ["b"] * 4, np.full(4, 3)), rows(8), "found only 3"),
+        (TeacherRows(["a"] * 2, ["b"] * 2, np.array([1, 6])), rows(8), "levels 1..5 in the training rows, found 6"),
+        (TeacherRows(["a"] * 2, ["b"] * 2, np.array([1, 5]), [[1], [0]]), rows(8), "found 0"),
+        (TeacherRows(["a"], ["b"] * 2, np.array([1, 5])), rows(8), "one length"),
+    ],
+)
+def test_rows_that_cannot_teach_are_refused_in_one_line(
+    tmp_path: Path, train: TeacherRows, dev: TeacherRows, said: str
+) -> None:
+    with pytest.raises(BadInput, match=said):
+        train_teacher(train, dev, TINY, tmp_path)
+
+
+def test_a_folder_that_is_not_whole_is_refused_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="found none"):
+        Teacher.load(tmp_path / "nowhere")
+    settings = replace(TINY, backbone=str(tiny_bert(tmp_path / "backbone")), epochs=1)
+    teacher = tmp_path / "teacher"
+    train_teacher(rows(48), rows(16, 1), settings, teacher)
+    for name in ("model.safetensors", "head.safetensors", "teacher.json", "config.json"):
+        whole = (teacher / name).read_bytes()
+        (teacher / name).write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(BadInput, match="expected"):
+            Teacher.load(teacher)
+        (teacher / name).unlink()
+        with pytest.raises(BadInput, match="expected"):
+            Teacher.load(teacher)
+        (teacher / name).write_bytes(whole)
+    Teacher.load(teacher)
+
+
+def test_a_teacher_of_titles_sees_no_other_field(tmp_path: Path) -> None:
+    text = TextSettings().selecting(Field.TITLE)
+    settings = replace(TINY, backbone=str(tiny_bert(tmp_path / "backbone")), text=text, epochs=1)
+    train_teacher(rows(48), rows(16, 1), settings, tmp_path / "teacher")
+    teacher = Teacher.load(tmp_path / "teacher")
+    full, bare = teacher.predict(["rug"] * 2, [PinText("rug", caption="a blue lamp"), PinText("rug")])
+    np.testing.assert_allclose(full, bare, atol=1e-6)
+
+
+def test_votes_share_the_target_with_the_gold_level() -> None:
+    three = TeacherRows(["q"] * 3, ["p"] * 3, np.array([4, 5, 1]), [[3, 4, 5], [5, 5], []])
+    third = 0.5 / 3
+    expected = [[0, 0, third, 0.5 + third, third], [0, 0, 0, 0, 1], [1, 0, 0, 0, 0]]
+    np.testing.assert_allclose(target_probabilities(three, Targets.VOTES), expected, atol=1e-6)
+    np.testing.assert_array_equal(target_probabilities(three, Targets.LEVEL).argmax(1), [3, 4, 0])
+
+
+def test_the_temperature_of_logits_that_are_twice_too_sharp_is_two() -> None:
+    random = np.random.default_rng(0)
+    logits = random.normal(size=(20_000, 5))
+    levels = 1 + np.array([random.choice(5, p=row / row.sum()) for row in np.exp(logits)])
+    assert fit_temperature((2 * logits).astype(np.float32), levels) == pytest.approx(2, rel=0.05)
+
+
+def test_buckets_hold_every_row_once_within_the_budget() -> None:
+    lengths = [5, 100, 7, 100, 64, 1]
+    found = [places.tolist() for places in length_buckets(lengths, 128)]
+    assert sorted(place for places in found for place in places) == list(range(6))
+    assert all(len(places) == 1 or max(lengths[i] for i in places) * len(places) <= 128 for places in found)
+
+
+def test_the_installed_backbone_learns_and_bfloat16_stays_near_float32(tmp_path: Path) -> None:
+    """The one run of the real MiniLM: short texts, few steps."""
+    settings = TeacherSettings(epochs=2, batch_size=8)
+    train_teacher(rows(128), rows(24, 1), settings, tmp_path)
+    test = rows(32, 2)
+    exact = Teacher.load(tmp_path, torch.float32).predict(test.queries, test.pin_texts)
+    quick = Teacher.load(tmp_path, torch.bfloat16).predict(test.queries, test.pin_texts)
+    assert np.abs(exact - quick).max() <= 0.03
+    assert np.mean(exact.argmax(1) + 1 == test.levels) > 0.7
+    assert fast_dtype(torch.device("cpu")) in (torch.float32, torch.bfloat16)
+    assert json.loads((tmp_path / "teacher.json").read_text())["settings"]["seed"] == 0
