@@ -1,0 +1,159 @@
+"""Which of a page's candidates is its title: og:title, linked data, <title> or a heading.
+
+Every rule has a reason that holds for pages nobody has seen:
+
+- candidates are stripped of the site's names first (`site_names.py`), and boilerplate is no candidate;
+- a level-1 heading that equals a candidate, or that begins it or makes up most of it, is how the author wrote it;
+- a heading that says the same in other words was written for readers, the candidate for search engines;
+- a heading that ends with the candidate has a kicker in front, and the candidate is the title;
+- of a <title> whose segments nothing else explains, the one that the URL spells is the page's;
+- of candidates that differ in typography alone, the one with real quotes and dashes is the author's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from enum import StrEnum
+from typing import NamedTuple
+
+from enrich.boilerplate import is_not_the_page, says_nothing
+from enrich.page import Page, clean
+from enrich.site_names import Site, key, segments, strip_site
+
+_WORD = re.compile(r"\w+")
+_TYPOGRAPHIC = re.compile(r"[‘’“”„«»–—…]")
+MAX_TITLE_CHARACTERS = 1_000
+_SPELT = 0.5  # share of the URL's words that a segment must hold to be the one that it spells
+_SAME_MATTER = 0.6  # share of the candidate's words that a heading must hold to say the same
+_MOST = 0.5  # share of the candidate's words that a heading inside it must make up
+
+
+class TitleRule(StrEnum):
+    """Which element gave the title."""
+
+    OG = "og:title"
+    TWITTER = "twitter:title"
+    JSON_LD = "json-ld"
+    TITLE = "title"
+    H1 = "h1"
+    META = "meta"
+    MICRODATA = "microdata"
+    BOILERPLATE = "boilerplate"  # none did: the page is an error, a challenge or a consent wall
+
+
+class Chosen(NamedTuple):
+    text: str
+    rule: TitleRule
+
+
+def choose_title(page: Page, site: Site) -> Chosen | None:
+    """The page's title and the rule that gave it, None where nothing does; BOILERPLATE has no text."""
+    candidates = _candidates(page, site)
+    spelt = _spelt(page.title, site)
+    headings = [h for h in page.headings if key(h) and not _is_banner(h, site, spelt) and not says_nothing(h)]
+    best = candidates[0] if candidates else None
+    if best is not None:
+        best = _heard(candidates, headings)
+        if best is None and spelt and candidates[0].rule is TitleRule.TITLE:
+            best = Chosen(spelt, TitleRule.TITLE)
+        best = best or _typographic(candidates[0], candidates)
+    elif headings:
+        best = Chosen(headings[0], TitleRule.H1)
+    else:
+        item = next((said for name in ("headline", "name") for said in page.items(name) if said), None)
+        best = Chosen(item, TitleRule.MICRODATA) if item else None
+    if best is not None and is_not_the_page(best.text):
+        return Chosen("", TitleRule.BOILERPLATE)
+    return best
+
+
+def _candidates(page: Page, site: Site) -> list[Chosen]:
+    """What the page offers, best source first, stripped; what is only the site's name comes last."""
+    offered = (
+        (_whole(page.meta("og:title"), page.title), TitleRule.OG),
+        (page.meta("twitter:title"), TitleRule.TWITTER),
+        (next(iter(page.linked.headlines), None), TitleRule.JSON_LD),
+        (page.title, TitleRule.TITLE),
+        (next(iter(page.linked.names), None), TitleRule.JSON_LD),
+        (page.meta("title", "dc.title", "dcterms.title", "headline"), TitleRule.META),
+    )
+    said = [(clean(text)[:MAX_TITLE_CHARACTERS], rule) for text, rule in offered if text and not says_nothing(text)]
+    found = [Chosen(strip_site(text, site), rule) for text, rule in said]
+    found = [one for one in found if one.text and not says_nothing(one.text)]
+    return sorted(found, key=lambda one: site.named_by(one.text))
+
+
+def _whole(og: str | None, title: str | None) -> str | None:
+    """og:title, unless it was cut (by an unescaped quote, or to length) where <title> goes on."""
+    if og and title and len(title) > len(og):
+        stem = og.rstrip("….")
+        rest = title[len(stem) :]
+        if title.startswith(stem) and (stem != og or re.match(r"\s*[\"“”„«\w]", rest)) and len(stem) > 10:
+            return title
+    return og
+
+
+def _spelt(title: str | None, site: Site) -> str | None:
+    """The one segment of <title> that the URL spells, where its others are not in the URL at all."""
+    parts = segments(title) if title else []
+    shares = [site.in_slug(part) for part in parts]
+    if len(parts) > 1 and max(shares) >= _SPELT and sorted(shares)[-2] <= max(shares) / 3:
+        return parts[shares.index(max(shares))]
+    return None
+
+
+def _is_banner(heading: str, site: Site, spelt: str | None) -> bool:
+    """Whether a heading is the site's name; one that is roughly that is, too, where the URL spells another text."""
+    return site.named_by(heading) or (
+        spelt is not None and key(heading) not in key(spelt) and site.resembled_by(heading)
+    )
+
+
+def _heard(candidates: list[Chosen], headings: list[str]) -> Chosen | None:
+    """The heading, or the candidate that a heading confirms, to take instead of the first candidate."""
+    for heading in headings:
+        if any(key(one.text) == key(heading) for one in candidates):
+            return Chosen(heading, TitleRule.H1)
+    for heading in headings:
+        if _is_part(heading, candidates[0].text) or _says_the_same(heading, candidates[0].text):
+            return Chosen(heading, TitleRule.H1)
+    if not any(_ends(heading, candidates[0].text) for heading in headings):
+        return next((one for one in candidates[1:] for heading in headings if _ends(heading, one.text)), None)
+    return None
+
+
+def _ends(heading: str, candidate: str) -> bool:
+    """Whether the heading is the candidate with a kicker in front."""
+    ours, theirs = _words(heading), _words(candidate)
+    return len(theirs) > 2 and ours[-len(theirs) :] == theirs
+
+
+def _is_part(heading: str, candidate: str) -> bool:
+    wanted, words = _words(heading), _words(candidate)
+    at = _position(wanted, words)
+    return at == 0 or (at > 0 and len(wanted) >= _MOST * len(words))
+
+
+def _says_the_same(heading: str, candidate: str) -> bool:
+    ours, theirs = _words(heading), _words(candidate)
+    if _ends(heading, candidate):
+        return False
+    shared = sum((Counter(ours) & Counter(theirs)).values())
+    return len(theirs) > 2 and shared >= _SAME_MATTER * len(theirs) and len(ours) <= 3 * len(theirs)
+
+
+def _typographic(best: Chosen, candidates: list[Chosen]) -> Chosen:
+    same = [one for one in candidates if key(one.text) == key(best.text)]
+    return max(same, key=lambda one: len(_TYPOGRAPHIC.findall(one.text)))
+
+
+def _words(text: str) -> list[str]:
+    return [word.casefold() for word in _WORD.findall(text)]
+
+
+def _position(wanted: list[str], words: list[str]) -> int:
+    """Where `wanted` occurs in `words` as a run; -1 where it does not."""
+    if not wanted:
+        return -1
+    return next((i for i in range(len(words) - len(wanted) + 1) if words[i : i + len(wanted)] == wanted), -1)
