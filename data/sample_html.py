@@ -14,6 +14,7 @@ from data.sample_pages import PageText, Site
 from data.sample_random import Rng, choose, happens, stream
 
 _BROKEN = 0.06  # of pages
+_PDF = b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n1 0 obj\n<< /Type /Catalog >>\nendobj\n%%EOF\n"
 _SEPARATORS = (" | ", " - ", " – ", " · ", " :: ")
 
 
@@ -39,7 +40,7 @@ class Response(NamedTuple):
 
 
 def ways_of(seed: int, site: Site) -> Ways:
-    """The site's habits in the world of `seed`. A legacy charset is said in the header, in a meta tag, or (1 in 5) not."""
+    """The site's habits in the world of `seed`. Its charset is said in a header, a meta tag, or (1 in 5) nowhere."""
     rng = stream(seed, f"ways of {site.host}")
     where = choose(rng, ("header", "meta", "both", "both", "neither"))
     return Ways(
@@ -75,7 +76,7 @@ def _encoded(text: str, charset: str) -> bytes:
 def _broken(rng: Rng, text: str, page: PageText) -> Response:
     kind = choose(rng, ("cut", "cut", "no title", "empty", "pdf", "json", "unclosed"))
     if kind == "pdf":
-        return Response(b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n1 0 obj\n<< /Type /Catalog >>\nendobj\n%%EOF\n", "application/pdf")
+        return Response(_PDF, "application/pdf")
     if kind == "json":
         return Response(json.dumps({"error": "app required", "code": 12}).encode(), "application/json")
     if kind == "empty":

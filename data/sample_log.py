@@ -19,6 +19,7 @@ from data.sample_queries import Query
 from data.sample_random import Floats, Rng, choose, stream
 from data.sample_ranker import appeal, reactions
 from data.sample_users import User
+from data.sample_vocabulary import LANGUAGES
 from data.sample_world import END, START, Pin
 
 _POOL = 30  # results from which a search's page is drawn
@@ -28,6 +29,8 @@ _SEASONS = {"christmas": (11, 12), "summer": (5, 6, 7, 8)}  # months in which a 
 EXPERIMENT_START = datetime(2026, 6, 8, tzinfo=START.tzinfo)
 EXPERIMENT_DAYS = 14
 _TREATMENT_GAIN = 0.35  # of the relevance that the treatment arm's ranker adds to the legacy score
+
+QueriesOfLanguage = tuple[list[int], Floats]  # their indices and weights
 
 
 class Event(NamedTuple):
@@ -110,10 +113,10 @@ def make_engagements(seed: int, engine: Engine, users: list[User], searches: int
     for _ in range(searches):
         user = users[min(int(np.searchsorted(activity, rng.random() * activity[-1])), len(users) - 1)]
         indices, weights = of_lang[user.lang]
-        if not len(indices):
+        if not indices:
             continue
         at = _moment(rng)
-        query = int(choose(rng, indices, weights * _season(engine.queries, indices, at)))
+        query = choose(rng, indices, weights * _season(engine.queries, indices, at))
         asked = engine.queries[query]
         events.extend(
             Event(asked.text, done.pin_id, done.event, done.position, user.user_hash, user.country, asked.lang, done.at)
@@ -122,13 +125,14 @@ def make_engagements(seed: int, engine: Engine, users: list[User], searches: int
     return sorted(events, key=lambda event: event.event_timestamp)
 
 
-def _queries_of_languages(queries: Sequence[Query]) -> dict[str, tuple[NDArray[np.int64], Floats]]:
-    languages = ("en", "es", "fr", "de", "pt", "ja")
-    found = {lang: np.array([i for i, query in enumerate(queries) if query.lang == lang], np.int64) for lang in languages}
+def _queries_of_languages(queries: Sequence[Query]) -> dict[str, QueriesOfLanguage]:
+    found: dict[str, list[int]] = {lang: [] for lang in LANGUAGES}
+    for i, query in enumerate(queries):
+        found[query.lang].append(i)
     return {lang: (rows, np.array([queries[i].weight for i in rows])) for lang, rows in found.items()}
 
 
-def _season(queries: Sequence[Query], indices: NDArray[np.int64], at: datetime) -> Floats:
+def _season(queries: Sequence[Query], indices: Sequence[int], at: datetime) -> Floats:
     return np.array([3.0 if at.month in _SEASONS.get(queries[i].want.style or "", ()) else 1.0 for i in indices])
 
 
@@ -150,15 +154,14 @@ def make_experiment(seed: int, engine: Engine, users: list[User], sessions: int)
         indices, weights = of_lang[user.lang]
         arm = "treatment" if int(user.user_hash[-1], 16) % 2 else "control"
         at = EXPERIMENT_START + EXPERIMENT_DAYS * rng.random() * timedelta(days=1)
-        for request in range(1 + int(rng.poisson(0.5))) if len(indices) else ():
-            query = int(choose(rng, indices, weights))
+        for request in range(1 + int(rng.poisson(0.5))) if indices else ():
+            query = choose(rng, indices, weights)
             asked = engine.queries[query]
             scores = engine.scores[query] + (_TREATMENT_GAIN * engine.relevance[query] if arm == "treatment" else 0)
+            names = (_id(seed, "request", session, request), _id(seed, "session", session, 0), user.user_hash, arm)
+            asking = (user.country, asked.lang, asked.text)
             events.extend(
-                ExperimentEvent(
-                    _id(seed, "request", session, request), _id(seed, "session", session, 0), user.user_hash, arm,
-                    user.country, asked.lang, asked.text, done.pin_id, done.position, done.event, done.at,
-                )  # fmt: skip
+                ExperimentEvent(*names, *asking, done.pin_id, done.position, done.event, done.at)
                 for done in search(rng, engine, query, at, scores)
             )
             at += timedelta(seconds=40 + float(rng.exponential(90)))

@@ -141,8 +141,7 @@ def _body(rng: Rng, pin: Pin, about: Subject) -> Iterator[str]:
 
 def _related(rng: Rng, pin: Pin) -> str:
     """The name of something else on the site: a neighbour's word, as on any real page."""
-    elsewhere = say(pin.lang, f"title.{pin.interest}", Subject(pin.interest), rng)
-    return elsewhere
+    return say(pin.lang, f"title.{pin.interest}", Subject(pin.interest), rng)
 
 
 def _robots(site: Site) -> str:

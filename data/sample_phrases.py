@@ -7,6 +7,7 @@ its blanks from what the phrase is about; which attributes a noun phrase gives a
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import cache
 from typing import NamedTuple
 
@@ -62,7 +63,7 @@ def _blank(lexicon: Words, name: str, about: Subject, rng: Rng) -> str:
         if about.thing is None:
             return lexicon.interest_phrase(about.interest, about.said, rng)
         if name == "pl":
-            return lexicon.noun_phrase(about.thing, about.said._replace(count=None), rng, plural=True)
+            return lexicon.noun_phrase(about.thing, replace(about.said, count=None), rng, plural=True)
         return lexicon.noun_phrase(about.thing, about.said, rng, article=name == "a")
     if name == "style":
         return lexicon.style(about.style) if about.style else ""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from data.sample_phrases import Subject, say
-from data.sample_random import Floats, Rng, choose, happens, stream
+from data.sample_random import Rng, choose, happens, stream
 from data.sample_vocabulary import Attributes, typo
 from data.sample_world import LANGUAGE_SHARES, Pin, Want
 from enrich.normalise import normalise_query
@@ -19,6 +19,7 @@ from enrich.normalise import normalise_query
 _CONSTRAINTS = (0.20, 0.42, 0.29, 0.09)  # shares of queries that want 0..3 things besides
 _WANTED = {"colour": 0.34, "style": 0.30, "material": 0.20, "setting": 0.10, "count": 0.06}
 _VARIANT_SHARE = 0.12
+_FIRST_VARIANT = 30  # the most frequent queries are wishes of their own
 _INTEREST_SHARE = 0.16  # of queries that want anything of an interest
 _ZIPF = 0.72
 
@@ -33,13 +34,13 @@ class Query(NamedTuple):
 def make_queries(seed: int, pins: list[Pin], n: int) -> list[Query]:
     """`n` queries, all different once normalised, most frequent first within what chance gives."""
     rng = stream(seed, "queries")
-    weights: Floats = (np.arange(1, n + 1) + 4.0) ** -_ZIPF
+    weights = (np.arange(1, n + 1) + 4.0) ** -_ZIPF
     found: dict[str, Query] = {}
     for _ in range(100 * n):
         if len(found) == n:
             break
-        query = _variant(rng, choose(rng, list(found.values()))) if len(found) > 30 and happens(rng, _VARIANT_SHARE) else None
-        query = query or _query(rng, pins)
+        again = len(found) > _FIRST_VARIANT and happens(rng, _VARIANT_SHARE)
+        query = (_variant(rng, choose(rng, list(found.values()))) if again else None) or _query(rng, pins)
         key = normalise_query(query.text)
         if key and key not in found:
             found[key] = query._replace(weight=float(weights[len(found)]))

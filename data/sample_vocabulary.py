@@ -36,7 +36,8 @@ class Noun(NamedTuple):
     gender: str
 
 
-class Attributes(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Attributes:
     """What a phrase says of a thing; None is not said."""
 
     colour: str | None = None
@@ -228,7 +229,7 @@ def words(lang: str) -> Words:
 
 
 def typo(text: str, rng: Rng) -> str:
-    """The text with one slip of the fingers in a word of five letters or more: two letters swapped, one lost or twice."""
+    """The text with one slip of the fingers: two letters swapped, one lost or one twice."""
     places = [i for i in range(1, len(text) - 1) if text[i - 1 : i + 2].isalpha() and text.isascii()]
     if len(places) < 4:
         return text

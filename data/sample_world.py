@@ -6,10 +6,12 @@ latent_truth/, for simulations. Everything that is read (texts, boards, the log,
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from data.sample_random import Floats, Rng, choose, happens, stream
 from data.scenes import COLOURS, OBJECTS, SETTINGS, Scene, scene_object
@@ -93,7 +95,8 @@ class Pin(NamedTuple):
     created_at: datetime
 
 
-class Want(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Want:
     """What a query wants; None where it does not mind. `thing` None: anything of the interest."""
 
     interest: str
@@ -114,7 +117,7 @@ def make_pins(seed: int, n: int) -> list[Pin]:
     return [_pin(rng, str(ids[i]), choose(rng, OBJECTS, weights).name, favourites) for i in range(n)]
 
 
-def _pin(rng: Rng, pin_id: str, name: str, favourites: dict[str, np.ndarray]) -> Pin:
+def _pin(rng: Rng, pin_id: str, name: str, favourites: dict[str, NDArray[np.int64]]) -> Pin:
     thing = scene_object(name)
     colour = COLOURS[int(favourites[name][min(int(rng.geometric(0.3)) - 1, len(COLOURS) - 1)])].name
     usual_place = happens(rng, 0.8)
@@ -194,8 +197,7 @@ def relevance_matrix(seed: int, wants: list[Want], pins: list[Pin]) -> Floats:
     return plain + noise
 
 
-def true_level(value: Floats) -> np.ndarray:
+def true_level(value: Floats) -> NDArray[np.int64]:
     """The level of a relevance: the nearest of 1..5."""
-    return np.clip(np.floor(value + 0.5), 1, 5).astype(np.int64)
-
-
+    levels: NDArray[np.int64] = np.clip(np.floor(value + 0.5), 1, 5).astype(np.int64)
+    return levels
