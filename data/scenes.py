@@ -242,7 +242,7 @@ def reference_caption(scene: Scene) -> str:
 
 
 def render(scene: Scene, seed: int, size: int = 96) -> Image.Image:
-    """The scene as an RGB picture of `size` × `size` pixels; the same for the same scene, seed and size.
+    """The scene as an RGB picture of `size` × `size` pixels (48 or more); the same for the same scene, seed and size.
 
     Painted at twice the size and halved: what a seed varies is the background, each thing's place, size, tilt and
     tone, the light and the grain. Raises KeyError for a word outside the vocabulary.

@@ -16,16 +16,13 @@ import argparse
 import json
 import math
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from io import BytesIO
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor, nn
 from transformers import (
     BertTokenizer,
@@ -39,15 +36,14 @@ from transformers import (
 
 from data import scenes
 from data.caption_metrics import CaptionMetrics, measure
-from data.scenes import COLOURS, COUNTS, MATERIALS, OBJECTS, SETTINGS, Scene
+from data.captioner_pool import CLASSES, Pixels, Pool, augment, build_pool, draw, render_all
+from data.scenes import COLOURS, MATERIALS, OBJECTS, SETTINGS
 from enrich.progress import progress
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 OUT = REPOSITORY / "data" / "models" / "captioner"
 WORK = REPOSITORY / "build" / "captioner"
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-CHUNK = 500  # scenes rendered by one task
-Pixels = NDArray[np.uint8]  # [n, size, size, 3]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,59 +69,17 @@ class TrainingSettings:
     threads: int = 2
 
 
-class Pool(NamedTuple):
-    pixels: Pixels
-    captions: Tensor  # [n, length] token ids, padded
-    labels: Tensor  # [n, 5] class of object, colour, material, setting, count
-
-
 class Heads(nn.Module):
     """What a scene's five slots are, told from the mean image token."""
 
-    sizes = (len(OBJECTS), len(COLOURS), len(MATERIALS), len(SETTINGS), len(COUNTS))
-
     def __init__(self, hidden_size: int) -> None:
         super().__init__()
-        self.slots = nn.ModuleList(nn.Linear(hidden_size, size) for size in self.sizes)
+        self.slots = nn.ModuleList(nn.Linear(hidden_size, size) for size in CLASSES)
 
     def forward(self, tokens: Tensor, labels: Tensor) -> Tensor:
         pooled = tokens.mean(dim=1)
         losses = [nn.functional.cross_entropy(slot(pooled), labels[:, i]) for i, slot in enumerate(self.slots)]
         return torch.stack(losses).mean()
-
-
-def draw(count: int, seeds: range, held_out: bool, seed: int) -> list[tuple[Scene, int]]:
-    """`count` scenes, all held out or none, each with the seed to render it by."""
-    rng = np.random.default_rng([seed, seeds.start])
-    found: list[tuple[Scene, int]] = []
-    while len(found) < count:
-        scene = scenes.draw_scene(rng)
-        if scenes.held_out(scene) == held_out:
-            found.append((scene, seeds[len(found)]))
-    return found
-
-
-def render_all(wanted: list[tuple[Scene, int]], size: int, workers: int, label: str) -> Pixels:
-    """The scenes' pictures; every second one has been through JPEG, as pictures on the web have."""
-    chunks = [wanted[i : i + CHUNK] for i in range(0, len(wanted), CHUNK)]
-    pixels = np.empty((len(wanted), size, size, 3), np.uint8)
-    with ProcessPoolExecutor(workers) as pool, progress(len(wanted), label, unit="scene") as bar:
-        for i, rendered in enumerate(pool.map(_render_chunk, chunks, [size] * len(chunks))):
-            pixels[i * CHUNK : i * CHUNK + len(rendered)] = rendered
-            bar.update(len(rendered))
-    return pixels
-
-
-def _render_chunk(chunk: list[tuple[Scene, int]], size: int) -> Pixels:
-    return np.stack([_photograph(scenes.render(scene, seed, size), seed) for scene, seed in chunk])
-
-
-def _photograph(picture: Image.Image, seed: int) -> Pixels:
-    if seed % 2:
-        stored = BytesIO()
-        picture.save(stored, "JPEG", quality=70 + seed % 27)
-        picture = Image.open(stored)
-    return np.asarray(picture, np.uint8)
 
 
 def build_tokenizer() -> BertTokenizer:
@@ -137,12 +91,15 @@ def build_tokenizer() -> BertTokenizer:
     return BertTokenizer(vocab=vocabulary, bos_token="[CLS]", eos_token="[SEP]", model_max_length=24)
 
 
-def build_processor(settings: TrainingSettings) -> BlipProcessor:
+def build_processor(settings: TrainingSettings) -> Any:
+    """The BlipProcessor of such a captioner: pictures resized to the model's, words by the small vocabulary."""
     size = {"height": settings.image_size, "width": settings.image_size}
-    return BlipProcessor(BlipImageProcessor(size=size), build_tokenizer())
+    untyped: Any = BlipProcessor
+    return untyped(BlipImageProcessor(size=size), build_tokenizer())
 
 
-def build_model(settings: TrainingSettings, tokenizer: BertTokenizer) -> BlipForConditionalGeneration:
+def build_model(settings: TrainingSettings, tokenizer: BertTokenizer) -> Any:
+    """A BlipForConditionalGeneration of the settings' size, its weights drawn by their seed."""
     torch.manual_seed(settings.seed)
     width = settings.hidden_size * settings.widening
     vision = BlipVisionConfig(
@@ -169,40 +126,7 @@ def build_model(settings: TrainingSettings, tokenizer: BertTokenizer) -> BlipFor
     return BlipForConditionalGeneration(BlipConfig(text_config=text, vision_config=vision))
 
 
-def build_pool(settings: TrainingSettings, tokenizer: BertTokenizer, cache: Path) -> Pool:
-    wanted = draw(settings.training_scenes, scenes.TRAINING_SEEDS, held_out=False, seed=settings.seed)
-    if cache.is_file():
-        pixels = np.load(cache)
-    else:
-        pixels = render_all(wanted, settings.image_size, settings.threads, "training scenes")
-        np.save(cache, pixels)
-    drawn = [scene for scene, _ in wanted]
-    captions = tokenizer([scenes.reference_caption(scene) for scene in drawn], padding=True, return_tensors="pt")
-    return Pool(pixels, captions["input_ids"], torch.tensor([_classes(scene) for scene in drawn]))
-
-
-def _classes(scene: Scene) -> tuple[int, ...]:
-    return (
-        [thing.name for thing in OBJECTS].index(scene.object),
-        [colour.name for colour in COLOURS].index(scene.colour),
-        MATERIALS.index(scene.material),
-        [setting.name for setting in SETTINGS].index(scene.setting),
-        COUNTS.index(scene.count),
-    )
-
-
-def augment(pixels: Pixels, shift: int, rng: np.random.Generator) -> Pixels:
-    """Each picture mirrored or not, and moved by up to `shift` pixels; its caption stays true."""
-    padded = np.pad(pixels, ((0, 0), (shift, shift), (shift, shift), (0, 0)), mode="edge")
-    moved = np.empty_like(pixels)
-    size = pixels.shape[1]
-    for i, (down, right, mirrored) in enumerate(rng.integers(0, (2 * shift + 1, 2 * shift + 1, 2), (len(pixels), 3))):
-        picture = padded[i, down : down + size, right : right + size]
-        moved[i] = picture[:, ::-1] if mirrored else picture
-    return moved
-
-
-def normalised(pixels: Pixels, processor: BlipProcessor) -> Tensor:
+def normalised(pixels: Pixels, processor: Any) -> Tensor:
     """What the image processor makes of pictures that have its size already: float32 [n, 3, size, size]."""
     mean = np.asarray(processor.image_processor.image_mean, np.float32)
     deviation = np.asarray(processor.image_processor.image_std, np.float32)
@@ -228,7 +152,7 @@ def rate(settings: TrainingSettings, step: int) -> float:
 class Training:
     """The model, its heads and its optimizers; one step, and the state that a killed run goes on from."""
 
-    def __init__(self, settings: TrainingSettings, processor: BlipProcessor) -> None:
+    def __init__(self, settings: TrainingSettings, processor: Any) -> None:
         self.settings = settings
         self.processor = processor
         self.model = build_model(settings, processor.tokenizer)
@@ -247,6 +171,10 @@ class Training:
             ),
             torch.optim.AdamW(others, lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98)),
         )
+
+    @property
+    def _parts(self) -> tuple[Any, ...]:
+        return (self.model, self.heads, *self.optimizers)
 
     def step(self, step: int, pool: Pool, rows: NDArray[np.int64]) -> float:
         """One update; returns the caption's loss, nats a token."""
@@ -274,8 +202,7 @@ class Training:
 
     def save(self, path: Path, step: int) -> None:
         aside = path.with_suffix(".aside")
-        parts = (self.model, self.heads, *self.optimizers)
-        torch.save({"step": step, "parts": [part.state_dict() for part in parts]}, aside)
+        torch.save({"step": step, "parts": [part.state_dict() for part in self._parts]}, aside)
         aside.replace(path)
 
     def resume(self, path: Path) -> int:
@@ -283,12 +210,12 @@ class Training:
         if not path.is_file():
             return 0
         state = torch.load(path, weights_only=True)
-        for part, loaded in zip((self.model, self.heads, *self.optimizers), state["parts"], strict=True):
+        for part, loaded in zip(self._parts, state["parts"], strict=True):
             part.load_state_dict(loaded)
         return int(state["step"])
 
 
-def caption_all(model: BlipForConditionalGeneration, processor: BlipProcessor, pixels: Pixels) -> list[str]:
+def caption_all(model: Any, processor: Any, pixels: Pixels) -> list[str]:
     model.eval()
     captions: list[str] = []
     for at in range(0, len(pixels), 100):
@@ -341,7 +268,9 @@ def train(settings: TrainingSettings, out: Path, work: Path) -> CaptionMetrics:
     torch.set_num_threads(settings.threads)
     work.mkdir(parents=True, exist_ok=True)
     processor = build_processor(settings)
-    pool = build_pool(settings, processor.tokenizer, work / "training.npy")
+    pool = build_pool(
+        settings.training_scenes, settings.seed, settings.image_size, processor.tokenizer, settings.threads
+    )
     test = draw(settings.test_scenes, scenes.TEST_SEEDS, held_out=True, seed=settings.seed)
     test_pixels = render_all(test, settings.image_size, settings.threads, "test scenes")
     truth = [scene for scene, _ in test]
