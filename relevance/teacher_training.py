@@ -7,12 +7,11 @@ last finished epoch and ends with the same weights; the same seed gives the same
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +38,7 @@ from enrich.tables import LEVELS
 from enrich.text_encoder import default_model_path
 from relevance.calibration import fit_temperature
 from relevance.model_card import write_model_card
+from relevance.rows import TeacherRows, fingerprint
 from relevance.teacher import (
     Targets,
     TeacherSettings,
@@ -47,23 +47,13 @@ from relevance.teacher import (
     save_teacher,
 )
 from relevance.teacher_network import Backbone, TeacherNetwork, collate, load_backbone
-from relevance.text import PinText, Rendered, Renderer, pair_texts
+from relevance.text import Rendered, Renderer, pair_texts
 
 _CHECKPOINTS = "checkpoints"
 _MADE_FROM = "made_from.json"
 _BATCHES_SORTED_TOGETHER = 20  # more wastes less on padding and shuffles less
 _MAX_GRADIENT_NORM = 1.0
 _VOTES_SHARE = 0.5  # of the target under Targets.VOTES; the rest is the gold level
-
-
-@dataclass(frozen=True, slots=True)
-class TeacherRows:
-    """Judged pairs by position; `levels` int [n] in 1..5, `votes` each pair's annotators' levels where known."""
-
-    queries: Sequence[str]
-    pin_texts: Sequence[str | PinText]
-    levels: npt.NDArray[np.int64]
-    votes: Sequence[Sequence[int]] | None = None
 
 
 class _Examples(Dataset[dict[str, Any]]):
@@ -160,8 +150,8 @@ def train_teacher(
     `feature_service` is the fingerprint of the service that gave the texts. Raises BadInput where a split is empty, a
     level is outside 1..5, the training levels are all one, or the backbone cannot be loaded.
     """
-    _check(rows, "training")
-    _check(dev, "dev")
+    rows.check("training")
+    dev.check("dev")
     if len(set(rows.levels.tolist())) == 1:
         raise BadInput(f"expected training judgments of two levels or more, found only {rows.levels[0]}; judge more")
     set_seed(settings.seed)
@@ -169,7 +159,7 @@ def train_teacher(
     network = build_network(backbone, settings)
     renderer = Renderer(backbone.tokenizer, settings.text)
     train_examples, dev_examples = (_examples(split, renderer, settings.targets) for split in (rows, dev))
-    data = _data_fingerprint(rows, dev)
+    data = fingerprint(rows, dev)
     trainer = _trainer(network, backbone, train_examples, dev_examples, settings, out / _CHECKPOINTS)
     trainer.train(resume_from_checkpoint=_resume_point(out / _CHECKPOINTS, f"{data} {asdict(settings)}"))
     logits = np.asarray(trainer.predict(dev_examples).predictions, dtype=np.float32)
@@ -269,26 +259,6 @@ def _collate(examples: Sequence[dict[str, Any]], padding_id: int) -> dict[str, t
     batch = collate([example["rendered"] for example in examples], padding_id)
     targets = torch.from_numpy(np.stack([example["target"] for example in examples]))
     return {**batch._asdict(), "labels": targets}
-
-
-def _check(rows: TeacherRows, name: str) -> None:
-    sizes = {len(rows.queries), len(rows.pin_texts), len(rows.levels)}
-    if len(sizes) != 1 or (rows.votes is not None and len(rows.votes) not in sizes):
-        raise BadInput(f"expected queries, pin texts, levels and votes of one length in the {name} rows, found {sizes}")
-    if len(rows.levels) == 0:
-        raise BadInput(f"expected judged pairs in the {name} split, found none; judge more queries or split otherwise")
-    seen = {*rows.levels.tolist(), *(vote for votes in rows.votes or () for vote in votes)}
-    if wrong := sorted(seen - set(LEVELS)):
-        raise BadInput(f"expected levels 1..5 in the {name} rows, found {wrong[0]}; map the grades onto 1..5")
-
-
-def _data_fingerprint(*splits: TeacherRows) -> str:
-    digest = hashlib.blake2b(digest_size=6)
-    for split in splits:
-        pins = [tuple(PinText(title=pin) if isinstance(pin, str) else pin) for pin in split.pin_texts]
-        votes = [list(votes) for votes in split.votes] if split.votes is not None else None
-        digest.update(json.dumps([list(split.queries), pins, split.levels.tolist(), votes]).encode())
-    return digest.hexdigest()
 
 
 def _resume_point(checkpoints: Path, made_from: str) -> str | None:

@@ -70,6 +70,11 @@ class PinText(NamedTuple):
         return separator.join(filter(None, (collapse_space(part or "") for part in parts)))
 
 
+def plain_text(pin: PinText) -> str:
+    """All fields of the pin as one unmarked text, for models that do not tell fields apart; "" when it has none."""
+    return ". ".join(filter(None, (pin.of(field) for field in Field)))
+
+
 class FieldBudget(NamedTuple):
     """How a field is written: its marker, and its share of the pin's room when the fields compete for it."""
 

@@ -16,8 +16,9 @@ from transformers import TrainerCallback
 from enrich.errors import BadInput
 from relevance import teacher_training
 from relevance.calibration import fit_temperature
+from relevance.rows import TeacherRows
 from relevance.teacher import HeadInput, Targets, Teacher, TeacherSettings, fast_dtype, length_buckets
-from relevance.teacher_training import TeacherRows, target_probabilities, train_teacher
+from relevance.teacher_training import target_probabilities, train_teacher
 from relevance.text import Field, PinText, TextSettings
 
 THINGS = ("table", "chair", "lamp", "rug", "sofa", "desk", "vase", "clock")

@@ -1,0 +1,50 @@
+"""Judged pairs with their texts: what the teacher and the baselines learn from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from enrich.errors import BadInput
+from enrich.tables import LEVELS
+from relevance.text import PinText
+
+
+@dataclass(frozen=True, slots=True)
+class TeacherRows:
+    """Judged pairs by position; `levels` int [n] in 1..5, `votes` each pair's annotators' levels where known."""
+
+    queries: Sequence[str]
+    pin_texts: Sequence[str | PinText]  # a str is a pin that has only a title
+    levels: npt.NDArray[np.int64]
+    votes: Sequence[Sequence[int]] | None = None
+
+    def check(self, name: str) -> None:
+        """Raises BadInput, naming the split `name`, when there are no rows, lengths differ or a level is not 1..5."""
+        sizes = {len(self.queries), len(self.pin_texts), len(self.levels)}
+        if len(sizes) != 1 or (self.votes is not None and len(self.votes) not in sizes):
+            raise BadInput(
+                f"expected queries, pin texts, levels and votes of one length in the {name} rows, found {sizes}"
+            )
+        if len(self.levels) == 0:
+            raise BadInput(
+                f"expected judged pairs in the {name} split, found none; judge more queries or split otherwise"
+            )
+        seen = {*self.levels.tolist(), *(vote for votes in self.votes or () for vote in votes)}
+        if wrong := sorted(seen - set(LEVELS)):
+            raise BadInput(f"expected levels 1..5 in the {name} rows, found {wrong[0]}; map the grades onto 1..5")
+
+
+def fingerprint(*splits: TeacherRows) -> str:
+    """Twelve hex digits over all that the rows hold, in their order."""
+    digest = hashlib.blake2b(digest_size=6)
+    for split in splits:
+        pins = [tuple(PinText(title=pin) if isinstance(pin, str) else pin) for pin in split.pin_texts]
+        votes = [list(votes) for votes in split.votes] if split.votes is not None else None
+        digest.update(json.dumps([list(split.queries), pins, split.levels.tolist(), votes]).encode())
+    return digest.hexdigest()
