@@ -101,7 +101,7 @@ def append(workspace: Workspace, table: Table, outcome: pl.DataFrame, producer: 
         .with_columns(
             created_timestamp=pl.col("event_timestamp") + pl.duration(microseconds=pl.col("ordinal").fill_null(0)),
             written_at=pl.lit(now).cast(pl.Datetime("us", "UTC")),
-            backfilled=pl.lit(now) > pl.col("event_timestamp") + BACKFILL_AFTER,
+            backfilled=pl.col("event_timestamp") + BACKFILL_AFTER < pl.lit(now),
             code_version=pl.lit(enrich.__version__),
         )
         .select(table.schema.names)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import assert_never
 
 from enrich.errors import BadInput
-from enrich.importers import beir, chorus, esci, native, staging, trec, ubi, wands
+from enrich.importers import beir, chorus, esci, native, sample, staging, trec, ubi, wands
 from enrich.importers.raw import RawCatalogue, RawTable
 from enrich.importers.report import ImportReport, TableReport
 from enrich.workspace import Catalogue, Workspace
@@ -54,7 +54,9 @@ def import_catalogue(format: Format | str, path: str | Path, workspace: Workspac
 def load(format: Format, path: Path) -> RawCatalogue:
     """The source tables of the catalogue at `path`, not yet cleaned."""
     match format:
-        case Format.SAMPLE | Format.NATIVE:
+        case Format.SAMPLE:
+            return sample.load(path)
+        case Format.NATIVE:
             return native.load_folder(path)
         case Format.CHORUS:
             return chorus.load(path)

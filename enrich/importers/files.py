@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -182,7 +183,7 @@ def _first_line(path: Path) -> str:
         with gzip.open(path, "rb") if path.name.lower().endswith(COMPRESSION) else path.open("rb") as file:
             raw = file.readline(_HEADER_BYTES)
         return raw.decode("utf-8-sig").rstrip("\r\n")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise unreadable(path, "UTF-8 text", error) from error
 
 

@@ -100,7 +100,7 @@ def _write(raw: RawCatalogue, catalogue: Catalogue, workspace: Workspace, aside:
         )
     span = _span(staged)
     finished = [_finish(table, span, aside) for table in staged]
-    notes = (*raw.notes, *(note for found in staged for note in _default_notes(found, span)), *_order_notes(aside))
+    notes = (*raw.notes, *(note for found in staged for note in _default_notes(found, span)), *_reference_notes(aside))
     report = ImportReport(catalogue.format, catalogue.origin, tuple(report for _, report in finished), notes)
     for table in SOURCES:
         parts.create(workspace.folder(table), table)
@@ -208,21 +208,22 @@ def _default_notes(staged: Staged, span: Span) -> Iterator[str]:
             yield f"{name}: absent in {absent:,} rows, taken as {stand_in}, {values[stand_in]}"
 
 
-def _order_notes(aside: Path) -> Iterator[str]:
-    """Judgments made before their pin's content cannot be joined with it: say so now, not in a weak model later."""
-    pins, judgments = aside / f"{PINS.name}.parquet", aside / f"{JUDGMENTS.name}.parquet"
-    if not judgments.is_file():
-        return
-    content = pl.scan_parquet(pins).select("pin_id", content=pl.coalesce("updated_at", "created_at"))
-    joined = pl.scan_parquet(judgments).select("pin_id", "judged_at").join(content, on="pin_id", how="left")
-    counts = joined.select(
-        early=(pl.col("judged_at") < pl.col("content")).sum(), unknown=pl.col("content").is_null().sum()
-    ).collect()
-    early, unknown = counts.row(0)
-    if early:
-        yield f"judgments: {early:,} precede their pin's updated_at (else created_at) and will not see its text"
-    if unknown:
-        yield f"judgments: {unknown:,} name a pin that the catalogue does not have"
+def _reference_notes(aside: Path) -> Iterator[str]:
+    """Rows that find no pin, and judgments made before their pin's content: said now, not found in a weak model."""
+    pins = pl.scan_parquet(aside / f"{PINS.name}.parquet")
+    content = pins.select("pin_id", content=pl.coalesce("updated_at", "created_at"))
+    for table in (BOARD_PINS, ENGAGEMENTS, JUDGMENTS):
+        path = aside / f"{table.name}.parquet"
+        if not path.is_file():
+            continue
+        joined = pl.scan_parquet(path).join(content, on="pin_id", how="left")
+        early = pl.col("judged_at") < pl.col("content") if table is JUDGMENTS else pl.lit(False)
+        counts = joined.select(unknown=pl.col("content").is_null().sum(), early=early.sum())
+        unknown, before = counts.collect(engine="streaming").row(0)
+        if unknown:
+            yield f"{table.name}: {unknown:,} name a pin that the catalogue does not have"
+        if before:
+            yield f"{table.name}: {before:,} precede their pin's updated_at (else created_at) and will not see its text"
 
 
 def _batches(path: Path) -> Iterator[pa.Table]:

@@ -170,6 +170,24 @@ def test_judgments_that_cannot_see_their_pin_are_noted(folder, fresh):
     assert any("1 name a pin that the catalogue does not have" in note for note in notes)
 
 
+def test_engagements_with_unknown_pins_are_kept_and_noted(folder, fresh):
+    (folder / "engagements.csv").write_text(
+        "query,pin_id,event,event_timestamp\nshoe,1,click,2024-03-01\nshoe,x,click,2024-03-01\n"
+    )
+    assert (
+        "engagements: 1 name a pin that the catalogue does not have" in import_catalogue("native", folder, fresh).notes
+    )
+    assert rows(fresh, ENGAGEMENTS).height == 2
+
+
+@pytest.mark.parametrize("name", ["pins.csv.gz", "pins.jsonl.gz"])
+@pytest.mark.parametrize("raw", [gzip.compress(b"pin_id\n1\n" * 99)[:-20], b"\x1f\x8b" + bytes(range(200)), b"no gzip"])
+def test_a_broken_archive_is_bad_input(name, raw, tmp_path, fresh):
+    (tmp_path / name).write_bytes(raw)
+    with pytest.raises(BadInput, match=r"pins\.(csv|jsonl)\.gz"):
+        import_catalogue("native", tmp_path, fresh)
+
+
 def test_votes_without_a_name_all_count_and_a_named_one_counts_once(tmp_path, fresh):
     (tmp_path / "pins.csv").write_text("pin_id\n1\n")
     (tmp_path / "judgments.csv").write_text(

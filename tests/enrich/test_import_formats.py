@@ -1,0 +1,261 @@
+"""Each public format onto pins, engagements and judgments, on files to check by eye; Chorus and UBI for real."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from enrich import parts
+from enrich.errors import BadInput
+from enrich.importers import Format, ImportReport, import_catalogue, mapping
+from enrich.judgments import run_judgments
+from enrich.tables import ENGAGEMENTS, JUDGMENT, JUDGMENTS, PINS, Table
+from enrich.workspace import Workspace
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "catalogue"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Workspace:
+    return Workspace.at(tmp_path / "fresh")
+
+
+def rows(workspace: Workspace, table: Table, *columns: str) -> list[tuple]:
+    return sorted(parts.scan(workspace.folder(table)).select(columns).collect().rows(), key=repr)
+
+
+def lines(*records: dict) -> str:
+    return "".join(json.dumps(record) + "\n" for record in records)
+
+
+def test_prose_ends_each_text_with_one_stop_and_is_null_where_nothing_is_said():
+    frame = pl.DataFrame(
+        {"a": ["Toner.", None, " "], "b": [["x", ""], [], []]}, schema_overrides={"b": pl.List(pl.String)}
+    )
+    assert frame.select(mapping.prose(pl.col("a"), pl.col("b")))["a"].to_list() == ["Toner. x.", None, None]
+
+
+@pytest.mark.parametrize(
+    ("top", "levels"), [(1, [1, 1, 5]), (2, [1, 1, 3, 5]), (3, [1, 1, 2, 4, 5]), (4, [1, 1, 2, 3, 4, 5])]
+)
+def test_grades_of_any_scale_reach_from_level_1_to_5(top, levels):
+    grades = pl.DataFrame({"grade": [float(grade) for grade in range(-1, top + 1)]})
+    assert grades.select(level=mapping.level_of_grade(pl.col("grade"), top))["level"].to_list() == levels
+
+
+def test_chorus_products_become_prose_and_ratings_votes(folder, fresh):
+    (folder / "products.jsonl").write_text(
+        lines(
+            {
+                "id": "1",
+                "name": "006R9",
+                "title": "Xerox toner",
+                "short_description": "For the C65.",
+                "supplier": "Xerox",
+                "date_released": "2009-12-10T00:00:00Z",
+                "img_500x500": "http://images.test/1.jpg",
+                "attr_t_product_type": "Toner",
+                "attr_t_printing_colours": "Black,Red",
+                "attr_n_package_weight": 4,
+                "attr_b_duplex": True,
+                "attr_b_fax": False,
+            },
+            {"id": "2", "name": "Lamp", "title": "Lamp", "supplier": "NGS", "date_released": "2019-01-01T00:00:00Z"},
+        )
+        + "torn {\n"
+    )
+    (folder / "broad_query_set_individual_ratings.csv").write_text(
+        "query,docid,name,agent_1_rating,agent_2_rating,agent_3_rating\ntoner,1,n,3,2,0\n"
+    )
+    (folder / "broad_query_set_rated.csv").write_text("query,docid,rating\ntoner,1,3\nlamp,2,2\nlamp,1,7\n")
+    report = import_catalogue(Format.CHORUS, folder, fresh)
+    assert rows(fresh, PINS, "pin_id", "title", "description", "category", "image_uri", "lang") == [
+        (
+            "1",
+            "Xerox toner",
+            "For the C65. 006R9. Product type: Toner. Supplier: Xerox. Printing colours: Black, Red. Features: duplex.",
+            "Toner",
+            None,
+            "en",
+        ),
+        ("2", "Lamp", "Supplier: NGS.", None, None, "en"),
+    ]
+    assert rows(fresh, JUDGMENTS, "query", "pin_id", "level", "annotator_id") == [
+        ("lamp", "2", 4.0, "rating"),
+        ("toner", "1", 1.0, "agent_3_rating"),
+        ("toner", "1", 1 + 8 / 3, "agent_2_rating"),
+        ("toner", "1", 5.0, "agent_1_rating"),
+    ]
+    assert {table.table: dict(table.dropped) for table in report.tables} == {
+        "pins": {"unreadable-line": 1},
+        "judgments": {"missing-level": 1},
+    }
+
+
+@pytest.mark.parametrize("joined", [True, False])
+def test_esci_labels_and_locales(joined, folder, fresh):
+    products = pl.DataFrame(
+        {
+            "product_id": ["B1", "B2"],
+            "product_title": ["Shoe", "靴"],
+            "product_description": ["<b>Red</b>", None],
+            "product_brand": ["Acme", None],
+            "product_locale": ["us", "jp"],
+        }
+    )
+    examples = pl.DataFrame(
+        {
+            "query": ["shoe", "shoe", "靴", "靴"],
+            "product_id": ["B1", "B1", "B2", "B2"],
+            "product_locale": ["us", "us", "jp", "jp"],
+            "esci_label": ["E", "Substitute", "C", "i"],
+        }
+    )
+    if joined:
+        examples.join(products, on=["product_id", "product_locale"]).write_parquet(folder / "all.parquet")
+    else:
+        products.write_parquet(folder / "products.parquet")
+        examples.write_csv(folder / "examples.csv")
+    import_catalogue(Format.ESCI, folder, fresh)
+    assert rows(fresh, PINS, "pin_id", "title", "description", "lang") == [
+        ("B1@us", "Shoe", "<b>Red</b>. Brand: Acme.", "en"),
+        ("B2@jp", "靴", None, "ja"),
+    ]
+    assert rows(fresh, JUDGMENTS, "query", "pin_id", "level") == [
+        ("shoe", "B1@us", 4.0),
+        ("shoe", "B1@us", 5.0),
+        ("靴", "B2@jp", 1.0),
+        ("靴", "B2@jp", 2.0),
+    ]
+
+
+def test_wands_is_separated_by_tabs(folder, fresh):
+    (folder / "product.csv").write_text(
+        "product_id\tproduct_name\tproduct_class\tcategory hierarchy\tproduct_description\tproduct_features\n"
+        '7\tSolid bed\tBeds\tFurniture / Beds\tA 5" thick bed, oak\tcolor:brown|wood : oak\n'
+    )
+    (folder / "query.csv").write_text("query_id\tquery\tquery_class\n0\toak bed\tBeds\n")
+    (folder / "label.csv").write_text(
+        "id\tquery_id\tproduct_id\tlabel\n0\t0\t7\tPartial\n1\t5\t7\tExact\n2\t0\t7\tExact\n"
+    )
+    report = import_catalogue(Format.WANDS, folder, fresh)
+    assert rows(fresh, PINS, "pin_id", "title", "description", "category") == [
+        ("7", "Solid bed", 'A 5" thick bed, oak. Class: Beds. color: brown. wood: oak.', "Furniture / Beds")
+    ]
+    assert rows(fresh, JUDGMENTS, "query", "pin_id", "level") == [("oak bed", "7", 3.0), ("oak bed", "7", 5.0)]
+    assert report.tables[1].dropped == {"missing-query": 1}
+
+
+def ubi_event(action: str, pin: str, position: object, **rest: object) -> dict:
+    attributes = {"object": {"object_id": pin, "description": f"a {pin}"}, "position": position}
+    return {
+        "action_name": action,
+        "query_id": "q1",
+        "timestamp": "2025-01-01T00:00:00Z",
+        "event_attributes": attributes,
+    } | rest
+
+
+def test_ubi_events_take_their_query_by_id_and_a_position_of_either_shape(folder, fresh):
+    (folder / "bulk.ndjson").write_text(
+        lines(
+            {"index": {"_index": "ubi_queries"}},
+            {"query_id": "q1", "user_query": "shoe", "client_id": "c", "timestamp": 1735689600000},
+            {"index": {"_index": "ubi_events"}},
+            ubi_event("impression", "B1", {"ordinal": 0}),
+            ubi_event("add_to_cart", "B2", 2, client_id="c9"),
+            ubi_event("click", "B2", None, user_query="boot"),
+            ubi_event("click", "B2", {"ordinal": 1}, query_id="unknown"),
+            {"action_name": "search", "query_id": "q1", "timestamp": 1735689600000, "event_attributes": None},
+        )
+    )
+    ratings = [{"docId": "B1", "rating": "100.000"}, {"docId": "B3", "rating": 1}]
+    (folder / "labels.json").write_text(json.dumps({"judgmentRatings": [{"query": "shoe", "ratings": ratings}]}))
+    report = import_catalogue(Format.UBI, folder, fresh)
+    assert rows(fresh, ENGAGEMENTS, "query", "pin_id", "event", "position", "user_hash") == [
+        ("boot", "B2", "click", None, None),
+        ("shoe", "B1", "impression", 1, None),
+        ("shoe", "B2", "save", 3, "c9"),
+    ]
+    assert rows(fresh, PINS, "pin_id", "title") == [("B1", "a B1"), ("B2", "a B2"), ("B3", None)]
+    assert rows(fresh, JUDGMENTS, "query", "pin_id", "level") == [("shoe", "B1", 5.0), ("shoe", "B3", 2.0)]
+    assert report.tables[1].dropped == {"missing-query": 1}
+    assert report.notes[0] == "1 events are about no object and left out: search 1"
+
+
+def test_ubi_parquet_gives_what_ndjson_gives(folder, fresh):
+    pl.DataFrame([ubi_event("click", "B1", {"ordinal": 4}, user_query="shoe")]).write_parquet(folder / "events.parquet")
+    import_catalogue(Format.UBI, folder, fresh)
+    assert rows(fresh, ENGAGEMENTS, "query", "pin_id", "event", "position") == [("shoe", "B1", "click", 4)]
+
+
+TREC_TOPICS = "<top>\n<num> Number: 301\n<title> steel bridge \n<desc> Description:\n</top>\n<top><num>302</num></top>"
+
+
+@pytest.mark.parametrize(("name", "text"), [("topics.txt", TREC_TOPICS), ("queries.tsv", '301\tsteel bridge\n9\t"a\n')])
+@pytest.mark.parametrize("corpus", ["jsonl", "tsv"])
+def test_trec_topics_qrels_and_corpus(name, text, corpus, folder, fresh):
+    if corpus == "jsonl":
+        (folder / "corpus.jsonl").write_text(lines({"docno": "D1", "text": 'a "bridge'}, {"docno": "D2", "text": "b"}))
+    else:
+        (folder / "collection.tsv").write_text('D1\ta "bridge\nD2\tb\n')
+    (folder / name).write_text(text)
+    (folder / "qrels.txt").write_text("301 0 D1 2\n301\t0\tD2  1\n301 0 D2 -2\n999 0 D1 1\nbroken\n")
+    report = import_catalogue(Format.TREC, folder, fresh)
+    assert rows(fresh, PINS, "pin_id", "description") == [("D1", 'a "bridge'), ("D2", "b")]
+    assert rows(fresh, JUDGMENTS, "query", "pin_id", "level") == [
+        ("steel bridge", "D1", 5.0),
+        ("steel bridge", "D2", 1.0),
+        ("steel bridge", "D2", 3.0),
+    ]
+    judged = report.tables[1]
+    assert judged.dropped["missing-query"] == 2
+    assert "grade 2 (the highest found) is 5" in report.notes[0]
+
+
+def test_beir_qrels_of_every_split(folder, fresh):
+    (folder / "corpus.jsonl").write_text(lines({"_id": "d1", "title": "t", "text": "x", "metadata": {}}))
+    (folder / "queries.jsonl").write_text(lines({"_id": "q1", "text": "bridge"}))
+    (folder / "qrels").mkdir()
+    for split, grade in (("test", 1), ("train", 0)):
+        (folder / "qrels" / f"{split}.tsv").write_text(f"query-id\tcorpus-id\tscore\nq1\td1\t{grade}\n")
+    import_catalogue(Format.BEIR, folder, fresh)
+    assert rows(fresh, PINS, "pin_id", "title", "description") == [("d1", "t", "x")]
+    assert rows(fresh, JUDGMENTS, "query", "pin_id", "level") == [("bridge", "d1", 1.0), ("bridge", "d1", 5.0)]
+
+
+@pytest.mark.parametrize("format", [f for f in Format if f not in (Format.SAMPLE, Format.NATIVE)])
+def test_a_folder_without_the_formats_files_says_what_it_needs(format, folder, fresh):
+    (folder / "notes.md").write_text("nothing to import")
+    with pytest.raises(BadInput, match=r"expected .*, found .*check the path"):
+        import_catalogue(format, folder, fresh)
+    assert not fresh.root.exists()
+
+
+def test_the_real_chorus_catalogue_has_the_levels_its_readme_says(shared_data, fresh):
+    report = import_catalogue(Format.CHORUS, shared_data / "chorus", fresh)
+    assert {table.table: (table.kept, dict(table.dropped)) for table in report.tables} == {
+        "pins": (19_406, {}),
+        "judgments": (3 * 3_188 + 480, {}),
+    }
+    run_judgments(fresh)
+    pairs = parts.latest(fresh.folder(JUDGMENT), JUDGMENT)
+    rated_by_three = pairs.filter(pl.col("votes").list.len() == 3)
+    histogram = rated_by_three.group_by("level").len().sort("level")["len"].to_list()
+    assert (pairs.height, histogram) == (3_668, [1_300, 312, 114, 234, 1_228])
+    assert ImportReport.load(fresh) == report
+
+
+def test_real_ubi_events_and_labels(shared_data, fresh):
+    report = import_catalogue(Format.UBI, shared_data / "ubi", fresh)
+    counts = {table.table: (table.kept, dict(table.dropped)) for table in report.tables}
+    assert counts["engagements"] == (2_406, {"missing-query": 136})
+    assert counts["judgments"] == (6_678, {})
