@@ -22,7 +22,7 @@ from enrich.progress import progress
 
 CHUNK = 500  # scenes rendered by one task
 CLASSES = (len(OBJECTS), len(COLOURS), len(MATERIALS), len(SETTINGS), len(COUNTS))  # of a scene's five slots
-Pixels = NDArray[np.uint8]  # [n, size, size, 3]
+Pixels = NDArray[np.uint8]  # [n, size, size, 4]: red, green, blue, and 255 where a thing of the scene covers the pixel
 
 
 class Pool(NamedTuple):
@@ -45,7 +45,7 @@ def draw(count: int, seeds: range, held_out: bool, seed: int) -> list[tuple[Scen
 def render_all(wanted: list[tuple[Scene, int]], size: int, workers: int, label: str) -> Pixels:
     """The scenes' pictures; every second one has been through JPEG, as pictures on the web have."""
     chunks = [wanted[i : i + CHUNK] for i in range(0, len(wanted), CHUNK)]
-    pixels = np.empty((len(wanted), size, size, 3), np.uint8)
+    pixels = np.empty((len(wanted), size, size, 4), np.uint8)
     with ProcessPoolExecutor(workers) as pool, progress(len(wanted), label, unit="scene") as bar:
         for i, rendered in enumerate(pool.map(_render_chunk, chunks, [size] * len(chunks))):
             pixels[i * CHUNK : i * CHUNK + len(rendered)] = rendered
@@ -54,15 +54,16 @@ def render_all(wanted: list[tuple[Scene, int]], size: int, workers: int, label: 
 
 
 def _render_chunk(chunk: list[tuple[Scene, int]], size: int) -> Pixels:
-    return np.stack([_photograph(scenes.render(scene, seed, size), seed) for scene, seed in chunk])
+    return np.stack([_render(scene, seed, size) for scene, seed in chunk])
 
 
-def _photograph(picture: Image.Image, seed: int) -> Pixels:
+def _render(scene: Scene, seed: int, size: int) -> Pixels:
+    picture, cover = scenes.render_with_cover(scene, seed, size)
     if seed % 2:
         stored = BytesIO()
         picture.save(stored, "JPEG", quality=70 + seed % 27)
         picture = Image.open(stored)
-    return np.asarray(picture, np.uint8)
+    return np.dstack([np.asarray(picture, np.uint8), np.asarray(cover, np.uint8)])
 
 
 def build_pool(count: int, seed: int, size: int, tokenizer: BertTokenizer, workers: int) -> Pool:
@@ -94,3 +95,10 @@ def augment(pixels: Pixels, shift: int, rng: np.random.Generator) -> Pixels:
         picture = padded[i, down : down + size, right : right + size]
         moved[i] = picture[:, ::-1] if mirrored else picture
     return moved
+
+
+def covered(pixels: Pixels, patch: int) -> NDArray[np.bool_]:
+    """Which patches of `patch` × `patch` pixels, row by row, things cover at least by half: bool [n, patches]."""
+    count, size = len(pixels), pixels.shape[1] // patch
+    blocks = pixels[..., 3].reshape(count, size, patch, size, patch)
+    return np.asarray(blocks.mean(axis=(2, 4)) > 127).reshape(count, size * size)

@@ -247,23 +247,30 @@ def render(scene: Scene, seed: int, size: int = 96) -> Image.Image:
     Painted at twice the size and halved: what a seed varies is the background, each thing's place, size, tilt and
     tone, the light and the grain. Raises KeyError for a word outside the vocabulary.
     """
+    return render_with_cover(scene, seed, size)[0]
+
+
+def render_with_cover(scene: Scene, seed: int, size: int = 96) -> tuple[Image.Image, Image.Image]:
+    """As `render`, and which of its pixels the scene's things cover (mode L, 255 where they do)."""
     rng = np.random.default_rng(list(_digest(scene, seed)))
     side = 2 * size
     ground = PAINT_SETTING[scene.setting](side, rng)
+    cover = Image.new("L", (side, side))
     for x, lift in _PLACES[scene.count]:
-        _place(ground, scene, x, lift, rng)
+        _place(ground, cover, scene, x, lift, rng)
     finished = np.asarray(ground.canvas.resize((size, size), Image.Resampling.BOX), np.float32)
     light = rng.uniform(0.92, 1.08) + rng.normal(0, 0.012, 3)
     grain = rng.normal(0, rng.uniform(1, 5), (size, size, 1))
-    return Image.fromarray(np.clip(finished * light + grain, 0, 255).astype(np.uint8))
+    picture = Image.fromarray(np.clip(finished * light + grain, 0, 255).astype(np.uint8))
+    return picture, cover.resize((size, size), Image.Resampling.BOX)
 
 
 def _digest(scene: Scene, seed: int) -> bytes:
     return hashlib.blake2b(repr((tuple(scene), seed)).encode(), digest_size=16).digest()
 
 
-def _place(ground: Ground, scene: Scene, x: float, lift: float, rng: np.random.Generator) -> None:
-    """Paint one thing of the scene onto the ground, with its shadow."""
+def _place(ground: Ground, cover: Image.Image, scene: Scene, x: float, lift: float, rng: np.random.Generator) -> None:
+    """Paint one thing of the scene onto the ground, with its shadow, and mark what it covers."""
     side = ground.canvas.width
     extent = round(side * rng.uniform(*_SIZES[scene.count]))
     tone = np.clip(np.asarray(_RGB[scene.colour]) + rng.integers(-9, 10, 3), 0, 255)
@@ -279,6 +286,7 @@ def _place(ground: Ground, scene: Scene, x: float, lift: float, rng: np.random.G
     ImageDraw.Draw(shadow).ellipse((left + extent * 0.1, foot - extent * 0.1, left + extent * 0.9, foot + 5), fill=90)
     ground.canvas.paste((20, 20, 30), (0, 0), shadow)
     ground.canvas.paste(thing, (left, foot - extent), thing)
+    cover.paste(255, (left, foot - extent), thing)
 
 
 def contact_sheet(size: int = 96, columns: int = 10) -> Image.Image:

@@ -6,8 +6,9 @@ data/models/captioner, and the training's own state to build/captioner, from whi
     python -m data.train_captioner [--steps N] [--out DIR] [--work DIR]
 
 The scenes come from seeds that the sample does not use, and a tenth of the descriptions is never trained on: the test
-is on those. Beside the caption's loss, five linear heads on the mean image token (object, colour, material, setting,
-count) are trained and thrown away; they make the vision tower learn sooner and its embedding mean something.
+is on those. Beside the caption's loss, five linear heads (object, colour, material, setting, count) are trained and
+thrown away: on the mean image token, which makes the embedding mean something, and the first three on every patch that
+the scene's things cover, which makes the vision tower learn sooner.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers import (
     BertTokenizer,
     BlipConfig,
@@ -36,13 +38,14 @@ from transformers import (
 
 from data import scenes
 from data.caption_metrics import CaptionMetrics, measure
-from data.captioner_pool import CLASSES, Pixels, Pool, augment, build_pool, draw, render_all
+from data.captioner_pool import CLASSES, Pixels, Pool, augment, build_pool, covered, draw, render_all
 from data.scenes import COLOURS, MATERIALS, OBJECTS, SETTINGS
 from enrich.progress import progress
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 OUT = REPOSITORY / "data" / "models" / "captioner"
 WORK = REPOSITORY / "build" / "captioner"
+THING_SLOTS = (0, 1, 2)  # object, colour, material: what a patch of a thing can tell
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
@@ -63,23 +66,25 @@ class TrainingSettings:
     learning_rate: float = 1.5e-3  # at its highest; linear warm-up, then cosine to zero
     warm_up: int = 100  # steps
     weight_decay: float = 0.02
-    head_weight: float = 0.3  # of the mean of the five heads' losses, beside the caption's
+    head_weight: float = 0.4  # of the heads' losses, beside the caption's
     shift: int = 4  # pixels by which a picture is moved at most
     evaluate_every: int = 250  # steps
     threads: int = 2
 
 
 class Heads(nn.Module):
-    """What a scene's five slots are, told from the mean image token."""
+    """What a scene's five slots are, told from the mean image token and, of its things, from their patches alone."""
 
     def __init__(self, hidden_size: int) -> None:
         super().__init__()
         self.slots = nn.ModuleList(nn.Linear(hidden_size, size) for size in CLASSES)
 
-    def forward(self, tokens: Tensor, labels: Tensor) -> Tensor:
-        pooled = tokens.mean(dim=1)
-        losses = [nn.functional.cross_entropy(slot(pooled), labels[:, i]) for i, slot in enumerate(self.slots)]
-        return torch.stack(losses).mean()
+    def forward(self, tokens: Tensor, labels: Tensor, cover: Tensor) -> Tensor:
+        """The mean loss of tokens [n, 1 + patches, d], given labels [n, 5] and the covered patches [n, patches]."""
+        whole = [functional.cross_entropy(slot(tokens.mean(1)), labels[:, i]) for i, slot in enumerate(self.slots)]
+        things, of = tokens[:, 1:][cover], cover.nonzero()[:, 0]
+        local = [functional.cross_entropy(self.slots[i](things), labels[of, i]) for i in THING_SLOTS]
+        return torch.stack(whole).mean() + torch.stack(local).mean()
 
 
 def build_tokenizer() -> BertTokenizer:
@@ -130,7 +135,9 @@ def normalised(pixels: Pixels, processor: Any) -> Tensor:
     """What the image processor makes of pictures that have its size already: float32 [n, 3, size, size]."""
     mean = np.asarray(processor.image_processor.image_mean, np.float32)
     deviation = np.asarray(processor.image_processor.image_std, np.float32)
-    return torch.from_numpy(((pixels.astype(np.float32) / 255 - mean) / deviation).transpose(0, 3, 1, 2).copy())
+    return torch.from_numpy(
+        ((pixels[..., :3].astype(np.float32) / 255 - mean) / deviation).transpose(0, 3, 1, 2).copy()
+    )
 
 
 def order(settings: TrainingSettings, start: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
@@ -179,7 +186,9 @@ class Training:
     def step(self, step: int, pool: Pool, rows: NDArray[np.int64]) -> float:
         """One update; returns the caption's loss, nats a token."""
         rng = np.random.default_rng([self.settings.seed, step])
-        pixels = normalised(augment(pool.pixels[rows], self.settings.shift, rng), self.processor)
+        augmented = augment(pool.pixels[rows], self.settings.shift, rng)
+        pixels = normalised(augmented, self.processor)
+        cover = torch.from_numpy(covered(augmented, self.settings.patch_size))
         ids = pool.captions[torch.from_numpy(rows)]
         padding = ids == self.processor.tokenizer.pad_token_id
         self.model.train()
@@ -190,7 +199,7 @@ class Training:
                 attention_mask=(~padding).long(),
                 labels=ids.masked_fill(padding, -100),
             )
-            slots = self.heads(output.last_hidden_state, pool.labels[torch.from_numpy(rows)])
+            slots = self.heads(output.last_hidden_state, pool.labels[torch.from_numpy(rows)], cover)
         (output.loss + self.settings.head_weight * slots).backward()
         nn.utils.clip_grad_norm_([*self.model.parameters(), *self.heads.parameters()], 1.0)
         for optimizer in self.optimizers:

@@ -7,7 +7,7 @@ from transformers import BlipForConditionalGeneration, BlipProcessor
 
 from data import scenes
 from data.caption_metrics import CaptionMetrics, measure, told
-from data.captioner_pool import augment, build_pool, draw
+from data.captioner_pool import augment, build_pool, covered, draw
 from data.scenes import OBJECTS, Scene, reference_caption
 from data.train_captioner import Training, TrainingSettings, build_processor, build_tokenizer, export, order, rate
 
@@ -80,10 +80,18 @@ def test_training_never_draws_a_held_out_description_and_the_test_draws_no_other
 
 
 def test_moving_and_mirroring_keep_the_picture():
-    pixels = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
+    pixels = np.arange(2 * 4 * 4 * 4, dtype=np.uint8).reshape(2, 4, 4, 4)
     still = augment(pixels, 0, np.random.default_rng(0))
     for before, after in zip(pixels, still, strict=True):
         assert (after == before).all() or (after == before[:, ::-1]).all()
+
+
+def test_a_patch_is_covered_when_things_fill_half_of_it():
+    pixels = np.zeros((1, 4, 4, 4), np.uint8)
+    pixels[0, :2, 2:, 3] = 255  # the whole upper right patch
+    pixels[0, 2:, 0, 3] = 255  # half of the lower left one
+    pixels[0, 3, 2:, 3] = (255, 0)  # a quarter of the lower right one
+    assert covered(pixels, 2).tolist() == [[False, True, True, False]]
 
 
 def test_the_rate_warms_up_and_ends_near_zero():
