@@ -48,9 +48,9 @@ class StudentSettings:
     gold_share: float = 0.5  # of a human row's target that is its gold level; the rest is the annotators' votes
     human_weight: float = 1.0  # of a human row's loss, a teacher row's being 1
     input_dropout: float = 0.15  # chance that a row's input is left out, in the half of training that leaves any out
-    epochs: int = 40  # at most
-    patience: int = 6  # epochs without a better dev loss before training stops
-    batch_size: int = 256  # pairs a step
+    epochs: int = 30  # at most
+    patience: int = 5  # epochs without a better dev loss before training stops
+    batch_size: int = 512  # pairs a step
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
     seed: int = 0

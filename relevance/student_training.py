@@ -14,6 +14,7 @@ import polars as pl
 import torch
 from scipy.special import log_softmax
 
+from enrich.codec import VECTORS
 from enrich.errors import BadInput
 from enrich.progress import progress
 from enrich.text_encoder import TextEncoder
@@ -30,10 +31,11 @@ _LEAST_SCALE = 1e-3  # a number that hardly varies in training is not blown up
 
 
 class TrainingRows(NamedTuple):
-    """Features of every training row, whole and (the same vectors) with inputs left out, and its targets."""
+    """Features of every training row, whole and with inputs left out, and its targets."""
 
     whole: Inputs
-    sparse: Inputs
+    sparse_numbers: torch.Tensor  # [n, numbers], what `whole.numbers` are without the inputs left out
+    kept_vectors: torch.Tensor  # [n, 3], 1 where the text, visual, graph vector is not left out
     targets: torch.Tensor
     weights: torch.Tensor
 
@@ -110,11 +112,14 @@ def _training_rows(
     inputs: StudentInputs, statistics: Statistics, targets: Targets, settings: StudentSettings
 ) -> TrainingRows:
     whole = inputs.features(statistics)
-    sparse = whole
-    if settings.input_dropout:
-        sparse = inputs.features(statistics, dropped_inputs(len(whole), settings.input_dropout, settings.seed))
+    dropped = dropped_inputs(len(whole), settings.input_dropout, settings.seed)
+    kept = ~dropped[:, [INPUTS.index(vector) for vector in VECTORS]]
     return TrainingRows(
-        Inputs.of(whole), Inputs.of(sparse), torch.from_numpy(targets.probabilities), torch.from_numpy(targets.weights)
+        Inputs.of(whole),
+        torch.from_numpy(inputs.features(statistics, dropped).numbers),
+        torch.from_numpy(kept.astype(np.float32)),
+        torch.from_numpy(targets.probabilities),
+        torch.from_numpy(targets.weights),
     )
 
 
@@ -178,20 +183,18 @@ def _epoch(
 
 def _mixed(rows: TrainingRows, batch: torch.Tensor, sparse: torch.Tensor) -> Inputs:
     """The batch's rows, those marked `sparse` with inputs left out."""
-    queries = rows.whole.query_of[batch]
-
-    def chosen(name: str) -> torch.Tensor:
-        return torch.where(sparse[:, None], getattr(rows.sparse, name)[batch], getattr(rows.whole, name)[batch])
-
+    whole = rows.whole
+    queries, query_of = torch.unique(whole.query_of[batch], return_inverse=True)
+    kept = torch.where(sparse[:, None], rows.kept_vectors[batch], 1.0)
     return Inputs(
-        query_vector=rows.whole.query_vector[queries],
-        query_numbers=rows.whole.query_numbers[queries],
-        interests=rows.whole.interests[queries],
-        query_of=torch.arange(len(batch)),
-        text=chosen("text"),
-        visual=chosen("visual"),
-        graph=chosen("graph"),
-        numbers=chosen("numbers"),
+        query_vector=whole.query_vector[queries],
+        query_numbers=whole.query_numbers[queries],
+        interests=whole.interests[queries],
+        query_of=query_of,
+        text=whole.text[batch] * kept[:, 0:1],
+        visual=whole.visual[batch] * kept[:, 1:2],
+        graph=whole.graph[batch] * kept[:, 2:3],
+        numbers=torch.where(sparse[:, None], rows.sparse_numbers[batch], whole.numbers[batch]),
     )
 
 

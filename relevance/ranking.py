@@ -1,0 +1,131 @@
+"""Ranking: relevance and engagement combined by stated weights, with a floor and a guard.
+
+Reads a `Scorer`'s answer, whose payloads hold the smoothed rates; writes nothing (`relevance rank`).
+
+    utility = relevance weight · (expected level - 1) / 4  +  Σ event weight · smoothed rate of the event
+
+The query's own rate of a pin is taken where there is one, else the pin's over a year, else the mean of the candidates
+that have one (so that nothing is gained or lost by being new). A caller's own engagement predictions replace the sum.
+The guard: whatever the weights, a pin of level 1 or 2 (expected below 2.5) stands below every one of level 4 or 5
+(expected 3.5 or more) among the candidates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from enrich.codec import ENGAGEMENT_COLUMNS, PAIR_COLUMNS
+from enrich.errors import BadInput
+from enrich.tables import LEVELS
+from relevance.features import Bools, Floats
+from relevance.online import Answer, ScoredPin, Scorer
+
+Doubles = NDArray[np.float64]
+
+LOW, HIGH = 2.5, 3.5  # expected levels below which a pin is of level 1-2, and from which of level 4-5
+
+
+@dataclass(frozen=True, slots=True)
+class UtilityWeights:
+    """What each part of the utility is worth."""
+
+    relevance: float = 1.0  # of (expected level - 1) / 4
+    click: float = 0.1  # of clicks per impression, and so on
+    long_click: float = 0.3
+    save: float = 0.4
+    hide: float = -0.8
+    caller: float = 0.3  # of the caller's own engagement predictions, where they are given
+
+    def __post_init__(self) -> None:
+        values = (self.relevance, self.click, self.long_click, self.save, self.hide, self.caller)
+        if not all(isfinite(value) for value in values) or self.relevance < 0:
+            raise BadInput(f"expected finite weights and a relevance weight of 0 or more, found {values}")
+
+
+@dataclass(frozen=True, slots=True)
+class RankSettings:
+    weights: UtilityWeights = field(default_factory=UtilityWeights)
+    floor: float = 1.5  # expected level below which a pin is not ranked at all; 1 ranks every pin
+
+    def __post_init__(self) -> None:
+        if not LEVELS[0] <= self.floor <= LEVELS[-1]:
+            raise BadInput(f"expected a relevance floor of {LEVELS[0]} to {LEVELS[-1]}, found {self.floor}")
+
+
+class RankedPin(NamedTuple):
+    rank: int  # from 1
+    scored: ScoredPin
+    engagement: float  # the utility's second part
+    utility: float
+    guarded: bool  # its utility would have put it above a pin of level 4 or 5
+
+
+class Ranking(NamedTuple):
+    query: str
+    pins: tuple[RankedPin, ...]  # best first
+    below_floor: tuple[ScoredPin, ...]  # not ranked
+
+
+def rank(
+    scorer: Scorer,
+    query: str,
+    pin_ids: Sequence[str],
+    settings: RankSettings | None = None,
+    engagement: Sequence[float] | None = None,
+) -> Ranking:
+    """The pins by utility, each at most once; ties by relevance, then in the order given.
+
+    `engagement`: the caller's predictions, one a pin, instead of the built-in rates. Raises BadInput when they are not
+    one finite number a pin.
+    """
+    settings = settings or RankSettings()
+    answer = scorer.answer(query, pin_ids)
+    parts = _callers(engagement, len(answer.pin_ids), settings) if engagement is not None else None
+    if parts is None:
+        parts = engagement_of(answer, settings.weights)
+    relevance = answer.relevance.astype(np.float64)
+    utility = settings.weights.relevance * (relevance - LEVELS[0]) / (LEVELS[-1] - LEVELS[0]) + parts
+    scored = answer.scored_pins()
+    first = np.zeros(len(scored), np.bool_)
+    first[list({pin: i for i, pin in reversed(list(enumerate(answer.pin_ids)))}.values())] = True
+    shown = first & (relevance >= settings.floor)
+    order, guarded = _order(relevance, utility, shown)
+    pins = tuple(
+        RankedPin(place, scored[i], float(parts[i]), float(utility[i]), bool(guarded[i]))
+        for place, i in enumerate(order.tolist(), start=1)
+    )
+    return Ranking(answer.query.query, pins, tuple(scored[i] for i in np.flatnonzero(first & ~shown)))
+
+
+def engagement_of(answer: Answer, weights: UtilityWeights) -> Floats:
+    """Σ event weight · smoothed rate of each pin; [n]."""
+    by_event = {"click": weights.click, "long_click": weights.long_click, "save": weights.save, "hide": weights.hide}
+    pair = np.array([by_event.get(column.removesuffix("_rate_365d"), 0.0) for column in PAIR_COLUMNS], np.float32)
+    pin = np.array([by_event.get(column.removesuffix("_rate_365d"), 0.0) for column in ENGAGEMENT_COLUMNS], np.float32)
+    values: Floats = np.where(answer.has_rates, answer.rates @ pair, answer.pins.engagement @ pin)
+    known = answer.has_rates | answer.pins.has_engagement
+    values[~known] = values[known].mean() if known.any() else 0.0
+    return values
+
+
+def _order(relevance: Doubles, utility: Doubles, shown: Bools) -> tuple[NDArray[np.intp], Bools]:
+    """Places of the shown pins, best first, and which of them the guard held back."""
+    low, high = shown & (relevance < LOW), shown & (relevance >= HIGH)
+    ceiling = utility[high].min() if high.any() else np.inf
+    guarded = low & (utility >= ceiling)
+    capped = np.where(guarded, np.nextafter(ceiling, -np.inf), utility) if high.any() else utility
+    order = np.lexsort((-relevance, -utility, guarded, -capped))
+    return order[shown[order]], guarded
+
+
+def _callers(engagement: Sequence[float], pins: int, settings: RankSettings) -> Floats:
+    values = np.asarray(engagement, np.float32)
+    if values.shape != (pins,) or not np.isfinite(values).all():
+        raise BadInput(f"expected one finite engagement prediction a pin ({pins}), found shape {list(values.shape)}")
+    return settings.weights.caller * values

@@ -1,0 +1,192 @@
+"""Scoring answers in the order asked, from the store's bytes, whatever is missing or broken."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from enrich import parts
+from enrich.codec import PAIR_COLUMNS, QueryValues, pack_pins, pack_query
+from enrich.errors import BadInput
+from enrich.tables import PIN_SERVING, QUERY_SERVING, TIMESTAMP
+from relevance.feature_store import materialize
+from relevance.lookup import OnlineFeatures, StoreUnavailable
+from relevance.online import Scorer
+from relevance.student import Student, StudentSettings
+from relevance.student_inputs import pin_columns, student_inputs
+from relevance.student_network import NetworkSettings, Size
+from relevance.student_training import train_student
+from tests.relevance.students import AT, WordEncoder, labelled_frame
+
+
+class MemoryStore:
+    """Payloads in dictionaries; `down` makes every read fail as a lost store does."""
+
+    def __init__(self, pins: dict[str, bytes], queries: dict[str, bytes]) -> None:
+        self.held_pins, self.held_queries, self.down = pins, queries, False
+
+    def pins(self, pin_ids: Sequence[str]) -> list[bytes | None]:
+        self._check()
+        return [self.held_pins.get(pin) for pin in pin_ids]
+
+    def query(self, query: str) -> bytes | None:
+        self._check()
+        return self.held_queries.get(query)
+
+    def _check(self) -> None:
+        if self.down:
+            raise StoreUnavailable("down")
+
+
+FRAME = labelled_frame(4, 8, 21)
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory) -> Student:
+    torch.set_num_threads(1)
+    settings = StudentSettings(network=NetworkSettings(Size.S), epochs=20, batch_size=64)
+    folder = tmp_path_factory.mktemp("models") / "student"
+    return train_student(labelled_frame(25, 20, 1), labelled_frame(5, 20, 2), settings, folder, WordEncoder())
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    pins = dict(zip(FRAME["pin_id"], pack_pins(pin_columns(FRAME)), strict=True))
+    queries = {
+        row["query"]: pack_query(QueryValues(interests=row["query_features__interests"], lang="en", frequency=3))
+        for row in FRAME.iter_rows(named=True)
+    }
+    return MemoryStore(pins, queries)
+
+
+@pytest.fixture
+def scorer(student, store) -> Scorer:
+    return Scorer(student, store, WordEncoder())
+
+
+def test_serving_answers_equal_offline_predictions(scorer, student):
+    offline = student.predict(student_inputs(FRAME, WordEncoder()).features(student.statistics))
+    for query in FRAME["query"].unique(maintain_order=True):
+        places = np.flatnonzero(FRAME["query"] == query)
+        answers = scorer.score(query, FRAME["pin_id"].gather(places).to_list())
+        online = np.array([answer.probabilities for answer in answers])
+        assert np.allclose(online, offline[places], atol=1e-6)
+
+
+def test_answers_come_in_the_order_asked_and_repeat_if_asked(scorer):
+    query, pins = FRAME["query"][0], FRAME["pin_id"][:3].to_list()
+    plain = {answer.pin_id: answer for answer in scorer.score(query, pins)}
+    asked = [pins[2], pins[0], pins[2]]
+    again = scorer.score(query, asked)
+    assert [answer.pin_id for answer in again] == asked
+    for answer in again:
+        assert answer.probabilities == pytest.approx(plain[answer.pin_id].probabilities, abs=1e-6)
+        assert sum(answer.probabilities) == pytest.approx(1, abs=1e-5)
+        expected = sum(level * p for level, p in enumerate(answer.probabilities, start=1))
+        assert answer.relevance == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_query_is_normalised_as_its_key_is(scorer):
+    query, pins = FRAME["query"][0], FRAME["pin_id"][:2].to_list()
+    assert scorer.score(f"  {query.upper()} ", pins) == scorer.score(query, pins)
+
+
+def test_an_unknown_pin_gets_the_prior_and_says_so(scorer, student):
+    known = FRAME["pin_id"][0]
+    answers = scorer.score(FRAME["query"][0], ["nobody's", known])
+    assert answers[0].missing == ("pin",) and not answers[0].degraded
+    assert answers[0].probabilities == pytest.approx(student.record.prior, abs=1e-6)
+    assert "pin" not in answers[1].missing
+
+
+def test_missing_inputs_are_named(scorer, store):
+    store.held_pins["bare"] = pack_pins(pl.DataFrame({"title": ["blue chair"]}))[0]
+    (answer,) = scorer.score("never asked before", ["bare"])
+    assert answer.missing[0] == "query_features"
+    assert {"description", "caption", "text_embedding", "visual_embedding", "engagement", "pair"} < set(answer.missing)
+    assert "title" not in answer.missing
+
+
+def test_corrupt_bytes_are_an_unknown_pin_flagged(scorer, store, student):
+    pin = FRAME["pin_id"][0]
+    store.held_pins[pin] = store.held_pins[pin][:-3]
+    (answer,) = scorer.score(FRAME["query"][0], [pin])
+    assert answer.missing == ("pin", "corrupt") and answer.degraded
+    assert answer.probabilities == pytest.approx(student.record.prior, abs=1e-6)
+
+
+def test_a_lost_store_degrades_and_recovers(scorer, store, student):
+    query, pins = FRAME["query"][0], FRAME["pin_id"][:4].to_list()
+    before = scorer.score(query, pins)
+    store.down = True
+    for answer in scorer.score(query, pins):
+        assert answer.degraded and "store" in answer.missing
+        assert answer.probabilities == pytest.approx(student.record.prior, abs=1e-6)
+    store.down = False
+    assert scorer.score(query, pins) == before
+
+
+def test_an_encoder_without_weights_leaves_words_to_answer(student, store):
+    class Broken(WordEncoder):
+        def encode(self, texts):
+            raise BadInput("no weights")
+
+    answers = Scorer(student, store, Broken()).score("blue chair", FRAME["pin_id"][:2].to_list())
+    assert all("query_embedding" in answer.missing for answer in answers)
+
+
+@pytest.mark.parametrize("query", ["", "   ", "\ud800", "x" * 100_000, "\0", "🙂", "椅子"])
+def test_any_text_is_a_query(scorer, query):
+    (answer,) = scorer.score(query, FRAME["pin_id"][:1].to_list())
+    assert np.isfinite(answer.probabilities).all()
+
+
+def test_no_pins_no_answers_and_wrong_types_one_line(scorer):
+    assert scorer.score("blue chair", []) == []
+    for query, pins, words in ((None, ["a"], "query as text"), ("q", "abc", "list of pin ids"), ("q", [3], "ids as")):
+        with pytest.raises(BadInput, match=words):
+            scorer.score(query, pins)
+
+
+def test_through_feasts_own_store(workspace, student):
+    """Rows of pin_serving and query_serving, materialized by Feast, read back by `Scorer.open`."""
+    rates = np.zeros((1, len(PAIR_COLUMNS)), np.float32)
+    rates[0, PAIR_COLUMNS.index("click_rate_365d")] = 0.5
+    query, pin = FRAME["query"][0], FRAME["pin_id"][0]
+    payloads = pack_pins(pin_columns(FRAME))
+    _append(workspace, PIN_SERVING, {"pin_id": FRAME["pin_id"].to_list(), "payload": payloads})
+    known = pack_query(QueryValues(lang="en", frequency=3, embedding=[0.0] * 7 + [1.0]), [pin], rates)
+    _append(workspace, QUERY_SERVING, {"query": [query], "payload": [known]})
+    materialize(workspace)
+    student.save(workspace.models / "student")
+    opened = Scorer.open(workspace.root)
+    mine = Scorer(
+        student, MemoryStore(dict(zip(FRAME["pin_id"], payloads, strict=True)), {query: known}), WordEncoder()
+    )
+    pins = [*FRAME["pin_id"].to_list(), "unknown"]
+    assert opened.score(query, pins) == mine.score(query, pins)
+    assert isinstance(opened._store, OnlineFeatures) and "pair" not in opened.score(query, [pin])[0].missing
+
+
+def _append(workspace, table, columns) -> None:
+    rows = pl.DataFrame(columns).with_columns(
+        event_timestamp=pl.lit(AT),
+        created_timestamp=pl.lit(AT),
+        written_at=pl.lit(AT),
+        backfilled=pl.lit(False),
+        producer=pl.lit("test"),
+        code_version=pl.lit("test"),
+        input_hash=pl.lit("test"),
+        reason=pl.lit(None, pl.String),
+    )
+    assert TIMESTAMP in table.schema.types
+    parts.append(workspace.folder(table), table, rows.select(table.schema.names).to_arrow())
+
+
+def test_a_workspace_without_a_student_says_what_to_run(workspace):
+    with pytest.raises(BadInput, match="train-student"):
+        Scorer.open(workspace)
