@@ -52,8 +52,7 @@ def load(path: Path) -> RawCatalogue:
 
 def _part(path: Path, mark: str, names: list[str], optional: list[str]) -> _Part | None:
     """The rows of the files that have the column `mark`."""
-    found = sorted(p for p in path.rglob("*") if p.is_file() and files.kind(p)) if path.is_dir() else [path]
-    scans = [(file, files.scan(file)) for file in found]
+    scans = [(file, files.scan(file)) for file in files.within(path)]
     marked = [(file, scan) for file, scan in scans if mark in {column.lower() for column in scan.columns}]
     if not marked:
         return None

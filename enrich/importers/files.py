@@ -26,6 +26,10 @@ COMPRESSION = ".gz"
 
 _MAX_LINE_BYTES = 64 << 20  # a line longer than this is unreadable
 _HEADER_BYTES = 1 << 20
+_REJECTED_LINES = """
+    SELECT sum(1 + len(line) - len(replace(line, chr(10), '')))  -- an open quote takes the lines after it along
+    FROM (SELECT rtrim(any_value(csv_line), chr(10)) AS line FROM reject_errors GROUP BY line_byte_position)
+"""
 
 
 class Scanned(NamedTuple):
@@ -48,6 +52,13 @@ def stem(path: Path) -> str:
     return name.removesuffix(kind(path) or "")
 
 
+def within(path: Path) -> list[Path]:
+    """The file at `path`, or all files of the folder that we can read, but those that hide (.crc, _SUCCESS)."""
+    if not path.is_dir():
+        return [path]
+    return sorted(p for p in path.rglob("*") if p.is_file() and kind(p) and not p.name.startswith((".", "_")))
+
+
 def scan(path: Path, wanted: Sequence[str] = ()) -> Scanned:
     """The rows of a file, or of all files of a folder. `wanted` names the JSON keys that are of use.
 
@@ -55,7 +66,7 @@ def scan(path: Path, wanted: Sequence[str] = ()) -> Scanned:
     """
     if not path.exists():
         raise BadInput(f"expected a file or folder at {path}, found none; check the path")
-    files = sorted(p for p in path.rglob("*") if p.is_file() and kind(p)) if path.is_dir() else [path]
+    files = within(path)
     if not files:
         raise BadInput(f"expected {', '.join(SUFFIXES)} files in {path}, found none; check the path")
     scans = [_scan_file(file, wanted) for file in files]
@@ -79,11 +90,11 @@ def scan_separated(path: Path, separator: str, columns: Sequence[str] | None = N
     connection = duckdb.connect()
     try:
         connection.sql(f"SELECT count(COLUMNS(*)) FROM {relation}").fetchall()
-        rejected = connection.sql("SELECT count(DISTINCT line_byte_position) FROM reject_errors").fetchall()[0][0]
+        rejected = connection.sql(_REJECTED_LINES).fetchall()[0][0]
         frame = duckdb.connect().sql(f"SELECT * FROM {relation}").pl(lazy=True)
     except duckdb.Error as error:
         raise unreadable(path, "separated text", error) from error
-    return Scanned(frame, int(rejected), tuple(names))
+    return Scanned(frame, int(rejected or 0), tuple(names))
 
 
 def scan_json_lines(path: Path, wanted: Sequence[str] = ()) -> Scanned:

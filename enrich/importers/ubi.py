@@ -45,9 +45,9 @@ _RATINGS = 'STRUCT(query VARCHAR, ratings STRUCT("docId" VARCHAR, rating VARCHAR
 
 def load(path: Path) -> RawCatalogue:
     """Pins, engagements and judgments. Raises BadInput when there is neither, or a file cannot be read."""
-    found = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    lines, unreadable = _lines([p for p in found if files.kind(p) in (*files.JSON_LINES, *files.PARQUET)])
-    judgments = _judgments([p for p in found if p.suffix.lower() == ".json"])
+    documents = [file for file in files.within(path) if files.kind(file) in (*files.JSON_LINES, *files.PARQUET)]
+    lines, unreadable = _lines(documents)
+    judgments = _judgments(sorted(path.rglob("*.json")) if path.is_dir() else [path] if path.suffix == ".json" else [])
     events, other = _events(lines)
     if events.is_empty() and judgments.is_empty():
         raise BadInput(

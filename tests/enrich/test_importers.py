@@ -170,6 +170,23 @@ def test_judgments_that_cannot_see_their_pin_are_noted(folder, fresh):
     assert any("1 name a pin that the catalogue does not have" in note for note in notes)
 
 
+def test_lines_lost_to_an_open_quote_are_all_counted(tmp_path, fresh):
+    pins = "".join(f"{i},fine\n" for i in range(20))
+    (tmp_path / "pins.csv").write_text(f'pin_id,title\n{pins}97,"open\n98,lost\n99,lost too\n')
+    assert of(import_catalogue("native", tmp_path, fresh), PINS) == TableReport(
+        "pins", 20, Counter({"unreadable-line": 3}), Counter()
+    )
+
+
+def test_files_that_hide_in_a_folder_of_parts_are_not_read(tmp_path, fresh):
+    (tmp_path / "pins").mkdir()
+    (tmp_path / "pins" / "part-0.csv").write_text("pin_id\n1\n")
+    for name in (".part-0.csv.crc", "._part-0.csv", "_SUCCESS", "_metadata.parquet"):
+        (tmp_path / "pins" / name).write_text("not ours")
+    import_catalogue("native", tmp_path, fresh)
+    assert rows(fresh, PINS)["pin_id"].to_list() == ["1"]
+
+
 def test_engagements_with_unknown_pins_are_kept_and_noted(folder, fresh):
     (folder / "engagements.csv").write_text(
         "query,pin_id,event,event_timestamp\nshoe,1,click,2024-03-01\nshoe,x,click,2024-03-01\n"
