@@ -8,12 +8,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 
 from protego import Protego
 
+from enrich.addresses import WebURL
+
 MAX_ROBOTS_BYTES = 512_000  # RFC 9309 asks to parse at least 500 KiB; the rest is ignored, as large search engines do
 MAX_LINE_CHARACTERS = 16_664  # as Google's parser: eight times the longest URL in use
+MAX_SITES = 5_000  # whose rules are remembered
+KEEP_FAILURES = 300.0  # seconds for which a site that could not say is not asked again
 MAX_NAMES = 16  # of the agent, in one file; more is an attack
 
 _AGENT_LINE = re.compile(r"[ \t]*user[- ]?agent(?:[ \t]*:|[ \t])[ \t]*([^#]*)", re.IGNORECASE)
@@ -38,6 +45,51 @@ class Rules:
         """Seconds that the site asks the agent to leave between requests; None where it does not."""
         delay = self._protego.crawl_delay(self._user_agent)
         return None if delay is None else float(delay)
+
+
+class RobotsCache:
+    """The rules of many sites, each asked for once at a time. `ask` gets them; what it raises is remembered, too."""
+
+    def __init__(self, ask: Callable[[WebURL], Awaitable[Rules]], keep: float) -> None:
+        self._ask = ask
+        self._keep = keep  # seconds
+        self._sites: OrderedDict[tuple[str, str, int], asyncio.Task[Rules]] = OrderedDict()
+        self._expires: dict[tuple[str, str, int], float] = {}
+
+    async def rules(self, url: WebURL) -> Rules:
+        """The rules of the site that `url` is on. Raises what `ask` raised."""
+        site, now = url[:3], asyncio.get_running_loop().time()
+        task = self._sites.get(site)
+        if task is None or self._expires.get(site, now + 1) <= now:
+            task = self._sites[site] = asyncio.ensure_future(self._asked(site, url))
+            self._expires.pop(site, None)
+            self._forget_oldest()
+        return await asyncio.shield(task)
+
+    async def close(self) -> None:
+        """Stop asking."""
+        tasks = list(self._sites.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _asked(self, site: tuple[str, str, int], url: WebURL) -> Rules:
+        loop = asyncio.get_running_loop()
+        try:
+            rules = await self._ask(url)
+        except BaseException:
+            self._expires[site] = loop.time() + min(KEEP_FAILURES, self._keep)
+            raise
+        self._expires[site] = loop.time() + self._keep
+        return rules
+
+    def _forget_oldest(self) -> None:
+        while len(self._sites) > MAX_SITES:
+            site, task = next(iter(self._sites.items()))
+            if not task.done():
+                return
+            del self._sites[site]
+            self._expires.pop(site, None)
 
 
 def robots_allows(robots_txt: bytes, user_agent: str, url: str) -> bool:
