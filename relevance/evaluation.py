@@ -295,8 +295,8 @@ def _segments(checked: Sequence[Predictions], gold: _Gold, settings: EvaluationS
     for column in settings.segments:
         if column not in gold.rows.columns:
             continue
-        sizes = gold.rows[column].value_counts(sort=True).filter(pl.col("count") >= settings.segment_pairs)
-        for value in sizes[column].to_list() if sizes.height else []:
+        sizes = gold.rows.group_by(column).len().filter(pl.col("len") >= settings.segment_pairs)
+        for value in sizes.sort(pl.col("len").neg(), column)[column]:
             found.append(_segment(checked, gold, column, value, settings))
     return found
 
@@ -369,7 +369,9 @@ def _gold(checked: Sequence[Predictions], settings: EvaluationSettings) -> _Gold
     rows = pl.concat([one.select([c for c in kept if c in one.columns]) for one in judged], how="diagonal")
     if (rows.unique(["query", "pin_id", "level"]).select("query", "pin_id").is_duplicated()).any():
         raise BadInput("expected one gold level a pair, found pairs on which the models' frames disagree")
-    rows = rows.unique(["query", "pin_id"], keep="first", maintain_order=True)
+    rows = rows.unique(["query", "pin_id"], keep="first", maintain_order=True).with_columns(
+        pl.col(column).fill_null(UNKNOWN) for column in settings.segments if column in rows.columns
+    )
     return _Gold(rows, sorted(rows["query"].unique().to_list()))
 
 

@@ -1,0 +1,172 @@
+"""An evaluation's figures equal the measures; gaps count against a ranking; differences, segments and JSON hold."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+from enrich.errors import BadInput
+from relevance import metrics
+from relevance.evaluation import EvaluationSettings, FieldCoverage, Measure, Predictions, Versus, evaluate
+from relevance.intervals import BootstrapSettings
+
+SETTINGS = EvaluationSettings(BootstrapSettings(draws=200), segment_pairs=10)
+
+
+def predictions(model: str, skill: float, queries: int = 12, pins: int = 10, seed: int = 0) -> Predictions:
+    """Random gold levels, the same for every model, and probabilities that lean to them by `skill`."""
+    gold, noise = np.random.default_rng(seed), np.random.default_rng(len(model))
+    n = queries * pins
+    levels = gold.integers(1, 6, n)
+    probabilities = skill * np.eye(5)[levels - 1] + (1 - skill) * noise.dirichlet(np.ones(5), n)
+    return Predictions(
+        model,
+        pl.DataFrame(
+            {
+                "query": [f"q{i // pins}" for i in range(n)],
+                "pin_id": [f"p{i}" for i in range(n)],
+                "level": levels,
+                "lang": ["en" if i // pins % 2 else "fr" for i in range(n)],
+                "probabilities": probabilities.tolist(),
+                "fold": [i // pins % 3 for i in range(n)],
+            }
+        ),
+    )
+
+
+GOOD, POOR = predictions("good", 0.4), predictions("poor one", 0.1)
+
+
+def test_every_figure_equals_its_measure():
+    found = evaluate([GOOD], settings=SETTINGS).model("good")
+    levels, probabilities = GOOD.rows["level"], np.array(GOOD.rows["probabilities"].to_list())
+    expected = {
+        Measure.ACCURACY: metrics.accuracy(levels, probabilities),
+        Measure.WITHIN_ONE: metrics.within_one(levels, probabilities),
+        Measure.AUROC_3: metrics.auroc_at_least(levels, probabilities, 3),
+        Measure.AUROC_4: metrics.auroc_at_least(levels, probabilities, 4),
+        Measure.AUROC_5: metrics.auroc_at_least(levels, probabilities, 5),
+        Measure.KAPPA: metrics.quadratic_kappa(levels, metrics.most_probable(probabilities)),
+        Measure.ECE: metrics.calibration_error(levels, probabilities),
+        Measure.NDCG: _ndcg(GOOD.rows, metrics.expected_level(probabilities)),
+    }
+    assert {figure.measure for figure in found.figures} == set(Measure)
+    for figure in found.figures:
+        assert figure.estimate.value == pytest.approx(expected[figure.measure]), figure.measure
+        assert figure.estimate.low <= figure.estimate.value <= figure.estimate.high or figure.measure is Measure.ECE
+
+
+def _ndcg(rows: pl.DataFrame, scores: np.ndarray) -> float:
+    qrels: dict[str, dict[str, int]] = {}
+    run: dict[str, dict[str, float]] = {}
+    for query, pin, level, score in zip(rows["query"], rows["pin_id"], rows["level"], scores, strict=True):
+        qrels.setdefault(query, {})[pin] = level
+        run.setdefault(query, {})[pin] = float(score)
+    return metrics.ndcg(qrels, run, 20)
+
+
+def test_the_shape_of_the_whole():
+    found = evaluate([GOOD, POOR], [Versus("good", "poor one")], settings=SETTINGS)
+    assert (found.pairs, found.queries, found.folds, sum(found.level_counts)) == (120, 12, 3, 120)
+    assert np.sum(found.model("good").confusion) == 120
+    assert sum(one.rows for one in found.model("good").reliability) == 120
+    accuracy = next(c.difference for c in found.comparisons if c.measure is Measure.ACCURACY)
+    assert accuracy.low > 0 and accuracy.p_value < 0.05 and accuracy.ratio > 1
+
+
+def test_segments_are_evaluations_of_their_own():
+    found = evaluate([GOOD], settings=SETTINGS)
+    assert [(s.column, s.value, s.pairs, s.queries) for s in found.segments] == [
+        ("lang", "en", 60, 6),
+        ("lang", "fr", 60, 6),
+    ]
+    french = evaluate([Predictions("good", GOOD.rows.filter(pl.col("lang") == "fr"))], settings=SETTINGS)
+    whole, part = found.segments[1].models[0], french.models[0]
+    assert whole.estimate(Measure.ACCURACY).value == part.estimate(Measure.ACCURACY).value
+
+
+def test_a_pair_that_a_model_does_not_answer_counts_against_its_ranking_alone():
+    gaps = Predictions("gaps", GOOD.rows.filter(pl.col("query") != "q0"))
+    found = evaluate([GOOD, gaps], settings=SETTINGS)
+    assert (found.model("good").answered, found.model("gaps").answered) == (120, 110)
+    per_query = _by_query(GOOD)
+    expected = sum(value for query, value in per_query.items() if query != "q0") / 12
+    assert found.model("gaps").estimate(Measure.NDCG).value == pytest.approx(expected)
+
+
+def _by_query(one: Predictions) -> dict[str, float]:
+    scores = metrics.expected_level(np.array(one.rows["probabilities"].to_list()))
+    return {
+        query: _ndcg(rows, scores[(one.rows["query"] == query).to_numpy()])
+        for (query,), rows in one.rows.group_by("query", maintain_order=True)
+    }
+
+
+def test_a_model_of_scores_alone_has_ranking_figures():
+    scored = GOOD.rows.with_columns(score=pl.int_range(pl.len()).cast(pl.Float64)).drop("probabilities")
+    found = evaluate([Predictions("run", scored)], settings=SETTINGS).models[0]
+    assert {figure.measure for figure in found.figures} == {
+        Measure.NDCG, Measure.AUROC_3, Measure.AUROC_4, Measure.AUROC_5
+    }  # fmt: skip
+    assert found.confusion == ()
+
+
+def test_unjudged_pairs_take_places_in_the_ranking_and_nothing_else():
+    extra = pl.DataFrame(
+        {"query": ["q0"], "pin_id": ["new"], "level": [None], "probabilities": [[0.0, 0.0, 0.0, 0.0, 1.0]]},
+        schema_overrides={"level": pl.Int64},
+    )
+    more = Predictions("good", pl.concat([GOOD.rows, extra], how="diagonal"))
+    plain, found = evaluate([GOOD], settings=SETTINGS).models[0], evaluate([more], settings=SETTINGS).models[0]
+    assert found.estimate(Measure.ACCURACY) == plain.estimate(Measure.ACCURACY)
+    assert found.estimate(Measure.NDCG).value < plain.estimate(Measure.NDCG).value
+
+
+def test_one_class_gives_figures_without_values_and_json_nulls():
+    rows = GOOD.rows.with_columns(level=pl.lit(5))
+    found = evaluate([Predictions("good", rows)], settings=SETTINGS)
+    assert np.isnan(found.models[0].estimate(Measure.AUROC_3).value)
+    plain = json.loads(found.to_json())
+    auroc = next(f for f in plain["models"][0]["figures"] if f["measure"] == "AUROC 3+")
+    assert auroc["estimate"]["value"] is None and auroc["estimate"]["reason"]
+
+
+def test_json_says_it_all():
+    found = evaluate(
+        [GOOD, POOR], [Versus("good", "poor one")], [FieldCoverage("title", 71, 100)], ["synthetic"], SETTINGS
+    )
+    plain = json.loads(found.to_json())
+    assert plain["gains"].startswith("2^(level-1)-1") and plain["caveats"] == ["synthetic"]
+    assert plain["coverage"] == [{"field": "title", "pins": 71, "of": 100}]
+    assert plain["settings"]["bootstrap"]["draws"] == 200
+    assert {c["measure"] for c in plain["comparisons"]} == {str(m) for m in Measure}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda rows: rows.drop("level"), "found columns"),
+        (lambda rows: rows.drop("probabilities"), "score or probabilities"),
+        (lambda rows: rows.with_columns(level=pl.lit(None, pl.Int64)), "judged pairs"),
+        (lambda rows: rows.with_columns(level=pl.lit(0)), "levels 1..5"),
+        (lambda rows: pl.concat([rows, rows[:1]]), "stand twice"),
+        (lambda rows: rows.with_columns(score=pl.lit(float("nan"))), "finite scores"),
+        (lambda rows: rows.with_columns(probabilities=pl.lit([0.5, 0.5])), "five probabilities"),
+        (lambda rows: rows.with_columns(probabilities=pl.lit([1.0] * 5)), "sum to 1"),
+    ],
+)
+def test_malformed_predictions_give_one_line(change, words):
+    with pytest.raises(BadInput, match=words) as caught:
+        evaluate([Predictions("good", change(GOOD.rows))], settings=SETTINGS)
+    assert "\n" not in str(caught.value)
+
+
+def test_models_must_agree_on_gold_and_comparisons_must_name_models():
+    other = Predictions("other", GOOD.rows.with_columns(level=6 - pl.col("level")))
+    with pytest.raises(BadInput, match="disagree"):
+        evaluate([GOOD, other], settings=SETTINGS)
+    with pytest.raises(BadInput, match="nobody"):
+        evaluate([GOOD], [Versus("good", "nobody")], settings=SETTINGS)
