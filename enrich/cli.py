@@ -9,7 +9,7 @@ enrich status                      coverage, freshness, failures by reason
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ import click
 
 from enrich import console
 from enrich.job import JobReport, JobSettings
+from enrich.records import to_mapping
 from enrich.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def import_(format: str, path: Path, workspace: Path | None, as_json: bool) -> N
     from enrich.importers import import_catalogue
 
     report = import_catalogue(format, path, Workspace.at(workspace))
-    console.finish("\n".join(report.lines()), asdict(report), as_json)
+    console.finish("\n".join(report.lines()), to_mapping(report), as_json)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +221,7 @@ def status(workspace: Path | None, as_json: bool) -> None:
     from enrich import status as module
 
     found = module.status(console.open_workspace(workspace))
-    console.finish(module.render(found), asdict(found), as_json)
+    console.finish(module.render(found), to_mapping(found), as_json)
 
 
 def _run(step: str | None, flags: Flags, workspace: Path | None, as_json: bool) -> None:
@@ -232,7 +233,7 @@ def _run(step: str | None, flags: Flags, workspace: Path | None, as_json: bool) 
     for report in steps.run(opened, _settings(flags), [steps.Step(step)] if step else tuple(steps.Step)):
         for table in report.reports:
             click.echo(_line(table))
-            done.append(asdict(table))
+            done.append(to_mapping(table))
     console.finish("", {"workspace": str(opened.root), "tables": done}, as_json)
 
 

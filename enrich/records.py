@@ -12,6 +12,12 @@ def to_json(record: object, indent: int | None = None) -> str:
     return json.dumps(record, default=_plain, indent=indent)
 
 
+def to_mapping(record: object) -> dict[str, object]:
+    """A dataclass as what its JSON says: for a caller that adds to it or prints it."""
+    mapping: dict[str, object] = json.loads(to_json(record))
+    return mapping
+
+
 def _plain(value: object) -> object:
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in fields(value)}

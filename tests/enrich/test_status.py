@@ -9,14 +9,15 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from enrich import job, parts
+from enrich import console, job, parts
+from enrich.cli import enrich as command
 from enrich.errors import BadInput
 from enrich.importers import import_catalogue
 from enrich.records import to_json
 from enrich.status import EnrichedStatus, Status, render, status
 from enrich.tables import ENRICHED, PIN_BOARDS, PIN_CAPTION, PIN_QUERIES, SOURCES
 from enrich.texts import run_texts
-from enrich.workspace import Workspace
+from enrich.workspace import ENVIRONMENT_VARIABLE, Workspace
 
 T0 = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -114,6 +115,14 @@ def test_the_page_has_a_line_a_table_and_the_record_is_json(catalogue):
     caption = next(table for table in stored["enriched"] if table["table"] == "pin_caption")
     assert caption["failed"] == {"truncated": 1}
     assert caption["latest_event"] == "2024-01-02T00:00:00+00:00"
+
+
+def test_the_commands_last_line_is_one_json_object_with_the_reasons(catalogue, capsys, monkeypatch):
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, str(catalogue.root))
+    put_caption(catalogue, "2", None, "truncated", "model", day=1)
+    assert console.run(command, ["status", "--json"]) == 0
+    last = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert last["sources"][0]["dropped"] == {"impossible-created_at": 1}
 
 
 def test_a_folder_without_a_catalogue_is_refused(tmp_path):
