@@ -7,6 +7,7 @@ plain `feast apply` and `feast materialize` do the same work and can be mixed wi
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import importlib
 import io
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import feast
+import ibis
 import polars as pl
 from feast import Entity, FeatureService, FeatureStore, FeatureView, FileSource
 
@@ -68,7 +70,7 @@ def open_store(workspace: Workspace) -> FeatureStore:
             f"expected Feast's configuration at {workspace.feature_store_yaml}, found none; "
             "run `enrich import` for this workspace first"
         )
-    with _quiet():
+    with quiet():
         return FeatureStore(repo_path=str(FEATURE_REPO), fs_yaml_file=workspace.feature_store_yaml)
 
 
@@ -82,7 +84,7 @@ def apply(workspace: Workspace) -> list[str]:
         return []
     objects = _definitions(workspace)
     named = [o.name for o in objects if isinstance(o, (FeatureView, FeatureService))]
-    with _quiet():
+    with quiet():
         registered: list[Any] = [*store.list_feature_services(), *store.list_feature_views()]
         store.apply(objects, objects_to_delete=[o for o in registered if o.name not in named], partial=False)
         _let_read_while_writing(store)
@@ -136,7 +138,7 @@ def _mark(part: Path) -> str:
 
 def _load(workspace: Workspace, store: FeatureStore, table: Table, start: datetime, end: datetime) -> None:
     try:
-        with _quiet():
+        with quiet():
             store.materialize(start, end, feature_views=[table.name])
     except Exception as error:  # an online store of any kind may fail in a way of its own
         raise CorkboardError(
@@ -202,8 +204,17 @@ def _definitions_digest(workspace: Workspace) -> str:
 
 
 def _registered(store: FeatureStore) -> bool:
-    with _quiet():
+    with quiet():
         return any(service.name == SCORING_SERVICE for service in store.list_feature_services())
+
+
+@atexit.register
+def _release_duckdb() -> None:
+    """Let go of Feast's DuckDB before the interpreter ends; else its bindings print all they hold as leaked."""
+    backend = ibis.options.default_backend
+    ibis.options.default_backend = None
+    if backend is not None:
+        backend.disconnect()
 
 
 def _sqlite_path(store: FeatureStore) -> Path | None:
@@ -226,7 +237,7 @@ def _let_read_while_writing(store: FeatureStore) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Feast's prints swallowed (callers report what was done), and ibis' warning about its own use of DuckDB."""
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
         warnings.filterwarnings("ignore", r"fetch_arrow_table\(\) is deprecated", DeprecationWarning)
