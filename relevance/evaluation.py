@@ -8,11 +8,7 @@ level, is left out of that model's other measures and shown by its `answered`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
-from enum import StrEnum
-from math import isnan
 from typing import NamedTuple
 
 import numpy as np
@@ -21,39 +17,23 @@ import polars as pl
 from enrich.errors import BadInput
 from enrich.tables import LEVELS
 from relevance import intervals, metrics
-from relevance.intervals import BootstrapSettings, Difference, Estimate, Statistic
+from relevance.figures import (
+    CUTOFF,
+    Comparison,
+    Evaluation,
+    EvaluationSettings,
+    FieldCoverage,
+    Figure,
+    Measure,
+    ModelFigures,
+    ReliabilityBin,
+    SegmentFigures,
+)
+from relevance.intervals import Statistic
 from relevance.metrics import GAINS_NAME, Floats, Ints
 
-CUTOFF = 20  # of nDCG
 UNKNOWN = "unknown"  # the segment of rows without a value
-
-
-class Measure(StrEnum):
-    """The figures of an evaluation, as reports name them. AUROC k+ separates levels k and more from the rest."""
-
-    ACCURACY = "accuracy"
-    WITHIN_ONE = "within one"
-    AUROC_3 = "AUROC 3+"
-    AUROC_4 = "AUROC 4+"
-    AUROC_5 = "AUROC 5+"
-    KAPPA = "quadratic κ"
-    ECE = "ECE"
-    NDCG = f"nDCG@{CUTOFF}"
-
-    @property
-    def lower_is_better(self) -> bool:
-        return self is Measure.ECE
-
-
 _AUROC_LEVEL = {Measure.AUROC_3: 3, Measure.AUROC_4: 4, Measure.AUROC_5: 5}
-
-
-@dataclass(frozen=True, slots=True)
-class EvaluationSettings:
-    bootstrap: BootstrapSettings = field(default_factory=BootstrapSettings)
-    bins: int = 15  # of confidence, for calibration
-    segments: tuple[str, ...] = ("lang",)  # columns of the predictions by whose values figures are also given
-    segment_pairs: int = 30  # judged pairs below which a segment is not shown
 
 
 class Predictions(NamedTuple):
@@ -72,86 +52,6 @@ class Versus(NamedTuple):
 
     model: str
     rival: str
-
-
-class Figure(NamedTuple):
-    measure: Measure
-    estimate: Estimate
-
-
-class ReliabilityBin(NamedTuple):
-    """Rows whose most probable level had a confidence in (low, high]."""
-
-    low: float
-    high: float
-    rows: int
-    confidence: float
-    accuracy: float
-
-
-class ModelFigures(NamedTuple):
-    """One model's figures. `confusion` is rows by gold level, columns by predicted; empty for a model of scores."""
-
-    model: str
-    answered: int
-    figures: tuple[Figure, ...]
-    confusion: tuple[tuple[int, ...], ...] = ()
-    reliability: tuple[ReliabilityBin, ...] = ()
-
-    def estimate(self, measure: Measure) -> Estimate | None:
-        return next((figure.estimate for figure in self.figures if figure.measure is measure), None)
-
-
-class Comparison(NamedTuple):
-    model: str
-    rival: str
-    measure: Measure
-    difference: Difference
-
-
-class SegmentFigures(NamedTuple):
-    column: str
-    value: str
-    pairs: int
-    queries: int
-    models: tuple[ModelFigures, ...]
-
-
-class FieldCoverage(NamedTuple):
-    """How many of the catalogue's pins have an input, or a reason why they could not have it."""
-
-    field: str
-    pins: int
-    of: int
-
-    @property
-    def share(self) -> float:
-        return self.pins / self.of if self.of else float("nan")
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    pairs: int
-    queries: int
-    folds: int
-    level_counts: tuple[int, ...]  # gold pairs of levels 1..5
-    gains: str  # the gain table of nDCG
-    models: tuple[ModelFigures, ...]
-    comparisons: tuple[Comparison, ...]
-    segments: tuple[SegmentFigures, ...]
-    coverage: tuple[FieldCoverage, ...]
-    caveats: tuple[str, ...]
-    settings: EvaluationSettings
-
-    def model(self, name: str) -> ModelFigures:
-        for figures in self.models:
-            if figures.model == name:
-                return figures
-        raise BadInput(f"expected one of {', '.join(m.model for m in self.models)}, found model {name!r}")
-
-    def to_json(self) -> str:
-        """One JSON object; a figure without a value is null."""
-        return json.dumps(_plain(self), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
 
 def evaluate(
@@ -296,7 +196,7 @@ def _segments(checked: Sequence[Predictions], gold: _Gold, settings: EvaluationS
         if column not in gold.rows.columns:
             continue
         sizes = gold.rows.group_by(column).len().filter(pl.col("len") >= settings.segment_pairs)
-        for value in sizes.sort(pl.col("len").neg(), column)[column]:
+        for value in sizes.sort("len", column, descending=[True, False])[column]:
             found.append(_segment(checked, gold, column, value, settings))
     return found
 
@@ -387,14 +287,3 @@ def _folds(checked: Sequence[Predictions]) -> int:
     """Folds over which the models were tested; 1 for a single split."""
     counts = [one.rows["fold"].n_unique() for one in checked if "fold" in one.rows.columns]
     return max(counts, default=1)
-
-
-def _plain(value: object) -> object:
-    """As JSON knows it: records as objects, nan as null."""
-    if is_dataclass(value):
-        return {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return {key: _plain(item) for key, item in value._asdict().items()}
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and isnan(value) else value

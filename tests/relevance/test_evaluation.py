@@ -10,7 +10,8 @@ import pytest
 
 from enrich.errors import BadInput
 from relevance import metrics
-from relevance.evaluation import EvaluationSettings, FieldCoverage, Measure, Predictions, Versus, evaluate
+from relevance.evaluation import Predictions, Versus, evaluate
+from relevance.figures import EvaluationSettings, FieldCoverage, Measure
 from relevance.intervals import BootstrapSettings
 
 SETTINGS = EvaluationSettings(BootstrapSettings(draws=200), segment_pairs=10)
