@@ -19,8 +19,8 @@ from enrich.normalise import terms
 
 EXAMINATION_DECAY = 0.7
 # by level 1..5: the chance of each event, given that the result was looked at (long click: given the click too)
-CLICK = np.array([0.05, 0.10, 0.28, 0.58, 0.78])
-LONG_CLICK = np.array([0.08, 0.15, 0.33, 0.55, 0.68])
+CLICK = np.array([0.04, 0.08, 0.22, 0.46, 0.64])
+LONG_CLICK = np.array([0.08, 0.15, 0.35, 0.58, 0.70])
 SAVE = np.array([0.004, 0.01, 0.04, 0.13, 0.22])
 HIDE = np.array([0.05, 0.03, 0.012, 0.004, 0.002])
 
