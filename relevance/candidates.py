@@ -1,0 +1,168 @@
+"""Which pins a query may mean: the best by BM25 and the best by embedding, merged by reciprocal rank.
+
+Reads the latest texts and text embeddings of a workspace's pins; writes W/models/candidates (made anew when they
+change). `relevance rank` ranks its top 200; `relevance label` takes hard negatives from it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import bm25s
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from safetensors.numpy import load_file, save_file
+
+from enrich import parts, tables
+from enrich.embeddings import content_texts
+from enrich.errors import BadInput
+from enrich.normalise import terms
+from enrich.tables import Table
+from enrich.workspace import Workspace
+from relevance import stages
+from relevance.bm25 import K1, B
+
+Vectors = npt.NDArray[np.float32]
+
+RANK_CONSTANT = 60  # k of reciprocal rank fusion; Cormack, Clarke & Büttcher 2009
+_PINS, _VECTORS, _BM25 = "pins.parquet", "vectors.safetensors", "bm25"
+_BEHAVIOUR_TEXTS: tuple[tuple[Table, str], ...] = (
+    (tables.PIN_BOARDS, "board_titles"),
+    (tables.PIN_QUERIES, "engaged_queries"),
+)
+
+
+class CandidateIndex:
+    """An index over a catalogue's pins; exact, in memory (vectors in float16 on disk)."""
+
+    def __init__(self, pin_ids: Sequence[str], lexical: Any, vectors: Vectors) -> None:
+        """`lexical` is a bm25s index over the pins in this order, None where no pin has a term."""
+        self.pin_ids = list(pin_ids)
+        self._lexical = lexical
+        self._vectors = vectors
+        self._embedded = np.flatnonzero(vectors.any(axis=1)) if vectors.size else np.zeros(0, dtype=np.int64)
+
+    @classmethod
+    def build(cls, pin_ids: Sequence[str], texts: Sequence[str], embeddings: Vectors) -> CandidateIndex:
+        """Index pins by their texts and embeddings [n, d]; a row of zeros is a pin without an embedding.
+
+        Raises BadInput when the three differ in length.
+        """
+        if not len(pin_ids) == len(texts) == len(embeddings):
+            raise BadInput(
+                f"expected a text and an embedding a pin, found {len(pin_ids)} pins, {len(texts)} texts and "
+                f"{len(embeddings)} embeddings"
+            )
+        found = [terms(text) for text in texts]
+        lexical = None
+        if any(found):
+            lexical = bm25s.BM25(method="lucene", k1=K1, b=B)
+            lexical.index(found, show_progress=False)
+        return cls(pin_ids, lexical, np.asarray(embeddings, dtype=np.float32).astype(np.float16).astype(np.float32))
+
+    def __len__(self) -> int:
+        return len(self.pin_ids)
+
+    def search(self, query: str, query_embedding: Vectors | None, k: int = 200) -> list[str]:
+        """At most `k` pin ids, best first: the sum of 1 / (60 + rank) over the two lists; ties by place in the index.
+
+        Without an embedding, or an index of embeddings, BM25 alone decides. A query that matches nothing gives [].
+        Raises BadInput for an embedding of another dimension.
+        """
+        fused = np.zeros(len(self.pin_ids))
+        for ranking in (self._by_terms(query, k), self._by_embedding(query_embedding, k)):
+            fused[ranking] += 1 / (RANK_CONSTANT + 1 + np.arange(len(ranking)))
+        best = _top(fused, k)
+        return [self.pin_ids[place] for place in best]
+
+    def _by_terms(self, query: str, k: int) -> npt.NDArray[np.int64]:
+        asked = [term for term in terms(query) if self._lexical is not None and term in self._lexical.vocab_dict]
+        return _top(np.asarray(self._lexical.get_scores(asked)), k) if asked else np.zeros(0, dtype=np.int64)
+
+    def _by_embedding(self, query: Vectors | None, k: int) -> npt.NDArray[np.int64]:
+        if query is None or len(self._embedded) == 0 or not np.any(query):
+            return np.zeros(0, dtype=np.int64)
+        if query.shape != self._vectors.shape[1:]:
+            raise BadInput(
+                f"expected a query embedding of {self._vectors.shape[1]} numbers, as the pins have, found "
+                f"{query.shape}; embed queries and pins with one encoder"
+            )
+        cosines = self._vectors @ query
+        similarity = np.zeros(len(self.pin_ids))
+        similarity[self._embedded] = cosines[self._embedded] + 2  # above 0, which means: not a candidate
+        return _top(similarity, k)
+
+    def save(self, folder: Path) -> None:
+        """Write the index into `folder`; the list of pins, without which it does not load, last."""
+        folder.mkdir(parents=True, exist_ok=True)
+        if self._lexical is not None:
+            self._lexical.save(str(folder / _BM25), show_progress=False)
+        save_file({"vectors": self._vectors.astype(np.float16)}, folder / _VECTORS)
+        pl.DataFrame({"pin_id": self.pin_ids}, schema={"pin_id": pl.String}).write_parquet(folder / _PINS)
+
+    @classmethod
+    def load(cls, path: str | Path) -> CandidateIndex:
+        """Raises BadInput where there is none that can be read."""
+        folder = Path(path)
+        try:
+            pin_ids = pl.read_parquet(folder / _PINS)["pin_id"].to_list()
+            vectors = load_file(folder / _VECTORS)["vectors"].astype(np.float32)
+            lexical = bm25s.BM25.load(str(folder / _BM25), show_progress=False) if (folder / _BM25).is_dir() else None
+        except Exception as error:  # polars, safetensors and bm25s each have types of their own for a broken file
+            raise BadInput(
+                f"expected a candidate index in {folder}, found none that can be read ({type(error).__name__}); remove "
+                "the folder and run `relevance rank` or `relevance label` to make it again"
+            ) from error
+        return cls(pin_ids, lexical, vectors)
+
+
+def workspace_index(workspace: Workspace) -> CandidateIndex:
+    """The index of the workspace's pins as they are now, made when a text or an embedding changed since."""
+    pins = catalogue_texts(workspace)
+    vectors = _embeddings(workspace, pins["pin_id"])
+    folder = workspace.models / "candidates"
+    made_from = stages.fingerprint(pins, hashlib.sha256(vectors.tobytes()).hexdigest())
+
+    def make(aside: Path) -> None:
+        CandidateIndex.build(pins["pin_id"].to_list(), pins["text"].to_list(), vectors).save(aside)
+
+    stages.make(folder, made_from, make)
+    return CandidateIndex.load(folder)
+
+
+def catalogue_texts(workspace: Workspace) -> pl.DataFrame:
+    """pin_id and text of every pin: its content texts, then the board titles and engaged queries known of it now."""
+    pins = content_texts(workspace).select("pin_id", "text")
+    for table, column in _BEHAVIOUR_TEXTS:
+        latest = parts.latest(workspace.folder(table), table)
+        pins = pins.join(latest.select("pin_id", pl.col(column).list.join(", ")), on="pin_id", how="left")
+    said = pl.concat_str("text", *(column for _, column in _BEHAVIOUR_TEXTS), separator=". ", ignore_nulls=True)
+    return pins.select("pin_id", text=said)
+
+
+def _embeddings(workspace: Workspace, pin_ids: pl.Series) -> Vectors:
+    """The pins' latest text embeddings, float32 [n, d]; zeros where there is none; [n, 0] where none has any."""
+    table = tables.PIN_TEXT_EMBEDDING
+    latest = parts.latest(workspace.folder(table), table).filter(pl.col("text_embedding").is_not_null())
+    places = pl.DataFrame({"pin_id": pin_ids}).with_row_index("place")
+    known = places.join(latest.select("pin_id", "text_embedding"), on="pin_id", how="inner")
+    if known.is_empty():
+        return np.zeros((len(pin_ids), 0), dtype=np.float32)
+    rows = np.stack(known["text_embedding"].to_list()).astype(np.float32)
+    vectors = np.zeros((len(pin_ids), rows.shape[1]), dtype=np.float32)
+    vectors[known["place"].to_numpy()] = rows
+    return vectors
+
+
+def _top(scores: npt.NDArray[Any], k: int) -> npt.NDArray[np.int64]:
+    """Places of the at most `k` greatest scores above 0, best first, ties by place."""
+    candidates = np.flatnonzero(scores > 0)
+    if len(candidates) > k:
+        least = np.partition(scores[candidates], -k)[-k]
+        candidates = candidates[scores[candidates] >= least]
+    order = np.argsort(-scores[candidates], kind="stable")[:k]
+    return np.asarray(candidates[order], dtype=np.int64)
