@@ -68,7 +68,8 @@ def content_texts(workspace: Workspace) -> pl.DataFrame:
 
 def join_texts(texts: Sequence[str | None]) -> str:
     """One text of several, a full stop between them, absent ones left out."""
-    return ". ".join(text.strip().rstrip(".") for text in texts if text and text.strip())
+    said = [text.strip().rstrip(".").rstrip() for text in texts if text]
+    return ". ".join(filter(None, said))
 
 
 def _at(table: Table) -> pl.Expr:

@@ -25,7 +25,7 @@ from enrich.tables import ENGAGEMENT_WINDOWS_DAYS, EVENTS, PIN_ENGAGEMENT, QUERY
 from enrich.workspace import Workspace
 
 PAIR_WINDOW_DAYS = 365
-_LOG_COLUMNS = ("raw", "pin_id", "event")
+_LOG_COLUMNS = ("query", "pin_id", "event")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """What people did, ready to aggregate: the log under its query keys and the saves under their titles, as ibis tables.
 
-Reads the source tables engagements, boards, board_pins, pins and deletions; writes nothing. Everything here is an
-expression over the parquet parts, run by DuckDB where a job asks for rows, so nothing is held in memory but the mapping
-from the distinct queries (board titles) to their keys, which is made once in Python and never a log row at a time.
+Reads the source tables engagements, boards, board_pins, pins and deletions; writes nothing but a temporary table of
+the log (or the saves) in DuckDB, which spills past its memory: made once a job, since every snapshot reads it. The
+distinct queries are mapped to their keys once, in Python; all else is done by the engine.
 
 Deletions hold for all times: the rows of a deleted pin, board or user are not there, whenever they happened.
 """
@@ -50,7 +50,8 @@ class History:
         boards = self._kept(self._kept(self.source(tables.BOARDS), "board", "board_id"), "user", "owner_hash")
         saved = self._kept(self.source(tables.BOARD_PINS), "pin", "pin_id")
         first = saved.group_by("board_id", "pin_id").agg(saved_at=saved.saved_at.min())
-        return first.join(boards.select("board_id", "title"), "board_id")
+        titled = first.join(boards.select("board_id", "title"), "board_id")
+        return self._connection.create_table("saves", titled, temp=True)
 
     def engagements(self) -> ir.Table:
         """The log with `query` as its key, `refused` (why the query may not be used, else null) and `user`.
@@ -61,10 +62,11 @@ class History:
         log = log.filter(log.event.isin(EVENTS)).rename(raw="query")
         keys = ibis.memtable(query_keys(log.select("raw").distinct().to_polars()["raw"]))
         sitting = log.event_timestamp.epoch_seconds() // int(SESSION.total_seconds())
-        return log.join(keys, "raw").mutate(
+        keyed = log.join(keys, "raw").mutate(
             user=log.user_hash.fill_null("session:" + sitting.cast("string")),
             position=log.position.between(1, MAX_POSITION).ifelse(log.position, ibis.null("int64")),
         )
+        return self._connection.create_table("log", keyed.drop("raw", "country"), temp=True)
 
     def _kept(self, table: ir.Table, kind: str, column: str) -> ir.Table:
         """`table` without the rows whose `column` names something deleted."""

@@ -54,8 +54,17 @@ def find_private(text: str) -> tuple[Private, ...]:
 
 
 def scrub(text: str) -> Scrubbed:
-    """`text` (NFKC) without its private pieces, and why they went."""
-    clean = unicodedata.normalize("NFKC", text)
+    """`text` (NFKC) without its private pieces, and why they went; nothing private is left, or has come together."""
+    clean, reasons = _without_private(unicodedata.normalize("NFKC", text))
+    all_reasons = list(reasons)
+    while reasons:
+        clean, reasons = _without_private(clean)
+        all_reasons += reasons
+    return Scrubbed(collapse_space(clean), tuple(dict.fromkeys(all_reasons)))
+
+
+def _without_private(clean: str) -> tuple[str, list[Private]]:
+    """One pass of every pattern."""
     reasons: list[Private] = []
     for reason, pattern in ((Private.EMAIL, _EMAIL), (Private.URL, _URL), (Private.HANDLE, _HANDLE)):
         clean, found = pattern.subn(" ", clean)
@@ -65,7 +74,7 @@ def scrub(text: str) -> Scrubbed:
         if kind:
             clean = clean.replace(number, " ")
             reasons.append(kind)
-    return Scrubbed(collapse_space(clean), tuple(dict.fromkeys(reasons)))
+    return collapse_space(clean), reasons
 
 
 def _number_kind(number: str) -> Private | None:

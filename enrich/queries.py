@@ -30,7 +30,7 @@ from enrich.workspace import Workspace
 
 TOO_FEW_USERS = "fewer-users-than-k"
 WITHOUT_USER = "log-rows-without-user"  # not left out: counted, because half-hour sittings stand in for their users
-LOG_COLUMNS = ("raw", "pin_id", "event", "position", "user_hash", "lang")
+LOG_COLUMNS = ("query", "pin_id", "event", "position", "user_hash", "lang")
 
 
 @dataclass(frozen=True, slots=True)

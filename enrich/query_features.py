@@ -28,6 +28,8 @@ from numpy.typing import NDArray
 from enrich import parts, snapshots, tables
 from enrich.history import History, before, changes
 from enrich.job import JobReport, input_hash
+from enrich.language import PRODUCER as IDENTIFIER
+from enrich.language import identify
 from enrich.normalise import normalise_query
 from enrich.snapshots import Computed, SnapshotSettings
 from enrich.tables import QUERY_FEATURES
@@ -65,7 +67,8 @@ def run_query_features(
 ) -> JobReport:
     """Bring query_features up to date with what `log` (`History.engagements`) held before each due snapshot."""
     encoder = TextEncoder(settings.model)
-    producer = f"query-features/1 window={settings.window.days}d cadence={cadence.cadence_days}d {encoder.producer}"
+    rule = f"query-features/1 window={settings.window.days}d cadence={cadence.cadence_days}d"
+    producer = f"{rule} {encoder.producer} {IDENTIFIER}"
     usable = log.filter(log.refused.isnull()).left_join(history.pins().select("pin_id", "category"), "pin_id")
     taxonomy = pl.DataFrame(parts.read(workspace.folder(tables.INTERESTS), tables.INTERESTS)).sort("interest_id")
     covered = ("query", "event", "user_hash", "lang", "category")
@@ -94,7 +97,7 @@ def query_features(log: ir.Table, interests: Interests, vectors: QueryVectors) -
     best = np.argsort(-affinity, axis=1, kind="stable")[:, :MAX_INTERESTS]
     weights = np.take_along_axis(affinity, best, axis=1)
     weights[weights < MIN_AFFINITY] = 0
-    return known.join(_languages(log, queries), on="query").with_columns(
+    return known.with_columns(lang=_languages(log, queries)).with_columns(
         query_embedding=pl.Series(list(embedded), dtype=pl.List(pl.Float32)),
         interests=pl.Series(_named(best, weights, interests.ids), dtype=pl.List(pl.String)),
         shopping_intent=_shopping_intent(weights, interests.shopping[best]),
@@ -130,14 +133,16 @@ def _engaged_share(log: ir.Table, queries: list[str], interests: Interests) -> N
     return share
 
 
-def _languages(log: ir.Table, queries: list[str]) -> pl.DataFrame:
-    """query, lang: the language most often given with the query, else the one its text is taken to be in."""
-    named = log.filter(log.lang.notnull())
+def _languages(log: ir.Table, queries: list[str]) -> pl.Series:
+    """Of each query, in order: the language most often given with it, else the one its text is taken to be in."""
+    named = log.filter(log.lang.notnull() & (log.lang != ""))
     counted = named.group_by("query", "lang").agg(rows=named.count()).to_polars()
     given = counted.sort(["query", "rows", "lang"], descending=[False, True, False]).unique("query", keep="first")
-    joined = pl.DataFrame({"query": queries}).join(given.select("query", "lang"), on="query", how="left")
-    found = [lang for query, lang in joined.iter_rows()]
-    return pl.DataFrame({"query": queries, "lang": found}, schema={"query": pl.String, "lang": pl.String})
+    joined = pl.DataFrame({"query": queries}).join(
+        given.select("query", "lang"), on="query", how="left", maintain_order="left"
+    )
+    guessed = iter(identify(joined.filter(pl.col("lang").is_null())["query"].to_list()))
+    return pl.Series([lang or next(guessed) for lang in joined["lang"]], dtype=pl.String)
 
 
 def _interests(taxonomy: pl.DataFrame, log: ir.Table, encoder: TextEncoder) -> Interests:

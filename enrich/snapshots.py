@@ -267,11 +267,14 @@ def _typed(table: Table, values: pl.DataFrame) -> pl.DataFrame:
 
 
 def _gone(folder: Path, table: Table, snapshot: Snapshot, values: pl.DataFrame, earlier: pl.DataFrame) -> pl.DataFrame:
-    """A row of nulls for each key that had values, before or in the part that is being replaced, and has none now."""
+    """A row of nulls for each key that had values, before or in the part that is being replaced, and has none now.
+
+    The latter not for queries: one that is in no snapshot any more was erased, and its key would keep its words.
+    """
     key = list(table.key)
     had = [earlier.filter(pl.col("reason").is_null()).select(key)]
     replaced = _part(folder, snapshot.at)
-    if replaced.is_file():
+    if replaced.is_file() and "query" not in key:
         had.append(pl.read_parquet(replaced, columns=key))
     empty = earlier.filter(pl.col("reason").is_not_null()).select(key)
     gone = pl.concat(had).unique().join(values.select(key), on=key, how="anti").join(empty, on=key, how="anti")

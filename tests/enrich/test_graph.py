@@ -1,0 +1,135 @@
+"""The graph by hand: four pins on two boards."""
+
+from __future__ import annotations
+
+from math import sqrt
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import sparse
+from table_rows import day, write_rows
+
+from enrich import parts
+from enrich.errors import BadInput
+from enrich.graph import GraphSettings, most_visited, run_graph, visits
+from enrich.job import JobReport
+from enrich.snapshots import SnapshotSettings
+from enrich.tables import BOARD_PINS, BOARDS, DELETIONS, PIN_GRAPH, PIN_TEXT_EMBEDDING
+from enrich.workspace import Workspace
+
+X, Y, Z = [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]
+# Board 1 holds a, b, c; board 2 holds c, d.
+HOLDS = np.array([[1, 0], [1, 0], [1, 1], [0, 1]], dtype=float)
+
+
+def half_steps(holds: np.ndarray) -> tuple[sparse.csr_array, sparse.csr_array]:
+    to_board = holds / holds.sum(axis=1, keepdims=True)
+    to_pin = holds.T / holds.T.sum(axis=1, keepdims=True)
+    return sparse.csr_array(to_board), sparse.csr_array(to_pin)
+
+
+def fill(workspace: Workspace, saves: list[tuple[str, str, int]]) -> None:
+    boards = sorted({board for board, _, _ in saves})
+    write_rows(workspace, BOARDS, *({"board_id": b, "title": b, "created_at": day(1)} for b in boards))
+    write_rows(workspace, BOARD_PINS, *({"board_id": b, "pin_id": p, "saved_at": day(d, 1)} for b, p, d in saves))
+
+
+def embed(workspace: Workspace, vectors: dict[str, list[float]], on: int = 1, **more: Any) -> None:
+    rows = [{"pin_id": p, "text_embedding": v, "event_timestamp": day(on)} | more for p, v in vectors.items()]
+    write_rows(workspace, PIN_TEXT_EMBEDDING, *rows)
+
+
+def run(workspace: Workspace, **settings: Any) -> JobReport:
+    return run_graph(workspace, GraphSettings(snapshots=SnapshotSettings(cadence_days=1), **settings))
+
+
+def latest(workspace: Workspace) -> dict[str, list[float] | None]:
+    rows = parts.latest(workspace.folder(PIN_GRAPH), PIN_GRAPH)
+    return dict(rows.select("pin_id", "graph_embedding").rows())
+
+
+SAVES = [("1", "a", 1), ("1", "b", 1), ("1", "c", 1), ("2", "c", 1), ("2", "d", 1)]
+
+
+def test_visits_by_hand() -> None:
+    """From a one step leads to a, b, c with 1/3 each; from c, over either board, to a, b 1/6, c 5/12, d 1/4. A second,
+    half as likely step from a: d by c alone, 1/3 * 1/4."""
+    one = visits(half_steps(HOLDS), np.array([0, 2]), hops=1).toarray()
+    np.testing.assert_allclose(one, [[1 / 3, 1 / 3, 1 / 3, 0], [1 / 6, 1 / 6, 1 / 6 + 1 / 4, 1 / 4]])
+    two = visits(half_steps(HOLDS), np.array([0]), hops=2).toarray()
+    assert two[0, 3] == pytest.approx(0.5 * 1 / 3 * 1 / 4)
+
+
+def test_the_most_visited_are_kept_ties_by_order_without_self_or_textless() -> None:
+    visited = sparse.csr_array(np.array([[0.5, 0.2, 0.2, 0.3], [0.1, 0.4, 0.1, 0.3]]))
+    kept = most_visited(visited, np.array([True, True, True, False]), np.array([0, 1]), neighbours=1).toarray()
+    np.testing.assert_allclose(kept, [[0, 1, 0, 0], [1, 0, 0, 0]])
+
+
+def test_pooled_vectors_by_hand(workspace: Workspace) -> None:
+    """One hop. a: half of its own x, and b and c by halves: (0.5, 0.5, 0.5). d has no text: it is its neighbour c's."""
+    fill(workspace, SAVES)
+    embed(workspace, {"a": X, "b": Y, "c": Z})
+    run(workspace, hops=1)
+    found = latest(workspace)
+    assert found["a"] == pytest.approx([1 / sqrt(3)] * 3)
+    assert found["d"] == pytest.approx(Z)
+    assert found["c"] == pytest.approx([sqrt(1 / 3)] * 3)  # a and b by halves, d has no text; half of its own z
+
+
+def test_a_new_pin_has_a_vector_from_its_first_board_on(workspace: Workspace) -> None:
+    fill(workspace, [*SAVES, ("1", "new", 3)])
+    embed(workspace, {"a": X, "b": X, "c": X})
+    run(workspace)
+    rows = parts.scan(workspace.folder(PIN_GRAPH)).collect()
+    new = rows.filter(rows["pin_id"] == "new")
+    assert new.select("event_timestamp", "graph_embedding").rows() == [(day(4), pytest.approx(X))]
+
+
+def test_a_vector_made_later_is_invisible_at_an_earlier_snapshot(workspace: Workspace) -> None:
+    fill(workspace, [*SAVES, ("2", "a", 3)])
+    embed(workspace, {"c": Z}, on=3)
+    run(workspace)
+    rows = parts.scan(workspace.folder(PIN_GRAPH)).collect()
+    assert rows["event_timestamp"].unique().to_list() == [day(4)]
+
+
+def test_vectors_that_hardly_move_are_not_written_again(workspace: Workspace) -> None:
+    fill(workspace, [*SAVES, ("2", "e", 3)])
+    embed(workspace, {"a": X, "b": X, "c": X, "d": X, "e": X})
+    assert run(workspace).made == 5
+    rows = parts.scan(workspace.folder(PIN_GRAPH)).collect().sort("event_timestamp", "pin_id")
+    assert rows.filter(rows["event_timestamp"] == day(4))["pin_id"].to_list() == ["e"]
+
+
+def test_pins_without_board_or_text_have_no_row_and_the_latter_are_counted(workspace: Workspace) -> None:
+    fill(workspace, [("1", "a", 1)])
+    embed(workspace, {"alone": X})
+    assert run(workspace) == JobReport("pin_graph", 0, 0, run(workspace).failed)
+    assert run(workspace).failed == {"no-neighbour-with-text": 1}
+    assert latest(workspace) == {}
+
+
+def test_a_deleted_boards_neighbours_are_forgotten(workspace: Workspace) -> None:
+    fill(workspace, SAVES)
+    embed(workspace, {"a": X, "b": Y, "c": Z, "d": X})
+    run(workspace)
+    write_rows(workspace, DELETIONS, {"kind": "board", "id": "1", "deleted_at": day(9)})
+    run(workspace)
+    found = latest(workspace)
+    assert (found["a"], found["b"]) == (None, None)
+    assert found["d"] is not None and found["d"][1] == 0
+
+
+def test_a_second_run_does_nothing(workspace: Workspace) -> None:
+    fill(workspace, SAVES)
+    embed(workspace, {"a": X, "b": Y, "c": Z})
+    first, second = run(workspace), run(workspace)
+    assert (first.made, second.made, second.fresh) == (4, 0, 4)
+
+
+def test_no_boards_or_no_texts_are_no_work(workspace: Workspace) -> None:
+    assert run(workspace) == JobReport("pin_graph", 0, 0)
+    with pytest.raises(BadInput, match="--neighbours"):
+        GraphSettings(neighbours=0)

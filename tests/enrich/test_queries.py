@@ -1,0 +1,226 @@
+"""Engaged queries: weights, position bias, distinct users, privacy; and what is known of a query."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ibis
+import numpy as np
+import polars as pl
+import pytest
+from table_rows import day, write_rows
+from tiny_encoder import tiny_encoder
+
+from enrich import parts, propensity
+from enrich.history import query_keys
+from enrich.job import JobReport
+from enrich.queries import QuerySettings, run_queries
+from enrich.query_features import QueryFeatureSettings, QueryVectors
+from enrich.snapshots import SnapshotSettings
+from enrich.tables import DELETIONS, ENGAGEMENTS, INTERESTS, PIN_QUERIES, PINS, QUERY_FEATURES
+from enrich.text_encoder import TextEncoder
+from enrich.workspace import Workspace
+
+Row = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return tiny_encoder(tmp_path_factory.mktemp("encoder"))
+
+
+def event(query: str, pin: str, kind: str = "click", user: str | None = "u1", on: int = 1, **more: Any) -> Row:
+    row = {"query": query, "pin_id": pin, "event": kind, "user_hash": user, "event_timestamp": day(on, 1)}
+    return row | more
+
+
+def run(workspace: Workspace, encoder: str, min_users: int = 1, queries: int = 20) -> list[JobReport]:
+    features = QueryFeatureSettings(model=encoder)
+    settings = QuerySettings(
+        queries=queries, min_users=min_users, features=features, snapshots=SnapshotSettings(cadence_days=1)
+    )
+    return run_queries(workspace, settings)
+
+
+def engaged(workspace: Workspace) -> dict[str, list[tuple[str, float]]]:
+    rows = parts.latest(workspace.folder(PIN_QUERIES), PIN_QUERIES)
+    found = rows.select("pin_id", "engaged_queries", "engaged_query_scores").rows()
+    return {pin: list(zip(queries or [], scores or [], strict=True)) for pin, queries, scores in found}
+
+
+def test_events_weigh_what_they_say_and_spellings_meet(workspace: Workspace, encoder: str) -> None:
+    write_rows(
+        workspace, ENGAGEMENTS,
+        event("Red  Vase", "a", "click"), event("red vase", "a", "save"), event("vase", "a", "long_click"),
+        event("lamp", "a", "click"), event("lamp", "a", "hide"), event("oak", "a", "impression"),
+    )  # fmt: skip
+    run(workspace, encoder)
+    assert engaged(workspace) == {"a": [("red vase", 5.0), ("vase", 2.0)]}
+
+
+def test_a_future_click_is_invisible_at_an_earlier_snapshot(workspace: Workspace, encoder: str) -> None:
+    write_rows(workspace, ENGAGEMENTS, event("vase", "a", on=1), event("lamp", "a", "save", on=3))
+    run(workspace, encoder)
+    rows = parts.scan(workspace.folder(PIN_QUERIES)).collect().sort("event_timestamp")
+    assert rows.select("event_timestamp", "engaged_queries").rows() == [
+        (day(2), ["vase"]),
+        (day(4), ["lamp", "vase"]),
+    ]
+
+
+def test_a_query_of_fewer_than_k_users_reaches_no_pin(workspace: Workspace, encoder: str) -> None:
+    rows = [event("vase", "a", user=f"u{n}") for n in range(4)] + [event("lamp", "a", user=f"u{n}") for n in range(5)]
+    write_rows(workspace, ENGAGEMENTS, *rows, *(event("oak", "a", user="u1") for _ in range(9)))
+    report = run(workspace, encoder, min_users=5)[0]
+    assert engaged(workspace) == {"a": [("lamp", 5.0)]}
+    assert report.failed == {"fewer-users-than-k": 2}
+
+
+def test_users_who_only_saw_results_issued_the_query_too(workspace: Workspace, encoder: str) -> None:
+    seen = [event("vase", "b", "impression", user=f"u{n}") for n in range(5)]
+    write_rows(workspace, ENGAGEMENTS, *seen, event("vase", "a", user="u0"))
+    run(workspace, encoder, min_users=5)
+    assert engaged(workspace) == {"a": [("vase", 1.0)]}
+
+
+def test_without_users_half_hours_stand_in_and_are_counted(workspace: Workspace, encoder: str) -> None:
+    write_rows(workspace, ENGAGEMENTS, *(event("vase", "a", user=None, on=number) for number in range(1, 6)))
+    write_rows(workspace, ENGAGEMENTS, *(event("lamp", "a", user=None, on=1) for _ in range(5)))
+    report = run(workspace, encoder, min_users=5)[0]
+    assert engaged(workspace) == {"a": [("vase", 5.0)]}
+    assert report.failed == {"fewer-users-than-k": 1, "log-rows-without-user": 10}
+
+
+def test_private_queries_go_nowhere_and_are_counted(workspace: Workspace, encoder: str) -> None:
+    write_rows(
+        workspace, ENGAGEMENTS,
+        event("jane@example.com", "a"), event("+49 30 901820", "a"), event("  ", "a"), event("vase", "a"),
+    )  # fmt: skip
+    report = run(workspace, encoder)[0]
+    assert engaged(workspace) == {"a": [("vase", 1.0)]}
+    assert report.failed == {"private-email": 1, "private-phone-number": 1, "empty-query": 1}
+    assert parts.scan(workspace.folder(QUERY_FEATURES)).collect()["query"].to_list() == ["vase"]
+
+
+def test_only_the_best_queries_are_kept_ties_by_name(workspace: Workspace, encoder: str) -> None:
+    write_rows(workspace, ENGAGEMENTS, event("c", "a", "save"), event("b", "a"), event("a", "a"))
+    run(workspace, encoder, queries=2)
+    assert engaged(workspace) == {"a": [("c", 4.0), ("a", 1.0)]}
+
+
+def test_a_deleted_users_words_vanish_at_the_next_run(workspace: Workspace, encoder: str) -> None:
+    write_rows(workspace, ENGAGEMENTS, event("my secret", "a", user="u1"), event("vase", "a", user="u2", on=2))
+    run(workspace, encoder)
+    write_rows(workspace, DELETIONS, {"kind": "user", "id": "u1", "deleted_at": day(9)})
+    run(workspace, encoder)
+    assert engaged(workspace) == {"a": [("vase", 1.0)]}
+    for table in (PIN_QUERIES, QUERY_FEATURES):
+        assert "secret" not in str(parts.scan(workspace.folder(table)).collect().to_dicts())
+
+
+def test_clicks_far_down_count_for_more_when_the_log_shows_a_bias(workspace: Workspace, encoder: str) -> None:
+    """Pin a was shown 20 times at each of 1 and 4 for "vase": 16 clicks above, 4 below, so eta is about 1."""
+    rows = [event("vase", "a", "impression", position=place) for place in (1, 4) for _ in range(200)]
+    rows += [event("vase", "a", "click", position=1) for _ in range(160)]
+    rows += [event("vase", "a", "click", position=4) for _ in range(40)]
+    write_rows(workspace, ENGAGEMENTS, *rows, event("lamp", "b", position=4), event("oak", "b", position=1))
+    run(workspace, encoder)
+    queries = dict(engaged(workspace)["b"])
+    assert queries["oak"] == 1.0
+    assert queries["lamp"] == pytest.approx(4.0, rel=0.1)
+
+
+def test_the_bias_that_made_a_log_is_found_in_it() -> None:
+    """Clicks drawn with P = appeal / position ** 0.7; the better a pin, the higher it stood."""
+    random = np.random.default_rng(7)
+    appeal = random.uniform(0.05, 0.9, 200)
+    rows = []
+    for pin in range(200):
+        for _ in range(60):
+            place = 1 + min(int(random.exponential(3 / appeal[pin])), 19)
+            rows.append((f"p{pin}", "impression", place))
+            if random.random() < appeal[pin] / place**0.7:
+                rows.append((f"p{pin}", "click", place))
+    log = pl.DataFrame(rows, schema={"pin_id": pl.String, "event": pl.String, "position": pl.Int64}, orient="row")
+    assert propensity.fit_eta(ibis.memtable(log.with_columns(query=pl.lit("q")))) == pytest.approx(0.7, abs=0.1)
+
+
+def test_a_log_without_positions_is_not_corrected() -> None:
+    row = {"query": "q", "pin_id": "a", "event": "click", "position": None}
+    log = pl.DataFrame([row], schema_overrides={"position": pl.Int64})
+    assert propensity.fit_eta(ibis.memtable(log)) == 0
+
+
+def test_a_key_or_a_reason_for_every_spelling() -> None:
+    assert query_keys(["Vase ", "a@b.com", " "]).rows() == [
+        ("Vase ", "vase", None),
+        ("a@b.com", "a@b.com", "private-email"),
+        (" ", "", "empty-query"),
+    ]
+
+
+def features(workspace: Workspace) -> dict[str, Row]:
+    rows = parts.latest(workspace.folder(QUERY_FEATURES), QUERY_FEATURES)
+    return {row["query"]: row for row in rows.to_dicts()}
+
+
+def test_query_features_by_hand(workspace: Workspace, encoder: str) -> None:
+    write_rows(
+        workspace, INTERESTS,
+        {"interest_id": "i1", "name": "Home decor", "is_shopping": True},
+        {"interest_id": "i2", "name": "shoes boots", "is_shopping": False},
+    )  # fmt: skip
+    write_rows(workspace, PINS, {"pin_id": "a", "category": "home decor", "created_at": day(1)})
+    write_rows(
+        workspace, ENGAGEMENTS,
+        event("vase", "a", "impression", lang="en", on=1), event("vase", "a", "save", lang="en", on=1),
+        event("vase", "a", "click", lang="de", on=2), event("vase", "a", "click", user="u2", lang="en", on=2),
+    )  # fmt: skip
+    run(workspace, encoder)
+    row = features(workspace)["vase"]
+    assert (row["frequency"], row["lang"]) == (3, "en")  # (u1, day 1), (u1, day 2), (u2, day 2)
+    vase, *names = TextEncoder(encoder).encode(["vase", "Home decor", "shoes boots"])
+    np.testing.assert_allclose(row["query_embedding"], vase, atol=1e-6)
+    home = max(0.0, float(vase @ names[0])) + 3 / (3 + 5)
+    boots = max(0.0, float(vase @ names[1]))
+    expected = [("i1", home), ("i2", boots if boots >= 0.2 else 0.0)]
+    assert row["interests"] == [name for name, weight in sorted(expected, key=lambda e: -e[1]) if weight]
+    assert row["shopping_intent"] == pytest.approx(home / sum(weight for _, weight in expected), abs=0.006)
+
+
+def test_without_a_taxonomy_a_query_still_has_a_vector_and_a_language(workspace: Workspace, encoder: str) -> None:
+    write_rows(workspace, ENGAGEMENTS, event("ein schöner blauer schrank für die küche", "a"))
+    run(workspace, encoder)
+    (row,) = features(workspace).values()
+    assert (row["interests"], row["shopping_intent"], row["lang"], row["frequency"]) == ([], None, "de", 1)
+    assert len(row["query_embedding"]) == 16
+
+
+def test_a_query_that_the_same_producer_embedded_is_not_encoded_again(workspace: Workspace, encoder: str) -> None:
+    written = [1.0] + [0.0] * 15
+    write_rows(
+        workspace, QUERY_FEATURES,
+        {"query": "vase", "query_embedding": written, "producer": "this", "event_timestamp": day(1)},
+    )  # fmt: skip
+    vase, lamp = QueryVectors(workspace, "this", TextEncoder(encoder)).of(["vase", "lamp"])
+    other = QueryVectors(workspace, "other", TextEncoder(encoder)).of(["vase"])[0]
+    assert vase.tolist() == written
+    np.testing.assert_allclose([lamp, other], TextEncoder(encoder).encode(["lamp", "vase"]), atol=1e-6)
+
+
+def test_snapshots_that_were_lost_are_made_again_the_same(workspace: Workspace, encoder: str) -> None:
+    rows = [event(query, pin, on=on) for on, (query, pin) in enumerate([("vase", "a"), ("lamp", "a"), ("oak", "b")], 1)]
+    write_rows(workspace, ENGAGEMENTS, *rows)
+    run(workspace, encoder)
+    columns = [*PIN_QUERIES.schema.names]
+    columns.remove("written_at")
+    whole = parts.scan(workspace.folder(PIN_QUERIES)).select(columns).collect().sort("event_timestamp", "pin_id")
+    for lost in ("part-snapshot-20250103T000000Z.parquet", "part-snapshot-20250104T000000Z.parquet"):
+        (workspace.folder(PIN_QUERIES) / lost).unlink()
+    run(workspace, encoder)
+    again = parts.scan(workspace.folder(PIN_QUERIES)).select(columns).collect().sort("event_timestamp", "pin_id")
+    assert again.equals(whole)
+
+
+def test_no_log_is_no_work(workspace: Workspace, encoder: str) -> None:
+    assert run(workspace, encoder) == [JobReport("pin_queries", 0, 0), JobReport("query_features", 0, 0)]

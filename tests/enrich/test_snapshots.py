@@ -1,0 +1,184 @@
+"""The cadence: which snapshots are due, what a snapshot writes, and that a kill or a rerun changes nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from table_rows import day
+
+from enrich import parts, snapshots
+from enrich.errors import BadInput
+from enrich.snapshots import Change, Computed, SnapshotSettings, due_snapshots
+from enrich.tables import PIN_BOARDS
+from enrich.workspace import Workspace
+
+DAILY = SnapshotSettings(cadence_days=1)
+Titles = dict[str, list[str]]
+
+
+class Killed(Exception):
+    pass
+
+
+def values(titles: Titles) -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "pin_id": list(titles),
+            "board_titles": list(titles.values()),
+            "board_count": [len(t) for t in titles.values()],
+        },
+        schema={"pin_id": pl.String, "board_titles": pl.List(pl.String), "board_count": pl.Int64},
+    )
+
+
+def run(
+    workspace: Workspace,
+    by_day: dict[int, Titles],
+    settings: SnapshotSettings = DAILY,
+    producer: str = "p1",
+    kill_at: int | None = None,
+    digest: int = 0,
+) -> tuple[int, int]:
+    """Snapshots at the given days of January, each with its titles; made and fresh rows."""
+    log = [Change(snapshots.period(day(number), settings) - 1, 1, digest) for number in by_day]
+
+    def compute(at: datetime, _: pl.DataFrame) -> Computed:
+        number = (at - day(1)).days + 1
+        if number == kill_at:
+            raise Killed
+        return Computed(values(by_day[number]), Counter())
+
+    planned = snapshots.plan(log, settings)
+    report = snapshots.run(workspace, PIN_BOARDS, planned, compute, producer, settings)
+    return report.made, report.fresh
+
+
+def rows(workspace: Workspace) -> list[tuple[str, int, list[str] | None, str | None]]:
+    """pin, day of the snapshot, titles, reason."""
+    found = parts.scan(workspace.folder(PIN_BOARDS)).collect().sort("event_timestamp", "pin_id")
+    return [
+        (pin, (event - day(1)).days + 1, titles, reason)
+        for pin, event, titles, reason in found.select("pin_id", "event_timestamp", "board_titles", "reason").rows()
+    ]
+
+
+def test_snapshots_are_multiples_of_the_cadence_that_see_the_first_and_last_event() -> None:
+    settings = SnapshotSettings(cadence_days=30)  # multiples near: 13 December, 12 January, 11 February, 13 March
+    found = due_snapshots(day(5), day(40), settings)
+    assert found == [day(12), day(42)]
+    assert all((at - datetime(1970, 1, 1, tzinfo=UTC)) % timedelta(days=30) == timedelta(0) for at in found)
+
+
+def test_an_event_at_a_boundary_is_first_seen_by_the_next() -> None:
+    assert due_snapshots(day(12), day(12), SnapshotSettings()) == [day(42)]
+
+
+def test_no_snapshot_after_as_of_or_now() -> None:
+    assert due_snapshots(day(1), day(5), SnapshotSettings(cadence_days=1, as_of=day(3))) == [day(2), day(3)]
+    now = datetime.now(UTC)
+    assert all(at <= now for at in due_snapshots(now - timedelta(days=3), now, DAILY))
+
+
+@given(st.integers(0, 10**6), st.integers(0, 10**6), st.integers(1, 400))
+def test_between_first_and_last_event_no_snapshot_is_missing(first: int, minutes: int, cadence: int) -> None:
+    start = day(1) - timedelta(days=3000) + timedelta(minutes=first % 1000)
+    end = start + timedelta(minutes=minutes)
+    found = due_snapshots(start, end, SnapshotSettings(cadence_days=cadence))
+    step = timedelta(days=cadence)
+    assert start < found[0] <= start + step
+    assert end < found[-1] <= end + step
+    assert all(after - before == step for before, after in pairwise(found))
+
+
+def test_only_what_changed_gets_a_row_and_what_vanished_gets_an_empty_one(workspace: Workspace) -> None:
+    run(workspace, {2: {"a": ["x"], "b": ["y"]}, 3: {"a": ["x"], "b": ["y", "z"]}, 4: {"a": ["x"]}, 5: {"a": ["x"]}})
+    assert rows(workspace) == [
+        ("a", 2, ["x"], None),
+        ("b", 2, ["y"], None),
+        ("b", 3, ["y", "z"], None),
+        ("b", 4, None, "none-left"),
+    ]
+
+
+def test_rows_are_known_the_delay_after_their_snapshot_and_say_where_they_come_from(workspace: Workspace) -> None:
+    run(workspace, {2: {"a": ["x"]}}, SnapshotSettings(cadence_days=1, delay=timedelta(hours=6)))
+    row = parts.scan(workspace.folder(PIN_BOARDS)).collect().row(0, named=True)
+    assert (row["event_timestamp"], row["created_timestamp"]) == (day(2), day(2) + timedelta(hours=6))
+    assert (row["producer"], row["backfilled"], len(row["input_hash"])) == ("p1", True, 32)
+
+
+def test_a_second_run_does_nothing(workspace: Workspace) -> None:
+    by_day = {2: {"a": ["x"]}, 3: {}, 4: {"b": ["y"]}}
+    assert run(workspace, by_day) == (3, 0)
+    before = {part: part.stat().st_mtime_ns for part in workspace.folder(PIN_BOARDS).iterdir()}
+    assert run(workspace, by_day) == (0, 3)
+    assert before == {part: part.stat().st_mtime_ns for part in workspace.folder(PIN_BOARDS).iterdir()}
+
+
+@pytest.mark.parametrize("kill_at", [2, 3, 4])
+def test_a_killed_run_goes_on_to_the_same_rows(workspace: Workspace, kill_at: int) -> None:
+    by_day = {2: {"a": ["x"]}, 3: {"a": ["x"], "b": ["y"]}, 4: {"b": ["y"]}}
+    with pytest.raises(Killed):
+        run(workspace, by_day, kill_at=kill_at)
+    run(workspace, by_day)
+    assert rows(workspace) == [
+        ("a", 2, ["x"], None),
+        ("b", 3, ["y"], None),
+        ("a", 4, None, "none-left"),
+    ]
+
+
+def test_a_kill_between_part_and_manifest_repeats_the_snapshot(workspace: Workspace) -> None:
+    by_day = {2: {"a": ["x"]}, 3: {"a": ["y"]}}
+    run(workspace, by_day)
+    whole = rows(workspace)
+    manifest = workspace.folder(PIN_BOARDS) / "snapshots.json"
+    manifest.write_text(manifest.read_text()[:-20])  # the manifest is broken, the parts are there
+    assert run(workspace, by_day) == (2, 0)
+    assert rows(workspace) == whole
+
+
+def test_more_log_leaves_earlier_snapshots_alone(workspace: Workspace) -> None:
+    run(workspace, {2: {"a": ["x"]}, 3: {"a": ["x"]}})
+    assert run(workspace, {2: {"a": ["x"]}, 3: {"a": ["x"]}, 4: {"a": ["z"]}}) == (1, 1)
+
+
+def test_another_producer_or_history_writes_again_over_the_same_parts(workspace: Workspace) -> None:
+    run(workspace, {2: {"a": ["x"]}, 3: {"a": ["y"]}})
+    run(workspace, {2: {"a": ["x"]}, 3: {"a": ["y"]}}, producer="p2")
+    assert rows(workspace) == [("a", 2, ["x"], None), ("a", 3, ["y"], None)]
+    run(workspace, {2: {"a": ["z"]}, 3: {"a": ["z"]}}, producer="p2", digest=1)
+    assert rows(workspace) == [("a", 2, ["z"], None)]
+
+
+def test_a_pin_that_a_rewrite_leaves_out_is_emptied_once(workspace: Workspace) -> None:
+    run(workspace, {2: {"a": ["x"]}, 3: {"a": ["x", "y"]}})
+    for _ in range(2):
+        run(workspace, {2: {}, 3: {}}, digest=1)
+        assert rows(workspace) == [("a", 2, None, "none-left")]
+
+
+def test_another_cadence_removes_the_snapshots_of_the_first(workspace: Workspace) -> None:
+    run(workspace, {2: {"a": ["x"]}, 3: {"a": ["y"]}})
+    run(workspace, {12: {"a": ["z"]}}, SnapshotSettings(cadence_days=30))
+    assert rows(workspace) == [("a", 12, ["z"], None)]
+
+
+def test_an_empty_log_writes_nothing(workspace: Workspace) -> None:
+    assert run(workspace, {}) == (0, 0)
+    assert [part.name for part in workspace.folder(PIN_BOARDS).iterdir()] == ["part-0-schema.parquet"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"cadence_days": 0}, {"delay": timedelta(hours=-1)}, {"as_of": datetime(2025, 1, 1)}],
+)
+def test_impossible_settings_are_refused(arguments: dict) -> None:
+    with pytest.raises(BadInput, match="expected --"):
+        SnapshotSettings(**arguments)

