@@ -6,13 +6,14 @@ for photographs `--model Salesforce/blip-image-captioning-base`.
 
 A picture is told from another by the hash of its bytes (of its URI where it does not lie on this machine), so a file
 that was replaced under its name is captioned anew, and a moved one is not. A picture that cannot be had or decoded
-leaves a row whose reason is one of `ImageReason`; a pin without image_uri leaves none.
+leaves a row whose reason is one of `ImageReason` (from the web, of `fetch.Reason`); a pin without image_uri leaves none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,10 +23,11 @@ import polars as pl
 from numpy.typing import NDArray
 from PIL import Image
 
-from enrich import checkpoints, job, parts
+from enrich import checkpoints, fetch, job, parts
 from enrich.errors import BadInput
-from enrich.image_uris import base_folder, content_hash, read_image
-from enrich.images import BadImage, ImageReason, load_image
+from enrich.fetch import FetchSession, FetchSettings, Outcome
+from enrich.image_uris import base_folder, content_hash, on_the_web, read_image
+from enrich.images import MAX_BYTES, BadImage, ImageReason, load_image
 from enrich.job import JobReport, JobSettings
 from enrich.tables import DELETIONS, PIN_CAPTION, PIN_VISUAL_EMBEDDING, PINS
 from enrich.workspace import REPOSITORY, Workspace
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 DEFAULT_MODEL = REPOSITORY / "data" / "models" / "captioner"
 BATCH_SIZE = 32  # pictures a forward pass
 MAX_TOKENS = 20  # of a caption; transformers' own default for a BLIP
-TRANSIENT = frozenset({str(ImageReason.FETCH_FAILED)})
+TRANSIENT = fetch.TRANSIENT | {str(ImageReason.FETCH_FAILED)}
 _PRECISIONS = ("float32", "bfloat16", "float16")
 
 
@@ -82,8 +84,11 @@ class Captioner:
 
         `images` may be a generator: of each picture only the model's small input is kept.
         """
-        prepared = (self.prepare(image) for image in images)
-        described = [self._describe(pixels) for pixels in _batches(prepared, BATCH_SIZE)]
+        return self.describe(self.prepare(image) for image in images)
+
+    def describe(self, prepared: Iterable[torch.Tensor]) -> Description:
+        """As `caption_and_embed`, of pictures that `prepare` has made small."""
+        described = [self._describe(pixels) for pixels in _batches(iter(prepared), BATCH_SIZE)]
         empty = np.zeros((0, self.dimension), np.float32)
         return Description(
             [caption for batch in described for caption in batch.captions],
@@ -166,6 +171,9 @@ class CaptionSettings:
     model: str = str(DEFAULT_MODEL)  # a BLIP checkpoint: a folder or hub id
     device: str | None = None  # torch's name; None for a GPU where there is one
     dtype: str | None = None  # float32 (None), bfloat16 or float16
+    fetch: FetchSettings = field(
+        default_factory=lambda: FetchSettings(max_wire_bytes=MAX_BYTES, max_bytes=MAX_BYTES, total_timeout=60.0)
+    )
     job: JobSettings = field(default_factory=lambda: JobSettings(batch_size=128))
 
 
@@ -173,12 +181,13 @@ def run_captions(workspace: Workspace, settings: CaptionSettings) -> JobReport:
     """Describe the pictures that this captioner has not described yet."""
     captioner = Captioner(settings.model, settings.device, settings.dtype)
     base = base_folder(workspace)
+    with FetchSession(settings.fetch, types=()) as session:
 
-    def describe(batch: pl.DataFrame) -> pl.DataFrame:
-        return _describe_batch(captioner, batch, base)
+        def describe(batch: pl.DataFrame) -> pl.DataFrame:
+            return _describe_batch(captioner, batch, base, session)
 
-    tables = [PIN_CAPTION, PIN_VISUAL_EMBEDDING]
-    return job.run(workspace, tables, pictures(workspace), describe, captioner.producer, settings.job, TRANSIENT)
+        tables = [PIN_CAPTION, PIN_VISUAL_EMBEDDING]
+        return job.run(workspace, tables, pictures(workspace), describe, captioner.producer, settings.job, TRANSIENT)
 
 
 def pictures(workspace: Workspace) -> pl.DataFrame:
@@ -197,25 +206,42 @@ def pictures(workspace: Workspace) -> pl.DataFrame:
     return pins.with_columns(input_hash=pl.Series(hashes, dtype=pl.String))
 
 
-def _describe_batch(captioner: Captioner, batch: pl.DataFrame, base: Path) -> pl.DataFrame:
+def _describe_batch(captioner: Captioner, batch: pl.DataFrame, base: Path, session: FetchSession) -> pl.DataFrame:
     """pin_id, caption, visual_embedding, reason of each row of `batch`."""
-    reasons: dict[str, str] = {}
-
-    def readable() -> Iterator[Image.Image]:
-        for pin_id, uri in batch.select("pin_id", "image_uri").iter_rows():
-            try:
-                yield load_image(read_image(uri, base))
-            except BadImage as fault:
-                reasons[pin_id] = str(fault.reason)
-
-    described = captioner.caption_and_embed(readable())
-    seen = [pin_id for pin_id in batch["pin_id"] if pin_id not in reasons]
+    prepared = _prepare_batch(captioner, batch, base, session)
+    reasons = {pin_id: found for pin_id, found in prepared.items() if isinstance(found, str)}
+    seen = {pin_id: found for pin_id, found in prepared.items() if not isinstance(found, str)}
+    described = captioner.describe(seen.values())
     made = pl.DataFrame(
         {
-            "pin_id": pl.Series(seen, dtype=pl.String),
+            "pin_id": pl.Series(list(seen), dtype=pl.String),
             "caption": pl.Series(described.captions, dtype=pl.String),
             "visual_embedding": pl.Series(list(described.embeddings), dtype=pl.List(pl.Float32)),
         }
     )
     reason = pl.col("pin_id").replace_strict(reasons, default=None, return_dtype=pl.String)
     return batch.select("pin_id", reason=reason).join(made, on="pin_id", how="left")
+
+
+def _prepare_batch(
+    captioner: Captioner, batch: pl.DataFrame, base: Path, session: FetchSession
+) -> dict[str, torch.Tensor | str]:
+    """Of each pin, the model's input or the reason why there is none; what lies on the web is fetched together."""
+    web = {pin_id: uri for pin_id, uri in batch.select("pin_id", "image_uri").iter_rows() if on_the_web(uri)}
+
+    def fetched(outcome: Outcome) -> torch.Tensor | str:
+        return _prepare(captioner, lambda: outcome.body) if outcome.reason is None else outcome.reason
+
+    found: dict[str, torch.Tensor | str] = {}
+    found.update(zip(web, session.fetch_all(list(web.values()), fetched), strict=True))
+    for pin_id, uri in batch.select("pin_id", "image_uri").iter_rows():
+        if pin_id not in web:
+            found[pin_id] = _prepare(captioner, partial(read_image, uri, base))
+    return found
+
+
+def _prepare(captioner: Captioner, read: Callable[[], bytes]) -> torch.Tensor | str:
+    try:
+        return captioner.prepare(load_image(read()))
+    except BadImage as fault:
+        return str(fault.reason)

@@ -1,4 +1,4 @@
-"""The bytes behind a pin's `image_uri`: a path, file:, s3:, gs:, or http(s):.
+"""The bytes behind a pin's `image_uri`: a path, file:, s3:, gs: (what lies on the web, `enrich.fetch` gets).
 
 A relative path is relative to where the catalogue was imported from (`Workspace.catalogue.origin`). What cannot be had
 is a BadImage whose reason is one of `ImageReason`'s last four, or too-many-bytes.
@@ -36,6 +36,11 @@ def read_image(uri: str, base: Path) -> bytes:
     if scheme in _STORES:
         return _read_store(uri)
     raise BadImage(ImageReason.UNSUPPORTED_URI, f"the URI {uri[:200]!r}")
+
+
+def on_the_web(uri: str) -> bool:
+    """Whether `enrich.fetch` has to get it."""
+    return uri.lower().startswith(("http://", "https://"))
 
 
 def local_path(uri: str, base: Path) -> Path | None:

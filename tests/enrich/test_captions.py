@@ -1,7 +1,9 @@
 """Captions: the words of transformers, one vision pass, every picture a row or a reason, a loop that resumes."""
 
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import polars as pl
@@ -15,6 +17,7 @@ from data.train_captioner import TrainingSettings, build_model, build_processor
 from enrich import checkpoints, parts
 from enrich.captions import MAX_TOKENS, Captioner, CaptionSettings, run_captions
 from enrich.errors import BadInput
+from enrich.fetch import FetchSettings
 from enrich.job import JobSettings
 from enrich.tables import DELETIONS, PIN_CAPTION, PIN_VISUAL_EMBEDDING, PINS
 from enrich.workspace import Catalogue, Workspace
@@ -218,6 +221,43 @@ def test_a_run_cut_into_pieces_leaves_the_rows_of_a_whole_one(tmp_path, checkpoi
         assert parts.count(workspace.folder(PIN_CAPTION)) == len(pictures)
     assert found[0] == found[1]
     assert len(found[0]) == len(pictures)
+
+
+class _Pictures(BaseHTTPRequestHandler):
+    """One good picture, one page that says it is one, and nothing else."""
+
+    def do_GET(self) -> None:
+        body = {"/good.png": self.server.picture, "/page.png": b"<html>"}.get(self.path)
+        self.send_response(200 if body else 404)
+        self.send_header("Content-Length", str(len(body or b"")))
+        self.end_headers()
+        self.wfile.write(body or b"")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_pictures_on_the_web_are_fetched(workspace, checkpoint, captioner, images, pictures):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Pictures)
+    server.picture = Path(pictures[1]).read_bytes()
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        names = {"good": "good.png", "page": "page.png", "gone": "no.png"}
+        add_pins(workspace, **{pin: f"http://pictures.example/{name}" for pin, name in names.items()}, here=pictures[0])
+        to = FetchSettings(connect_to=f"127.0.0.1:{server.server_port}", host_delay=0.0)
+        run_captions(workspace, CaptionSettings(model=str(checkpoint), fetch=to))
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    here, good = captioner.caption(images[:2])
+    assert rows(workspace) == {
+        "good": (good, None),
+        "here": (here, None),
+        "page": (None, "not-an-image"),
+        "gone": (None, "status-404"),
+    }
 
 
 def test_relative_paths_start_where_the_catalogue_was_imported_from(tmp_path, checkpoint, pictures):
