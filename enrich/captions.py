@@ -6,7 +6,7 @@ for photographs `--model Salesforce/blip-image-captioning-base`.
 
 A picture is told from another by the hash of its bytes (of its URI where it does not lie on this machine), so a file
 that was replaced under its name is captioned anew, and a moved one is not. A picture that cannot be had or decoded
-leaves a row whose reason is one of `ImageReason` (from the web, of `fetch.Reason`); a pin without image_uri leaves none.
+leaves a row whose reason is one of `ImageReason` (of `fetch.Reason`, from the web); a pin with no image_uri, no row.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 import json
 import zlib
 from io import BytesIO
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +15,6 @@ from enrich.errors import BadInput
 from enrich.image_uris import content_hash, read_image
 from enrich.images import BadImage, ImageReason, load_image
 
-REAL = Path("../shared/data/images")
 TRUNCATABLE = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF", "JPEG2000", "PPM")
 
 
@@ -137,12 +135,12 @@ def test_arbitrary_bytes_load_or_are_refused_with_a_reason(data, head):
         assert refused.reason in list(ImageReason)[:6]
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="the shared image files are not on this machine")
-def test_real_odd_files_load_where_pillow_can_and_are_refused_by_reason_elsewhere():
-    for line in (REAL / "images.jsonl").read_text().splitlines():
+def test_real_odd_files_load_where_pillow_can_and_are_refused_by_reason_elsewhere(shared_data):
+    folder = shared_data / "images"
+    for line in (folder / "images.jsonl").read_text().splitlines():
         record = json.loads(line)
         try:
-            image = load_image((REAL / record["file"]).read_bytes())
+            image = load_image((folder / record["file"]).read_bytes())
             assert record["note"].startswith("loads"), record
             assert image.mode == "RGB"
         except BadImage as refused:
