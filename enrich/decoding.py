@@ -148,8 +148,10 @@ def _strict(raw: bytes, codec: str) -> str | None:
     """The text where the bytes fit (but for a character cut off at the end; outside UTF-8 a few may not), else None."""
     decoder = codecs.getincrementaldecoder(codec)("strict")
     try:
-        return decoder.decode(raw, False)
-    except UnicodeDecodeError:
+        text = decoder.decode(raw, False)
+        if raw.isascii() or not text.isascii():  # a lone last byte tells of no charset
+            return text
+    except UnicodeError:
         pass
     if codec == "utf-8":
         return None

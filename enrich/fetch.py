@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
 from urllib.parse import urljoin
@@ -119,11 +121,11 @@ class Fetcher:
         self._want = _Want(types, settings.max_bytes)
         self._resolver = Resolver()
         self._slots = asyncio.Semaphore(settings.concurrency)
-        self._politeness = Politeness(settings.host_connections, settings.host_delay)
+        self._politeness = Politeness(settings.host_connections, settings.host_delay, settings.max_silences)
         self._robots = RobotsCache(self._ask_robots, settings.robots_keep)
         backend = CheckedBackend(resolve or self._resolver, settings.allow_loopback, settings.connect_address())
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=httpcore.default_ssl_context(),
+            ssl_context=_tls(),
             max_connections=None,  # bounded by concurrency, and by host_connections
             max_keepalive_connections=settings.concurrency,
             keepalive_expiry=15.0,
@@ -200,17 +202,17 @@ class Fetcher:
         return await retrying(self._in_turn, url, want, delay)
 
     async def _in_turn(self, url: WebURL, want: _Want, delay: float) -> _Answer:
-        if self._politeness.silences(url.host) >= self._settings.max_silences:
-            raise FetchFailed(Reason.HOST_SILENT)
-        async with self._politeness.turn(url.host, delay), self._slots:
-            try:
+        try:
+            async with self._politeness.turn(url.host, delay), self._slots:
                 async with asyncio.timeout(self._settings.total_timeout):
                     answer = await self._ask(url, want)
-            except Exception as error:  # whatever a hostile server makes the client raise costs its page alone
-                failure = failure_of(error)
-                if failure.reason in UNANSWERED:
-                    self._politeness.silent(url.host)
-                raise failure from error
+        except Exception as error:  # whatever a hostile server makes the client raise costs its page alone
+            failure = failure_of(error)
+            if failure.reason in UNANSWERED:
+                self._politeness.silent(url.host)
+            elif failure.reason != Reason.HOST_SILENT:
+                self._politeness.answered(url.host)
+            raise failure from error
         self._politeness.answered(url.host)
         return answer
 
@@ -262,6 +264,12 @@ async def _body(response: httpcore.Response, encoding: str, want: _Want, wire_li
                 break
             raise
     return bytes(body)
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Made once: reading the certificates takes longer than a page."""
+    return httpcore.default_ssl_context()
 
 
 class FetchSession:

@@ -17,6 +17,7 @@ from enrich.addresses import UnsafeURL
 from enrich.connector import Unresolved
 from enrich.decompress import BadEncoding, TooLarge
 from enrich.errors import CorkboardError
+from enrich.politeness import HostSilent
 
 MAX_RETRY_WAIT = 30.0  # seconds; a host that asks for more is left for the next run
 
@@ -75,6 +76,8 @@ def failure_of(error: Exception) -> FetchFailed:
             return FetchFailed(Reason.UNSAFE_URL)
         case Unresolved():
             return FetchFailed(Reason.DNS)
+        case HostSilent():
+            return FetchFailed(Reason.HOST_SILENT)
         case TooLarge():
             return FetchFailed(Reason.TOO_LARGE)
         case BadEncoding():

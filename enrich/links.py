@@ -80,8 +80,11 @@ class LinkSettings:
     fetch: FetchSettings = field(default_factory=FetchSettings)
     job: JobSettings = field(default_factory=lambda: JobSettings(batch_size=256))
 
+    def __post_init__(self) -> None:
+        self.fetching()  # refuses a connect_to that is not a loopback address and port
+
     def fetching(self) -> FetchSettings:
-        """The fetcher's settings. Raises BadInput when `connect_to` is not a loopback address and port."""
+        """The fetcher's settings."""
         if self.connect_to is None:
             return self.fetch
         return replace(self.fetch, connect_to=self.connect_to, host_delay=0.0, host_connections=16)

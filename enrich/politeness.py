@@ -1,13 +1,22 @@
-"""How hard a host may be asked: so many connections, so long between requests, and not at all once it is silent."""
+"""How hard a host may be asked: so many connections, so long between requests, and not at all once it is silent.
+
+HostSilent (CorkboardError)     the host left so many requests in a row without an answer that it is left alone
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from enrich.errors import CorkboardError
 
 MAX_HOSTS = 10_000  # remembered; the idle ones are forgotten beyond that
+
+
+class HostSilent(CorkboardError):
+    """The host is left alone."""
 
 
 @dataclass(slots=True)
@@ -15,24 +24,27 @@ class _Host:
     slots: asyncio.Semaphore
     next_start: float = 0.0  # loop time before which no request may start
     silences: int = 0  # requests in a row that the host did not answer
-    waiting: int = field(default=0)
+    waiting: int = 0
 
 
 class Politeness:
-    """The turns of every host. `connections` and `delay` (seconds) hold per host."""
+    """The turns of every host: at once, seconds between two starts, and unanswered requests in a row per host."""
 
-    def __init__(self, connections: int, delay: float) -> None:
+    def __init__(self, connections: int, delay: float, max_silences: int) -> None:
         self._connections = connections
         self._delay = delay
+        self._max_silences = max_silences
         self._hosts: dict[str, _Host] = {}
 
     @asynccontextmanager
     async def turn(self, host: str, crawl_delay: float | None = None) -> AsyncIterator[None]:
-        """Wait for the host's next free connection and moment, and hold that connection."""
+        """Wait for the host's next free connection and moment, and hold that connection. Raises HostSilent."""
         state = self._of(host)
         state.waiting += 1
         try:
             async with state.slots:
+                if state.silences >= self._max_silences:
+                    raise HostSilent(f"{host} did not answer {state.silences} requests in a row")
                 loop = asyncio.get_running_loop()
                 start = max(loop.time(), state.next_start)
                 state.next_start = start + max(self._delay, crawl_delay or 0.0)
@@ -49,10 +61,6 @@ class Politeness:
     def answered(self, host: str) -> None:
         """The host answered, whatever it said."""
         self._of(host).silences = 0
-
-    def silences(self, host: str) -> int:
-        """Requests in a row that the host did not answer."""
-        return self._of(host).silences
 
     def _of(self, host: str) -> _Host:
         if host not in self._hosts:

@@ -1,0 +1,196 @@
+"""A loopback web server that answers well or badly, as its paths say; every host name at once (`connect_to`)."""
+
+from __future__ import annotations
+
+import gzip
+import socket
+import struct
+import threading
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+PAGE = b"<html><head><title>Lemon cake | Bakery</title><meta name=description content='Sour and sweet'></head></html>"
+BOMB = gzip.compress(b"\0" * 20_000_000)
+NESTED_BOMB = gzip.compress(b"\0" * 500_000) * 50
+ROBOTS = {  # host -> its robots.txt, or the status that it answers instead
+    "closed.example": b"User-agent: *\nDisallow: /private\n",
+    "broken-robots.example": 503,
+    "no-robots.example": 404,
+}
+
+
+class FaultyServer(ThreadingHTTPServer):
+    """`requests` lists "host/path" of every request in order; `before` is called with it before the answer."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.requests: list[str] = []
+        self.before: Callable[[str], None] = lambda request: None
+        self.closing = threading.Event()
+        self.pages: dict[str, bytes] = {}  # path -> page, for paths that are no fault
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.server_address[1]}"
+
+    def pages_asked(self) -> list[str]:
+        """The requests but those for robots.txt."""
+        return [request for request in self.requests if not request.endswith("/robots.txt")]
+
+
+@contextmanager
+def faulty_server() -> Iterator[FaultyServer]:
+    server = FaultyServer()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.closing.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: FaultyServer
+
+    def do_GET(self) -> None:
+        host = self.headers.get("Host", "").split(":")[0]
+        request = host + self.path
+        self.server.requests.append(request)
+        self.server.before(request)
+        if self.path == "/robots.txt":
+            self._robots(ROBOTS.get(host, b""))
+            return
+        fault = getattr(self, "fault_" + self.path.split("/")[1].split("?")[0].replace("-", "_"), None)
+        if fault is None:
+            self._send(200, self.server.pages.get(self.path, PAGE))
+        else:
+            fault()
+
+    def _robots(self, answer: bytes | int) -> None:
+        if isinstance(answer, int):
+            self._send(answer, b"")
+        else:
+            self._send(200, answer, content_type="text/plain")
+
+    def _send(self, status: int, body: bytes, content_type: str = "text/html; charset=utf-8", **headers: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _raw(self, *pieces: bytes) -> None:
+        for piece in pieces:
+            self.wfile.write(piece)
+        self.close_connection = True
+
+    def fault_hang(self) -> None:
+        self.server.closing.wait(10)
+        self.close_connection = True
+
+    def fault_drip(self) -> None:
+        """A byte now and then: no read is late, and the whole never ends."""
+        self._raw(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n")
+        try:
+            while not self.server.closing.wait(0.05):
+                self.wfile.write(b" ")
+        except OSError:
+            return
+
+    def fault_reset(self) -> None:
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
+        self.close_connection = True
+
+    def fault_loop(self) -> None:
+        self._send(302, b"", Location="/loop")
+
+    def fault_hop(self) -> None:
+        self._send(301, b"", Location="/good")
+
+    def fault_to_metadata(self) -> None:
+        self._send(302, b"", Location="http://169.254.169.254/latest/meta-data/")
+
+    def fault_to_file(self) -> None:
+        self._send(302, b"", Location="file:///etc/passwd")
+
+    def fault_to_closed(self) -> None:
+        self._send(302, b"", Location="http://closed.example/private/page")
+
+    def fault_nowhere(self) -> None:
+        self._send(302, b"")
+
+    def fault_huge(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(10**12))
+        self.end_headers()
+        self.close_connection = True
+
+    def fault_endless(self) -> None:
+        self._raw(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n")
+        try:
+            while not self.server.closing.is_set():
+                self.wfile.write(b"<p>" * 10_000)
+        except OSError:
+            return
+
+    def fault_bomb(self) -> None:
+        self._send(200, BOMB, Content_Encoding="gzip")
+
+    def fault_nested_bomb(self) -> None:
+        self._send(200, NESTED_BOMB, Content_Encoding="gzip")
+
+    def fault_gzip(self) -> None:
+        self._send(200, gzip.compress(PAGE), Content_Encoding="gzip")
+
+    def fault_raw_deflate(self) -> None:
+        deflate = zlib.compressobj(wbits=-15)
+        self._send(200, deflate.compress(PAGE) + deflate.flush(), Content_Encoding="deflate")
+
+    def fault_not_gzip(self) -> None:
+        self._send(200, PAGE, Content_Encoding="gzip")
+
+    def fault_brotli(self) -> None:
+        self._send(200, PAGE, Content_Encoding="br")
+
+    def fault_picture(self) -> None:
+        self._send(200, b"\x89PNG", content_type="image/png")
+
+    def fault_untyped(self) -> None:
+        self._raw(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n\x89PNG")
+
+    def fault_not_http(self) -> None:
+        self._raw(b"SSH-2.0-OpenSSH_9.6\r\n")
+
+    def fault_short(self) -> None:
+        """Promises more than it sends."""
+        self._raw(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 1000\r\n\r\n<html>")
+
+    def fault_missing(self) -> None:
+        self._send(404, b"")
+
+    def fault_unavailable(self) -> None:
+        self._send(503, b"")
+
+    def fault_flaky(self) -> None:
+        """503 at the first time of asking, a page at the second."""
+        first = self.server.requests.count(self.headers.get("Host", "") + self.path) == 1
+        self._send(503 if first else 200, b"" if first else PAGE)
+
+    def fault_patience(self) -> None:
+        self._send(429, b"", Retry_After="3600")
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""

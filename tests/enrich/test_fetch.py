@@ -1,0 +1,210 @@
+"""The fetcher on a loopback server that misbehaves: every fault has its reason, in bounded time, at its own cost."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import pytest
+from faulty_server import PAGE, FaultyServer, faulty_server
+
+from enrich.errors import BadInput
+from enrich.fetch import Fetcher, FetchFailed, FetchSession, FetchSettings, Outcome, Reason, fetch_bytes
+
+QUICK = FetchSettings(
+    host_delay=0.0,
+    host_connections=8,
+    connect_timeout=2.0,
+    read_timeout=1.0,
+    total_timeout=2.5,
+    max_wire_bytes=300_000,
+    max_bytes=1_000_000,
+    max_redirects=3,
+    attempts=1,
+    backoff=0.01,
+)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[FaultyServer]:
+    with faulty_server() as server:
+        yield server
+
+
+def settings(server: FaultyServer, **changes: object) -> FetchSettings:
+    return replace(QUICK, connect_to=server.address, **changes)  # type: ignore[arg-type]
+
+
+def fetch(settings: FetchSettings, *urls: str, resolve: object = None) -> list[Outcome]:
+    with FetchSession(settings, resolve=resolve) as session:  # type: ignore[arg-type]
+        return session.fetch_all(urls, lambda outcome: outcome)
+
+
+FAULTS = {
+    "hang": "timeout-read",
+    "drip": "timeout-total",
+    "reset": "connection",
+    "not-http": "protocol",
+    "short": "protocol",
+    "loop": "too-many-redirects",
+    "to-metadata": "unsafe-url",
+    "to-file": "unsafe-url",
+    "to-closed": "refused-robots",
+    "nowhere": "bad-redirect",
+    "huge": "too-large",
+    "endless": "too-large",
+    "bomb": "too-large",
+    "nested-bomb": "too-large",
+    "not-gzip": "bad-encoding",
+    "brotli": "bad-encoding",
+    "picture": "not-html",
+    "untyped": "not-html",
+    "missing": "status-404",
+    "unavailable": "status-503",
+    "patience": "status-429",
+}
+
+
+def test_every_fault_lands_in_its_reason_and_holds_up_no_other(server: FaultyServer) -> None:
+    urls = [f"http://{fault}.example/{fault}" for fault in FAULTS]
+    started = time.monotonic()
+    outcomes = fetch(settings(server), *urls, "http://good.example/page")
+    assert {o.url: o.reason for o in outcomes[:-1]} == dict(zip(urls, FAULTS.values(), strict=True))
+    assert outcomes[-1].body == PAGE
+    assert time.monotonic() - started < 10, "all at once, none longer than its timeouts"
+
+
+@pytest.mark.parametrize("path", ["good", "gzip", "raw-deflate", "hop"])
+def test_a_page_is_read_however_it_is_sent(server: FaultyServer, path: str) -> None:
+    (outcome,) = fetch(settings(server), f"http://bakery.example/{path}#part")
+    assert (outcome.reason, outcome.body, outcome.content_type) == (None, PAGE, "text/html; charset=utf-8")
+    assert outcome.final_url == f"http://bakery.example/{'good' if path == 'hop' else path}"
+
+
+def test_what_heals_is_tried_again_and_what_does_not_is_not(server: FaultyServer) -> None:
+    flaky, missing, patience = (f"http://retry.example/{path}" for path in ("flaky", "missing", "patience"))
+    outcomes = fetch(settings(server, attempts=3), flaky, missing, patience)
+    assert [o.reason for o in outcomes] == [None, "status-404", "status-429"]
+    asked = [request for request in server.pages_asked() if request.startswith("retry.example")]
+    assert sorted(asked) == ["retry.example/flaky"] * 2 + ["retry.example/missing", "retry.example/patience"]
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("http://closed.example/private/page", "refused-robots"),
+        ("http://closed.example/public/page", None),
+        ("http://broken-robots.example/page", "robots-unreachable"),
+        ("http://no-robots.example/page", None),
+    ],
+)
+def test_robots_txt_is_honoured(server: FaultyServer, url: str, reason: str | None) -> None:
+    assert fetch(settings(server), url)[0].reason == reason
+
+
+def test_robots_txt_is_asked_for_once_a_site(server: FaultyServer) -> None:
+    server.requests.clear()
+    fetch(settings(server), *(f"http://once.example/{n}" for n in range(20)))
+    assert server.requests.count("once.example/robots.txt") == 1
+    assert len(server.pages_asked()) == 20
+
+
+def test_requests_to_one_host_keep_their_distance_and_other_hosts_do_not_wait(server: FaultyServer) -> None:
+    starts: dict[str, list[float]] = {"slow.example": [], "other.example": []}
+    server.before = lambda request: starts[request.split("/")[0]].append(time.monotonic())
+    polite = settings(server, host_delay=0.1, obey_robots=False)
+    fetch(polite, *(f"http://slow.example/{n}" for n in range(4)), "http://other.example/1")
+    server.before = lambda request: None
+    gaps = [later - earlier for earlier, later in zip(starts["slow.example"], starts["slow.example"][1:], strict=False)]
+    assert len(gaps) == 3
+    assert min(gaps) > 0.06
+    assert starts["other.example"][0] < starts["slow.example"][1]
+
+
+def test_a_silent_host_is_left_after_a_few_tries(server: FaultyServer) -> None:
+    few = settings(server, host_connections=1, max_silences=2, obey_robots=False, read_timeout=0.1)
+    outcomes = fetch(few, *(f"http://silent.example/hang/{n}" for n in range(6)))
+    assert [o.reason for o in outcomes] == ["timeout-read"] * 2 + ["host-silent"] * 4
+
+
+def resolving(**names: list[str]) -> object:
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        return names[host.split(".")[0]]
+
+    return resolve
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        ["127.0.0.1"],
+        ["10.0.0.1"],
+        ["169.254.169.254"],
+        ["::1"],
+        ["fd00::1"],
+        ["93.184.216.34", "127.0.0.1"],
+        ["fe80::1%2"],
+    ],
+)
+def test_a_name_that_resolves_to_what_is_not_public_is_refused(server: FaultyServer, addresses: list[str]) -> None:
+    port = server.address.split(":")[1]
+    (outcome,) = fetch(QUICK, f"http://innocent.example:{port}/page", resolve=resolving(innocent=addresses))
+    assert outcome.reason == "unsafe-url"
+
+
+def test_a_name_without_address_is_dns() -> None:
+    async def nothing(host: str, port: int) -> Sequence[str]:
+        return []
+
+    assert fetch(QUICK, "http://nowhere.example/", resolve=nothing)[0].reason == "dns"
+
+
+def test_a_name_is_resolved_once_a_connection_and_that_address_is_connected_to(server: FaultyServer) -> None:
+    """A rebinding resolver: public to the check, private to a second look. There is no second look."""
+    asked: list[str] = []
+
+    async def rebinding(host: str, port: int) -> Sequence[str]:
+        asked.append(host)
+        return ["127.0.0.1"] if len(asked) == 1 else ["10.0.0.1"]
+
+    port = server.address.split(":")[1]
+    once = replace(QUICK, allow_loopback=True, obey_robots=False)
+    (outcome,) = fetch(once, f"http://rebind.example:{port}/good", resolve=rebinding)
+    assert (outcome.body, asked) == (PAGE, ["rebind.example"])
+
+
+def test_loopback_is_refused_unless_a_setting_allows_it(server: FaultyServer) -> None:
+    url = f"http://{server.address}/good"
+    assert fetch(QUICK, url)[0].reason == "unsafe-url"
+    assert fetch(replace(QUICK, allow_loopback=True), url)[0].body == PAGE
+
+
+def test_bytes_of_any_type_come_through_the_same_door(server: FaultyServer) -> None:
+    assert fetch_bytes("http://pictures.example/picture", settings(server)) == b"\x89PNG"
+    with pytest.raises(FetchFailed) as failure:
+        fetch_bytes("http://127.0.0.1/picture", settings(server))
+    assert failure.value.reason == Reason.UNSAFE_URL
+
+
+def test_a_redirect_from_https_keeps_its_names(server: FaultyServer) -> None:
+    (outcome,) = fetch(settings(server), "https://secure.example/hop")
+    assert outcome.final_url == "https://secure.example/good"
+
+
+@pytest.mark.parametrize("address", ["93.184.216.34:80", "10.0.0.1:80", "127.0.0.1", "127.0.0.1:0", "somewhere:80", ""])
+def test_connect_to_is_loopback_or_refused(address: str) -> None:
+    with pytest.raises(BadInput, match="expected a loopback address"):
+        FetchSettings(connect_to=address)
+
+
+def test_nothing_is_left_open(server: FaultyServer) -> None:
+    async def run() -> set[str]:
+        before = asyncio.all_tasks()
+        fetcher = Fetcher(settings(server, read_timeout=0.3, total_timeout=0.6))
+        await fetcher.fetch_all([f"http://{fault}.example/{fault}" for fault in FAULTS], lambda outcome: outcome)
+        await fetcher.close()
+        return {task.get_name() for task in asyncio.all_tasks() - before}
+
+    assert asyncio.run(run()) == set()

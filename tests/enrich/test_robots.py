@@ -1,0 +1,58 @@
+"""robots.txt: the cases of Google's and Protego's own tests, and what a hostile file costs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from enrich.robots import Rules, robots_allows
+
+URL = "http://example.com/private/page"
+
+
+def test_nearly_every_case_of_the_collection_is_right(shared_data: Path) -> None:
+    cases = [json.loads(line) for line in (shared_data / "link_pages" / "robots.jsonl").open()]
+    wrong = [c for c in cases if robots_allows(c["robots"].encode(), c["agent"], c["url"]) != c["allowed"]]
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("robots", "allowed"),
+    [
+        (b"", True),
+        (b"User-agent: *\nDisallow: /private", False),
+        (b"\xef\xbb\xbfUser-agent: *\r\nDisallow: /private\r\n", False),
+        (b"User-agent: CorkboardBot/1.0\nDisallow: /private", False),
+        (b"User-agent: corkboardbot and friends\nDisallow: /private", False),
+        (b"User-agent: * # all\nDisallow: /private", False),
+        (b"User-agent: OtherBot\nDisallow: /", True),
+        (b"User-agent: *\nDisallow: /\n\nUser-agent: CorkboardBot\nDisallow:\n", True),
+        (b"User-agent: *\nDisallow: /private\nAllow: /private/page", True),
+        (b"<html>not found</html>", True),
+        (b"\xff\xfe\x00\x01", True),
+    ],
+)
+def test_what_a_file_says_to_us(robots: bytes, allowed: bool) -> None:
+    assert robots_allows(robots, "CorkboardBot", URL) is allowed
+
+
+def test_the_crawl_delay_is_that_of_the_agents_group() -> None:
+    robots = b"User-agent: *\nCrawl-delay: 9\n\nUser-agent: CorkboardBot\nCrawl-delay: 2.5\n"
+    assert Rules(robots, "CorkboardBot").crawl_delay == 2.5
+    assert Rules(robots, "OtherBot").crawl_delay == 9
+    assert Rules(b"", "CorkboardBot").crawl_delay is None
+
+
+def test_half_a_megabyte_of_agents_and_rules_costs_no_more_than_seconds() -> None:
+    """Protego alone copies each of the 20,000 rules to each of the 15,000 agents."""
+    hostile = b"".join(b"User-agent: bot%d\n" % n for n in range(15_000)) + b"Disallow: /private\n" * 20_000
+    assert robots_allows(hostile, "CorkboardBot", URL)
+
+
+@given(st.binary(max_size=400), st.text(max_size=30), st.text(max_size=60))
+def test_any_bytes_are_a_robots_file(robots: bytes, agent: str, path: str) -> None:
+    assert robots_allows(robots, agent, "http://example.com/" + path) in (True, False)
