@@ -19,7 +19,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import closing, contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -59,7 +59,6 @@ class _State:
     """W/feature_store_state.json: what was applied, and which parts of each view's table were materialized."""
 
     applied: str = ""
-    online_store: str = ""
     loaded: dict[str, list[str]] = field(default_factory=dict)
 
 
@@ -80,7 +79,7 @@ def apply(workspace: Workspace) -> list[str]:
     As `feast apply`: views and services that the definitions no longer name are removed.
     """
     wanted, state, store = _definitions_digest(workspace), _read_state(workspace), open_store(workspace)
-    if state.applied == wanted and _registered(store):
+    if state.applied == wanted and _stands(store):
         return []
     objects = _definitions(workspace)
     named = [o.name for o in objects if isinstance(o, (FeatureView, FeatureService))]
@@ -88,7 +87,7 @@ def apply(workspace: Workspace) -> list[str]:
         registered: list[Any] = [*store.list_feature_services(), *store.list_feature_views()]
         store.apply(objects, objects_to_delete=[o for o in registered if o.name not in named], partial=False)
         _let_read_while_writing(store)
-    _write_state(workspace, _State(applied=wanted, online_store=state.online_store))
+    _write_state(workspace, _State(applied=wanted))  # nothing loaded: the online store may be another one
     return named
 
 
@@ -103,9 +102,8 @@ def materialize(
     """
     apply(workspace)
     store, state = open_store(workspace), _read_state(workspace)
-    online = _digest(store.config.online_store.model_dump_json())
-    if full or state.online_store != online or not _exists(store):
-        state.loaded, state.online_store = {}, online
+    if full:
+        state.loaded = {}
     names = {p.name for service in services for p in store.get_feature_service(service).feature_view_projections}
     done = [_materialize_view(workspace, store, _TABLES[name], state) for name in sorted(names)]
     return [loaded for loaded in done if loaded is not None]
@@ -203,9 +201,25 @@ def _definitions_digest(workspace: Workspace) -> str:
     return _digest(*code, repr(ENRICHED), feast.__version__, configuration, str(workspace.root))
 
 
-def _registered(store: FeatureStore) -> bool:
+def _stands(store: FeatureStore) -> bool:
+    """Whether what was applied is still there: the services in the registry and the tables of an embedded store.
+
+    Raises CorkboardError where that store's file is no database.
+    """
     with quiet():
-        return any(service.name == SCORING_SERVICE for service in store.list_feature_services())
+        registered = any(service.name == SCORING_SERVICE for service in store.list_feature_services())
+    path = _sqlite_path(store)
+    if not registered or path is None:
+        return registered
+    if not path.is_file():
+        return False
+    try:
+        with closing(sqlite3.connect(path)) as online:
+            return bool(online.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' LIMIT 1").fetchone())
+    except sqlite3.DatabaseError as error:
+        raise CorkboardError(
+            f"expected a SQLite database at {path}, found a file that is none ({error}); remove it and run again"
+        ) from error
 
 
 @atexit.register
@@ -222,18 +236,12 @@ def _sqlite_path(store: FeatureStore) -> Path | None:
     return FEATURE_REPO / online.path if online.type == "sqlite" else None
 
 
-def _exists(store: FeatureStore) -> bool:
-    path = _sqlite_path(store)
-    return path is None or path.is_file()
-
-
 def _let_read_while_writing(store: FeatureStore) -> None:
     """Put SQLite in write-ahead mode, where a reader sees the last commit instead of waiting for a writer."""
     path = _sqlite_path(store)
     if path is not None:
-        connection = sqlite3.connect(path)
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.close()
+        with closing(sqlite3.connect(path)) as online:
+            online.execute("PRAGMA journal_mode=WAL")
 
 
 @contextmanager
@@ -254,7 +262,7 @@ def _read_state(workspace: Workspace) -> _State:
 
 
 def _write_state(workspace: Workspace, state: _State) -> None:
-    content = {"applied": state.applied, "online_store": state.online_store, "loaded": state.loaded}
+    content = {"applied": state.applied, "loaded": state.loaded}
     parts.write_text(_state_path(workspace), json.dumps(content, indent=1) + "\n")
 
 

@@ -1,0 +1,92 @@
+"""The definitions say what the tables declare, and the plain Feast commands work on them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from feast import FeatureStore
+from table_rows import day, write_rows
+
+from enrich.serving import PIN_INPUTS, QUERY_INPUTS
+from enrich.tables import ENRICHED, PIN_SERVING, PIN_TEXT, Kind
+from enrich.workspace import ENVIRONMENT_VARIABLE, FEATURE_REPO, REPOSITORY, Catalogue, Workspace
+from relevance.feature_store import apply, open_store
+from relevance.lookup import OnlineFeatures
+
+JOIN_KEYS = {"pin": "pin_id", "query": "query"}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
+    workspace = Workspace.at(tmp_path_factory.mktemp("definitions") / "workspace")
+    workspace.create(Catalogue("native", "inline"))
+    assert "scoring_v1" in apply(workspace)
+    assert apply(workspace) == []
+    return open_store(workspace)
+
+
+def test_every_enriched_table_is_a_view_of_its_columns_keys_and_time_to_live(store: FeatureStore):
+    views = {view.name: view for view in store.list_feature_views()}
+    assert set(views) == {table.name for table in ENRICHED}
+    for table in ENRICHED:
+        view = views[table.name]
+        assert [JOIN_KEYS[entity] for entity in view.entities] == list(table.key)
+        assert {f.name: f.description for f in view.features} == {c.name: c.description for c in table.features}
+        assert view.ttl == table.ttl
+        assert view.online == (table.kind is not Kind.LABEL)
+        assert view.owner and view.tags["kind"] == table.kind.value and view.description == table.description
+        source = view.batch_source
+        assert (source.timestamp_field, source.created_timestamp_column) == ("event_timestamp", "created_timestamp")
+        assert Path(source.path).is_absolute()
+
+
+def test_only_what_the_log_said_expires():
+    expiring = {table.name for table in ENRICHED if table.ttl}
+    assert expiring == {"pin_queries", "pin_engagement", "query_features", "query_pin_engagement"}
+    assert {table.ttl for table in ENRICHED} == {timedelta(0), timedelta(days=1095)}
+
+
+def test_scoring_reads_packed_what_the_student_learns_from(store: FeatureStore):
+    services = {
+        service.name: {p.name: {f.name for f in p.features} for p in service.feature_view_projections}
+        for service in store.list_feature_services()
+    }
+    assert set(services) == {"teacher_v1", "student_v1", "scoring_v1"}
+    assert services["scoring_v1"] == {"pin_serving": {"payload"}, "query_serving": {"payload"}}
+    assert set(services["student_v1"]) == {table.name for table in (*PIN_INPUTS, *QUERY_INPUTS)}
+    assert services["teacher_v1"].items() <= services["student_v1"].items()
+
+
+def test_the_default_configuration_is_a_workspaces_but_for_its_paths(workspace: Workspace):
+    default = (FEATURE_REPO / "feature_store.yaml").read_text().replace("../data/workspace", str(workspace.root))
+    settings = [
+        [line.split("#")[0].rstrip() for line in text.splitlines() if line.split("#")[0].strip()]
+        for text in (default, workspace.feature_store_yaml.read_text())
+    ]
+    assert settings[0] == settings[1]
+
+
+def feast(workspace: Workspace, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The real command, from the project's root."""
+    program = Path(sys.executable).with_name("feast")
+    command = [program, "-c", FEATURE_REPO, "-f", workspace.feature_store_yaml, *arguments]
+    environment = {**os.environ, ENVIRONMENT_VARIABLE: str(workspace.root)}
+    return subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_plain_commands_work_where_most_tables_have_no_rows(workspace: Workspace):
+    write_rows(workspace, PIN_TEXT, {"pin_id": "a", "title": "Red shoes", "event_timestamp": day(1)})
+    write_rows(workspace, PIN_SERVING, {"pin_id": "a", "payload": b"packed", "event_timestamp": day(2)})
+    applied = feast(workspace, "apply")
+    assert applied.returncode == 0, applied.stderr
+    assert "pin_serving" in applied.stdout and "Could not validate" not in applied.stderr
+    loaded = feast(workspace, "materialize", "1970-01-01T00:00:00", f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}")
+    assert loaded.returncode == 0, loaded.stderr
+    assert OnlineFeatures.open(workspace).pins(["a", "b"]) == [b"packed", None]
+    online = open_store(workspace).get_online_features(["pin_text:title"], [{"pin_id": "a"}, {"pin_id": "b"}])
+    assert online.to_dict()["title"] == ["Red shoes", None]

@@ -1,0 +1,243 @@
+"""Online lookup: what was packed is what is read, from SQLite and from Redis, and a lost store is one clear error."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import sqlite3
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from table_rows import day, write_rows
+
+from enrich import parts
+from enrich.codec import ENGAGEMENT_COLUMNS, PAIR_COLUMNS, PinBatch, pack_pins, unpack_pins, unpack_query
+from enrich.errors import BadInput, CorkboardError
+from enrich.serving import ServingSettings, run_serving
+from enrich.tables import (
+    DELETIONS,
+    PIN_BOARDS,
+    PIN_CAPTION,
+    PIN_ENGAGEMENT,
+    PIN_GRAPH,
+    PIN_LINK,
+    PIN_QUERIES,
+    PIN_SERVING,
+    PIN_TEXT,
+    PIN_TEXT_EMBEDDING,
+    PIN_VISUAL_EMBEDDING,
+    PINS,
+    QUERY_FEATURES,
+    QUERY_PIN_ENGAGEMENT,
+)
+from enrich.workspace import Catalogue, Workspace
+from relevance.feature_store import apply, fingerprint, materialize
+from relevance.lookup import OnlineFeatures, StoreUnavailable
+from relevance.training_frame import training_frame
+
+PIN_IDS = ["a", "b", "c"]
+
+
+def fill(workspace: Workspace) -> None:
+    write_rows(workspace, PINS, *({"pin_id": pin, "created_at": day(1)} for pin in PIN_IDS))
+    at = {"event_timestamp": day(1)}
+    write_rows(
+        workspace,
+        PIN_TEXT,
+        {"pin_id": "a", "title": "Red shoes", "description": "canvas, été", "lang": "fr", **at},
+        {"pin_id": "b", "title": "old", **at},
+        {"pin_id": "b", "title": "new", "event_timestamp": day(2)},
+        {"pin_id": "c", **at},
+    )
+    write_rows(workspace, PIN_CAPTION, {"pin_id": "a", "caption": "a red shoe on a table", **at})
+    write_rows(workspace, PIN_LINK, {"pin_id": "b", "link_title": "Shop", "link_description": "all the shoes", **at})
+    write_rows(workspace, PIN_BOARDS, {"pin_id": "a", "board_titles": ["My shoes", "赤い靴"], "board_count": 2, **at})
+    write_rows(workspace, PIN_QUERIES, {"pin_id": "a", "engaged_queries": ["red shoes"], **at})
+    write_rows(workspace, PIN_TEXT_EMBEDDING, {"pin_id": "a", "text_embedding": [0.6, 0.8], **at})
+    write_rows(workspace, PIN_GRAPH, {"pin_id": "b", "graph_embedding": [0.0, 1.0, 0.0], **at})
+    write_rows(workspace, PIN_ENGAGEMENT, {"pin_id": "b", **dict.fromkeys(ENGAGEMENT_COLUMNS, 3), **at})
+    write_rows(workspace, QUERY_FEATURES, {"query": "red shoes", "interests": ["shoes"], "frequency": 4, **at})
+    write_rows(
+        workspace, QUERY_PIN_ENGAGEMENT, {"query": "red shoes", "pin_id": "a", **dict.fromkeys(PAIR_COLUMNS, 2), **at}
+    )
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A small catalogue, packed and materialized into SQLite; the tests that change it use names of their own."""
+    workspace = Workspace.at(tmp_path_factory.mktemp("lookup") / "workspace")
+    workspace.create(Catalogue("native", "inline"))
+    fill(workspace)
+    run_serving(workspace, ServingSettings())
+    materialize(workspace)
+    return workspace
+
+
+def same(one: PinBatch, other: PinBatch) -> bool:
+    """Equal in all but `created_us`, which is no feature."""
+    arrays = [name for name in PinBatch.__slots__ if name not in ("terms", "trigrams", "created_us")]
+    terms = [*zip(one.terms, other.terms, strict=True), (one.trigrams, other.trigrams)]
+    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in arrays) and all(
+        np.array_equal(a, b) for mine, theirs in terms for a, b in zip(mine, theirs, strict=True)
+    )
+
+
+def test_what_is_read_online_equals_the_typed_views_offline(served: Workspace):
+    pairs = pl.DataFrame({"query": ["red shoes"] * 3, "pin_id": PIN_IDS, "event_timestamp": [day(60)] * 3})
+    frame = training_frame(served, pairs, "student_v1")
+    offline = pack_pins(frame.rename(lambda name: name.split("__")[-1] if name.startswith("pin_") else name))
+    online = OnlineFeatures.open(served).pins(PIN_IDS)
+    assert same(unpack_pins(offline), unpack_pins(online))
+    assert unpack_pins(online).lengths[:, 0].tolist() == [2, 1, 0]
+
+
+def test_a_query_is_read_with_its_pairs(served: Workspace):
+    query = unpack_query(OnlineFeatures.open(served).query("red shoes"), "red shoes")
+    assert query.known and query.interests == ("shoes",) and query.rates_of(PIN_IDS)[1].tolist() == [True, False, False]
+    assert OnlineFeatures.open(served).query("unseen") is None
+
+
+def test_order_repetitions_unknown_ids_and_numpy_strings(served: Workspace):
+    features = OnlineFeatures.open(served)
+    a, b = features.pins(["a", "b"])
+    assert a and b and a != b
+    assert features.pins(["b", "unseen", "a", "b", "", "' OR 1=1 --"]) == [b, None, a, b, None, None]
+    assert features.pins(list(np.array(["a", "b"]))) == [a, b] and features.pins(np.array(["b"])) == [b]
+    assert features.pins([]) == []
+
+
+def test_a_thousand_and_more_than_one_read_of_keys(served: Workspace):
+    features = OnlineFeatures.open(served)
+    asked = [f"unseen {i}" for i in range(10_500)] + ["a"]
+    found = features.pins(asked)
+    assert len(found) == len(asked) and found[-1] and not any(found[:-1])
+
+
+def test_threads_may_share_it(served: Workspace):
+    features = OnlineFeatures.open(served)
+    expected, seen = features.pins(PIN_IDS), []
+    readers = [threading.Thread(target=lambda: seen.append(features.pins(PIN_IDS))) for _ in range(8)]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join()
+    assert seen == [expected] * 8
+
+
+def test_only_new_rows_are_materialized_and_late_ones_do_not_replace_newer(workspace: Workspace):
+    payload = {"pin_id": "a", "payload": b"newer", "event_timestamp": day(9)}
+    write_rows(workspace, PIN_SERVING, payload)
+    assert [(done.view, done.rows) for done in materialize(workspace)] == [("pin_serving", 1)]
+    assert materialize(workspace) == []
+    late = {"pin_id": "a", "payload": b"late", "event_timestamp": day(3)}
+    write_rows(workspace, PIN_SERVING, late, {"pin_id": "b", "payload": b"b", "event_timestamp": day(2)})
+    (done,) = materialize(workspace)
+    assert (done.start, done.rows) == (day(2), 2)
+    assert OnlineFeatures.open(workspace).pins(["a", "b"]) == [b"newer", b"b"]
+
+
+def test_a_failed_materialization_leaves_what_was_served_and_is_done_again(workspace: Workspace):
+    write_rows(workspace, PIN_SERVING, {"pin_id": "a", "payload": b"good", "event_timestamp": day(1)})
+    materialize(workspace)
+    write_rows(workspace, PIN_SERVING, {"pin_id": "a", "payload": b"better", "event_timestamp": day(2)})
+    with closing(sqlite3.connect(workspace.root / "online.db")) as online, online:
+        refusal = "BEGIN SELECT RAISE(ABORT, 'disk full'); END"
+        online.execute(f"CREATE TRIGGER refuse BEFORE UPDATE ON corkboard_pin_serving {refusal}")
+    with pytest.raises(CorkboardError, match=r"pin_serving .* disk full"):
+        materialize(workspace)
+    assert OnlineFeatures.open(workspace).pins(["a"]) == [b"good"]
+    with closing(sqlite3.connect(workspace.root / "online.db")) as online, online:
+        online.execute("DROP TRIGGER refuse")
+    assert [done.rows for done in materialize(workspace)] == [1]
+    assert OnlineFeatures.open(workspace).pins(["a"]) == [b"better"]
+
+
+def test_a_lost_online_store_is_filled_again(workspace: Workspace):
+    write_rows(workspace, PIN_SERVING, {"pin_id": "a", "payload": b"x", "event_timestamp": day(1)})
+    materialize(workspace)
+    for file in workspace.root.glob("online.db*"):
+        file.unlink()
+    with pytest.raises(StoreUnavailable):
+        OnlineFeatures.open(workspace).pins(["a"])
+    materialize(workspace)
+    assert OnlineFeatures.open(workspace).pins(["a"]) == [b"x"]
+
+
+def test_a_deleted_pin_is_unknown_online(served: Workspace):
+    write_rows(served, PINS, {"pin_id": "doomed", "created_at": day(1)})
+    write_rows(served, PIN_TEXT, {"pin_id": "doomed", "title": "x", "event_timestamp": day(1)})
+    run_serving(served, ServingSettings())
+    materialize(served)
+    assert OnlineFeatures.open(served).pins(["doomed"])[0]
+    write_rows(served, DELETIONS, {"kind": "pin", "id": "doomed", "deleted_at": day(2)})
+    run_serving(served, ServingSettings())
+    materialize(served)
+    assert OnlineFeatures.open(served).pins(["doomed", "a"])[0] is None
+
+
+def test_a_workspace_without_definitions_and_a_store_without_tables_say_so(workspace: Workspace):
+    with pytest.raises(BadInput, match="scoring_v1"):
+        OnlineFeatures.open(workspace)
+    apply(workspace)
+    features = OnlineFeatures.open(workspace)
+    (workspace.root / "online.db").write_bytes(b"this is no database, whatever its name says" * 100)
+    with pytest.raises(StoreUnavailable, match="pin_serving"):
+        features.pins(["a"])
+    with pytest.raises(CorkboardError, match="remove it"):
+        materialize(workspace)
+
+
+def test_the_fingerprint_changes_with_a_producer_and_not_with_rows(served: Workspace):
+    before = fingerprint(served, "student_v1")
+    row = {"pin_id": "c", "visual_embedding": None, "event_timestamp": day(1)}
+    write_rows(
+        served, PIN_TEXT, {"pin_id": "c", "title": None, "event_timestamp": day(1), "created_timestamp": day(1, 9)}
+    )
+    assert fingerprint(served, "student_v1") == before != fingerprint(served, "teacher_v1")
+    write_rows(served, PIN_VISUAL_EMBEDDING, {**row, "producer": "another captioner"})
+    assert fingerprint(served, "student_v1") != before
+
+
+@pytest.fixture
+def redis_url(tmp_path: Path) -> Iterator[str]:
+    program = shutil.which("redis-server")
+    if program is None:
+        pytest.skip("redis-server is not installed (apt-get install redis-server)")
+    pytest.importorskip("redis")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen(
+        [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stdout is not None
+    for line in server.stdout:
+        if "Ready to accept connections" in line:
+            break
+    yield f"127.0.0.1:{port}"
+    server.terminate()
+    server.wait()
+
+
+def test_redis_serves_the_same_by_configuration_alone(workspace: Workspace, redis_url: str, served: Workspace):
+    yaml = workspace.feature_store_yaml.read_text()
+    sqlite = f"type: sqlite\n  path: {workspace.root}/online.db"
+    assert sqlite in yaml
+    workspace.feature_store_yaml.write_text(yaml.replace(sqlite, f"type: redis\n  connection_string: {redis_url}"))
+    fill(workspace)
+    run_serving(workspace, ServingSettings())
+    materialize(workspace)
+    features = OnlineFeatures.open(workspace)
+    found = features.pins([*PIN_IDS, "unseen"])
+    assert found[-1] is None
+    assert same(unpack_pins(found[:-1]), unpack_pins(OnlineFeatures.open(served).pins(PIN_IDS)))
+    assert features.query("red shoes") and features.query("unseen") is None
+    assert parts.count(workspace.folder(PIN_SERVING)) == 3
