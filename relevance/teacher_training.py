@@ -39,13 +39,7 @@ from enrich.text_encoder import default_model_path
 from relevance.calibration import fit_temperature
 from relevance.model_card import write_model_card
 from relevance.rows import TeacherRows, fingerprint
-from relevance.teacher import (
-    Targets,
-    TeacherSettings,
-    build_network,
-    fast_dtype,
-    save_teacher,
-)
+from relevance.teacher import Targets, TeacherSettings, build_network, fast_dtype, save_teacher
 from relevance.teacher_network import Backbone, TeacherNetwork, collate, load_backbone
 from relevance.text import Rendered, Renderer, pair_texts
 
@@ -144,11 +138,13 @@ def train_teacher(
     settings: TeacherSettings,
     out: Path,
     feature_service: str | None = None,
+    callbacks: Sequence[TrainerCallback] = (),
 ) -> dict[str, float]:
     """Train on `rows`, keep the epoch that is best on `dev`, calibrate on `dev`, save to `out`; returns the metrics.
 
-    `feature_service` is the fingerprint of the service that gave the texts. Raises BadInput where a split is empty, a
-    level is outside 1..5, the training levels are all one, or the backbone cannot be loaded.
+    `feature_service` is the fingerprint of the service that gave the texts; `callbacks` watch Trainer's run. Raises
+    BadInput where a split is empty, a level is outside 1..5, the training levels are all one, or the backbone cannot be
+    loaded.
     """
     rows.check("training")
     dev.check("dev")
@@ -161,6 +157,8 @@ def train_teacher(
     train_examples, dev_examples = (_examples(split, renderer, settings.targets) for split in (rows, dev))
     data = fingerprint(rows, dev)
     trainer = _trainer(network, backbone, train_examples, dev_examples, settings, out / _CHECKPOINTS)
+    for callback in callbacks:
+        trainer.add_callback(callback)
     trainer.train(resume_from_checkpoint=_resume_point(out / _CHECKPOINTS, f"{data} {asdict(settings)}"))
     logits = np.asarray(trainer.predict(dev_examples).predictions, dtype=np.float32)
     temperature = fit_temperature(logits, dev.levels)
@@ -218,7 +216,7 @@ def _trainer(
         data_collator=lambda examples: _collate(examples, backbone.padding_id),
         train_dataset=train,
         eval_dataset=dev,
-        optimizers=(_optimizer(network, settings), None),  # None: Trainer makes the schedule
+        optimizers=(_optimizer(network, settings), None),  # None: Trainer makes the schedule itself
         callbacks=[EarlyStoppingCallback(settings.patience), _Progress()],
     )
     trainer.remove_callback(PrinterCallback)
@@ -235,7 +233,7 @@ def _optimizer(network: TeacherNetwork, settings: TeacherSettings) -> torch.opti
         vectors = [weight for weight in weights if weight.ndim <= 1]
         groups.append({"params": matrices, "lr": rate, "weight_decay": settings.weight_decay})
         groups.append({"params": vectors, "lr": rate, "weight_decay": 0.0})
-    return torch.optim.AdamW(groups)
+    return torch.optim.AdamW(groups, fused=True)
 
 
 def _examples(rows: TeacherRows, renderer: Renderer, targets: Targets) -> _Examples:

@@ -14,7 +14,6 @@ from tiny_models import tiny_bert, tiny_llama, tiny_t5, tiny_xlmr
 from transformers import TrainerCallback
 
 from enrich.errors import BadInput
-from relevance import teacher_training
 from relevance.calibration import fit_temperature
 from relevance.rows import TeacherRows
 from relevance.teacher import HeadInput, Targets, Teacher, TeacherSettings, fast_dtype, length_buckets
@@ -74,20 +73,11 @@ class _Kill(TrainerCallback):
             raise KeyboardInterrupt
 
 
-def test_a_killed_run_goes_on_and_ends_with_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_run_goes_on_and_ends_with_the_same_weights(tmp_path: Path) -> None:
     settings = replace(TINY, backbone=str(tiny_bert(tmp_path / "backbone")), epochs=3)
     train_teacher(rows(80), rows(16, 1), settings, tmp_path / "undisturbed")
-    plain = teacher_training._trainer
-    with monkeypatch.context() as patched:
-
-        def dying(*arguments: object) -> object:
-            trainer = plain(*arguments)
-            trainer.add_callback(_Kill())
-            return trainer
-
-        patched.setattr(teacher_training, "_trainer", dying)
-        with pytest.raises(KeyboardInterrupt):
-            train_teacher(rows(80), rows(16, 1), settings, tmp_path / "killed")
+    with pytest.raises(KeyboardInterrupt):
+        train_teacher(rows(80), rows(16, 1), settings, tmp_path / "killed", callbacks=[_Kill()])
     checkpoints = sorted(path.name for path in (tmp_path / "killed" / "checkpoints").glob("checkpoint-*"))
     assert checkpoints == ["checkpoint-5"]
     (tmp_path / "killed" / "checkpoints" / "checkpoint-9").mkdir()  # one that the kill cut short
