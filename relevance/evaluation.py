@@ -135,9 +135,9 @@ def _of_levels(
 
 
 def _ranking(one: Predictions, gold: _Gold) -> Statistic:
-    qrels = _nested(gold.rows, "level")
+    qrels = nested(gold.rows, "level")
     judged = one.rows.join(gold.rows.select("query").unique(), on="query", how="semi")
-    by_query = metrics.ndcg_by_query(qrels, _nested(judged, "score"), CUTOFF)
+    by_query = metrics.ndcg_by_query(qrels, nested(judged, "score"), CUTOFF)
     values = np.array([by_query[query] for query in gold.queries], np.float64)
     return intervals.mean(np.arange(len(values)), values, len(values))
 
@@ -233,7 +233,7 @@ def _checked(one: Predictions, settings: EvaluationSettings) -> Predictions:
         raise BadInput(f"{one.model}: expected gold levels 1..{LEVELS[-1]}, found {odd[0]}")
     segments = [pl.col(column).cast(pl.String).fill_null(UNKNOWN) for column in settings.segments if column in rows]
     rows = rows.with_columns(pl.col("level").cast(pl.Int64), *segments)
-    return Predictions(one.model, rows.with_columns(score=_score(Predictions(one.model, rows))))
+    return ranked(Predictions(one.model, rows))
 
 
 def _score(one: Predictions) -> pl.Series:
@@ -275,7 +275,13 @@ def _gold(checked: Sequence[Predictions], settings: EvaluationSettings) -> _Gold
     return _Gold(rows, sorted(rows["query"].unique().to_list()))
 
 
-def _nested(rows: pl.DataFrame, value: str) -> dict[str, dict[str, int]]:
+def ranked(one: Predictions) -> Predictions:
+    """With `score` in every row: the model's own, else the expected level. Raises BadInput when it cannot be had."""
+    return Predictions(one.model, one.rows.with_columns(score=_score(one)))
+
+
+def nested(rows: pl.DataFrame, value: str) -> dict[str, dict[str, int]]:
+    """`value` by query and pin, as ranking measures take it."""
     grouped = rows.group_by("query", maintain_order=True).agg("pin_id", value)
     return {
         query: dict(zip(pins, values, strict=True))

@@ -1,0 +1,184 @@
+"""An evaluation as one HTML page that needs nothing else: tables, drawings, and queries shown with their pins.
+
+Reads an `Evaluation` and the examples of `showcase.py`; writes W/reports/NAME/index.html and evaluation.json, run by
+`relevance evaluate`. Everything from outside (queries, texts) is escaped by the template; the page runs no script and
+fetches nothing.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isnan
+from pathlib import Path
+from typing import NamedTuple
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from enrich import parts
+from enrich.tables import LEVELS
+from relevance import charts
+from relevance.charts import Series
+from relevance.figures import Comparison, Evaluation, Measure, ModelFigures
+from relevance.intervals import Difference, Estimate
+from relevance.showcase import Example
+
+PAGE, JSON = "index.html", "evaluation.json"
+LEVEL_NAMES = ("highly irrelevant", "irrelevant", "marginally relevant", "relevant", "highly relevant")
+_DRAWN = (Measure.ACCURACY, Measure.NDCG)
+_COMPARED_FIRST = (Measure.ACCURACY, Measure.KAPPA, Measure.NDCG)  # the other differences unfold
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """What the page is about."""
+
+    title: str  # for instance the catalogue's name
+    made: str  # when and by which command
+    notes: tuple[str, ...] = ()  # further lines beneath the heading
+
+
+class Cell(NamedTuple):
+    """A figure of the headline table; `best` is of its column."""
+
+    text: str
+    interval: str
+    best: bool
+    reason: str
+
+
+class Verdict(NamedTuple):
+    """A difference as the table shows it."""
+
+    measure: Measure
+    difference: str
+    interval: str
+    ratio: str
+    p_value: str
+    word: str  # better, worse, or not separated
+
+
+def write_report(folder: Path, evaluation: Evaluation, examples: Sequence[Example], heading: Heading) -> Path:
+    """Write the page and its JSON into `folder`; returns the page's path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    parts.write_text(folder / JSON, evaluation.to_json())
+    parts.write_text(folder / PAGE, render(evaluation, examples, heading))
+    return folder / PAGE
+
+
+def render(evaluation: Evaluation, examples: Sequence[Example], heading: Heading) -> str:
+    """The page."""
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters |= {"picture": _picture, "percent": _percent, "count": _count}
+    measures = [m for m in Measure if any(one.estimate(m) for one in evaluation.models)]
+    return environment.get_template("report.html.j2").render(
+        evaluation=evaluation,
+        heading=heading,
+        examples=examples,
+        measures=measures,
+        headline=[(one, [_cell(one, m, evaluation.models) for m in measures]) for one in evaluation.models],
+        drawings=[_drawing(m, evaluation) for m in _DRAWN if m in measures],
+        comparisons=_by_rival([one for one in evaluation.comparisons if one.measure in _COMPARED_FIRST]),
+        all_comparisons=_by_rival(evaluation.comparisons),
+        calibrated=[(one, charts.reliability(f"Calibration of {one.model}", one.reliability))
+                    for one in evaluation.models if one.reliability],
+        confusions=[(one, _shares(one)) for one in evaluation.models if one.confusion],
+        segment_rows=_segment_rows(evaluation),
+        level_names=tuple(zip(LEVELS, LEVEL_NAMES, strict=True)),
+        level_shares=[count / max(1, evaluation.pairs) for count in evaluation.level_counts],
+        percent_confidence=f"{evaluation.settings.bootstrap.confidence:.0%}",
+        data_file=JSON,
+    )  # fmt: skip
+
+
+def _drawing(measure: Measure, evaluation: Evaluation) -> tuple[Measure, Markup]:
+    series = [
+        Series(one.model, estimate) for one in evaluation.models if (estimate := one.estimate(measure)) is not None
+    ]
+    return measure, charts.intervals(f"{measure} by model", series)
+
+
+def _cell(model: ModelFigures, measure: Measure, models: Sequence[ModelFigures]) -> Cell:
+    estimate = model.estimate(measure)
+    if estimate is None or isnan(estimate.value):
+        reason = "this model gives scores, not levels" if estimate is None else estimate.reason or ""
+        return Cell("–", "", False, reason)
+    return Cell(_number(estimate.value), _interval(estimate), _is_best(estimate, measure, models), "")
+
+
+def _is_best(estimate: Estimate, measure: Measure, models: Sequence[ModelFigures]) -> bool:
+    values = [e.value for one in models if (e := one.estimate(measure)) is not None and not isnan(e.value)]
+    best = min(values) if measure.lower_is_better else max(values)
+    return len(values) > 1 and estimate.value == best
+
+
+def _by_rival(comparisons: Sequence[Comparison]) -> list[tuple[str, str, list[Verdict]]]:
+    """Model, rival and their verdicts, in the order given."""
+    grouped: dict[tuple[str, str], list[Verdict]] = {}
+    for one in comparisons:
+        grouped.setdefault((one.model, one.rival), []).append(_verdict(one))
+    return [(model, rival, verdicts) for (model, rival), verdicts in grouped.items()]
+
+
+def _verdict(one: Comparison) -> Verdict:
+    d = one.difference
+    return Verdict(
+        measure=one.measure,
+        difference=f"{d.value:+.3f}" if not isnan(d.value) else "–",
+        interval=f"{d.low:+.3f} … {d.high:+.3f}" if not isnan(d.low) else "",
+        ratio=f"{d.ratio:.1%} ({d.ratio_low:.1%} … {d.ratio_high:.1%})" if not isnan(d.ratio_low) else "–",
+        p_value="<0.001" if d.p_value < 0.001 else f"{d.p_value:.3f}",
+        word=_word(d, one.measure),
+    )
+
+
+def _word(d: Difference, measure: Measure) -> str:
+    if isnan(d.low) or d.low <= 0 <= d.high:
+        return "not separated"
+    return "better" if (d.value > 0) != measure.lower_is_better else "worse"
+
+
+def _shares(model: ModelFigures) -> list[list[tuple[int, float]]]:
+    """Each cell of the confusion with its share of the gold level's pairs."""
+    return [[(cell, cell / max(1, sum(row))) for cell in row] for row in model.confusion]
+
+
+def _segment_rows(evaluation: Evaluation) -> list[tuple[str, str, int, int, list[tuple[str, str, str, str]]]]:
+    """Segment by segment: its column, value, pairs, queries and, a model, its name, accuracy, nDCG and interval."""
+    rows = []
+    for segment in evaluation.segments:
+        cells = []
+        for model in segment.models:
+            accuracy, ndcg = model.estimate(Measure.ACCURACY), model.estimate(Measure.NDCG)
+            cells.append((model.model, _short(accuracy), _short(ndcg), _interval(accuracy) if accuracy else ""))
+        rows.append((segment.column, segment.value, segment.pairs, segment.queries, cells))
+    return rows
+
+
+def _short(estimate: Estimate | None) -> str:
+    return "–" if estimate is None or isnan(estimate.value) else _number(estimate.value)
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}"
+
+
+def _interval(estimate: Estimate) -> str:
+    return "" if isnan(estimate.low) else f"{estimate.low:.3f} – {estimate.high:.3f}"
+
+
+def _percent(share: float) -> str:
+    return "–" if isnan(share) else f"{share:.0%}"
+
+
+def _count(number: int) -> str:
+    return f"{number:,}"
+
+
+def _picture(jpeg: bytes) -> str:
+    return "data:image/jpeg;base64," + b64encode(jpeg).decode()

@@ -1,0 +1,172 @@
+"""The page says every figure, escapes what came from outside, needs nothing else, and shows queries worth seeing."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from io import BytesIO
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+
+from enrich import parts
+from enrich.tables import PIN_TEXT, PINS
+from relevance import charts
+from relevance.evaluation import Predictions, Versus, evaluate
+from relevance.figures import EvaluationSettings, FieldCoverage, Measure
+from relevance.intervals import BootstrapSettings, Estimate
+from relevance.report import Heading, write_report
+from relevance.showcase import Example, ExamplePin, FieldText, Opinion, ShowcaseSettings, showcase
+
+HOSTILE = "<script>alert('q')</script>"
+SETTINGS = EvaluationSettings(BootstrapSettings(draws=100), segment_pairs=5)
+AT = datetime(2025, 1, 1, tzinfo=UTC)
+
+
+def _predictions(model: str, skill: float) -> Predictions:
+    rng, levels = np.random.default_rng(len(model)), np.random.default_rng(0).integers(1, 6, 60)
+    probabilities = skill * np.eye(5)[levels - 1] + (1 - skill) * rng.dirichlet(np.ones(5), 60)
+    columns = {
+        "query": [f"{HOSTILE} {i // 6}" for i in range(60)],
+        "pin_id": [f"p{i}" for i in range(60)],
+        "level": levels,
+        "lang": ["en", "fr"] * 30,
+        "probabilities": probabilities.tolist(),
+    }
+    return Predictions(model, pl.DataFrame(columns))
+
+
+MODELS = [_predictions("teacher", 0.5), _predictions("bm25", 0.1)]
+
+
+@pytest.fixture(scope="module")
+def evaluation():
+    return evaluate(
+        MODELS, [Versus("teacher", "bm25")], [FieldCoverage("title", 71, 100)], [f"synthetic {HOSTILE}"], SETTINGS
+    )
+
+
+@pytest.fixture(scope="module")
+def page(evaluation, tmp_path_factory) -> str:
+    pin = ExamplePin(
+        1, "p1", f"A chair {HOSTILE}", _jpeg(), 5, (Opinion("teacher", 4, (0.0, 0.0, 0.1, 0.6, 0.3)),),
+        (FieldText("title", HOSTILE),),
+    )  # fmt: skip
+    bare = ExamplePin(2, "p2", "", None, 1, (), ())
+    example = Example(HOSTILE, "en", "best", 0.5, "teacher", (pin, bare))
+    folder = tmp_path_factory.mktemp("report")
+    path = write_report(folder, evaluation, [example], Heading(f"Catalogue {HOSTILE}", "Made today.", ("a note",)))
+    assert json.loads((folder / "evaluation.json").read_text())["pairs"] == 60
+    return path.read_text()
+
+
+def _jpeg() -> bytes:
+    out = BytesIO()
+    Image.new("RGB", (40, 30), "teal").save(out, "JPEG")
+    return out.getvalue()
+
+
+class _Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in {"meta", "img", "line", "circle", "polyline", "link"}:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_outside_text_is_escaped_and_tags_balance(page):
+    parsed = _Tags()
+    parsed.feed(page)
+    assert parsed.open == []
+    assert "script" not in {tag for tag, _ in parsed.tags}
+    assert HOSTILE not in page and "&lt;script&gt;" in page
+
+
+def test_the_page_needs_nothing_else(page):
+    parsed = _Tags()
+    parsed.feed(page)
+    for tag, attributes in parsed.tags:
+        for name in ("src", "href"):
+            value = attributes.get(name) or ""
+            assert value == "" or value.startswith(("#", "data:image/jpeg;base64,")) or value == "evaluation.json", tag
+    assert "url(" not in page and "@import" not in page
+
+
+def test_every_figure_and_interval_is_there(page, evaluation):
+    for model in evaluation.models:
+        for figure in model.figures:
+            assert f"{figure.estimate.value:.3f}" in page
+            assert f"{figure.estimate.low:.3f} – {figure.estimate.high:.3f}" in page
+    for measure in Measure:
+        assert measure in page
+    assert "71%" in page and "a note" in page and evaluation.gains in page
+
+
+def test_pictures_have_words_and_bars_have_labels(page):
+    parsed = _Tags()
+    parsed.feed(page)
+    assert all(attributes.get("alt") for tag, attributes in parsed.tags if tag == "img")
+    assert all(a.get("aria-label") for _, a in parsed.tags if a.get("role") == "img" and "viewbox" not in a)
+    assert page.count("<title>") > 1 and "<desc>" in page
+
+
+def test_a_page_of_one_model_of_scores_and_no_extras(tmp_path):
+    rows = MODELS[0].rows.with_columns(score=pl.int_range(pl.len()).cast(pl.Float64)).drop("probabilities", "lang")
+    found = evaluate([Predictions("run", rows)], settings=SETTINGS)
+    page = write_report(tmp_path, found, [], Heading("A run", "Made today.")).read_text()
+    assert "Differences" not in page and "Calibration" not in page and "nDCG@20" in page
+
+
+def test_an_axis_holds_every_interval():
+    series = [charts.Series("a", Estimate(0.5, 0.31, 0.62)), charts.Series("b", Estimate(*[float("nan")] * 3, "why"))]
+    drawing = charts.intervals("accuracy", series)
+    x1, x2 = (float(v) for v in re.search(r'whisker" x1="([\d.]+)" x2="([\d.]+)"', drawing).groups())
+    assert 150 <= x1 < x2 <= 550
+    assert "not defined" in drawing
+
+
+def test_equal_values_still_have_an_axis():
+    assert "nan" not in charts.intervals("accuracy", [charts.Series("a", Estimate(1.0, 1.0, 1.0))])
+
+
+def test_the_showcase_picks_best_usual_and_worst_with_texts_and_pictures(workspace):
+    picture = workspace.root.parent / "chair.jpg"
+    picture.write_bytes(_jpeg())
+    pins = pl.DataFrame(
+        {"pin_id": [f"p{i}" for i in range(60)], "title": [f"Pin {i}" for i in range(60)], "created_at": [AT] * 60}
+    )
+    uris = [str(picture) if i % 3 == 0 else "http://example.test/x.jpg" if i % 3 == 1 else None for i in range(60)]
+    source = pins.with_columns(pl.Series("image_uri", uris))
+    parts.append(workspace.folder(PINS), PINS, source.to_arrow())
+    clocks = {name: pl.lit(AT) for name in ("event_timestamp", "created_timestamp", "written_at")}
+    words = {name: pl.lit("x") for name in ("producer", "code_version", "input_hash")}
+    rows = pins.drop("created_at").with_columns(**clocks, **words, backfilled=pl.lit(False))
+    parts.append(workspace.folder(PIN_TEXT), PIN_TEXT, rows.to_arrow())
+    examples = showcase(workspace, MODELS, ShowcaseSettings(queries=1, pins=4))
+    assert [example.kind for example in examples] == ["best", "usual", "worst"]
+    assert examples[0].ndcg >= examples[1].ndcg >= examples[2].ndcg
+    for example in examples:
+        assert [pin.rank for pin in example.pins] == [1, 2, 3, 4]
+        for pin in example.pins:
+            assert pin.title == f"Pin {pin.pin_id[1:]}" and pin.texts[0].field == "title"
+            assert (pin.picture is not None) == (int(pin.pin_id[1:]) % 3 == 0)
+            assert [said.model for said in pin.opinions] == ["teacher", "bm25"]
+
+
+def test_no_query_worth_showing_shows_none(workspace):
+    rows = MODELS[0].rows.with_columns(level=pl.lit(3))
+    assert showcase(workspace, [Predictions("teacher", rows)]) == ()
