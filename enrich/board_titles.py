@@ -19,7 +19,7 @@ _WORDS = """
 a all and any board boards bookmark bookmarks collection collections etc everything fav fave faves favorite favorites
 favourite favourites fun general i idea ideas inspiration inspo interesting item items just later like liked likes list
 lists love loved me mine misc miscellaneous mix mixed more my new nice nope ok other others pic pics picture pictures
-pin pinned pinning pins pinterest random read save saved saves secret some stuff temp test the thing things tmp to
+pin pinned pinning pins pinterest random read save saved saves secret some sort stuff temp test the thing things tmp to
 untitled unsorted various want wants wish wishlist yes your
 cosa cosas de el favorita favoritas favorito favoritos guardado guardados gusta gustan las los mi mis otra otras otro
 otros pines que quiero tablero tableros todo todos un una varias varios y

@@ -4,6 +4,9 @@ Reads engagements and deletions; writes the two tables, one snapshot at a time (
 event over the windows before the snapshot (30 and 365 days; a pair has 365 days alone), and rates per impression,
 smoothed by empirical Bayes (`smoothing.py`): a pin's towards all pins' rate, a pair's towards its pin's. A private
 query has no pairs. A window with no impression at all has counts and no rates.
+
+The priors move a little with every event of the log. A key whose own counts stand still keeps its last rates, and so
+needs no new row, until one of them would move by more than `max_lag` of itself.
 """
 
 from __future__ import annotations
@@ -17,11 +20,12 @@ import ibis.expr.types as ir
 import polars as pl
 
 from enrich import snapshots
+from enrich.errors import BadInput
 from enrich.history import History, before, changes
 from enrich.job import JobReport
-from enrich.smoothing import PRIOR_DIGITS, prior_strength, smoothed
+from enrich.smoothing import prior_strength, smoothed
 from enrich.snapshots import Computed, SnapshotSettings
-from enrich.tables import ENGAGEMENT_WINDOWS_DAYS, EVENTS, PIN_ENGAGEMENT, QUERY_PIN_ENGAGEMENT
+from enrich.tables import ENGAGEMENT_WINDOWS_DAYS, EVENTS, PIN_ENGAGEMENT, QUERY_PIN_ENGAGEMENT, Table
 from enrich.workspace import Workspace
 
 PAIR_WINDOW_DAYS = 365
@@ -30,11 +34,16 @@ _LOG_COLUMNS = ("query", "pin_id", "event")
 
 @dataclass(frozen=True, slots=True)
 class EngagementSettings:
+    max_lag: float = 0.1  # share of a rate by which it may lag the whole log's while the key's own counts stand still
     snapshots: SnapshotSettings = field(default_factory=SnapshotSettings)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_lag < 1:
+            raise BadInput(f"expected --max-lag from 0 up to 1, found {self.max_lag}; name a share")
 
     @property
     def producer(self) -> str:
-        return f"engagement/1 cadence={self.snapshots.cadence_days}d"
+        return f"engagement/1 max-lag={self.max_lag:g} cadence={self.snapshots.cadence_days}d"
 
 
 def run_engagement(workspace: Workspace, settings: EngagementSettings) -> list[JobReport]:
@@ -42,11 +51,12 @@ def run_engagement(workspace: Workspace, settings: EngagementSettings) -> list[J
     log = History(workspace).engagements()
     planned = snapshots.plan(changes(log, "event_timestamp", _LOG_COLUMNS, settings.snapshots), settings.snapshots)
 
-    def pins(at: datetime, _: pl.DataFrame) -> Computed:
-        return Computed(pin_engagement(log, at), Counter())
+    def pins(at: datetime, state: pl.DataFrame) -> Computed:
+        return Computed(_settled(PIN_ENGAGEMENT, pin_engagement(log, at), state, settings.max_lag), Counter())
 
-    def pairs(at: datetime, _: pl.DataFrame) -> Computed:
-        return Computed(query_pin_engagement(log, at), _refused(before(log, "event_timestamp", at)))
+    def pairs(at: datetime, state: pl.DataFrame) -> Computed:
+        values = _settled(QUERY_PIN_ENGAGEMENT, query_pin_engagement(log, at), state, settings.max_lag)
+        return Computed(values, _refused(before(log, "event_timestamp", at)))
 
     return [
         snapshots.run(workspace, table, planned, compute, settings.producer, settings.snapshots)
@@ -92,14 +102,13 @@ def _pin_rate(counted: pl.DataFrame, event: str, days: int) -> pl.Series:
     events, impressions = counted[f"{event}s_{days}d"], counted[f"impressions_{days}d"]
     shown = _shown(events, impressions)
     total = float(shown.sum())
-    mean = pl.Series([float(events.sum()) / total if total else 0.0]).round_sig_figs(PRIOR_DIGITS)
-    means = pl.Series(mean).new_from_index(0, counted.height)
+    means = pl.Series([float(events.sum()) / total if total else 0.0]).new_from_index(0, counted.height)
     return _rate(events, shown, impressions, means).alias(f"{event}_rate_{days}d")
 
 
 def _pair_rate(joined: pl.DataFrame, event: str) -> pl.Series:
     events, impressions = joined[f"{event}s_{PAIR_WINDOW_DAYS}d"], joined[f"impressions_{PAIR_WINDOW_DAYS}d"]
-    means = joined[f"pin_{event}"].cast(pl.Float64).round_sig_figs(PRIOR_DIGITS)
+    means = joined[f"pin_{event}"].cast(pl.Float64)
     return _rate(events, _shown(events, impressions), impressions, means).alias(f"{event}_rate_{PAIR_WINDOW_DAYS}d")
 
 
@@ -108,6 +117,17 @@ def _rate(events: pl.Series, shown: pl.Series, impressions: pl.Series, means: pl
     if not impressions.sum():
         return pl.Series([None] * len(events), dtype=pl.Float32)
     return smoothed(events, shown, means, prior_strength(events, shown, means)).cast(pl.Float32)
+
+
+def _settled(table: Table, values: pl.DataFrame, state: pl.DataFrame, max_lag: float) -> pl.DataFrame:
+    """`values`, with the last rates of each key whose counts are its last and whose rates have hardly moved."""
+    rates = [column.name for column in table.features if "_rate_" in column.name]
+    counts = [column.name for column in table.features if column.name not in rates]
+    joined = values.join(state, on=[*table.key, *counts], how="left", suffix="_last")
+    moved = [(pl.col(rate) - pl.col(f"{rate}_last")).abs() > max_lag * pl.col(f"{rate}_last") for rate in rates]
+    still = pl.all_horizontal(~move.fill_null(True) for move in moved)
+    kept = [pl.when(still).then(f"{rate}_last").otherwise(rate).alias(rate) for rate in rates]
+    return joined.with_columns(kept).select(values.columns)
 
 
 def _refused(log: ir.Table) -> Counter[str]:

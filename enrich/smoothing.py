@@ -7,16 +7,13 @@ differ between keys beyond chance, by the method of moments: with n shown, rate 
 
     E[n (p - m)^2] = m (1 - m) (1 + (n - 1) rho),      strength = 1 / rho - 1
 
-(rho is the intra-class correlation; Kleinman, JASA 68:341, 1973, summed over keys instead of reweighted). Mean and
-strength are rounded to two significant digits, so that a key whose counts stand still keeps its rate while the whole
-log moves a little.
+(rho is the intra-class correlation; Kleinman, JASA 68:341, 1973, summed over keys instead of reweighted).
 """
 
 from __future__ import annotations
 
 import polars as pl
 
-PRIOR_DIGITS = 2  # significant digits kept of a prior's mean and strength
 WEAKEST, STRONGEST = 1.0, 1000.0  # strengths, in impressions; the strongest where rates differ no more than by chance
 UNKNOWN = 20.0  # where no key was shown twice, so that nothing can be said of how rates differ
 
@@ -32,8 +29,7 @@ def prior_strength(events: pl.Series, shown: pl.Series, means: pl.Series) -> flo
         return UNKNOWN
     if excess <= 0:
         return STRONGEST
-    strength = min(max(room / excess - 1, WEAKEST), STRONGEST)
-    return float(pl.Series([strength]).round_sig_figs(PRIOR_DIGITS)[0])
+    return float(min(max(room / excess - 1, WEAKEST), STRONGEST))
 
 
 def smoothed(events: pl.Series, shown: pl.Series, means: pl.Series, strength: float) -> pl.Series:

@@ -29,7 +29,7 @@ def events(query: str, pin: str, on: int = 1, user: str = "u", **counts: int) ->
 
 
 def run(workspace: Workspace, cadence_days: int = 1) -> list[JobReport]:
-    return run_engagement(workspace, EngagementSettings(SnapshotSettings(cadence_days=cadence_days)))
+    return run_engagement(workspace, EngagementSettings(snapshots=SnapshotSettings(cadence_days=cadence_days)))
 
 
 def pins(workspace: Workspace) -> dict[str, dict[str, Any]]:
@@ -48,11 +48,13 @@ def floats(*values: float) -> pl.Series:
 
 def test_the_prior_by_hand() -> None:
     """Two pins shown 10 times with 1 and 5 clicks, mean 0.3: excess 2 * 10 * 0.04 - 2 * 0.21 = 0.38, room
-    2 * 9 * 0.21 = 3.78, so rho = 0.1005, strength 1 / rho - 1 = 8.947 -> 8.9; rate (1 + 8.9 * 0.3) / (10 + 8.9)."""
+    2 * 9 * 0.21 = 3.78, so rho = 0.1005 and the strength 1 / rho - 1 = 8.947."""
     clicks, shown, means = floats(1, 5), floats(10, 10), floats(0.3, 0.3)
     strength = prior_strength(clicks, shown, means)
-    assert strength == 8.9
-    assert smoothed(clicks, shown, means, strength).to_list() == pytest.approx([3.67 / 18.9, 7.67 / 18.9])
+    assert strength == pytest.approx(3.78 / 0.38 - 1)
+    assert smoothed(clicks, shown, means, strength).to_list() == pytest.approx(
+        [3.6842 / 18.9474, 7.6842 / 18.9474], rel=1e-4
+    )
 
 
 def test_rates_alike_are_pulled_hardest_and_single_showings_say_nothing() -> None:
@@ -86,8 +88,8 @@ def test_a_pins_counts_and_rates_by_hand(workspace: Workspace) -> None:
     run(workspace)
     a, b = pins(workspace)["a"], pins(workspace)["b"]
     assert (a["impressions_30d"], a["clicks_30d"], a["saves_30d"], b["clicks_365d"]) == (10, 1, 0, 5)
-    assert a["click_rate_365d"] == pytest.approx(3.67 / 18.9)
-    assert b["click_rate_30d"] == pytest.approx(7.67 / 18.9)
+    assert a["click_rate_365d"] == pytest.approx(3.6842 / 18.9474, rel=1e-4)
+    assert b["click_rate_30d"] == pytest.approx(7.6842 / 18.9474, rel=1e-4)
     assert a["save_rate_30d"] == 0
 
 
