@@ -42,7 +42,7 @@ from relevance.text import Field, FieldBudget, PinText, Rendered, Renderer, Text
 _RECORD = "teacher.json"
 _HEAD = "head.safetensors"
 _PAIRS_AT_ONCE = 16_384  # rendered together and sorted by length
-_TOKENS_A_BATCH = {"cpu": 4_096, "cuda": 131_072}  # padded tokens of one forward pass
+_TOKENS_A_BATCH_CPU, _TOKENS_A_BATCH_GPU = 4_096, 131_072  # padded tokens of one forward pass
 
 
 class Targets(StrEnum):
@@ -134,10 +134,11 @@ class Teacher:
         """Logits before the temperature, float32 [n, 5], in the order given. Raises BadInput on unequal lengths."""
         pairs = pair_texts(queries, pin_texts)
         found = np.zeros((len(pairs), LEVELS), dtype=np.float32)
+        tokens = _TOKENS_A_BATCH_CPU if self._device.type == "cpu" else _TOKENS_A_BATCH_GPU
         with torch.inference_mode():
             for start in range(0, len(pairs), _PAIRS_AT_ONCE):
                 rows = self._renderer.render(pairs[start : start + _PAIRS_AT_ONCE])
-                for places in length_buckets([len(row.ids) for row in rows], _TOKENS_A_BATCH[self._device.type]):
+                for places in length_buckets([len(row.ids) for row in rows], tokens):
                     found[start + places] = self._forward([rows[i] for i in places])
         return found
 

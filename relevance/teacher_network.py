@@ -93,7 +93,8 @@ class TeacherNetwork(nn.Module):
     ) -> dict[str, Tensor]:
         """Logits float32 [pairs, 5]; with `labels`, probabilities [pairs, 5], also the mean cross-entropy."""
         states = self.backbone(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        logits = self.head(self._summary(states.float(), attention_mask, segments)).float()
+        with torch.autocast(states.device.type, enabled=False):  # the head is small: exact costs nothing
+            logits = self.head(self._summary(states.float(), attention_mask, segments))
         if labels is None:
             return {"logits": logits}
         return {"loss": nn.functional.cross_entropy(logits, labels), "logits": logits}
