@@ -153,4 +153,8 @@ def _checked(query: str, pin_ids: Sequence[str]) -> tuple[str, ...]:
     for pin in ids:
         if not isinstance(pin, str):
             raise BadInput(f"expected pin ids as texts, found {type(pin).__name__} {pin!r}")
+    try:
+        "".join(ids).encode()
+    except UnicodeEncodeError as error:
+        raise BadInput("expected pin ids as texts that UTF-8 can hold, found one with a lone surrogate") from error
     return ids

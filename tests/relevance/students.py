@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 import numpy as np
 import polars as pl
 
+from relevance.lookup import StoreUnavailable
+
 THINGS = ("chair", "table", "lamp", "cake", "dress", "garden")
 COLOURS = ("blue", "red", "green", "white")
 DIMENSION = 8
@@ -25,6 +27,25 @@ class WordEncoder:
         rows = [sum((_word(word) for word in text.split()), np.zeros(DIMENSION)) for text in texts]
         vectors = np.array(rows).reshape(len(texts), DIMENSION)
         return (vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)).astype(np.float32)
+
+
+class MemoryStore:
+    """Payloads in dictionaries; `down` makes every read fail as a lost store does."""
+
+    def __init__(self, pins: dict[str, bytes], queries: dict[str, bytes]) -> None:
+        self.held_pins, self.held_queries, self.down = pins, queries, False
+
+    def pins(self, pin_ids: Sequence[str]) -> list[bytes | None]:
+        self._check()
+        return [self.held_pins.get(pin) for pin in pin_ids]
+
+    def query(self, query: str) -> bytes | None:
+        self._check()
+        return self.held_queries.get(query)
+
+    def _check(self) -> None:
+        if self.down:
+            raise StoreUnavailable("down")
 
 
 def _word(word: str) -> np.ndarray:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import polars as pl
 import pytest
@@ -14,33 +12,13 @@ from enrich.codec import PAIR_COLUMNS, QueryValues, pack_pins, pack_query
 from enrich.errors import BadInput
 from enrich.tables import PIN_SERVING, QUERY_SERVING, TIMESTAMP
 from relevance.feature_store import materialize
-from relevance.lookup import OnlineFeatures, StoreUnavailable
+from relevance.lookup import OnlineFeatures
 from relevance.online import Scorer
 from relevance.student import Student, StudentSettings
 from relevance.student_inputs import pin_columns, student_inputs
 from relevance.student_network import NetworkSettings, Size
 from relevance.student_training import train_student
-from tests.relevance.students import AT, WordEncoder, labelled_frame
-
-
-class MemoryStore:
-    """Payloads in dictionaries; `down` makes every read fail as a lost store does."""
-
-    def __init__(self, pins: dict[str, bytes], queries: dict[str, bytes]) -> None:
-        self.held_pins, self.held_queries, self.down = pins, queries, False
-
-    def pins(self, pin_ids: Sequence[str]) -> list[bytes | None]:
-        self._check()
-        return [self.held_pins.get(pin) for pin in pin_ids]
-
-    def query(self, query: str) -> bytes | None:
-        self._check()
-        return self.held_queries.get(query)
-
-    def _check(self) -> None:
-        if self.down:
-            raise StoreUnavailable("down")
-
+from tests.relevance.students import AT, MemoryStore, WordEncoder, labelled_frame
 
 FRAME = labelled_frame(4, 8, 21)
 
@@ -147,7 +125,13 @@ def test_any_text_is_a_query(scorer, query):
 
 def test_no_pins_no_answers_and_wrong_types_one_line(scorer):
     assert scorer.score("blue chair", []) == []
-    for query, pins, words in ((None, ["a"], "query as text"), ("q", "abc", "list of pin ids"), ("q", [3], "ids as")):
+    wrong = (
+        (None, ["a"], "query as text"),
+        ("q", "abc", "list of pin ids"),
+        ("q", [3], "ids as"),
+        ("q", ["\ud800"], "UTF-8"),
+    )
+    for query, pins, words in wrong:
         with pytest.raises(BadInput, match=words):
             scorer.score(query, pins)
 
