@@ -35,7 +35,7 @@ class History:
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self._connection: Any = ibis.duckdb.connect()
+        self._connection: Any = ibis.duckdb.connect(temp_directory=str(workspace.root / ".spill"))
         self._connection.raw_sql("SET TimeZone = 'UTC'")
 
     def source(self, table: Table) -> ir.Table:

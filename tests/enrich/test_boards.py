@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import log
+from pathlib import Path
 
 import pytest
 from table_rows import day, write_rows
@@ -13,7 +14,7 @@ from enrich.boards import BoardSettings, run_boards
 from enrich.job import JobReport
 from enrich.snapshots import SnapshotSettings
 from enrich.tables import BOARD_PINS, BOARDS, DELETIONS, PIN_BOARDS
-from enrich.workspace import Workspace
+from enrich.workspace import Catalogue, Workspace
 
 Save = tuple[str, str, int]  # board, pin, day of January
 
@@ -117,3 +118,18 @@ def test_what_was_deleted_is_in_no_snapshot_after_the_next_run(workspace: Worksp
 def test_no_boards_is_no_work(workspace: Workspace) -> None:
     assert run(workspace) == JobReport("pin_boards", 0, 0)
     assert parts.count(workspace.folder(PIN_BOARDS)) == 0
+
+
+def test_a_run_as_of_a_day_then_one_of_today_make_the_rows_of_one_run(tmp_path: Path) -> None:
+    found = []
+    for name, moments in (("steps", (day(3), day(4), None)), ("once", (None,))):
+        workspace = Workspace.at(tmp_path / name)
+        workspace.create(Catalogue("native", "inline"))
+        write_boards(workspace, {"1": "oak", "2": "garden"}, [("1", "a", 1), ("2", "a", 2), ("2", "b", 4)])
+        for moment in moments:
+            cadence = SnapshotSettings(cadence_days=1, as_of=moment)
+            run_boards(workspace, BoardSettings(snapshots=cadence))
+            rows = parts.scan(workspace.folder(PIN_BOARDS)).drop("written_at").collect()
+            assert moment is None or rows["event_timestamp"].max() <= moment
+        found.append(rows.sort("event_timestamp", "pin_id"))
+    assert found[0].equals(found[1]) and found[0].height == 3
