@@ -118,6 +118,10 @@ class Scorer:
         lost = tuple(dict.fromkeys((*lost_query, *lost_pins)))
         return Answer(inputs, ids, pins, rates, has_rates, probabilities, lost)
 
+    def query_vector(self, query: str) -> Floats | None:
+        """The query's unit vector, stored or encoded here; None when there is neither. For finding candidates."""
+        return self._query(normalise_query(query))[0].embedding
+
     def _query(self, query: str) -> tuple[QueryInputs, tuple[str, ...]]:
         """What is known of the query, encoded here where no vector of it is stored; and what could not be had."""
         names: tuple[str, ...] = ()

@@ -15,6 +15,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter
 from typing import Annotated
 
+import torch
+import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -23,6 +25,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 import enrich
 from enrich.errors import BadInput
+from enrich.workspace import Workspace
+from relevance.candidates import workspace_index
 from relevance.online import ScoredPin, Scorer
 from relevance.ranking import RankSettings, UtilityWeights, rank
 
@@ -180,6 +184,17 @@ def create_app(scorer: Scorer, candidates: Candidates | None = None) -> FastAPI:
         return Response(generate_latest(meters.registry), media_type=CONTENT_TYPE_LATEST)
 
     return app
+
+
+def serve(workspace: Workspace, host: str, port: int) -> None:
+    """Serve the workspace's student and its index of candidates until stopped."""
+    torch.set_num_threads(1)  # requests are answered side by side; one of them need not take every core
+    scorer, index = Scorer.open(workspace), workspace_index(workspace)
+
+    def candidates(query: str, limit: int) -> Sequence[str]:
+        return index.search(query, scorer.query_vector(query), limit)
+
+    uvicorn.run(create_app(scorer, candidates), host=host, port=port, log_level="warning")
 
 
 def _guard(app: FastAPI, meters: _Meters) -> None:

@@ -38,6 +38,7 @@ _LONGEST_TEXT = 240  # characters of a field that are shown
 class ShowcaseSettings:
     queries: int = 2  # of each kind: best, usual, worst
     pins: int = 8  # of each query, at most
+    opinions: int = 2  # models whose levels are shown beside gold: the first so many of the predictions
     fewest_pins: int = 4  # judged pins that a query needs to be shown
     picture_pixels: int = 192  # the longer side of a thumbnail
 
@@ -83,13 +84,13 @@ class Example(NamedTuple):
 def showcase(
     workspace: Workspace, predictions: Sequence[Predictions], settings: ShowcaseSettings | None = None
 ) -> tuple[Example, ...]:
-    """Queries of the first model's best, median and worst nDCG, their pins in its order, with every model's opinion."""
+    """Queries of the first model's best, median and worst nDCG, their pins in its order, beside models' opinions."""
     settings = settings or ShowcaseSettings()
     first = ranked(predictions[0])
     chosen = _choose(first.rows, settings)
     wanted = chosen["pin_id"].unique()
     texts, pictures = _texts(workspace, wanted), _pictures(workspace, wanted, settings.picture_pixels)
-    opinions = [(one.model, _opinions(one, chosen)) for one in predictions]
+    opinions = [_opinions(one, chosen) for one in predictions[: settings.opinions]]
     examples = []
     for (kind, query), rows in chosen.group_by(["kind", "query"], maintain_order=True):
         pins = tuple(
@@ -99,11 +100,7 @@ def showcase(
                 title=next((t.text for t in texts.get(row["pin_id"], ()) if t.field == "title"), ""),
                 picture=pictures.get(row["pin_id"]),
                 gold=row["level"],
-                opinions=tuple(
-                    said[key]._replace(model=model)
-                    for model, said in opinions
-                    if (key := (row["query"], row["pin_id"])) in said
-                ),
+                opinions=tuple(said[key] for said in opinions if (key := (row["query"], row["pin_id"])) in said),
                 texts=texts.get(row["pin_id"], ()),
             )
             for rank, row in enumerate(rows.iter_rows(named=True), start=1)

@@ -108,6 +108,13 @@ def test_a_lost_store_degrades_and_recovers(scorer, store, student):
     assert scorer.score(query, pins) == before
 
 
+def test_the_query_vector_is_the_stored_one_or_encoded_here(scorer, store):
+    encoded = WordEncoder().encode(["red cake"])[0]
+    assert scorer.query_vector(" Red  CAKE") == pytest.approx(encoded, abs=1e-3)
+    store.held_queries["red cake"] = pack_query(QueryValues(embedding=[1.0] + [0.0] * 7))
+    assert scorer.query_vector("red cake").tolist() == [1.0] + [0.0] * 7
+
+
 def test_an_encoder_without_weights_leaves_words_to_answer(student, store):
     class Broken(WordEncoder):
         def encode(self, texts):

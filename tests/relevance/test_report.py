@@ -78,7 +78,7 @@ class _Tags(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
-        if tag not in {"meta", "img", "line", "circle", "polyline", "link"}:
+        if tag not in {"meta", "img"}:
             self.open.append(tag)
 
     def handle_startendtag(self, tag, attrs):
