@@ -110,20 +110,19 @@ def materialize(
 
 
 def _materialize_view(workspace: Workspace, store: FeatureStore, table: Table, state: _State) -> Materialized | None:
-    known, now = state.loaded.get(table.name, []), datetime.now(UTC)
-    new = {
-        mark: part for part in sorted(workspace.folder(table).glob("*.parquet")) if (mark := _mark(part)) not in known
-    }
+    known, now = set(state.loaded.get(table.name, ())), datetime.now(UTC)
+    marked = {_mark(part): part for part in sorted(workspace.folder(table).glob("*.parquet"))}
+    new = [mark for mark in marked if mark not in known]
     if not new:
         return None
     time = pl.col("event_timestamp")
-    spans = [pl.scan_parquet(part).select(time.min(), due=(time <= now).sum(), rows=pl.len()) for part in new.values()]
+    spans = [pl.scan_parquet(marked[mark]).select(time.min(), due=(time <= now).sum(), rows=pl.len()) for mark in new]
     frame = pl.concat(spans).collect()
     start, due = frame.select(time.min().fill_null(EPOCH), pl.col("due").sum()).row(0)
     if due:
         _load(workspace, store, table, start, now)
-    whole = frame["due"] == frame["rows"]  # a part with rows of the future is looked at again
-    state.loaded[table.name] = sorted({*known, *(mark for mark, loaded in zip(new, whole, strict=True) if loaded)})
+    partly = {mark for mark, row in zip(new, frame.iter_rows(named=True), strict=True) if row["due"] < row["rows"]}
+    state.loaded[table.name] = [mark for mark in marked if mark not in partly]  # rows of the future are looked at again
     _write_state(workspace, state)
     return Materialized(table.name, start, due) if due else None
 

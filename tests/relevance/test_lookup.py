@@ -9,6 +9,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -158,6 +159,18 @@ def test_a_failed_materialization_leaves_what_was_served_and_is_done_again(works
     assert OnlineFeatures.open(workspace).pins(["a"]) == [b"better"]
 
 
+def test_a_row_of_the_future_waits_until_it_is_due(workspace: Workspace):
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    write_rows(
+        workspace,
+        PIN_SERVING,
+        {"pin_id": "a", "payload": b"due", "event_timestamp": day(1)},
+        {"pin_id": "a", "payload": b"soon", "event_timestamp": tomorrow},
+    )
+    assert [done.rows for done in materialize(workspace)] == [1]
+    assert OnlineFeatures.open(workspace).pins(["a"]) == [b"due"]
+
+
 def test_a_lost_online_store_is_filled_again(workspace: Workspace):
     write_rows(workspace, PIN_SERVING, {"pin_id": "a", "payload": b"x", "event_timestamp": day(1)})
     materialize(workspace)
@@ -205,7 +218,8 @@ def test_the_fingerprint_changes_with_a_producer_and_not_with_rows(served: Works
 
 
 @pytest.fixture
-def redis_url(tmp_path: Path) -> Iterator[str]:
+def redis(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """A Redis server of this test's own: its address and its process."""
     program = shutil.which("redis-server")
     if program is None:
         pytest.skip("redis-server is not installed (apt-get install redis-server)")
@@ -222,16 +236,19 @@ def redis_url(tmp_path: Path) -> Iterator[str]:
     for line in server.stdout:
         if "Ready to accept connections" in line:
             break
-    yield f"127.0.0.1:{port}"
+    yield f"127.0.0.1:{port}", server
     server.terminate()
     server.wait()
 
 
-def test_redis_serves_the_same_by_configuration_alone(workspace: Workspace, redis_url: str, served: Workspace):
+def test_redis_serves_the_same_by_configuration_alone_and_its_loss_is_one_error(
+    workspace: Workspace, redis: tuple[str, subprocess.Popen[str]], served: Workspace
+):
+    address, server = redis
     yaml = workspace.feature_store_yaml.read_text()
     sqlite = f"type: sqlite\n  path: {workspace.root}/online.db"
     assert sqlite in yaml
-    workspace.feature_store_yaml.write_text(yaml.replace(sqlite, f"type: redis\n  connection_string: {redis_url}"))
+    workspace.feature_store_yaml.write_text(yaml.replace(sqlite, f"type: redis\n  connection_string: {address}"))
     fill(workspace)
     run_serving(workspace, ServingSettings())
     materialize(workspace)
@@ -241,3 +258,7 @@ def test_redis_serves_the_same_by_configuration_alone(workspace: Workspace, redi
     assert same(unpack_pins(found[:-1]), unpack_pins(OnlineFeatures.open(served).pins(PIN_IDS)))
     assert features.query("red shoes") and features.query("unseen") is None
     assert parts.count(workspace.folder(PIN_SERVING)) == 3
+    server.terminate()
+    server.wait()
+    with pytest.raises(StoreUnavailable, match="redis"):
+        features.pins(["a"])
