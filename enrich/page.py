@@ -20,14 +20,16 @@ from enrich.normalise import collapse_space
 
 MAX_PAGE_CHARACTERS = 2_000_000  # looked through; what names a page comes before that
 MAX_ELEMENTS = 400  # of one page; a page with more says nothing new in the rest
-MAX_ELEMENT_CHARACTERS = 20_000  # of one meta tag, title or heading
+MAX_HEADINGS = 20
+MAX_ELEMENT_CHARACTERS = 10_000  # of one meta tag or script tag
+MAX_INNER_CHARACTERS = 5_000  # of one title, heading or paragraph, markup included
 MAX_TEXT_CHARACTERS = 5_000  # of one title or description
 
 _OPENER = re.compile(r"<(?:!--|(?:script|style|svg|noscript|template|textarea|title|h1|meta)(?=[\s/>]))", re.I)
 _SKIPPED_TO = {  # the element that is stepped over -> what ends it
     name: re.compile(f"</{name}(?=[\\s/>])", re.I)
-    for name in ("script", "style", "svg", "noscript", "template", "textarea", "title", "h1")
-}
+    for name in ("script", "style", "svg", "noscript", "template", "textarea")
+} | {name: re.compile(f"</?{name}(?=[\\s/>])", re.I) for name in ("title", "h1")}  # which do not nest
 _TAG_END = re.compile(r"(?:[^>\"']++|\"[^\"]*+\"|'[^']*+')*+>")
 _TELLING_META = re.compile(
     r"title|desc|site|app|section|headline|abstract|og:url", re.I
@@ -57,7 +59,7 @@ class Page(NamedTuple):
     title: str | None
     headings: tuple[str, ...]  # the level-1 headings
     linked: LinkedData
-    text: str  # the whole page, for what is looked at only where all else is silent
+    text: str  # the page without scripts and the like, for what is looked at only where all else is silent
 
     def meta(self, *names: str) -> str | None:
         """The first content said under the first of `names` that says anything."""
@@ -66,27 +68,28 @@ class Page(NamedTuple):
     def paragraphs(self) -> Iterator[str]:
         """The page's paragraphs as text, lazily."""
         for opening in _limited(_PARAGRAPH.finditer(self.text)):
-            end = _PARAGRAPH_END.search(self.text, opening.end(), opening.end() + MAX_ELEMENT_CHARACTERS)
-            inner = self.text[opening.end() : end.start() if end else opening.end() + MAX_TEXT_CHARACTERS]
+            end = _PARAGRAPH_END.search(self.text, opening.end(), opening.end() + MAX_INNER_CHARACTERS)
+            inner = self.text[opening.end() : end.start() if end else opening.end() + MAX_INNER_CHARACTERS]
             yield _said(BeautifulSoup(inner, "lxml"))
 
     def items(self, prop: str) -> Iterator[str]:
         """The text of elements whose microdata property is `prop`, lazily."""
         for opening in _limited(_ITEM.finditer(self.text)):
             if opening[2].lower() == prop and opening[1].lower() != "meta":
-                end = self.text.find(f"</{opening[1]}", opening.end(), opening.end() + MAX_ELEMENT_CHARACTERS)
+                end = self.text.find(f"</{opening[1]}", opening.end(), opening.end() + MAX_INNER_CHARACTERS)
                 if end > 0:
                     yield _said(BeautifulSoup(self.text[opening.end() : end], "lxml"))
 
 
 def read_page(text: str) -> Page:
     """Take a page apart. Any text is a page; never raises."""
-    markup, scripts = _telling(text)
-    soup = BeautifulSoup(markup, "lxml", parse_only=SoupStrainer(["meta", "title", "h1"]))
+    telling = _telling(text)
+    soup = BeautifulSoup(telling.markup, "lxml", parse_only=SoupStrainer(["meta", "title", "h1"]))
     metas = tuple(meta for tag in soup.find_all("meta") for meta in _metas(tag))
     title = soup.find("title")
-    headings = tuple(said for tag in soup.find_all("h1") if (said := _said(tag)))
-    return Page(metas, (clean(title.get_text()) or None) if title else None, headings, linked_data(scripts), text)
+    headings = tuple(said for tag in soup.find_all("h1", limit=MAX_HEADINGS) if (said := _said(tag)))
+    said = clean(title.get_text()) if title else ""
+    return Page(metas, said or None, headings, linked_data(telling.scripts), telling.rest)
 
 
 def clean(text: str) -> str:
@@ -99,13 +102,21 @@ def clean(text: str) -> str:
     return collapse_space(text.replace("\u00ad", "").replace("\u200b", ""))
 
 
-def _telling(text: str) -> tuple[str, list[str]]:
-    """The markup of the elements that can name the page, and its JSON-LD scripts. Linear in the text's length."""
+class _Telling(NamedTuple):
+    markup: str  # of the elements that can name the page
+    scripts: list[str]  # its JSON-LD
+    rest: str  # all but comments, scripts and the like
+
+
+def _telling(text: str) -> _Telling:
+    """Look through a page once, in time linear in its length."""
     found: list[str] = []
     scripts: list[str] = []
+    rest: list[str] = []
     position = 0
     while (opener := _OPENER.search(text, position, MAX_PAGE_CHARACTERS)) and len(found) < MAX_ELEMENTS:
         start, name = opener.start(), opener.group()[1:].lower()
+        rest.append(text[position:start])
         if name == "!--":
             end = text.find("-->", start + 4)
             position = end + 3 if end >= 0 else len(text)
@@ -119,12 +130,13 @@ def _telling(text: str) -> tuple[str, list[str]]:
         closing = _SKIPPED_TO[name].search(text, tag_end)
         end = closing.start() if closing else len(text)
         if name in ("title", "h1"):
-            end = min(end, tag_end + MAX_ELEMENT_CHARACTERS)
+            end = min(end, tag_end + MAX_INNER_CHARACTERS)
             found.append(f"<{name}>{text[tag_end:end]}</{name}>")
         elif name == "script" and _LINKED_DATA_TYPE.search(text, start, tag_end):
             scripts.append(text[tag_end:end])
-        position = max(end, tag_end)
-    return "".join(found), scripts
+        position = end
+    rest.append(text[position:MAX_PAGE_CHARACTERS])
+    return _Telling("".join(found), scripts, "".join(rest))
 
 
 def _tag_end(text: str, position: int) -> int:
