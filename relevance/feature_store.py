@@ -150,6 +150,7 @@ def fingerprint(workspace: Workspace, service: str) -> str:
 
     Kept with every model; another value later means that the service, a schema or a producer changed since.
     """
+    apply(workspace)
     store = open_store(workspace)
     facts: list[str] = [service]
     for projection in store.get_feature_service(service).feature_view_projections:
