@@ -254,10 +254,10 @@ def _probabilities(one: Predictions) -> Floats | None:
     """[n, 5], or None for a model that only scores."""
     if "probabilities" not in one.rows.columns or one.rows["probabilities"].null_count() == one.rows.height:
         return None
-    lists = one.rows["probabilities"]
+    lists = one.rows["probabilities"].cast(pl.List(pl.Float64))  # a frame made from NumPy rows holds arrays
     if lists.null_count() or (lists.list.len() != len(LEVELS)).any():
         raise BadInput(f"{one.model}: expected five probabilities in every row, found rows with fewer, more or none")
-    flat = lists.explode().to_numpy().astype(np.float64)
+    flat = lists.explode().to_numpy()
     return metrics.checked_probabilities(flat.reshape(-1, len(LEVELS)))
 
 

@@ -60,10 +60,11 @@ def _human(rows: pl.DataFrame, gold_share: float) -> Floats:
 
 
 def _teacher(rows: pl.DataFrame) -> Floats:
-    lists = rows["probabilities"] if "probabilities" in rows.columns else pl.Series([None] * rows.height)
+    given = rows["probabilities"] if "probabilities" in rows.columns else pl.Series([None] * rows.height)
+    lists = given.cast(pl.List(pl.Float32))
     if lists.null_count() or (lists.list.len() != len(LEVELS)).any():
         raise BadInput("expected five probabilities in every teacher row, found others; run `relevance label` again")
-    flat = lists.explode().to_numpy().astype(np.float32).reshape(-1, len(LEVELS))
+    flat = lists.explode().to_numpy().reshape(-1, len(LEVELS))
     if not np.isfinite(flat).all() or (flat < 0).any() or (np.abs(flat.sum(axis=1) - 1) > 0.01).any():
         raise BadInput("expected teacher probabilities that sum to 1, found others; run `relevance label` again")
     shares: Floats = flat / flat.sum(axis=1, keepdims=True)

@@ -69,6 +69,11 @@ def _ndcg(rows: pl.DataFrame, scores: np.ndarray) -> float:
     return metrics.ndcg(qrels, run, 20)
 
 
+def test_probabilities_may_be_arrays_as_numpy_rows_become():
+    arrays = GOOD.rows.with_columns(pl.col("probabilities").cast(pl.Array(pl.Float64, 5)))
+    assert evaluate([Predictions("good", arrays)], settings=SETTINGS) == evaluate([GOOD], settings=SETTINGS)
+
+
 def test_the_shape_of_the_whole():
     found = evaluate([GOOD, POOR], [Versus("good", "poor one")], settings=SETTINGS)
     assert (found.pairs, found.queries, found.folds, sum(found.level_counts)) == (120, 12, 3, 120)
