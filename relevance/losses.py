@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from enrich.errors import BadInput
 from enrich.tables import LEVELS
+from relevance.votes import vote_shares
 
 Floats = NDArray[np.float32]
 
@@ -52,9 +53,7 @@ def _human(rows: pl.DataFrame, gold_share: float) -> Floats:
     gold: Floats = np.eye(len(LEVELS), dtype=np.float32)[rows["level"].to_numpy().astype(np.int64) - 1]
     if "votes" not in rows.columns:
         return gold
-    votes = np.stack([rows["votes"].list.count_matches(level).fill_null(0).to_numpy() for level in LEVELS], axis=1)
-    counts = votes.sum(axis=1, keepdims=True)
-    shares = np.where(counts > 0, votes / np.maximum(counts, 1), gold)
+    shares = vote_shares(rows["votes"].to_list(), gold)
     mixed: Floats = (gold_share * gold + (1 - gold_share) * shares).astype(np.float32)
     return mixed
 

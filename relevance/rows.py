@@ -17,12 +17,12 @@ from relevance.text import PinText
 
 @dataclass(frozen=True, slots=True)
 class TeacherRows:
-    """Judged pairs by position; `levels` int [n] in 1..5, `votes` each pair's annotators' levels where known."""
+    """Judged pairs by position; `levels` int [n] in 1..5, `votes` each pair's annotators' levels (1..5) where known."""
 
     queries: Sequence[str]
     pin_texts: Sequence[str | PinText]  # a str is a pin that has only a title
     levels: npt.NDArray[np.int64]
-    votes: Sequence[Sequence[int]] | None = None
+    votes: Sequence[Sequence[float]] | None = None
 
     def check(self, name: str) -> None:
         """Raises BadInput, naming the split `name`, when there are no rows, lengths differ or a level is not 1..5."""
@@ -36,8 +36,9 @@ class TeacherRows:
                 f"expected judged pairs in the {name} split, found none; judge more queries or split otherwise"
             )
         seen = {*self.levels.tolist(), *(vote for votes in self.votes or () for vote in votes)}
-        if wrong := sorted(seen - set(LEVELS)):
-            raise BadInput(f"expected levels 1..5 in the {name} rows, found {wrong[0]}; map the grades onto 1..5")
+        wrong = {*self.levels.tolist()} - {*LEVELS} or {vote for vote in seen if not LEVELS[0] <= vote <= LEVELS[-1]}
+        if wrong:
+            raise BadInput(f"expected levels 1..5 in the {name} rows, found {min(wrong)}; map the grades onto 1..5")
 
 
 def fingerprint(*splits: TeacherRows) -> str:

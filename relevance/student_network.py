@@ -1,12 +1,13 @@
 """The student's network: one hidden layer that is a sum of a query's, a pin's and a pair's part, then a small tower.
 
-    query:  vector, numbers, interests ──► projections q_k [r]   and   hidden part [h]      once a request
-    pin:    text, visual, graph        ──► projections p_k [r]   and   hidden part [h]      can be kept with the pin
-    pair:   q_k · p_k for each kind, pair numbers ─────────────► hidden part [h]
+    query:  vector, numbers, interests ──► projections q_k [heads, r]  and  hidden part [h]   once a request
+    pin:    text, visual, graph        ──► projections p_k [heads, r]  and  hidden part [h]   can be kept with the pin
+    pair:   q_k · p_k for each kind and head, pair numbers ──────────► hidden part [h]
             gelu(sum of the three) ──► gelu(h2) ──► 5 logits
 
-Where query and pin vectors come from one encoder their projections start equal, so that the sum of a product starts as
-an estimate of their cosine.
+Where query and pin vectors come from one encoder their projections start equal, so that each head starts as an estimate
+of their cosine. The vectors' own hidden parts start small: with few labels the named numbers decide, with many the rest
+is learned.
 """
 
 from __future__ import annotations

@@ -42,6 +42,7 @@ from relevance.rows import TeacherRows, fingerprint
 from relevance.teacher import Targets, TeacherSettings, build_network, fast_dtype, save_teacher
 from relevance.teacher_network import Backbone, TeacherNetwork, collate, load_backbone
 from relevance.text import Rendered, Renderer, pair_texts
+from relevance.votes import vote_shares
 
 _CHECKPOINTS = "checkpoints"
 _MADE_FROM = "made_from.json"
@@ -246,10 +247,7 @@ def target_probabilities(rows: TeacherRows, targets: Targets) -> npt.NDArray[np.
     gold = np.eye(len(LEVELS), dtype=np.float32)[rows.levels - 1]
     if targets is Targets.LEVEL or rows.votes is None:
         return gold
-    cast = [np.bincount(np.asarray(votes, dtype=np.int64) - 1, minlength=len(LEVELS)) for votes in rows.votes]
-    counts = np.asarray(cast, dtype=np.float32)
-    known = counts.sum(1, keepdims=True)
-    shares = np.where(known > 0, counts / np.maximum(known, 1), gold)
+    shares = vote_shares(rows.votes, gold)
     return np.asarray((1 - _VOTES_SHARE) * gold + _VOTES_SHARE * shares, dtype=np.float32)
 
 

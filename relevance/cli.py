@@ -1,0 +1,270 @@
+"""The `relevance` command: features in, graded models, scores and reports out.
+
+relevance run                                       what is stale: train-teacher, label, train-student, evaluate
+relevance train-teacher|label|train-student         one stage, for every fold
+relevance evaluate                                  every model on held-out judged pairs: a report
+relevance score --query Q --pins ID ...             five probabilities and an expected level a pin
+relevance rank --query Q                            the catalogue's best pins, relevance with engagement
+relevance serve                                     the same over HTTP
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from enrich import console
+from enrich.errors import BadInput
+
+if TYPE_CHECKING:
+    from enrich.workspace import Workspace
+    from relevance.pipeline import Pipeline, RunSettings
+    from relevance.text import Field
+
+_COMMANDS = {"max_content_width": 110, "help_option_names": ["-h", "--help"]}
+_folds = click.option(
+    "--folds",
+    type=click.IntRange(min=1),
+    help="1: one split by query; more: every query tested by a fold.  [default: by the number of judged queries]",
+)
+_seed = click.option("--seed", type=int, default=0, show_default=True, help="Of splits, sampling and training.")
+_backbone = click.option(
+    "--backbone", metavar="MODEL", help="Teacher's backbone: a folder or hub id.  [default: MiniLM]"
+)
+_fields = click.option(
+    "--fields", metavar="NAMES", help="Text fields the teacher reads, comma-separated.  [default: all]"
+)
+_epochs = click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training pairs, at most.")
+_pairs = click.option("--pairs", type=click.IntRange(min=1), help="Pairs for the teacher to label.  [default: 20000]")
+_query = click.option("--query", required=True, help="The search query.")
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """The flags of the stages; each command declares those that concern it."""
+
+    folds: int | None = None
+    seed: int = 0
+    backbone: str | None = None
+    fields: str | None = None
+    epochs: int | None = None
+    pairs: int | None = None
+
+
+@click.group(context_settings=_COMMANDS)
+def relevance() -> None:
+    """Train, judge and serve search relevance on the feature store."""
+
+
+@relevance.command()
+@_backbone
+@_pairs
+@_folds
+@_seed
+@console.common
+def run(
+    backbone: str | None, pairs: int | None, folds: int | None, seed: int, workspace: Path | None, as_json: bool
+) -> None:
+    """Do what is stale, in order: train-teacher, label, train-student, evaluate. Killed, it goes on where it was."""
+    from relevance.pipeline import HUMAN_STUDENT, STUDENT_MODEL
+
+    pipeline = _pipeline(workspace, Flags(folds, seed, backbone, pairs=pairs))
+    for fold in pipeline.folds:
+        _said(pipeline.teach(fold), fold.folder / "teacher")
+        click.echo(f"soft labels of fold {fold.name}: {pipeline.label(fold).made:,} made")
+        for name in (STUDENT_MODEL, HUMAN_STUDENT):
+            _said(pipeline.learn(fold, name), fold.folder / name)
+    _evaluate(pipeline, None, as_json)
+
+
+@relevance.command("train-teacher")
+@click.option("--name", default="teacher", show_default=True, help="Of the model; another name is a variant beside it.")
+@_fields
+@_backbone
+@_epochs
+@_folds
+@_seed
+@console.common
+def train_teacher(
+    name: str,
+    fields: str | None,
+    backbone: str | None,
+    epochs: int | None,
+    folds: int | None,
+    seed: int,
+    workspace: Path | None,
+    as_json: bool,
+) -> None:
+    """Teach a cross-encoder to grade (query, pin) pairs on five levels."""
+    pipeline = _pipeline(workspace, Flags(folds, seed, backbone, fields, epochs))
+    made = [_said(pipeline.teach(fold, name), fold.folder / name) for fold in pipeline.folds]
+    console.finish("", {"model": name, "folds": len(made), "made": sum(made)}, as_json)
+
+
+@relevance.command()
+@_pairs
+@_folds
+@_seed
+@console.common
+def label(pairs: int | None, folds: int | None, seed: int, workspace: Path | None, as_json: bool) -> None:
+    """Have the teacher label pairs that nobody judged: soft_label."""
+    pipeline = _pipeline(workspace, Flags(folds, seed, pairs=pairs))
+    reports = [(fold, pipeline.label(fold)) for fold in pipeline.folds]
+    lines = [f"soft labels of fold {fold.name}: {one.made:,} made, {one.fresh:,} fresh" for fold, one in reports]
+    result = [{"fold": fold.name, "made": one.made, "fresh": one.fresh, "failed": one.failed} for fold, one in reports]
+    console.finish("\n".join(lines), {"folds": result}, as_json)
+
+
+@relevance.command("train-student")
+@click.option("--labels", type=click.Choice(["all", "human"]), default="all", show_default=True, help="To learn from.")
+@_folds
+@_seed
+@console.common
+def train_student(labels: str, folds: int | None, seed: int, workspace: Path | None, as_json: bool) -> None:
+    """Teach a feed-forward net the judged levels and the teacher's soft labels."""
+    from relevance.pipeline import HUMAN_STUDENT, STUDENT_MODEL
+
+    pipeline = _pipeline(workspace, Flags(folds, seed))
+    name = HUMAN_STUDENT if labels == "human" else STUDENT_MODEL
+    made = [_said(pipeline.learn(fold, name), fold.folder / name) for fold in pipeline.folds]
+    console.finish("", {"model": name, "folds": len(made), "made": sum(made)}, as_json)
+
+
+@relevance.command()
+@click.option("--models", metavar="NAMES", help="Comma-separated.  [default: the baselines and every trained model]")
+@_folds
+@_seed
+@console.common
+def evaluate(models: str | None, folds: int | None, seed: int, workspace: Path | None, as_json: bool) -> None:
+    """Judge every model on held-out pairs; writes W/reports/evaluation.html and .json."""
+    _evaluate(_pipeline(workspace, Flags(folds, seed)), models, as_json)
+
+
+@relevance.command()
+@_query
+@click.option("--pins", "first", required=True, metavar="ID...", help="Pin ids, as many as wanted.")
+@click.argument("rest", nargs=-1, metavar="")
+@console.common
+def score(query: str, first: str, rest: Sequence[str], workspace: Path | None, as_json: bool) -> None:
+    """Five probabilities and an expected level for each pin, in the order asked."""
+    from relevance.online import Scorer
+
+    scored = Scorer.open(_served(workspace)).score(query, [first, *rest])
+    lines = [
+        f"{pin.pin_id}  {pin.relevance:.2f}  {' '.join(f'{p:.3f}' for p in pin.probabilities)}"
+        + (f"  without {', '.join(pin.missing)}" if pin.missing else "")
+        for pin in scored
+    ]
+    header = "pin  level  p(1) p(2) p(3) p(4) p(5)"
+    console.finish("\n".join([header, *lines]), {"query": query, "pins": [pin._asdict() for pin in scored]}, as_json)
+
+
+@relevance.command()
+@_query
+@click.option("--pins", "first", metavar="ID...", help="Pin ids to rank.  [default: the top 200 by BM25 and embedding]")
+@click.argument("rest", nargs=-1, metavar="")
+@click.option("--top", type=click.IntRange(min=1), default=20, show_default=True, help="Pins to print.")
+@console.common
+def rank(query: str, first: str | None, rest: Sequence[str], top: int, workspace: Path | None, as_json: bool) -> None:
+    """The best pins for a query: relevance with engagement, above a floor."""
+    from relevance.candidates import workspace_index
+    from relevance.online import Scorer
+    from relevance.ranking import rank
+
+    served = _served(workspace)
+    scorer = Scorer.open(served)
+    pins = [first, *rest] if first else workspace_index(served).search(query, scorer.query_vector(query))
+    ranking = rank(scorer, query, pins)
+    lines = [
+        f"{pin.rank:3d}  {pin.scored.pin_id}  level {pin.scored.relevance:.2f}  utility {pin.utility:.3f}"
+        for pin in ranking.pins[:top]
+    ]
+    shown = f"{len(ranking.pins):,} of {len(pins):,} candidates ranked, {len(ranking.below_floor):,} below the floor"
+    result = [
+        {"rank": p.rank, "pin_id": p.scored.pin_id, "relevance": p.scored.relevance, "utility": p.utility}
+        for p in ranking.pins[:top]
+    ]
+    console.finish("\n".join([*lines, shown]), {"query": query, "pins": result}, as_json)
+
+
+@relevance.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True)
+@console.common
+def serve(host: str, port: int, workspace: Path | None, as_json: bool) -> None:
+    """Score and rank over HTTP: POST /score, /rank; GET /healthz, /readyz, /metrics, /docs."""
+    from relevance.server import serve as run_server
+
+    run_server(_served(workspace), host, port)
+
+
+def _served(path: Path | None) -> Workspace:
+    """The workspace, its online store up to date."""
+    from relevance import feature_store
+
+    workspace = console.open_workspace(path)
+    feature_store.materialize(workspace)
+    return workspace
+
+
+def _pipeline(path: Path | None, flags: Flags) -> Pipeline:
+    """The stages of the workspace, its definitions applied and its online store up to date."""
+    from relevance import feature_store
+    from relevance.pipeline import Pipeline
+
+    workspace = console.open_workspace(path)
+    for loaded in feature_store.materialize(workspace):
+        click.echo(f"materialized {loaded.view}: {loaded.rows:,} rows")
+    return Pipeline(workspace, _settings(flags))
+
+
+def _settings(flags: Flags) -> RunSettings:
+    from relevance.pipeline import RunSettings
+
+    base = RunSettings()
+    teacher = replace(base.teacher, backbone=flags.backbone, seed=flags.seed)
+    if flags.epochs:
+        teacher = replace(teacher, epochs=flags.epochs)
+    if flags.fields:
+        teacher = replace(teacher, text=teacher.text.selecting(*_text_fields(flags.fields)))
+    sample = replace(base.sample, seed=flags.seed, pairs=flags.pairs or base.sample.pairs)
+    return RunSettings(
+        plan=replace(base.plan, folds=flags.folds, seed=flags.seed),
+        teacher=teacher,
+        sample=sample,
+        labels=base.labels,
+        student=replace(base.student, seed=flags.seed),
+    )
+
+
+def _text_fields(names: str) -> list[Field]:
+    from relevance.text import Field
+
+    try:
+        return [Field(name.strip()) for name in names.split(",")]
+    except ValueError as error:
+        raise BadInput(f"expected --fields among {', '.join(Field)}, found {names!r}") from error
+
+
+def _evaluate(pipeline: Pipeline, models: str | None, as_json: bool) -> None:
+    from relevance import judge
+
+    names = [name.strip() for name in models.split(",")] if models else None
+    if names is not None and not all(names):
+        raise BadInput(f"expected --models as names with commas between, found {models!r}")
+    verdict = judge.evaluate_models(pipeline, names)
+    console.finish("\n".join(verdict.lines()), verdict.summary(), as_json)
+
+
+def _said(made: bool, model: Path) -> bool:
+    click.echo(f"{model}: {'trained' if made else 'fresh'}")
+    return made
+
+
+def main() -> int:
+    """Entry point; returns the exit status."""
+    return console.run(relevance)

@@ -1,0 +1,137 @@
+"""The stages of `relevance run`, each made for a fold of the plan, and only where stale.
+
+    teach      judged pairs' texts                       -> FOLD/teacher (or another name, reading fewer fields)
+    label      pairs nobody judged, scored by a teacher  -> FOLD/soft_label, or the soft_label table where it serves
+    learn      human and soft labels' features           -> FOLD/student, FOLD/student_human
+    predict    held-out judged pairs, by every model     -> FOLD/predictions/MODEL
+
+FOLD is W/models where the models serve, W/models/folds/K where they are only tested. Held-out queries are in no label
+that a fold's models see: not in the judgments, and not in the pairs that its teacher labels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import polars as pl
+
+from enrich import parts
+from enrich.errors import BadInput
+from enrich.job import JobReport
+from enrich.tables import SOFT_LABEL
+from enrich.text_encoder import TextEncoder
+from enrich.workspace import Workspace
+from relevance import feature_store, soft_labels, stages
+from relevance.candidates import CandidateIndex, workspace_index
+from relevance.frames import STUDENT_SERVICE, TEACHER_SERVICE, Judged, of_queries, teacher_rows
+from relevance.plan import SERVING, Fold, PlanSettings, plan
+from relevance.soft_labels import LabelSettings
+from relevance.soft_pairs import Queries, SampleSettings, sample_pairs
+from relevance.student import StudentSettings
+from relevance.student_training import train_student
+from relevance.teacher import Teacher, TeacherSettings
+from relevance.teacher_training import train_teacher
+from relevance.training_frame import TEACHER, training_frame
+
+TEACHER_MODEL, STUDENT_MODEL, HUMAN_STUDENT = "teacher", "student", "student_human"
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    plan: PlanSettings = field(default_factory=PlanSettings)
+    teacher: TeacherSettings = field(default_factory=TeacherSettings)
+    sample: SampleSettings = field(default_factory=SampleSettings)
+    labels: LabelSettings = field(default_factory=LabelSettings)
+    student: StudentSettings = field(default_factory=StudentSettings)
+
+
+class Pipeline:
+    """One workspace's stages; what several of them read is read once."""
+
+    def __init__(self, workspace: Workspace, settings: RunSettings) -> None:
+        self.workspace = workspace
+        self.settings = settings
+
+    @cached_property
+    def judged(self) -> Judged:
+        return Judged.of(self.workspace)
+
+    @cached_property
+    def folds(self) -> list[Fold]:
+        """The plan's folds; the last one's models serve."""
+        return plan(self.judged.pairs, self.workspace.models, self.settings.plan)
+
+    @cached_property
+    def index(self) -> CandidateIndex:
+        return workspace_index(self.workspace)
+
+    @cached_property
+    def encoder(self) -> TextEncoder:
+        """Of queries: the student's, which is the one that the catalogue was embedded with."""
+        return TextEncoder(self.settings.student.text_encoder)
+
+    def teach(self, fold: Fold, name: str = TEACHER_MODEL, settings: TeacherSettings | None = None) -> bool:
+        """Train a teacher on the fold's judged texts; whether there was anything to do."""
+        chosen = settings or self.settings.teacher
+        train, dev = (of_queries(self.judged.texts, side) for side in (fold.split.train, fold.split.dev))
+        service = feature_store.fingerprint(self.workspace, TEACHER_SERVICE)
+
+        def work(out: Path) -> None:
+            train_teacher(teacher_rows(train), teacher_rows(dev), chosen, out, service)
+
+        return stages.make(fold.folder / name, stages.fingerprint(train, dev, chosen, service), work)
+
+    def label(self, fold: Fold) -> JobReport:
+        """Have the fold's teacher label a sample of pairs that nobody judged."""
+        teacher = Teacher.load(_model(fold, TEACHER_MODEL, "train-teacher"))
+        queries = Queries(training=fold.split.train, held_out=fold.split.held_out)
+        pairs = sample_pairs(self.workspace, queries, self.index, self.encoder.encode, self.settings.sample)
+
+        def texts(batch: pl.DataFrame) -> pl.DataFrame:
+            return training_frame(self.workspace, batch, TEACHER_SERVICE)
+
+        folder = self._label_folder(fold)
+        return soft_labels.label(self.workspace, teacher, pairs, texts, self.settings.labels, folder)
+
+    def learn(self, fold: Fold, name: str = STUDENT_MODEL) -> bool:
+        """Train a student on the fold's human and soft labels, or, as `student_human`, on the human ones alone."""
+        human = of_queries(self.judged.features, fold.split.train)
+        dev = of_queries(self.judged.features, fold.split.dev)
+        rows = human if name == HUMAN_STUDENT else pl.concat([human, self._soft(fold)], how="diagonal")
+        chosen = self.settings.student
+        service = feature_store.fingerprint(self.workspace, STUDENT_SERVICE)
+
+        def work(out: Path) -> None:
+            train_student(rows, dev, chosen, out, self.encoder)
+
+        return stages.make(fold.folder / name, stages.fingerprint(rows, dev, chosen, service), work)
+
+    def _soft(self, fold: Fold) -> pl.DataFrame:
+        """What the student learns from of the pairs that the fold's teacher labelled."""
+        producer = Teacher.load(_model(fold, TEACHER_MODEL, "train-teacher")).producer
+        labels = parts.scan(self._label_folder(fold)).filter(
+            (pl.col("producer") == producer) & pl.col("probabilities").is_not_null()
+        )
+        pairs = labels.select("query", "pin_id", "event_timestamp", "probabilities", "stratum").collect()
+        if pairs.is_empty():
+            raise BadInput(f"expected soft labels of {fold.folder / TEACHER_MODEL}, found none; run `relevance label`")
+        held_out = pairs.filter(pl.col("query").is_in(sorted(fold.split.held_out)))
+        if held_out.height:
+            raise BadInput(
+                f"expected soft labels of training queries alone, found {held_out.height} of held-out ones; remove "
+                f"{self._label_folder(fold)} and run `relevance label` again"
+            )
+        ordered = pairs.sort("query", "pin_id").with_columns(label_source=pl.lit(TEACHER))
+        return training_frame(self.workspace, ordered, STUDENT_SERVICE)
+
+    def _label_folder(self, fold: Fold) -> Path:
+        return self.workspace.folder(SOFT_LABEL) if fold.name == SERVING else fold.folder / SOFT_LABEL.name
+
+
+def _model(fold: Fold, name: str, command: str) -> Path:
+    folder = fold.folder / name
+    if stages.made_from_of(folder) is None:
+        raise BadInput(f"expected a model at {folder}, found none; run `relevance {command}` first")
+    return folder

@@ -1,0 +1,114 @@
+"""What every model says of the judged pairs that it was not taught: one frame a model, over all tested folds.
+
+Reads each fold's models and its held-out pairs; writes FOLD/predictions/MODEL, so that `relevance evaluate` asks a
+model again only when it, or a pair, changed. The baselines are fitted here, on the same training rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from enrich.errors import BadInput
+from enrich.text_encoder import TextEncoder
+from relevance import stages
+from relevance.bi_encoder import BiEncoder, TextVectors, fit_bi_encoder
+from relevance.bm25 import Bm25, fit_bm25
+from relevance.candidates import catalogue_texts
+from relevance.evaluation import Predictions
+from relevance.frames import Judged, of_queries, teacher_rows
+from relevance.metrics import expected_level
+from relevance.plan import Fold
+from relevance.student import Student
+from relevance.student_inputs import student_inputs
+from relevance.teacher import Teacher
+from relevance.text import pin_texts_from_frame
+
+BM25, BI_ENCODER = "bm25", "bi_encoder"
+BASELINES = (BM25, BI_ENCODER)
+_FILE = "predictions.parquet"
+_KEPT = ("query", "pin_id", "level", "lang")
+
+Probabilities = npt.NDArray[np.float32]
+Answers = tuple[Probabilities, npt.NDArray[np.floating]]  # probabilities [n, 5] and what the model ranks by [n]
+
+
+class Predictor:
+    """Asks models about the folds' held-out pairs; embeds each text once, however many folds there are."""
+
+    def __init__(self, judged: Judged, encoder: TextEncoder) -> None:
+        self._judged = judged
+        self._encoder = encoder
+        self._vectors = TextVectors(encoder)
+
+    def predictions(self, model: str, folds: Sequence[Fold]) -> Predictions:
+        """One model's answers for the test pairs of every tested fold.
+
+        Raises BadInput when a fold has no such model, or no fold is tested.
+        """
+        tested = [fold for fold in folds if fold.tested]
+        if not tested:
+            raise BadInput("expected a fold with held-out queries, found none; plan with --folds 2 or more")
+        frames = [self._fold(model, fold).with_columns(fold=pl.lit(fold.name)) for fold in tested]
+        return Predictions(model, pl.concat(frames))
+
+    def _fold(self, model: str, fold: Fold) -> pl.DataFrame:
+        pairs = of_queries(self._judged.pairs, fold.split.test)
+        answer, made_from = self._baseline(model, fold) if model in BASELINES else self._trained(model, fold)
+        artefact = fold.folder / "predictions" / model
+
+        def work(out: Path) -> None:
+            probabilities, scores = answer(fold.split.test)
+            rows = pairs.select(_KEPT).with_columns(
+                probabilities=pl.Series(list(probabilities), dtype=pl.List(pl.Float32)),
+                score=pl.Series(scores, dtype=pl.Float32),
+            )
+            rows.write_parquet(out / _FILE)
+
+        stages.make(artefact, stages.fingerprint(made_from, pairs), work)
+        return pl.read_parquet(artefact / _FILE)
+
+    def _trained(self, model: str, fold: Fold) -> tuple[Callable[[frozenset[str]], Answers], str]:
+        folder = fold.folder / model
+        made_from = stages.made_from_of(folder)
+        if made_from is None:
+            raise BadInput(f"expected a model at {folder}, found none; train it first, or leave it out of --models")
+        if (folder / "teacher.json").is_file():
+            return lambda queries: self._ask_teacher(folder, queries), made_from
+        return lambda queries: self._ask_student(folder, queries), made_from
+
+    def _ask_teacher(self, folder: Path, queries: frozenset[str]) -> Answers:
+        frame = of_queries(self._judged.texts, queries)
+        probabilities = Teacher.load(folder).predict(frame["query"].to_list(), pin_texts_from_frame(frame))
+        return probabilities, expected_level(probabilities)
+
+    def _ask_student(self, folder: Path, queries: frozenset[str]) -> Answers:
+        student = Student.load(folder)
+        inputs = student_inputs(of_queries(self._judged.features, queries), self._encoder)
+        probabilities = student.predict(inputs.features(student.statistics))
+        return probabilities, expected_level(probabilities)
+
+    def _baseline(self, model: str, fold: Fold) -> tuple[Callable[[frozenset[str]], Answers], str]:
+        train = of_queries(self._judged.texts, fold.split.train | fold.split.dev)
+        if model == BM25:
+            catalogue = catalogue_texts(self._judged.workspace)["text"]
+
+            def ask(queries: frozenset[str]) -> Answers:
+                return _answers(fit_bm25(teacher_rows(train), catalogue), of_queries(self._judged.texts, queries))
+
+            return ask, stages.fingerprint(model, train, catalogue.to_frame())
+
+        def ask_bi_encoder(queries: frozenset[str]) -> Answers:
+            fitted = fit_bi_encoder(teacher_rows(train), vectors=self._vectors)
+            return _answers(fitted, of_queries(self._judged.texts, queries))
+
+        return ask_bi_encoder, stages.fingerprint(model, train, self._encoder.producer)
+
+
+def _answers(model: Bm25 | BiEncoder, frame: pl.DataFrame) -> Answers:
+    queries, texts = frame["query"].to_list(), pin_texts_from_frame(frame)
+    return model.predict(queries, texts), model.score(queries, texts)
