@@ -42,7 +42,7 @@ _NOT_THE_PAGE = (
     r"loading|redirecting.*|(?:site |website )?(?:is )?(?:under|down for) (?:construction|maintenance)",
     r"(?:this )?(?:domain|site|website|account)(?: name)?(?: is| has been)? "
     r"(?:for sale|suspended|parked|expired|disabled)|index of /.*|it works|welcome to nginx",
-    r"(?:apache\d? )?(?:\w+ )?default (?:web site |web )?page|iis windows(?: server)?|maintenance mode",
+    r"(?:apache\d? )?(?:\w+ )?default (?:web site |web )?page(?:: it works)?|iis windows(?: server)?|maintenance mode",
 )
 # The element was left as its template had it; another may know better.
 _SAYS_NOTHING = (

@@ -11,7 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-PAGE = b"<html><head><title>Lemon cake | Bakery</title><meta name=description content='Sour and sweet'></head></html>"
+PAGE = (
+    b"<html><head><title>Lemon cake | Bakery</title><meta property=og:site_name content=Bakery>"
+    b"<meta name=description content='Sour and sweet'></head></html>"
+)
 BOMB = gzip.compress(b"\0" * 20_000_000)
 NESTED_BOMB = gzip.compress(b"\0" * 500_000) * 50
 ROBOTS = {  # host -> its robots.txt, or the status that it answers instead
@@ -37,6 +40,9 @@ class FaultyServer(ThreadingHTTPServer):
     @property
     def address(self) -> str:
         return f"127.0.0.1:{self.server_address[1]}"
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that is killed or that gives up breaks its connection; nobody need read of it."""
 
     def pages_asked(self) -> list[str]:
         """The requests but those for robots.txt."""

@@ -76,7 +76,7 @@ def test_what_is_not_plainly_public_is_refused(url: str) -> None:
 
 
 def test_every_literal_unsafe_url_of_the_collection_is_refused(shared_data: Path) -> None:
-    cases = [json.loads(line) for line in (shared_data / "link_pages" / "unsafe_urls.jsonl").open()]
+    cases = [json.loads(line) for line in (shared_data / "link_pages" / "unsafe_urls.jsonl").read_text().splitlines()]
     passed = []
     for case in cases:
         try:

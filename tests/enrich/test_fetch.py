@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -208,3 +209,16 @@ def test_nothing_is_left_open(server: FaultyServer) -> None:
         return {task.get_name() for task in asyncio.all_tasks() - before}
 
     assert asyncio.run(run()) == set()
+
+
+def test_a_host_that_cannot_speak_tls_is_tls(server: FaultyServer) -> None:
+    plain = replace(QUICK, allow_loopback=True, obey_robots=False)
+    assert fetch(plain, f"https://{server.address}/good")[0].reason == "tls"
+
+
+def test_a_port_where_nobody_listens_is_connection() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening, so no one else gets the port
+        port = taken.getsockname()[1]
+        (outcome,) = fetch(replace(QUICK, allow_loopback=True), f"http://127.0.0.1:{port}/")
+    assert outcome.reason == "connection"
