@@ -50,9 +50,9 @@ class StudentSettings:
     input_dropout: float = 0.15  # chance that a row's input is left out, in the half of training that leaves any out
     epochs: int = 30  # at most
     patience: int = 5  # epochs without a better dev loss before training stops
-    batch_size: int = 512  # pairs a step
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.05
+    batch_size: int = 256  # pairs a step
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.1
     seed: int = 0
 
     def __post_init__(self) -> None:

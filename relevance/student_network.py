@@ -26,6 +26,8 @@ from relevance.features import PAIR_FEATURES, QUERY_FEATURES, Dimensions, Featur
 
 _CLIP = 5.0  # standard deviations beyond which a number says no more
 _INTEREST_DIMENSION = 16
+_HEAD_DIMENSION = 16  # entries of a query's and of a pin's projection for one head
+_SMALL_START = 0.1  # of the usual scale of the weights from vectors to the hidden layer
 
 
 class Size(StrEnum):
@@ -35,18 +37,18 @@ class Size(StrEnum):
 
 
 class _Widths(NamedTuple):
-    projection: int
+    heads: int
     hidden: int
     tower: int
 
 
-_WIDTHS = {Size.S: _Widths(32, 64, 32), Size.M: _Widths(64, 128, 64), Size.L: _Widths(128, 256, 128)}
+_WIDTHS = {Size.S: _Widths(4, 64, 32), Size.M: _Widths(8, 128, 64), Size.L: _Widths(16, 256, 128)}
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkSettings:
     size: Size = Size.M
-    dropout: float = 0.2  # of the hidden layers, in training
+    dropout: float = 0.3  # of the hidden layers, in training
 
     def __post_init__(self) -> None:
         if not 0 <= self.dropout < 1:
@@ -73,7 +75,7 @@ class Inputs(NamedTuple):
 class Side(NamedTuple):
     """What a query, or a pin, brings to every pair it is in."""
 
-    projections: Tensor  # [rows, 3, r]
+    projections: Tensor  # [rows, 3 * heads, _HEAD_DIMENSION], heads of text, of visual, of graph vectors
     hidden: Tensor  # [rows, h]
 
 
@@ -94,14 +96,14 @@ class StudentNetwork(nn.Module):
         self.register_buffer("query_mean", torch.zeros(len(QUERY_FEATURES)))
         self.register_buffer("query_scale", torch.ones(len(QUERY_FEATURES)))
         self.interests = nn.EmbeddingBag(interests + 1, _INTEREST_DIMENSION, mode="mean", padding_idx=0)
-        self.query_projections = nn.ModuleList(_projection(dimensions.query, widths.projection) for _ in pin_dimensions)
-        self.pin_projections = nn.ModuleList(_projection(size, widths.projection) for size in pin_dimensions)
+        self.query_projections = nn.ModuleList(_projection(dimensions.query, widths.heads) for _ in pin_dimensions)
+        self.pin_projections = nn.ModuleList(_projection(size, widths.heads) for size in pin_dimensions)
         _start_equal(self.query_projections, self.pin_projections)
-        self.query_hidden = nn.Linear(dimensions.query + len(QUERY_FEATURES) + _INTEREST_DIMENSION, widths.hidden)
-        self.pin_hidden = _linear(sum(pin_dimensions), widths.hidden)
-        self.pair_hidden = nn.Linear(
-            len(pin_dimensions) * widths.projection + len(PAIR_FEATURES), widths.hidden, bias=False
-        )
+        self.query_hidden = _linear(dimensions.query, widths.hidden, _SMALL_START)
+        self.query_known = nn.Linear(len(QUERY_FEATURES) + _INTEREST_DIMENSION, widths.hidden)
+        self.pin_hidden = _linear(sum(pin_dimensions), widths.hidden, _SMALL_START)
+        similarities = len(pin_dimensions) * widths.heads
+        self.pair_hidden = _linear(similarities + len(PAIR_FEATURES), widths.hidden)
         self.tower = nn.Linear(widths.hidden, widths.tower)
         self.logits = nn.Linear(widths.tower, len(LEVELS))
         self.dropout = nn.Dropout(settings.dropout)
@@ -115,21 +117,21 @@ class StudentNetwork(nn.Module):
 
     def query_side(self, vector: Tensor, numbers: Tensor, interests: Tensor) -> Side:
         """Of q queries."""
-        known = _normalised(numbers, self.query_mean, self.query_scale)
-        projections = torch.stack([project(vector) for project in self.query_projections], dim=1)
-        return Side(projections, self.query_hidden(torch.cat([vector, known, self.interests(interests)], dim=1)))
+        known = torch.cat([_normalised(numbers, self.query_mean, self.query_scale), self.interests(interests)], dim=1)
+        projected = [project(vector) for project in self.query_projections]
+        return Side(_heads(projected), self.query_hidden(vector) + self.query_known(known))
 
     def pin_side(self, text: Tensor, visual: Tensor, graph: Tensor) -> Side:
         """Of n pins; nothing in it depends on the query."""
         vectors = (text, visual, graph)
         projected = [project(v) for project, v in zip(self.pin_projections, vectors, strict=True)]
-        return Side(torch.stack(projected, dim=1), self.pin_hidden(torch.cat(vectors, dim=1)))
+        return Side(_heads(projected), self.pin_hidden(torch.cat(vectors, dim=1)))
 
     def pairs(self, query: Side, pins: Side, numbers: Tensor) -> Tensor:
         """Logits of n pairs; `query` has one row, or one a pair."""
-        products = (query.projections * pins.projections).flatten(1)
+        similarities = (query.projections * pins.projections).sum(dim=2)
         known = _normalised(numbers, self.number_mean, self.number_scale)
-        hidden = query.hidden + pins.hidden + self.pair_hidden(torch.cat([products, known], dim=1))
+        hidden = query.hidden + pins.hidden + self.pair_hidden(torch.cat([similarities, known], dim=1))
         tower = self.tower(self.dropout(functional.gelu(hidden)))
         logits: Tensor = self.logits(self.dropout(functional.gelu(tower)))
         return logits
@@ -141,19 +143,25 @@ def _start_equal(query: nn.ModuleList, pins: nn.ModuleList) -> None:
             theirs.data.copy_(mine.data)
 
 
-def _projection(dimension: int, width: int) -> nn.Linear:
-    """Of unit vectors to entries of about ±1, so that products are neither lost nor loud."""
-    layer = _linear(dimension, width)
+def _projection(dimension: int, heads: int) -> nn.Linear:
+    """Scaled so that a head's product of two unit vectors is their cosine in expectation."""
+    layer = _linear(dimension, heads * _HEAD_DIMENSION)
     if dimension:
-        nn.init.normal_(layer.weight)
+        nn.init.normal_(layer.weight, std=_HEAD_DIMENSION**-0.5)
     return layer
 
 
-def _linear(dimension: int, width: int) -> nn.Linear:
+def _heads(projected: list[Tensor]) -> Tensor:
+    joined = torch.cat(projected, dim=1)
+    return joined.view(len(joined), -1, _HEAD_DIMENSION)
+
+
+def _linear(dimension: int, width: int, scale: float = 1.0) -> nn.Linear:
     """Without bias; `dimension` may be 0, of a vector that the catalogue does not have."""
     layer = nn.Linear(max(1, dimension), width, bias=False)
     if not dimension:
         layer.in_features, layer.weight = 0, nn.Parameter(torch.empty(width, 0))
+    layer.weight.data *= scale
     return layer
 
 
