@@ -74,8 +74,8 @@ class Answer(NamedTuple):
             [~self.pins.present, self.pins.corrupt, pin_rows.absent_inputs(self.pins), ~self.has_rates]
         )
         absent[~self.pins.present, 2:] = False  # of an unknown pin only that is said
-        patterns, which = np.unique(absent, axis=0, return_inverse=True)
-        named = [(*self.lost, *(c for c, gone in zip(columns, row, strict=True) if gone)) for row in patterns]
+        _, first, which = np.unique(absent @ (1 << np.arange(len(columns))), return_index=True, return_inverse=True)
+        named = [(*self.lost, *(c for c, gone in zip(columns, absent[i], strict=True) if gone)) for i in first]
         return [named[i] for i in which]
 
 
