@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from enrich.workspace import Catalogue, Workspace
+from enrich.workspace import ENVIRONMENT_VARIABLE, Catalogue, Workspace
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -25,3 +25,10 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("real data for tests is not at ../shared/data")
     return SHARED_DATA
+
+
+@pytest.fixture(autouse=True)
+def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command points the environment at its workspace; no test sees another's."""
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, "")  # so that whatever the test sets is undone
+    monkeypatch.delenv(ENVIRONMENT_VARIABLE)

@@ -1,0 +1,65 @@
+"""The README's own-catalogue commands, run as they stand there on a small catalogue; and its links and tree."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from enrich import console
+from enrich.cli import enrich
+from relevance.cli import relevance
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+OBJECTS = ("table", "chair", "lamp", "vase")
+MADE_OF = ("oak", "glass", "steel", "rattan", "marble")
+
+
+def block_after(heading: str) -> list[str]:
+    """The lines of the first shell block below a heading, comments off."""
+    body = README.partition(f"## {heading}\n")[2]
+    found = re.search(r"```bash\n(.*?)```", body, re.DOTALL)
+    assert found, heading
+    return [line.partition("  #")[0].strip() for line in found[1].splitlines() if line.strip()]
+
+
+def write_catalogue(folder: Path) -> None:
+    """Twenty pins; each query names one, and its judgments grade what shares the object or the material."""
+    folder.mkdir()
+    pins = [(f"p{i}", f"{made} {thing}") for i, (made, thing) in enumerate((m, o) for m in MADE_OF for o in OBJECTS)]
+    lines = ["pin_id,title,created_at", *(f"{pin},{title},2025-01-01" for pin, title in pins)]
+    (folder / "pins.csv").write_text("\n".join(lines) + "\n")
+    rows = ["query,pin_id,level,judged_at"]
+    for _, asked in pins:
+        for pin, title in pins[::3]:
+            same = len(set(asked.split()) & set(title.split()))
+            rows.append(f"{asked},{pin},{(1, 3, 5)[same]},2025-06-01")
+    (folder / "judgments.csv").write_text("\n".join(rows) + "\n")
+
+
+def test_the_own_catalogue_commands_run_as_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_catalogue(tmp_path / "my_catalogue")
+    commands = [line for line in block_after("Your own catalogue") if " serve " not in line]
+    for line in commands:
+        program, *arguments = shlex.split(line)
+        group = {"enrich": enrich, "relevance": relevance}[program]
+        extra = ["--folds", "1", "--pairs", "100"] if arguments[0] == "run" and program == "relevance" else []
+        assert console.run(group, [*arguments, *extra, "--json"]) == 0, (line, capsys.readouterr().err)
+        result = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+        if arguments[0] == "score":
+            assert [pin["pin_id"] for pin in result["pins"]] == ["p1", "p2"]
+        if arguments[0] == "rank":
+            assert result["pins"][0]["pin_id"]
+    assert (tmp_path / "my_workspace" / "reports" / "evaluation" / "index.html").is_file()
+
+
+def test_its_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\((?!http)([^)#]+)", README):
+        assert (ROOT / target).exists(), target
