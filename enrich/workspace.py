@@ -1,11 +1,11 @@
 """Where everything of one catalogue lives.
 
-    W/workspace.json        which catalogue this is (written by the first import)
-    W/feature_store.yaml    Feast's configuration of this workspace (absolute paths)
-    W/sources/TABLE/        parquet parts, written by the importers
-    W/enriched/TABLE/       parquet parts, written by the jobs
-    W/registry.db, online.db   Feast's registry and embedded online store
-    W/models/, W/reports/   what `relevance` makes
+W/workspace.json        which catalogue this is (written by the first import)
+W/feature_store.yaml    Feast's configuration of this workspace (absolute paths)
+W/sources/TABLE/        parquet parts, written by the importers
+W/enriched/TABLE/       parquet parts, written by the jobs
+W/registry.db, online.db   Feast's registry and embedded online store
+W/models/, W/reports/   what `relevance` makes
 """
 
 from __future__ import annotations
@@ -114,9 +114,7 @@ class Workspace:
             parts.create(self.folder(table), table)
         for folder in (self.models, self.reports):
             folder.mkdir(parents=True, exist_ok=True)
-        parts.write_text(
-            self.feature_store_yaml, _FEATURE_STORE.format(root=self.root, feature_repo=FEATURE_REPO)
-        )
+        parts.write_text(self.feature_store_yaml, _FEATURE_STORE.format(root=self.root, feature_repo=FEATURE_REPO))
         parts.write_text(self._manifest, json.dumps(asdict(catalogue), indent=1) + "\n")
 
     def absent_sources(self) -> list[str]:

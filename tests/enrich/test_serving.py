@@ -1,4 +1,4 @@
-"""Packing for serving: the newest evidence, nothing from the future, a row only for what changed, taken back when gone."""
+"""Packing for serving: the newest evidence, nothing of the future, rows only for changes, taken back when gone."""
 
 from __future__ import annotations
 
