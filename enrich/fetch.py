@@ -22,19 +22,19 @@ import httpcore
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt
 
 import enrich
-from enrich.addresses import UnsafeURL as UnsafeURL
-from enrich.addresses import WebURL, parse_url
-from enrich.addresses import check_url as check_url
-from enrich.connector import CheckedBackend, Resolve, Resolver
-from enrich.decompress import ACCEPT_ENCODING, Inflater, TooLarge
 from enrich.errors import BadInput
-from enrich.fetch_reasons import TRANSIENT as TRANSIENT
-from enrich.fetch_reasons import UNANSWERED, HealingWait, failure_of, heals_soon, parse_retry_after
-from enrich.fetch_reasons import FetchFailed as FetchFailed
-from enrich.fetch_reasons import Reason as Reason
-from enrich.politeness import Politeness
-from enrich.robots import MAX_ROBOTS_BYTES, RobotsCache, Rules
-from enrich.robots import robots_allows as robots_allows
+from enrich.web.addresses import UnsafeURL as UnsafeURL
+from enrich.web.addresses import WebURL, parse_url
+from enrich.web.addresses import check_url as check_url
+from enrich.web.connector import CheckedBackend, Resolve, Resolver
+from enrich.web.decompress import ACCEPT_ENCODING, Inflater, TooLarge
+from enrich.web.fetch_reasons import TRANSIENT as TRANSIENT
+from enrich.web.fetch_reasons import UNANSWERED, HealingWait, failure_of, heals_soon, parse_retry_after
+from enrich.web.fetch_reasons import FetchFailed as FetchFailed
+from enrich.web.fetch_reasons import Reason as Reason
+from enrich.web.politeness import Politeness
+from enrich.web.robots import MAX_ROBOTS_BYTES, RobotsCache, Rules
+from enrich.web.robots import robots_allows as robots_allows
 
 Taken = TypeVar("Taken")
 HTML_TYPES = ("text/html", "application/xhtml+xml")

@@ -3,8 +3,8 @@
 Reads pins (link_url) and deletions, fetches each distinct URL once through `enrich.fetch`, and writes pin_link, a row
 a pin with a link: title, description and site name with the rules that gave them, or the reason why there are none.
 
-Pins share a page when their URLs are the same once canonical (`addresses.canonical_url`: scheme and host in lower case
-and ASCII, default port and fragment dropped, dot segments resolved; nothing that a server could tell apart). A reason
+Pins share a page when their URLs are the same once canonical (`web.addresses.canonical_url`: scheme and host in lower
+case and ASCII, default port and fragment dropped, dot segments resolved; nothing a server could tell apart). A reason
 that may pass (`fetch.TRANSIENT`) is tried again by the next run, any other by `--retry REASON`. A page that was read
 once and cannot be had again keeps what it said: its new row carries the old values beside the reason.
 """
@@ -18,15 +18,15 @@ from typing import NamedTuple
 import polars as pl
 
 from enrich import job, parts
-from enrich.addresses import canonical_url
-from enrich.decoding import decode
-from enrich.descriptions import choose_description
 from enrich.fetch import TRANSIENT, FetchSession, FetchSettings, Outcome
 from enrich.job import JobReport, JobSettings
-from enrich.page import read_page
-from enrich.site_names import site_of
 from enrich.tables import DELETIONS, PIN_LINK, PINS
-from enrich.titles import TitleRule, choose_title
+from enrich.web.addresses import canonical_url
+from enrich.web.decoding import decode
+from enrich.web.descriptions import choose_description
+from enrich.web.page import read_page
+from enrich.web.site_names import site_of
+from enrich.web.titles import TitleRule, choose_title
 from enrich.workspace import Workspace
 
 PRODUCER = "link-rules/1"  # raised whenever the rules give other texts: then every page is read anew

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enrich.addresses import UnsafeURL, canonical_url, check_url, parse_url, refuse_address
+from enrich.web.addresses import UnsafeURL, canonical_url, check_url, parse_url, refuse_address
 
 PUBLIC = [
     "https://example.com",

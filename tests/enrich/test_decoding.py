@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enrich.decoding import decode
+from enrich.web.decoding import decode
 
 SPANISH = "¿Qué año eligió la compañía? El señor Núñez pidió más información sobre la montaña."
 JAPANESE = "誰でも作れる自家製パンのレシピ。生地を発酵させて、とても熱いオーブンで焼きます。"

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from enrich.boilerplate import is_not_the_page
 from enrich.links import LinkText, extract_link_text
 from enrich.normalise import collapse_space
+from enrich.web.boilerplate import is_not_the_page
 
 URL = "https://www.crumbs.example/recipes/lemon-drizzle-cake"
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enrich.robots import Rules, robots_allows
+from enrich.web.robots import Rules, robots_allows
 
 URL = "http://example.com/private/page"
 

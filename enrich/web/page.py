@@ -15,8 +15,8 @@ from typing import NamedTuple
 from bs4 import BeautifulSoup, Tag
 from bs4.filter import SoupStrainer
 
-from enrich.linked_data import LinkedData, linked_data
 from enrich.normalise import collapse_space
+from enrich.web.linked_data import LinkedData, linked_data
 
 MAX_PAGE_CHARACTERS = 2_000_000  # looked through; what names a page comes before that
 MAX_ELEMENTS = 400  # of one page; a page with more says nothing new in the rest

@@ -3,7 +3,7 @@
     UnsafeURL (BadInput)     the text of the URL, or an address its host resolved to, must not be fetched
 
 `check_url` judges the text alone and never resolves; `refuse_address` judges the addresses that a resolver gave, and
-the connector (`enrich.connector`) connects to exactly those. Refused is everything that is not plainly public: the
+the connector (`enrich.web.connector`) connects to exactly those. Refused is everything that is not plainly public: the
 special-purpose blocks of the IANA registries, in every notation that some client somewhere takes for an address.
 """
 

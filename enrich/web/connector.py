@@ -15,8 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 import httpcore
 from httpcore import SOCKET_OPTION
 
-from enrich.addresses import refuse_address
 from enrich.errors import CorkboardError
+from enrich.web.addresses import refuse_address
 
 MAX_ADDRESSES = 4  # tried of one host
 RESOLVER_THREADS = 16  # getaddrinfo blocks; so many names are resolved at once

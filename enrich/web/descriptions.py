@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import NamedTuple
 
-from enrich.boilerplate import is_not_the_page, says_nothing
-from enrich.page import Page, clean
-from enrich.site_names import Site, key
+from enrich.web.boilerplate import is_not_the_page, says_nothing
+from enrich.web.page import Page, clean
+from enrich.web.site_names import Site, key
 
 MIN_PARAGRAPH_CHARACTERS = 60  # a shorter paragraph is a date line, a caption or a button
 _POINTS_ELSEWHERE = re.compile(

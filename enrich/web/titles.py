@@ -17,9 +17,9 @@ from collections import Counter
 from enum import StrEnum
 from typing import NamedTuple
 
-from enrich.boilerplate import is_not_the_page, says_nothing
-from enrich.page import Page, clean
-from enrich.site_names import Site, key, segments, strip_site
+from enrich.web.boilerplate import is_not_the_page, says_nothing
+from enrich.web.page import Page, clean
+from enrich.web.site_names import Site, key, segments, strip_site
 
 _WORD = re.compile(r"\w+")
 _TYPOGRAPHIC = re.compile(r"[‘’“”„«»–—…]")

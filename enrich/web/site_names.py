@@ -12,7 +12,7 @@ import unicodedata
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from enrich.page import Page, clean
+from enrich.web.page import Page, clean
 
 _SEPARATOR = re.compile(r"(\s+[|\-–—−:·•∙»«›‹/~⋆*+<>]+\s+|\s*[|｜»«]\s*|\s+::+\s*|(?<=\w)- )")
 _EDGE = re.compile(r"^[\s|\-–—:·•»«›/~,_]+(?=\S)|[\s|\-–—·•»«›/~,_:]+$")

@@ -13,11 +13,11 @@ from enum import StrEnum
 import httpcore
 from tenacity import RetryCallState, wait_random_exponential
 
-from enrich.addresses import UnsafeURL
-from enrich.connector import Unresolved
-from enrich.decompress import BadEncoding, TooLarge
 from enrich.errors import CorkboardError
-from enrich.politeness import HostSilent
+from enrich.web.addresses import UnsafeURL
+from enrich.web.connector import Unresolved
+from enrich.web.decompress import BadEncoding, TooLarge
+from enrich.web.politeness import HostSilent
 
 MAX_RETRY_WAIT = 30.0  # seconds; a host that asks for more is left for the next run
 

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 
 from protego import Protego
 
-from enrich.addresses import WebURL
+from enrich.web.addresses import WebURL
 
 MAX_ROBOTS_BYTES = 512_000  # RFC 9309 asks to parse at least 500 KiB; the rest is ignored, as large search engines do
 MAX_LINE_CHARACTERS = 16_664  # as Google's parser: eight times the longest URL in use
