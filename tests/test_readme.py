@@ -63,3 +63,10 @@ def test_the_own_catalogue_commands_run_as_written(
 def test_its_links_lead_somewhere() -> None:
     for target in re.findall(r"\]\((?!http)([^)#]+)", README):
         assert (ROOT / target).exists(), target
+
+
+def test_its_tree_names_every_module() -> None:
+    tree = README.partition("## The tree\n")[2].partition("## Developing")[0]
+    modules = [path.name for package in ("enrich", "relevance") for path in (ROOT / package).glob("*.py")]
+    missing = [name for name in modules if not name.startswith("__") and name not in tree]
+    assert not missing
