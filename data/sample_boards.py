@@ -21,8 +21,8 @@ from data.scenes import COLOURS, OBJECTS
 COVERAGE = 0.95  # of pins, saved to at least one board; some only under "stuff": 0.91 have a title that says something
 _MORE_SAVES = 3.6  # mean saves of a pin after the first, at popularity 1
 _KINDS = {"object": 0.30, "style": 0.34, "material": 0.07, "colour": 0.05, "interest": 0.15, "misc": 0.09}
-_FIT = {"object": 7.0, "style": 4.0, "material": 2.5, "colour": 2.0, "interest": 1.2, "misc": 0.10}
-_STRAY = 0.006  # how well a board fits a pin that its theme says nothing of
+_FIT = {"object": 10.0, "style": 6.0, "material": 2.5, "colour": 2.0, "interest": 1.2, "misc": 0.10}
+_STRAY = 0.004  # how well a board fits a pin that its theme says nothing of
 _OWN_STYLE_TITLE = 0.45  # of boards of a style, titled by a saying ("grandma's attic")
 
 

@@ -23,8 +23,9 @@ ANNOTATORS = 25
 VOTES = 3
 JUDGED_DAYS = 230  # the judgments' time: the last so many days before two weeks before the log's end
 _PINS_AGE = timedelta(days=45)  # a pin is at least so old when it is judged
-_WANTED_PER_LEVEL = {5: 1.75, 4: 1.75, 3: 1.65, 2: 1.35, 1: 1.1}  # pairs a query, on average
-_PLAUSIBILITY = 0.8  # how strongly the ranker's score draws pairs
+_WANTED_PER_LEVEL = {5: 2.1, 4: 2.2, 3: 2.1, 2: 1.6, 1: 1.4}  # pairs a query, on average
+_PLAUSIBILITY = 0.4  # how strongly the ranker's score and what a pin shares with the wish draw pairs
+_TONGUE = 2.5  # what a pin in the query's language is liked more, in units of the ranker's score
 
 
 class Judgment(NamedTuple):
@@ -59,7 +60,7 @@ def make_annotators(seed: int, n: int = ANNOTATORS) -> list[Annotator]:
         Annotator(
             "rater-" + hashlib.blake2b(f"{seed}/{i}".encode(), digest_size=3).hexdigest(),
             float(rng.normal(0, 0.13)),
-            float(rng.uniform(0.22, 0.44)),
+            float(rng.uniform(0.28, 0.50)),
             float(rng.uniform(0.01, 0.05)),
         )
         for i in range(n)
@@ -69,16 +70,17 @@ def make_annotators(seed: int, n: int = ANNOTATORS) -> list[Annotator]:
 def choose_pairs(
     seed: int, pins: Sequence[Pin], queries: Sequence[Query], judged: int, relevance: Floats, scores: Floats
 ) -> list[JudgedPair]:
-    """About 7.6 pairs of each of `judged` queries (the head always, the tail by chance)."""
+    """About nine pairs of each of `judged` queries (the head always, the tail by chance)."""
     rng = stream(seed, "pairs-judged")
     head = min(judged // 3, len(queries))
     tail = rng.choice(np.arange(head, len(queries)), min(judged, len(queries)) - head, replace=False)
     pairs: list[JudgedPair] = []
     for query in (*range(head), *sorted(int(i) for i in tail)):
         at = END - timedelta(days=14 + JUDGED_DAYS * float(rng.random()), microseconds=int(rng.integers(10**6)))
-        shared = np.array([-cost(queries[query].want, pin) for pin in pins])
+        asked = queries[query]
+        likely = np.array([_TONGUE * (pin.lang == asked.lang) - cost(asked.want, pin) for pin in pins])
         old_enough = np.array([pin.created_at < at - _PINS_AGE for pin in pins])
-        chosen = _pairs_of(rng, true_level(relevance[query]), scores[query] + 2 * shared, old_enough)
+        chosen = _pairs_of(rng, true_level(relevance[query]), scores[query] + likely, old_enough)
         pairs.extend(JudgedPair(query, pin, at) for pin in chosen)
     return pairs
 

@@ -21,11 +21,11 @@ from data.sample_vocabulary import Attributes, entries
 from data.sample_world import Pin
 
 LINKED = 0.42  # of pins
-_PRODUCT_SHARE = 0.40  # of linked pins; the others link to articles
+_PRODUCT_SHARE = 0.50  # of linked pins; the others link to articles
 _PINS_PER_PRODUCT, _PINS_PER_ARTICLE = 2, 5
 _GONE, _MOVED, _FAILING = 0.03, 0.03, 0.005  # of pages
 FORBIDDING_HOST = "www.theoldtramshed.example"
-_PRODUCT_TELLS = {"colour": 0.3, "material": 0.6, "count": 0.3}
+_PRODUCT_TELLS = {"colour": 0.4, "material": 0.7, "count": 0.3}
 
 
 class Site(NamedTuple):

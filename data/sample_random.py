@@ -27,7 +27,7 @@ def choose(rng: Rng, items: Sequence[T], weights: Sequence[float] | Floats | Non
     return items[min(int(np.searchsorted(cumulated, rng.random() * cumulated[-1], side="right")), len(items) - 1)]
 
 
-def usual(rng: Rng, items: Sequence[T], first: float = 0.65) -> T:
+def usual(rng: Rng, items: Sequence[T], first: float = 0.78) -> T:
     """The first item with that probability, else one of the others."""
     if len(items) == 1 or rng.random() < first:
         return items[0]

@@ -19,9 +19,9 @@ _TITLE_KINDS = {"object": 0.38, "style": 0.12, "interest": 0.26, "opaque": 0.24}
 _TITLE_TELLS = {"colour": 0.22, "material": 0.18, "count": 0.25}
 _SENTENCES = {  # the chance that a description has a sentence of the kind
     "opener": 0.62,
-    "object": 0.26,
-    "material": 0.32,
-    "style": 0.34,
+    "object": 0.36,
+    "material": 0.36,
+    "style": 0.40,
     "colour": 0.14,
     "setting": 0.12,
     "interest": 0.14,

@@ -175,10 +175,10 @@ class Words:
         return self._continental(noun, said, rng, counted, article and not many, many)
 
     def _english(self, noun: Noun, said: Attributes, rng: Rng, counted: str, article: bool, many: bool) -> str:
-        style = usual(rng, self._styles[said.style], 0.6) if said.style else ""
+        style = usual(rng, self._styles[said.style], 0.7) if said.style else ""
         words = [
             "" if style.startswith("~") else style,
-            usual(rng, self._colours[said.colour], 0.8) if said.colour else "",
+            usual(rng, self._colours[said.colour], 0.9) if said.colour else "",
             usual(rng, self._materials[said.material][0]) if said.material else "",
             noun.plural if many else noun.singular,
         ]
@@ -198,7 +198,7 @@ class Words:
             core.insert(0, _ARTICLES[self.lang][noun.gender])
         tail = [
             usual(rng, self._materials[said.material][0]) if said.material else "",
-            usual(rng, self._styles[said.style], 0.6) if said.style else "",
+            usual(rng, self._styles[said.style], 0.7) if said.style else "",
             self.setting(said.setting, rng) if said.setting else "",
         ]
         return " ".join(filter(None, [counted.format(pl=" ".join(filter(None, core))), *tail]))
@@ -213,7 +213,7 @@ class Words:
         return stem + ("e" if many else _GERMAN_ENDINGS[gender])
 
     def _japanese(self, noun: Noun, said: Attributes, rng: Rng, counted: str) -> str:
-        style = usual(rng, self._styles[said.style], 0.6) + "の" if said.style else ""
+        style = usual(rng, self._styles[said.style], 0.7) + "の" if said.style else ""
         setting = self.setting(said.setting, rng) if said.setting else ""
         material = usual(rng, self._materials[said.material][0]) if said.material else ""
         colour = self._colours[said.colour][0] if said.colour else ""

@@ -77,9 +77,10 @@ NEAR_STYLES = (
     ("budget", "dorm"), ("gift", "birthday"), ("gift", "christmas"), ("luxury", "wedding"), ("kids", "birthday"),
 )  # fmt: skip
 
-# What it costs, in levels, when a thing that the query wants does not hold; half of it when it nearly holds.
-COST = {"colour": 1.0, "material": 0.9, "style": 0.9, "setting": 0.7, "count": 0.6}
-PAIR_NOISE = 0.22  # levels; what no attribute explains
+# What it costs, in levels, when a thing that the query wants does not hold; NEAR of it when it nearly holds.
+COST = {"colour": 1.0, "material": 0.95, "style": 0.9, "setting": 0.85, "count": 0.8}
+NEAR = 0.75
+PAIR_NOISE = 0.16  # levels; what no attribute explains
 
 
 class Pin(NamedTuple):
@@ -150,7 +151,7 @@ _STYLE_PAIRS = _pairs(NEAR_STYLES)
 def _miss(wanted: str, found: tuple[str, ...], near: frozenset[tuple[str, str]]) -> float:
     if wanted in found:
         return 0.0
-    return 0.5 if any((wanted, one) in near for one in found) else 1.0
+    return NEAR if any((wanted, one) in near for one in found) else 1.0
 
 
 def cost(want: Want, pin: Pin) -> float:
@@ -172,19 +173,19 @@ def cost(want: Want, pin: Pin) -> float:
 def relevance(want: Want, pin: Pin) -> float:
     """How well the pin answers, 1..5 as people's levels go, before what no attribute explains.
 
-    The thing wanted: 5, less what fails, never below 3. A related thing: 3, less. Another of the interest: 2.
-    Anything else: 1, a little more where all the rest holds or the interests are neighbours.
+    The thing wanted: 5, less what fails, never below 3. A related thing: 3 where all the rest holds, else 2. Another
+    of the interest: 2. Anything else: 1, a little more where the interests are neighbours.
     """
     missing = cost(want, pin)
     thing, interest = pin.scene.object, pin.interest
     if want.thing is None:
         if interest == want.interest:
             return max(5.0 - missing, 2.9)
-        return max(2.4 - 0.5 * missing, 1.5) if (interest, want.interest) in _INTEREST_PAIRS else 1.1
+        return max(2.3 - 0.4 * missing, 1.7) if (interest, want.interest) in _INTEREST_PAIRS else 1.1
     if thing == want.thing:
         return max(5.1 - missing, 2.9)
     if (thing, want.thing) in _OBJECT_PAIRS:
-        return max(3.1 - 0.5 * missing, 2.1)
+        return max(3.1 - 0.8 * missing, 2.1)
     if interest == want.interest:
         return max(2.2 - 0.3 * missing, 1.6)
     return 1.4 - 0.2 * missing if (interest, want.interest) in _INTEREST_PAIRS else 1.0

@@ -270,7 +270,7 @@ RED_MUG = Pin("1", Scene("mug", "red", "dotted", "table", 1), "kitchen", ("vinta
         (Want("kitchen", "mug"), 5.1),  # the thing, nothing else asked
         (Want("kitchen", "mug", colour="red", material="dotted", style="vintage"), 5.1),  # all of it holds
         (Want("kitchen", "mug", colour="blue"), 4.1),  # the colour fails
-        (Want("kitchen", "mug", colour="orange"), 4.6),  # the colour nearly holds
+        (Want("kitchen", "mug", colour="orange"), 4.35),  # the colour nearly holds
         (Want("kitchen", "mug", colour="blue", count=2, style="luxury"), 2.9),  # the thing, all else fails
         (Want("kitchen", "teapot", colour="red"), 3.1),  # a related thing, all else holds
         (Want("kitchen", "pan"), 2.2),  # another thing of the interest
@@ -283,8 +283,10 @@ def test_relevance_by_hand(want, expected):
     assert relevance(want, RED_MUG) == pytest.approx(expected)
 
 
-def test_what_nearly_holds_costs_half():
-    assert cost(Want("kitchen", "mug", colour="pink", style="rustic"), RED_MUG) == pytest.approx(0.5 * 1.0 + 0.5 * 0.9)
+def test_what_nearly_holds_costs_three_quarters():
+    assert cost(Want("kitchen", "mug", colour="pink", style="rustic"), RED_MUG) == pytest.approx(
+        0.75 * 1.0 + 0.75 * 0.9
+    )
 
 
 # --- the pages, over HTTP ---
