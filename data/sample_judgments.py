@@ -60,7 +60,7 @@ def make_annotators(seed: int, n: int = ANNOTATORS) -> list[Annotator]:
         Annotator(
             "rater-" + hashlib.blake2b(f"{seed}/{i}".encode(), digest_size=3).hexdigest(),
             float(rng.normal(0, 0.13)),
-            float(rng.uniform(0.28, 0.50)),
+            float(rng.uniform(0.22, 0.42)),
             float(rng.uniform(0.01, 0.05)),
         )
         for i in range(n)
