@@ -27,12 +27,12 @@ relevance train-teacher --name teacher_title --fields title
 relevance run
 
 say "5. online: a query scored and ranked through the feature store"
-relevance score --query "blue knitted scarf" --pins p0001 p0002 p0003
-relevance rank --query "blue knitted scarf" --top 10
+relevance score --query "vase on a wooden table" --pins 255529192 857308255 962668567
+relevance rank --query "vase on a wooden table" --top 10
 
 say "Done"
 cat <<END
-The report:            $CORKBOARD_WORKSPACE/reports/evaluation.html
+The report:            $CORKBOARD_WORKSPACE/reports/evaluation/index.html
 Coverage and failures: .venv/bin/enrich status
 Rank for a query:      .venv/bin/relevance rank --query "wooden chair for the garden"
 Your own catalogue:    .venv/bin/enrich import native DIR --workspace W   (see README.md)

@@ -140,7 +140,7 @@ def train_student(labels: str, folds: int | None, seed: int, workspace: Path | N
 @_seed
 @console.common
 def evaluate(models: str | None, folds: int | None, seed: int, workspace: Path | None, as_json: bool) -> None:
-    """Judge every model on held-out pairs; writes W/reports/evaluation.html and .json."""
+    """Judge every model on held-out pairs; writes W/reports/evaluation/ (index.html, evaluation.json)."""
     _evaluate(_pipeline(workspace, Flags(folds, seed)), models, as_json)
 
 

@@ -62,8 +62,8 @@ class TeacherSettings:
     head_inputs: HeadInput = HeadInput.SEGMENTS
     hidden: tuple[int, ...] = (256,)  # widths of the fully connected layers before the logits
     dropout: float = 0.1  # in the head; the backbone keeps its own
-    targets: Targets = Targets.LEVEL
-    epochs: int = 4  # at most
+    targets: Targets = Targets.VOTES
+    epochs: int = 3  # at most
     patience: int = 2  # epochs without a better dev loss before training stops
     batch_size: int = 32  # pairs a step
     learning_rate: float = 5e-5  # of the backbone, at its peak
