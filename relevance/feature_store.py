@@ -40,6 +40,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _DEFINITIONS = ("entities", "sources", "views", "services")  # modules of feature_repo/, imported as Feast imports them
 _LOADING = threading.Lock()
+# ibis warns about its own use of DuckDB; Feast, imported above, shows every deprecation once unless told otherwise.
+warnings.filterwarnings("ignore", r"fetch_arrow_table\(\) is deprecated", DeprecationWarning)
 logging.getLogger("feast.repo_config").addFilter(  # it holds for file registries too (feast/infra/registry/registry.py)
     lambda record: "`serve_features_while_materializing` is enabled" not in record.getMessage()
 )

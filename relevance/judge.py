@@ -123,7 +123,9 @@ def _caveats(found: Status, pipeline: Pipeline, folds: Sequence[Fold]) -> list[s
 def _heading(pipeline: Pipeline) -> Heading:
     catalogue = pipeline.workspace.catalogue
     made = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC by `relevance evaluate`"
-    return Heading(title=f"{catalogue.format} ({Path(catalogue.origin).name})", made=made)
+    folder = Path(catalogue.origin).name
+    title = catalogue.format if folder == catalogue.format else f"{catalogue.format}: {folder}"
+    return Heading(title=f"Relevance on {title}", made=made)
 
 
 def _figure(model: ModelFigures, measure: Measure) -> str:
