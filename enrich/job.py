@@ -118,12 +118,12 @@ def _stale(
     transient: frozenset[str],
 ) -> pl.DataFrame:
     key = [*tables[0].key, "input_hash"]
-    retried = transient | settings.retry
+    retried = sorted(str(reason) for reason in transient | settings.retry)  # plain: Polars makes an enum of a StrEnum
     fresh: pl.DataFrame | None = None
     for table in tables:
         rows = parts.scan(workspace.folder(table)).filter(pl.col("producer") == producer)
         done = rows.filter(pl.col("reason").is_null()).select(key)
-        hopeless = rows.filter(pl.col("reason").is_not_null() & ~pl.col("reason").is_in(list(retried))).select(key)
+        hopeless = rows.filter(pl.col("reason").is_not_null() & ~pl.col("reason").is_in(retried)).select(key)
         settled = done if RETRY_ALL in retried else pl.concat([done, hopeless])
         found = inputs.join(settled.unique().collect(), on=key, how="semi").select(key)
         fresh = found if fresh is None else fresh.join(found, on=key, how="semi")

@@ -55,7 +55,7 @@ def find_private(text: str) -> tuple[Private, ...]:
 
 def scrub(text: str) -> Scrubbed:
     """`text` (NFKC) without its private pieces, and why they went; nothing private is left, or has come together."""
-    clean, reasons = _without_private(unicodedata.normalize("NFKC", text))
+    clean, reasons = _without_private(collapse_space(unicodedata.normalize("NFKC", text)))
     all_reasons = list(reasons)
     while reasons:
         clean, reasons = _without_private(clean)

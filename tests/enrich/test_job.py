@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from enum import StrEnum
 
 import polars as pl
 import pytest
@@ -69,6 +70,15 @@ def test_failed_rows_are_tried_again_only_when_asked(workspace: Workspace) -> No
     assert run(workspace, inputs(("b", "bad")), healed, retry=frozenset({"other"})).made == 0
     assert run(workspace, inputs(("b", "bad")), healed, retry=frozenset({"corrupt"})).made == 1
     assert captions(workspace) == [("b", None, "corrupt"), ("b", "ok", None)]
+
+
+def test_reasons_may_be_named_by_an_enum(workspace: Workspace) -> None:
+    class Reason(StrEnum):
+        BUSY = "busy"
+
+    for transient in (frozenset({Reason.BUSY}), frozenset({Reason.BUSY, "corrupt"})):  # whichever comes first
+        job.run(workspace, [PIN_CAPTION], inputs(("b", "bad")), upper, "p1", JobSettings(), transient)
+    assert captions(workspace) == [("b", None, "corrupt")]
 
 
 def test_a_retry_that_fails_the_same_way_adds_no_row(workspace: Workspace) -> None:

@@ -59,6 +59,10 @@ def test_a_title_keeps_what_is_not_private() -> None:
     )
 
 
+def test_a_dropped_control_character_brings_no_handle_together() -> None:
+    assert find_private(scrub("@0\x1f0").text) == ()
+
+
 @given(st.text(max_size=200) | st.text(alphabet="0123456789 +-.()@acom/", max_size=80))
 def test_scrubbing_leaves_nothing_private(text: str) -> None:
     assert find_private(scrub(text).text) == ()
