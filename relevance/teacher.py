@@ -59,7 +59,7 @@ class TeacherSettings:
     backbone: str | None = None  # folder or hub id[@revision]; None for the installed all-MiniLM-L6-v2
     text: TextSettings = field(default_factory=TextSettings)
     pooling: Pooling | None = None  # None: CLS where the tokenizer has it, else the last token
-    head_inputs: HeadInput = HeadInput.SEGMENTS
+    head_inputs: HeadInput = HeadInput.INTERACTIONS
     hidden: tuple[int, ...] = (256,)  # widths of the fully connected layers before the logits
     dropout: float = 0.1  # in the head
     backbone_dropout: float = 0.0  # in the backbone while it trains; drawing it costs a CPU a third of each step
@@ -171,7 +171,13 @@ def build_network(backbone: Backbone, settings: TeacherSettings) -> TeacherNetwo
     """The backbone with a new head (random weights, float32)."""
     pooling = settings.pooling or default_pooling(backbone.tokenizer)
     return TeacherNetwork(
-        backbone.network, backbone.width, pooling, settings.head_inputs, settings.hidden, settings.dropout
+        backbone.network,
+        backbone.width,
+        pooling,
+        settings.head_inputs,
+        settings.hidden,
+        settings.dropout,
+        len(settings.text.fields),
     )
 
 

@@ -18,6 +18,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, AutoTo
 from transformers.utils import logging as _transformers_logging
 
 from enrich.errors import BadInput
+from relevance.interactions import TokenInteractions
 from relevance.text import Rendered, Segment
 
 LEVELS = 5
@@ -38,10 +39,12 @@ class HeadInput(StrEnum):
     SEGMENTS: that, and the mean states u of the query's and v of the pin's tokens, both at length √d, as u, v, |u - v|,
     u·v element-wise and their cosine (the matching features of Conneau et al. 2017). A backbone that was trained to
     embed sentences has query and pin near each other from the start, so few pairs teach it more.
+    INTERACTIONS: all that, and how each token of the query fares among the pin's (`TokenInteractions`).
     """
 
     TOKEN = "token"
     SEGMENTS = "segments"
+    INTERACTIONS = "interactions"
 
 
 class Batch(NamedTuple):
@@ -80,12 +83,12 @@ class TeacherNetwork(nn.Module):
         inputs: HeadInput,
         hidden: Sequence[int],
         dropout: float,
+        fields: int,
     ) -> None:
         super().__init__()
         self.backbone: Any = backbone
-        self.head = head(width if inputs is HeadInput.TOKEN else 5 * width + 1, hidden, dropout)
+        self.head = _Head(width, inputs, hidden, dropout, fields)
         self._pooling = pooling
-        self._inputs = inputs
         self.register_state_dict_post_hook(_untie)  # type: ignore[no-untyped-call]
 
     def forward(
@@ -94,24 +97,45 @@ class TeacherNetwork(nn.Module):
         """Logits float32 [pairs, 5]; with `labels`, probabilities [pairs, 5], also the mean cross-entropy."""
         states = self.backbone(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         with torch.autocast(states.device.type, enabled=False):  # the head is small: exact costs nothing
-            logits = self.head(self._summary(states.float(), attention_mask, segments))
+            token = _pooled(states.float(), attention_mask, self._pooling)
+            words = self.backbone.get_input_embeddings()(input_ids).detach()
+            logits = self.head(token, words.float(), states.float(), segments)
         if labels is None:
             return {"logits": logits}
         return {"loss": nn.functional.cross_entropy(logits, labels), "logits": logits}
 
-    def _summary(self, states: Tensor, mask: Tensor, segments: Tensor) -> Tensor:
-        token = _pooled(states, mask, self._pooling)
-        if self._inputs is HeadInput.TOKEN:
-            return token
-        query, pin = (_mean_direction(states, segments == part) for part in (Segment.QUERY, Segment.PIN))
-        cosine = (query * pin).sum(-1, keepdim=True)
-        scale = states.shape[-1] ** 0.5
-        u, v = query * scale, pin * scale
-        return torch.cat([token, u, v, (u - v).abs(), u * v, 4 * cosine], dim=-1)
+
+class _Head(nn.Module):
+    """What `inputs` names, then fully connected layers of the `hidden` widths, then the five logits."""
+
+    def __init__(self, width: int, inputs: HeadInput, hidden: Sequence[int], dropout: float, fields: int) -> None:
+        super().__init__()
+        self._inputs = inputs
+        size = width if inputs is HeadInput.TOKEN else 5 * width + 1
+        self.interactions = TokenInteractions(width, fields) if inputs is HeadInput.INTERACTIONS else None
+        self.layers = _layers(size + (self.interactions.size if self.interactions else 0), hidden, dropout)
+
+    def forward(self, token: Tensor, words: Tensor, states: Tensor, segments: Tensor) -> Tensor:
+        found = [token]
+        if self._inputs is not HeadInput.TOKEN:
+            found += _comparison(states, segments)
+        if self.interactions is not None:
+            found.append(self.interactions(words, states, segments))
+        logits: Tensor = self.layers(torch.cat(found, dim=-1))
+        return logits
 
 
-def head(width: int, hidden: Sequence[int], dropout: float) -> nn.Sequential:
-    """Fully connected layers of the `hidden` widths, then the five logits."""
+def _comparison(states: Tensor, segments: Tensor) -> list[Tensor]:
+    """u, v, |u - v|, u·v and the cosine, as `HeadInput.SEGMENTS` says."""
+    query = _mean_direction(states, segments == Segment.QUERY)
+    pin = _mean_direction(states, segments >= Segment.MARKER)
+    cosine = (query * pin).sum(-1, keepdim=True)
+    scale = states.shape[-1] ** 0.5
+    u, v = query * scale, pin * scale
+    return [u, v, (u - v).abs(), u * v, 4 * cosine]
+
+
+def _layers(width: int, hidden: Sequence[int], dropout: float) -> nn.Sequential:
     layers: list[nn.Module] = []
     for size in hidden:
         layers += [nn.Dropout(dropout), nn.Linear(width, size), nn.GELU()]

@@ -121,9 +121,12 @@ class TextSettings:
 
 
 class Segment:
-    """What a position of a sequence holds; the values of `Rendered.segments`."""
+    """What a position of a sequence holds; the values of `Rendered.segments`.
 
-    SPECIAL, QUERY, PIN = 0, 1, 2
+    FIELD and above are the pin's: FIELD + i is the i-th field that the settings read.
+    """
+
+    SPECIAL, QUERY, MARKER, FIELD = 0, 1, 2, 3
 
 
 class Rendered(NamedTuple):
@@ -201,26 +204,30 @@ class Renderer:
         before, between, after = self._template
         query = query[: self._settings.query_tokens]
         room = self._settings.max_tokens - len(before) - len(query) - len(between) - len(after)
-        pin = self._pin(texts, room)
-        ids = np.concatenate([before, query, between, pin, after])
-        segments = np.zeros(len(ids), dtype=np.int32)
-        start = len(before) + len(query)
-        segments[len(before) : start] = Segment.QUERY
-        segments[start + len(between) : len(ids) - len(after)] = Segment.PIN
-        return Rendered(ids, segments)
+        pieces = [
+            (before, Segment.SPECIAL),
+            (query, Segment.QUERY),
+            (between, Segment.SPECIAL),
+            *self._pin(texts, room),
+            (after, Segment.SPECIAL),
+        ]
+        return Rendered(
+            np.concatenate([ids for ids, _ in pieces]),
+            np.repeat(np.asarray([segment for _, segment in pieces], np.int32), [len(ids) for ids, _ in pieces]),
+        )
 
-    def _pin(self, texts: Sequence[str], room: int) -> TokenIds:
+    def _pin(self, texts: Sequence[str], room: int) -> list[tuple[TokenIds, int]]:
+        """The fields that are there, each after its marker, and what each piece is (`Segment`)."""
         present = [i for i, text in enumerate(texts) if len(self._cached(text))]
         tokens = [self._cached(texts[i]) for i in present]
         room -= sum(len(self._markers[i]) for i in present)
         shares = [self._settings.fields[i].share for i in present]
         kept = fit([len(field) for field in tokens], shares, room)
-        pieces = [
+        return [
             piece
             for i, field, length in zip(present, tokens, kept, strict=True)
-            for piece in (self._markers[i], field[:length])
+            for piece in ((self._markers[i], Segment.MARKER), (field[:length], Segment.FIELD + i))
         ]
-        return np.concatenate(pieces) if pieces else _EMPTY
 
     def _cached(self, text: str) -> TokenIds:
         return self._cache[text] if text else _EMPTY

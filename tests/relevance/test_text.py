@@ -63,11 +63,13 @@ def test_each_tokenizer_keeps_its_own_special_tokens(tmp_path: Path, make: objec
     assert written(make(tmp_path), "rug", "wool rug") == expected
 
 
-def test_segments_say_what_is_query_and_what_is_pin(tmp_path: Path) -> None:
+def test_segments_say_what_is_query_and_which_field_of_the_pin(tmp_path: Path) -> None:
     renderer = Renderer(AutoTokenizer.from_pretrained(tiny_bert(tmp_path)), TextSettings())
-    (row,) = renderer.render(pair_texts(["red lamp"], ["sofa"]))
-    special, query, pin = Segment.SPECIAL, Segment.QUERY, Segment.PIN
-    assert row.segments.tolist() == [special, query, query, special, pin, pin, pin, special]
+    (row,) = renderer.render(pair_texts(["red lamp"], [PinText(title="sofa", board_titles=("ideas",))]))
+    special, query, marker, title = Segment.SPECIAL, Segment.QUERY, Segment.MARKER, Segment.FIELD
+    boards = Segment.FIELD + [budget.field for budget in TextSettings().fields].index(Field.BOARDS)
+    pin = [marker, marker, title, marker, marker, boards]  # "title", ":", "sofa", "boards", ":", "ideas"
+    assert row.segments.tolist() == [special, query, query, special, *pin, special]
 
 
 def test_a_selection_reads_the_title_alone(tmp_path: Path) -> None:
