@@ -235,6 +235,7 @@ def _settings(flags: Flags) -> RunSettings:
     return RunSettings(
         plan=replace(base.plan, folds=flags.folds, seed=flags.seed),
         teacher=teacher,
+        weak=replace(base.weak, seed=flags.seed),
         sample=sample,
         labels=base.labels,
         student=replace(base.student, seed=flags.seed),

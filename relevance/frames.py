@@ -13,8 +13,9 @@ import numpy as np
 import polars as pl
 
 from enrich.errors import BadInput
+from enrich.tables import LEVELS
 from enrich.workspace import Workspace
-from relevance.rows import TeacherRows
+from relevance.rows import TeacherRows, WeakRows
 from relevance.text import pin_texts_from_frame
 from relevance.training_frame import HUMAN, labelled_pairs, training_frame
 
@@ -62,4 +63,13 @@ def teacher_rows(frame: pl.DataFrame) -> TeacherRows:
         pin_texts=pin_texts_from_frame(frame),
         levels=frame["level"].to_numpy().astype(np.int64),
         votes=frame["votes"].to_list(),
+    )
+
+
+def weak_rows(frame: pl.DataFrame) -> WeakRows:
+    """A teacher_v1 frame of pairs with `probabilities` as the teacher's trainer takes it."""
+    return WeakRows(
+        queries=frame["query"].to_list(),
+        pin_texts=pin_texts_from_frame(frame),
+        probabilities=np.asarray(frame["probabilities"].to_list(), dtype=np.float32).reshape(-1, len(LEVELS)),
     )

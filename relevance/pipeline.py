@@ -1,6 +1,6 @@
 """The stages of `relevance run`, each made for a fold of the plan, and only where stale.
 
-    teach      judged pairs' texts                       -> FOLD/teacher (or another name, reading fewer fields)
+    teach      behaviour's and judged pairs' texts       -> FOLD/teacher (or another name, reading fewer fields)
     label      pairs nobody judged, scored by a teacher  -> FOLD/soft_label, or the soft_label table where it serves
     learn      human and soft labels' features           -> FOLD/student, FOLD/student_human
     predict    held-out judged pairs, by every model     -> FOLD/predictions/MODEL
@@ -25,7 +25,7 @@ from enrich.text_encoder import TextEncoder
 from enrich.workspace import Workspace
 from relevance import feature_store, soft_labels, stages
 from relevance.candidates import CandidateIndex, workspace_index
-from relevance.frames import STUDENT_SERVICE, TEACHER_SERVICE, Judged, of_queries, teacher_rows
+from relevance.frames import STUDENT_SERVICE, TEACHER_SERVICE, Judged, of_queries, teacher_rows, weak_rows
 from relevance.plan import SERVING, Fold, PlanSettings, plan
 from relevance.soft_labels import LabelSettings
 from relevance.soft_pairs import Queries, SampleSettings, sample_pairs
@@ -34,6 +34,7 @@ from relevance.student_training import train_student
 from relevance.teacher import Teacher, TeacherSettings
 from relevance.teacher_training import train_teacher
 from relevance.training_frame import TEACHER, training_frame
+from relevance.weak_labels import WeakSettings, weak_pairs
 
 TEACHER_MODEL, STUDENT_MODEL, HUMAN_STUDENT = "teacher", "student", "student_human"
 
@@ -41,6 +42,7 @@ TEACHER_MODEL, STUDENT_MODEL, HUMAN_STUDENT = "teacher", "student", "student_hum
 @dataclass(frozen=True, slots=True)
 class RunSettings:
     plan: PlanSettings = field(default_factory=PlanSettings)
+    weak: WeakSettings = field(default_factory=WeakSettings)
     teacher: TeacherSettings = field(default_factory=TeacherSettings)
     sample: SampleSettings = field(default_factory=SampleSettings)
     labels: LabelSettings = field(default_factory=LabelSettings)
@@ -76,12 +78,20 @@ class Pipeline:
         """Train a teacher on the fold's judged texts; whether there was anything to do."""
         chosen = settings or self.settings.teacher
         train, dev = (of_queries(self.judged.texts, side) for side in (fold.split.train, fold.split.dev))
+        weak = self._weak(fold)
         service = feature_store.fingerprint(self.workspace, TEACHER_SERVICE)
 
         def work(out: Path) -> None:
-            train_teacher(teacher_rows(train), teacher_rows(dev), chosen, out, service)
+            train_teacher(teacher_rows(train), teacher_rows(dev), chosen, out, service, weak_rows(weak))
 
-        return stages.make(fold.folder / name, stages.fingerprint(train, dev, chosen, service), work)
+        return stages.make(fold.folder / name, stages.fingerprint(train, dev, weak, chosen, service), work)
+
+    def _weak(self, fold: Fold) -> pl.DataFrame:
+        """Pairs with levels read off behaviour, and their texts."""
+        judged = self.judged.pairs.select("query", "pin_id", "level")
+        training = of_queries(judged, fold.split.train)
+        pairs = weak_pairs(self.workspace, judged, training, fold.split.held_out, self.settings.weak)
+        return training_frame(self.workspace, pairs, TEACHER_SERVICE) if pairs.height else pairs
 
     def label(self, fold: Fold) -> JobReport:
         """Have the fold's teacher label a sample of pairs that nobody judged."""

@@ -41,11 +41,33 @@ class TeacherRows:
             raise BadInput(f"expected levels 1..5 in the {name} rows, found {min(wrong)}; map the grades onto 1..5")
 
 
-def fingerprint(*splits: TeacherRows) -> str:
+@dataclass(frozen=True, slots=True)
+class WeakRows:
+    """Pairs with levels that nobody judged, by position; `probabilities` float32 [n, 5], rows sum to 1."""
+
+    queries: Sequence[str]
+    pin_texts: Sequence[str | PinText]
+    probabilities: npt.NDArray[np.float32]
+
+    def check(self) -> None:
+        """Raises BadInput when lengths differ or a row is no distribution."""
+        sizes = {len(self.queries), len(self.pin_texts), len(self.probabilities)}
+        if len(sizes) != 1:
+            raise BadInput(f"expected weak rows' queries, pin texts and probabilities of one length, found {sizes}")
+        if len(self.probabilities) and not np.allclose(self.probabilities.sum(1), 1, atol=1e-3):
+            raise BadInput("expected weak rows' probabilities to sum to 1, found others; normalise them")
+
+
+def fingerprint(*splits: TeacherRows | WeakRows) -> str:
     """Twelve hex digits over all that the rows hold, in their order."""
     digest = hashlib.blake2b(digest_size=6)
     for split in splits:
         pins = [tuple(PinText(title=pin) if isinstance(pin, str) else pin) for pin in split.pin_texts]
-        votes = [list(votes) for votes in split.votes] if split.votes is not None else None
-        digest.update(json.dumps([list(split.queries), pins, split.levels.tolist(), votes]).encode())
+        digest.update(json.dumps([list(split.queries), pins, *_labels(split)]).encode())
     return digest.hexdigest()
+
+
+def _labels(split: TeacherRows | WeakRows) -> list[object]:
+    if isinstance(split, WeakRows):
+        return [split.probabilities.tolist()]
+    return [split.levels.tolist(), [list(votes) for votes in split.votes] if split.votes is not None else None]

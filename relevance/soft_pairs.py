@@ -113,10 +113,7 @@ def sample_pairs(
 
 def _log_pairs(workspace: Workspace, judged: pl.DataFrame, held_out: frozenset[str], seed: int) -> ir.Table:
     """Every unjudged pair of the log: time, language, stratum and `order`, a hash that no library version changes."""
-    history = History(workspace)
-    log = history.engagements()
-    log = log.filter(log.refused.isnull()).semi_join(history.pins().select("pin_id"), "pin_id")
-    log = log.anti_join(_table({"query": sorted(held_out)}), "query")
+    log = usable_log(History(workspace), held_out)
     pairs = log.group_by("query", "pin_id").agg(
         event_timestamp=log.event_timestamp.max(),
         lang=log.lang.min(),
@@ -135,6 +132,13 @@ def _log_pairs(workspace: Workspace, judged: pl.DataFrame, held_out: frozenset[s
         order=(unjudged.query + "\x1f" + unjudged.pin_id + f"\x1f{seed}").hexdigest("md5"),
     )
     return _temporary("log_pairs", described)
+
+
+def usable_log(history: History, held_out: frozenset[str]) -> ir.Table:
+    """The log's rows of pins that are there and of queries that may be used and are not held out."""
+    log = history.engagements()
+    log = log.filter(log.refused.isnull()).semi_join(history.pins().select("pin_id"), "pin_id")
+    return log.anti_join(_table({"query": sorted(held_out)}), "query")
 
 
 def _temporary(name: str, pairs: ir.Table) -> ir.Table:

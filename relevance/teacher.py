@@ -64,7 +64,8 @@ class TeacherSettings:
     dropout: float = 0.1  # in the head
     backbone_dropout: float = 0.0  # in the backbone while it trains; drawing it costs a CPU a third of each step
     targets: Targets = Targets.VOTES
-    epochs: int = 3  # at most
+    weak_epochs: int = 1  # over the pairs whose levels were read off behaviour, before those that people judged
+    epochs: int = 3  # over the judged pairs, at most
     patience: int = 2  # epochs without a better dev loss before training stops
     batch_size: int = 32  # pairs a step
     learning_rate: float = 5e-5  # of the backbone, at its peak
@@ -74,10 +75,10 @@ class TeacherSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch_size < 1 or self.patience < 1:
+        if min(self.weak_epochs, self.epochs, self.batch_size, self.patience) < 1:
             raise BadInput(
-                f"expected epochs, batch_size and patience of 1 or more, found {self.epochs}, {self.batch_size}, "
-                f"{self.patience}"
+                f"expected weak_epochs, epochs, batch_size and patience of 1 or more, found {self.weak_epochs}, "
+                f"{self.epochs}, {self.batch_size} and {self.patience}"
             )
         if self.learning_rate <= 0 or self.head_learning_rate <= 0:
             raise BadInput(f"expected learning rates above 0, found {self.learning_rate} and {self.head_learning_rate}")

@@ -1,136 +1,36 @@
-"""Teaches the teacher: pointwise cross-entropy over judged (query, pin) pairs, run by transformers' Trainer.
+"""Teaches the teacher: first, where there is a log, from levels read off behaviour; then from what people judged.
 
-Reads training and dev rows (`TeacherRows`), writes a checkpoint folder (see teacher.py) that `Teacher.load` opens. The
-command is `relevance train-teacher`. Killed and run again with the same rows, settings and folder it goes on from the
-last finished epoch and ends with the same weights; the same seed gives the same weights on the same machine.
+Reads weak, training and dev rows (`WeakRows`, `TeacherRows`), writes a checkpoint folder (see teacher.py) that
+`Teacher.load` opens. The command is `relevance train-teacher`. The loss is pointwise cross-entropy in both phases.
+Killed and run again with the same rows, settings and folder it goes on from the last finished epoch and ends with the
+same weights; the same seed gives the same weights on the same machine.
 """
 
 from __future__ import annotations
 
-import json
-import math
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch.utils.data import Dataset, Sampler
-from tqdm import tqdm
-from transformers import (
-    EarlyStoppingCallback,
-    PrinterCallback,
-    Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
-    set_seed,
-)
+from transformers import TrainerCallback, set_seed
 
-from enrich import parts
 from enrich.errors import BadInput
-from enrich.progress import progress
 from enrich.tables import LEVELS
 from enrich.text_encoder import default_model_path
 from relevance.calibration import fit_temperature
 from relevance.model_card import write_model_card
-from relevance.rows import TeacherRows, fingerprint
-from relevance.teacher import Targets, TeacherSettings, build_network, fast_dtype, save_teacher
-from relevance.teacher_network import Backbone, TeacherNetwork, collate, load_backbone, prepare_to_train
-from relevance.text import Rendered, Renderer, pair_texts
+from relevance.rows import TeacherRows, WeakRows, fingerprint
+from relevance.teacher import Targets, TeacherSettings, build_network, save_teacher
+from relevance.teacher_network import load_backbone, prepare_to_train
+from relevance.teacher_phase import Examples, Phase, run_phase
+from relevance.text import Renderer, pair_texts
 from relevance.votes import vote_shares
 
 _CHECKPOINTS = "checkpoints"
-_MADE_FROM = "made_from.json"
-_BATCHES_SORTED_TOGETHER = 20  # more wastes less on padding and shuffles less
-_MAX_GRADIENT_NORM = 1.0
 _VOTES_SHARE = 0.5  # of the target under Targets.VOTES; the rest is the gold level
-
-
-class _Examples(Dataset[dict[str, Any]]):
-    """Rendered pairs with their target probabilities [5]."""
-
-    def __init__(self, rendered: Sequence[Rendered], targets: npt.NDArray[np.float32]) -> None:
-        self._rendered = rendered
-        self._targets = targets
-
-    def __len__(self) -> int:
-        return len(self._rendered)
-
-    def __getitem__(self, place: int) -> dict[str, Any]:
-        return {"rendered": self._rendered[place], "target": self._targets[place]}
-
-    @property
-    def lengths(self) -> list[int]:
-        return [len(row.ids) for row in self._rendered]
-
-
-class _LengthGrouped(Sampler[int]):
-    """Random places in which every batch holds rows of like length; the order follows from (seed, epoch) alone."""
-
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
-        self._lengths = np.asarray(lengths)
-        self._batch_size = batch_size
-        self._seed = seed
-        self._epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        self._epoch = epoch
-
-    def __len__(self) -> int:
-        return len(self._lengths)
-
-    def __iter__(self) -> Iterator[int]:
-        random = np.random.default_rng((self._seed, self._epoch))
-        order = random.permutation(len(self._lengths))
-        together = self._batch_size * _BATCHES_SORTED_TOGETHER
-        batches: list[npt.NDArray[np.int64]] = []
-        for start in range(0, len(order), together):
-            block = order[start : start + together]
-            block = block[np.argsort(self._lengths[block], kind="stable")]
-            batches += [block[i : i + self._batch_size] for i in range(0, len(block), self._batch_size)]
-        whole = [batch for batch in batches if len(batch) == self._batch_size]
-        rest = [batch for batch in batches if len(batch) < self._batch_size]  # last, or it would shift the others
-        random.shuffle(whole)
-        return (int(place) for batch in [*whole, *rest] for place in batch)
-
-
-class _Progress(TrainerCallback):
-    """The project's bar in place of Trainer's own, which prints on standard output."""
-
-    def __init__(self) -> None:
-        self._bar: tqdm[None] | None = None
-        self._manager: Any = None
-
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self._manager = progress(state.max_steps, "train-teacher", unit="step")
-        self._bar = self._manager.__enter__()
-        self._bar.update(state.global_step)
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        if self._bar is not None:
-            self._bar.update(1)
-
-    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **more: Any) -> None:
-        metrics: Mapping[str, float] = more.get("metrics") or {}
-        if self._bar is not None:
-            self._bar.set_postfix_str(f"dev loss {metrics.get('eval_loss', math.nan):.3f}")
-
-    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        if self._manager is not None:
-            self._manager.__exit__(None, None, None)
-
-
-class _Trainer(Trainer):
-    """Trainer with batches of like length in an order that a resumed run repeats."""
-
-    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        examples: Any = train_dataset or self.train_dataset
-        return _LengthGrouped(examples.lengths, self.args.train_batch_size, self.args.seed)
 
 
 def train_teacher(
@@ -139,13 +39,14 @@ def train_teacher(
     settings: TeacherSettings,
     out: Path,
     feature_service: str | None = None,
+    weak: WeakRows | None = None,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> dict[str, float]:
-    """Train on `rows`, keep the epoch that is best on `dev`, calibrate on `dev`, save to `out`; returns the metrics.
+    """Train on `weak`, then on `rows`, keep the epoch that is best on `dev`, calibrate on `dev`, save to `out`.
 
-    `feature_service` is the fingerprint of the service that gave the texts; `callbacks` watch Trainer's run. Raises
-    BadInput where a split is empty, a level is outside 1..5, the training levels are all one, or the backbone cannot be
-    loaded.
+    Returns the metrics. `feature_service` is the fingerprint of the service that gave the texts; `callbacks` watch
+    Trainer's runs. Raises BadInput where a split is empty, a level is outside 1..5, the training levels are all one, or
+    the backbone cannot be loaded.
     """
     rows.check("training")
     dev.check("dev")
@@ -156,91 +57,39 @@ def train_teacher(
     prepare_to_train(backbone, settings.backbone_dropout)
     network = build_network(backbone, settings)
     renderer = Renderer(backbone.tokenizer, settings.text)
+    splits = (rows, dev) if weak is None else (rows, dev, weak)
+    data = fingerprint(*splits)
+    made_from, checkpoints = f"{data} {asdict(settings)}", out / _CHECKPOINTS
+    if weak is not None and len(weak.queries):
+        weak.check()
+        phase = Phase("behaviour", _weak_examples(weak, renderer), None, settings.weak_epochs)
+        run_phase(network, phase, settings, backbone.padding_id, checkpoints, made_from, callbacks)
     train_examples, dev_examples = (_examples(split, renderer, settings.targets) for split in (rows, dev))
-    data = fingerprint(rows, dev)
-    trainer = _trainer(network, backbone, train_examples, dev_examples, settings, out / _CHECKPOINTS)
-    for callback in callbacks:
-        trainer.add_callback(callback)
-    trainer.train(resume_from_checkpoint=_resume_point(out / _CHECKPOINTS, f"{data} {asdict(settings)}"))
-    logits = np.asarray(trainer.predict(dev_examples).predictions, dtype=np.float32)
-    temperature = fit_temperature(logits, dev.levels)
+    phase = Phase("judgments", train_examples, dev_examples, settings.epochs)
+    ran = run_phase(network, phase, settings, backbone.padding_id, checkpoints, made_from, callbacks)
+    temperature = fit_temperature(ran.dev_logits, dev.levels)
     metrics = {
+        "weak_pairs": float(len(weak.queries) if weak is not None else 0),
         "train_pairs": float(len(rows.levels)),
         "dev_pairs": float(len(dev.levels)),
-        "epochs": float(trainer.state.epoch or 0),
-        "dev_loss": float(trainer.state.best_metric or math.nan),
-        "dev_accuracy": float(np.mean(logits.argmax(1) + 1 == dev.levels)),
+        "epochs": ran.epochs,
+        "dev_loss": ran.dev_loss,
+        "dev_accuracy": float(np.mean(ran.dev_logits.argmax(1) + 1 == dev.levels)),
         "temperature": temperature,
     }
     record = save_teacher(out, network.float().cpu(), backbone, settings, (data, feature_service), temperature, metrics)
     write_model_card(out, record)
-    shutil.rmtree(out / _CHECKPOINTS)
+    shutil.rmtree(checkpoints)
     return metrics
 
 
-def _trainer(
-    network: TeacherNetwork,
-    backbone: Backbone,
-    train: _Examples,
-    dev: _Examples,
-    settings: TeacherSettings,
-    checkpoints: Path,
-) -> _Trainer:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    arguments = TrainingArguments(
-        output_dir=str(checkpoints),
-        num_train_epochs=settings.epochs,
-        per_device_train_batch_size=settings.batch_size,
-        per_device_eval_batch_size=2 * settings.batch_size,
-        warmup_steps=settings.warmup,
-        lr_scheduler_type="linear",
-        max_grad_norm=_MAX_GRADIENT_NORM,
-        eval_strategy="epoch",
-        save_strategy="epoch",
-        save_total_limit=1,
-        load_best_model_at_end=True,
-        metric_for_best_model="eval_loss",
-        greater_is_better=False,
-        bf16=fast_dtype(device) is torch.bfloat16,
-        use_cpu=device.type == "cpu",
-        dataloader_pin_memory=device.type == "cuda",
-        logging_strategy="no",
-        disable_tqdm=True,
-        report_to="none",
-        remove_unused_columns=False,
-        label_names=["labels"],
-        seed=settings.seed,
-        data_seed=settings.seed,
-    )
-    trainer = _Trainer(
-        model=network,
-        args=arguments,
-        data_collator=lambda examples: _collate(examples, backbone.padding_id),
-        train_dataset=train,
-        eval_dataset=dev,
-        optimizers=(_optimizer(network, settings), None),  # None: Trainer makes the schedule itself
-        callbacks=[EarlyStoppingCallback(settings.patience), _Progress()],
-    )
-    trainer.remove_callback(PrinterCallback)
-    return trainer
+def _weak_examples(weak: WeakRows, renderer: Renderer) -> Examples:
+    return Examples(renderer.render(pair_texts(weak.queries, weak.pin_texts)), weak.probabilities.astype(np.float32))
 
 
-def _optimizer(network: TeacherNetwork, settings: TeacherSettings) -> torch.optim.AdamW:
-    """AdamW; the head at its own rate, no decay on biases and normalisation weights."""
-    groups = []
-    parts_and_rates = ((network.backbone, settings.learning_rate), (network.head, settings.head_learning_rate))
-    for part, rate in parts_and_rates:
-        weights = [weight for weight in part.parameters() if weight.requires_grad]
-        matrices = [weight for weight in weights if weight.ndim > 1]
-        vectors = [weight for weight in weights if weight.ndim <= 1]
-        groups.append({"params": matrices, "lr": rate, "weight_decay": settings.weight_decay})
-        groups.append({"params": vectors, "lr": rate, "weight_decay": 0.0})
-    return torch.optim.AdamW(groups, fused=True)
-
-
-def _examples(rows: TeacherRows, renderer: Renderer, targets: Targets) -> _Examples:
+def _examples(rows: TeacherRows, renderer: Renderer, targets: Targets) -> Examples:
     rendered = renderer.render(pair_texts(rows.queries, rows.pin_texts))
-    return _Examples(rendered, target_probabilities(rows, targets))
+    return Examples(rendered, target_probabilities(rows, targets))
 
 
 def target_probabilities(rows: TeacherRows, targets: Targets) -> npt.NDArray[np.float32]:
@@ -250,34 +99,3 @@ def target_probabilities(rows: TeacherRows, targets: Targets) -> npt.NDArray[np.
         return gold
     shares = vote_shares(rows.votes, gold)
     return np.asarray((1 - _VOTES_SHARE) * gold + _VOTES_SHARE * shares, dtype=np.float32)
-
-
-def _collate(examples: Sequence[dict[str, Any]], padding_id: int) -> dict[str, torch.Tensor]:
-    batch = collate([example["rendered"] for example in examples], padding_id)
-    targets = torch.from_numpy(np.stack([example["target"] for example in examples]))
-    return {**batch._asdict(), "labels": targets}
-
-
-def _resume_point(checkpoints: Path, made_from: str) -> str | None:
-    """The last checkpoint that was written whole by a run on the same rows and settings; others are removed."""
-    manifest = checkpoints / _MADE_FROM
-    expected = json.dumps(made_from)
-    if not manifest.is_file() or manifest.read_text() != expected:
-        shutil.rmtree(checkpoints, ignore_errors=True)
-        checkpoints.mkdir(parents=True)
-        parts.write_text(manifest, expected)
-        return None
-    whole = [folder for folder in checkpoints.glob("checkpoint-*") if _whole(folder)]
-    for folder in set(checkpoints.glob("checkpoint-*")) - set(whole):
-        shutil.rmtree(folder)
-    newest = max(whole, key=lambda folder: int(folder.name.rpartition("-")[2]), default=None)
-    return str(newest) if newest else None
-
-
-def _whole(checkpoint: Path) -> bool:
-    """Trainer writes its state last."""
-    try:
-        json.loads((checkpoint / "trainer_state.json").read_text())
-    except (OSError, ValueError):
-        return False
-    return True

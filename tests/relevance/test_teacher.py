@@ -16,7 +16,7 @@ from transformers import TrainerCallback
 
 from enrich.errors import BadInput
 from relevance.calibration import fit_temperature
-from relevance.rows import TeacherRows
+from relevance.rows import TeacherRows, WeakRows
 from relevance.teacher import HeadInput, Targets, Teacher, TeacherSettings, fast_dtype, length_buckets
 from relevance.teacher_network import load_backbone, prepare_to_train
 from relevance.teacher_training import target_probabilities, train_teacher
@@ -84,31 +84,65 @@ def test_the_same_seed_gives_the_same_teacher_and_another_seed_another(tmp_path:
 
 
 class _Kill(TrainerCallback):
-    """What a power cut is to a run: nothing after the first epoch's checkpoint happens."""
+    """What a power cut is to a run: nothing after `steps` steps of it happens."""
+
+    def __init__(self, steps: int) -> None:
+        self._left = steps
 
     def on_step_end(self, args: object, state: object, control: object, **_: object) -> None:
-        if state.epoch > 1:
+        self._left -= 1
+        if self._left < 0:
             raise KeyboardInterrupt
 
 
-def test_a_killed_run_goes_on_and_ends_with_the_same_weights(tmp_path: Path) -> None:
+def weak_rows(count: int) -> WeakRows:
+    """What `rows` says, less surely."""
+    sure = rows(count, 2)
+    probabilities = np.where(sure.levels[:, None] == 5, [[0.1, 0, 0, 0, 0.9]], [[0.9, 0, 0, 0, 0.1]])
+    return WeakRows(sure.queries, sure.pin_texts, probabilities.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("steps", "left"),
+    [(1, []), (3, ["behaviour/checkpoint-3"]), (9, ["behaviour/checkpoint-3", "judgments/checkpoint-5"])],
+)
+def test_a_killed_run_goes_on_and_ends_with_the_same_weights(tmp_path: Path, steps: int, left: list[str]) -> None:
     settings = replace(TINY, backbone=str(tiny_bert(tmp_path / "backbone")), epochs=3)
-    train_teacher(rows(80), rows(16, 1), settings, tmp_path / "undisturbed")
+
+    def train(folder: Path, *callbacks: TrainerCallback) -> str:
+        train_teacher(rows(80), rows(16, 1), settings, folder, weak=weak_rows(48), callbacks=callbacks)
+        return Teacher.load(folder).record.fingerprint
+
     with pytest.raises(KeyboardInterrupt):
-        train_teacher(rows(80), rows(16, 1), settings, tmp_path / "killed", callbacks=[_Kill()])
-    checkpoints = sorted(path.name for path in (tmp_path / "killed" / "checkpoints").glob("checkpoint-*"))
-    assert checkpoints == ["checkpoint-5"]
-    (tmp_path / "killed" / "checkpoints" / "checkpoint-9").mkdir()  # one that the kill cut short
-    train_teacher(rows(80), rows(16, 1), settings, tmp_path / "killed")
-    assert (
-        Teacher.load(tmp_path / "killed").record.fingerprint
-        == Teacher.load(tmp_path / "undisturbed").record.fingerprint
-    )
+        train(tmp_path / "killed", _Kill(steps))
+    checkpoints = tmp_path / "killed" / "checkpoints"
+    assert sorted(str(path.relative_to(checkpoints)) for path in checkpoints.glob("*/checkpoint-*")) == left
+    (checkpoints / "behaviour" / "checkpoint-9").mkdir()  # one that the kill cut short
+    assert train(tmp_path / "killed") == train(tmp_path / "undisturbed")
+
+
+def test_a_teacher_learns_from_behaviour_before_it_sees_a_judgment(tmp_path: Path) -> None:
+    settings = replace(TINY, backbone=str(tiny_bert(tmp_path / "backbone")), weak_epochs=8)
+    few = rows(8)
+
+    def loss(folder: Path, weak: WeakRows | None) -> float:
+        metrics = train_teacher(few, rows(64, 1), settings, folder, weak=weak)
+        assert metrics["weak_pairs"] == (len(weak.queries) if weak else 0)
+        return metrics["dev_loss"]
+
+    assert loss(tmp_path / "both", weak_rows(160)) < loss(tmp_path / "judged", None) - 0.1
+
+
+def test_weak_rows_that_are_no_distribution_are_refused(tmp_path: Path) -> None:
+    settings = replace(TINY, backbone=str(tiny_bert(tmp_path / "backbone")))
+    wrong = WeakRows(["a"], ["b"], np.full((1, 5), 0.5, np.float32))
+    with pytest.raises(BadInput, match="sum to 1"):
+        train_teacher(rows(8), rows(8), settings, tmp_path / "out", weak=wrong)
 
 
 def test_checkpoints_of_other_rows_are_not_resumed(tmp_path: Path) -> None:
     settings = replace(TINY, backbone=str(tiny_bert(tmp_path / "backbone")))
-    left = tmp_path / "teacher" / "checkpoints" / "checkpoint-3"
+    left = tmp_path / "teacher" / "checkpoints" / "judgments" / "checkpoint-3"
     left.mkdir(parents=True)
     (left / "trainer_state.json").write_text("{}")
     train_teacher(rows(48), rows(16, 1), settings, tmp_path / "teacher")
