@@ -14,13 +14,13 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
+from data.pictures.scenes import OBJECTS, Scene
 from data.sample_check import engaged_queries, exact_agreement, gold, position_curve
-from data.sample_random import stream
-from data.sample_settings import SampleSettings
-from data.sample_vocabulary import LANGUAGES, Attributes, words
-from data.sample_world import END, START, Pin, Want, cost, relevance
-from data.sample_writer import TRUTH, write_sample
-from data.scenes import OBJECTS, Scene
+from data.sample_maker.chance import stream
+from data.sample_maker.settings import SampleSettings
+from data.sample_maker.truth import END, START, Pin, Want, cost, relevance
+from data.sample_maker.vocabulary import LANGUAGES, Attributes, words
+from data.sample_maker.writer import TRUTH, write_sample
 from data.serve_pages import serve_pages
 from enrich.errors import BadInput
 from enrich.tables import ENGAGEMENTS, EVENTS, SOURCES

@@ -20,13 +20,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.sample_html import respond
-from data.sample_pages import Web
-from data.sample_settings import SampleSettings
-from data.sample_simulation import World, make_world
-from data.sample_tables import source_tables, truth_tables
-from data.sample_world import Pin
-from data.scenes import SAMPLE_SEEDS, render
+from data.pictures.rendering import render
+from data.pictures.scenes import SAMPLE_SEEDS
+from data.sample_maker.page_html import respond
+from data.sample_maker.pages import Web
+from data.sample_maker.settings import SampleSettings
+from data.sample_maker.tables import source_tables, truth_tables
+from data.sample_maker.truth import Pin
+from data.sample_maker.world import World, make_world
 from enrich.errors import BadInput
 from enrich.tables import Table
 
@@ -39,8 +40,8 @@ _README = """\
 # The sample catalogue
 
 **This catalogue is synthetic.** No person wrote, searched, clicked or judged anything in it. It was made from
-hand-written words (data/sample_words/), painted scenes (data/scenes.py) and chance, the same bytes for the same seed
-and library versions, by
+hand-written words (data/sample_maker/words/), painted scenes (data/pictures/) and chance, the same bytes for the same
+seed and library versions, by
 
     {command}
 

@@ -6,17 +6,17 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from data.sample_boards import Board, Save, make_boards, make_saves
-from data.sample_judgments import JudgedPair, Judgment, choose_pairs, make_judgments
-from data.sample_log import Engine, Event, ExperimentEvent, make_engagements, make_experiment
-from data.sample_pages import Web, make_web
-from data.sample_queries import Query, make_queries
-from data.sample_random import stream
-from data.sample_ranker import legacy_scores, text_match
-from data.sample_settings import SampleSettings
-from data.sample_texts import PinTexts, make_texts
-from data.sample_users import User, make_users
-from data.sample_world import Pin, make_pins, relevance_matrix
+from data.sample_maker.boards import Board, Save, make_boards, make_saves
+from data.sample_maker.chance import stream
+from data.sample_maker.judgments import JudgedPair, Judgment, choose_pairs, make_judgments
+from data.sample_maker.log import Engine, Event, ExperimentEvent, make_engagements, make_experiment
+from data.sample_maker.pages import Web, make_web
+from data.sample_maker.queries import Query, make_queries
+from data.sample_maker.ranker import legacy_scores, text_match
+from data.sample_maker.settings import SampleSettings
+from data.sample_maker.texts import PinTexts, make_texts
+from data.sample_maker.truth import Pin, make_pins, relevance_matrix
+from data.sample_maker.users import User, make_users
 
 
 class World(NamedTuple):

@@ -1,6 +1,6 @@
 """The sample catalogue's search log over two years, and a small log of an online experiment, both simulated.
 
-A search is a user, a query of the user's language and a moment; the ranker shows some results, and `sample_ranker`
+A search is a user, a query of the user's language and a moment; the ranker shows some results, and `ranker.py`
 says what the user does with them.
 """
 
@@ -15,12 +15,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from data.sample_queries import Query
-from data.sample_random import Floats, Rng, choose, stream
-from data.sample_ranker import appeal, reactions
-from data.sample_users import User
-from data.sample_vocabulary import LANGUAGES
-from data.sample_world import END, START, Pin
+from data.sample_maker.chance import Floats, Rng, choose, stream
+from data.sample_maker.queries import Query
+from data.sample_maker.ranker import appeal, reactions
+from data.sample_maker.truth import END, START, Pin
+from data.sample_maker.users import User
+from data.sample_maker.vocabulary import LANGUAGES
 
 _POOL = 30  # results from which a search's page is drawn
 _SEARCH_NOISE = 0.55  # of the score, a search: personalisation, freshness, chance

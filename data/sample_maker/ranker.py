@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from data.sample_random import Floats, Rng
-from data.sample_world import Pin, true_level
+from data.sample_maker.chance import Floats, Rng
+from data.sample_maker.truth import Pin, true_level
 from enrich.normalise import terms
 
 EXAMINATION_DECAY = 0.7

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from data.sample_random import Floats, Rng, choose, happens, stream
-from data.scenes import COLOURS, OBJECTS, SETTINGS, Scene, scene_object
+from data.pictures.scenes import COLOURS, OBJECTS, SETTINGS, Scene, scene_object
+from data.sample_maker.chance import Floats, Rng, choose, happens, stream
 
 START = datetime(2024, 7, 1, tzinfo=UTC)  # of the log
 END = datetime(2026, 6, 30, tzinfo=UTC)
