@@ -179,7 +179,7 @@ EXPERIMENT_LOG = _source(
 )
 
 PIN_ID = Column("pin_id", STRING, "the pin's id", required=True)
-QUERY = Column("query", STRING, "the normalised query (enrich.text.normalise_query)", required=True)
+QUERY = Column("query", STRING, "the normalised query (enrich.normalise.normalise_query)", required=True)
 
 
 def _rates(suffix: str) -> tuple[Column, ...]:

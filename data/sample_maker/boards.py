@@ -14,7 +14,7 @@ import numpy as np
 from data.pictures.scenes import COLOURS, OBJECTS
 from data.sample_maker.chance import Floats, Rng, choose, happens, stream
 from data.sample_maker.phrases import Subject, phrasebook, say
-from data.sample_maker.truth import END, START, STYLES_OF, Pin
+from data.sample_maker.pins import END, START, STYLES_OF, Pin
 from data.sample_maker.users import User
 from data.sample_maker.vocabulary import words
 

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.sample_maker.chance import Floats, Rng, stream
+from data.sample_maker.pins import END, Pin
 from data.sample_maker.queries import Query
-from data.sample_maker.truth import END, Pin, cost, true_level
+from data.sample_maker.relevance import cost, true_level
 
 ANNOTATORS = 25
 VOTES = 3

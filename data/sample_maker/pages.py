@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 from data.sample_maker.chance import Rng, choose, happens, stream
 from data.sample_maker.phrases import Subject, say
+from data.sample_maker.pins import Pin
 from data.sample_maker.texts import subject
-from data.sample_maker.truth import Pin
 from data.sample_maker.vocabulary import Attributes, entries
 
 LINKED = 0.42  # of pins

@@ -12,7 +12,8 @@ import numpy as np
 
 from data.sample_maker.chance import Rng, choose, happens, stream
 from data.sample_maker.phrases import Subject, say
-from data.sample_maker.truth import LANGUAGE_SHARES, Pin, Want
+from data.sample_maker.pins import LANGUAGE_SHARES, Pin
+from data.sample_maker.relevance import Want
 from data.sample_maker.vocabulary import Attributes, typo
 from enrich.normalise import normalise_query
 

@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from data.pictures.scenes import INTERESTS
 from data.sample_maker.chance import choose, happens, stream
-from data.sample_maker.truth import END, true_level
+from data.sample_maker.pins import END
+from data.sample_maker.relevance import true_level
 from data.sample_maker.vocabulary import words
 from data.sample_maker.world import World
 from enrich import tables

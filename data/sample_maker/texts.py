@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from data.sample_maker.chance import Rng, choose, happens, stream
 from data.sample_maker.phrases import Subject, say
-from data.sample_maker.truth import Pin
+from data.sample_maker.pins import Pin
 from data.sample_maker.vocabulary import Attributes, typo, words
 
 TITLE_COVERAGE = 0.71

@@ -24,9 +24,9 @@ from data.pictures.rendering import render
 from data.pictures.scenes import SAMPLE_SEEDS
 from data.sample_maker.page_html import respond
 from data.sample_maker.pages import Web
+from data.sample_maker.pins import Pin
 from data.sample_maker.settings import SampleSettings
 from data.sample_maker.tables import source_tables, truth_tables
-from data.sample_maker.truth import Pin
 from data.sample_maker.world import World, make_world
 from enrich.errors import BadInput
 from enrich.tables import Table
