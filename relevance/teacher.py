@@ -61,7 +61,8 @@ class TeacherSettings:
     pooling: Pooling | None = None  # None: CLS where the tokenizer has it, else the last token
     head_inputs: HeadInput = HeadInput.SEGMENTS
     hidden: tuple[int, ...] = (256,)  # widths of the fully connected layers before the logits
-    dropout: float = 0.1  # in the head; the backbone keeps its own
+    dropout: float = 0.1  # in the head
+    backbone_dropout: float = 0.0  # in the backbone while it trains; drawing it costs a CPU a third of each step
     targets: Targets = Targets.VOTES
     epochs: int = 3  # at most
     patience: int = 2  # epochs without a better dev loss before training stops

@@ -184,6 +184,21 @@ def load_backbone(model: str, dtype: torch.dtype = torch.float32) -> Backbone:
     return Backbone(network, tokenizer, _width(config), int(padding))
 
 
+def prepare_to_train(backbone: Backbone, dropout: float) -> None:
+    """Set the backbone's dropout and, on a CPU, plain attention: torch's fused one has the slower backward pass there.
+
+    Dropout is set wherever the network has it, to one rate, whatever its config.json says.
+    """
+    for module in backbone.network.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = dropout
+        for name in ("dropout", "attention_dropout"):  # T5's and Llama's attention keep a plain number
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, dropout)
+    if not torch.cuda.is_available():
+        backbone.network.set_attn_implementation("eager")
+
+
 def default_pooling(tokenizer: Any) -> Pooling:
     """CLS where the tokenizer has such a token, as encoders do; else the last token."""
     return Pooling.LAST if tokenizer.cls_token_id is None else Pooling.CLS

@@ -40,7 +40,7 @@ from relevance.calibration import fit_temperature
 from relevance.model_card import write_model_card
 from relevance.rows import TeacherRows, fingerprint
 from relevance.teacher import Targets, TeacherSettings, build_network, fast_dtype, save_teacher
-from relevance.teacher_network import Backbone, TeacherNetwork, collate, load_backbone
+from relevance.teacher_network import Backbone, TeacherNetwork, collate, load_backbone, prepare_to_train
 from relevance.text import Rendered, Renderer, pair_texts
 from relevance.votes import vote_shares
 
@@ -153,6 +153,7 @@ def train_teacher(
         raise BadInput(f"expected training judgments of two levels or more, found only {rows.levels[0]}; judge more")
     set_seed(settings.seed)
     backbone = load_backbone(settings.backbone or str(default_model_path()))
+    prepare_to_train(backbone, settings.backbone_dropout)
     network = build_network(backbone, settings)
     renderer = Renderer(backbone.tokenizer, settings.text)
     train_examples, dev_examples = (_examples(split, renderer, settings.targets) for split in (rows, dev))
