@@ -19,7 +19,8 @@ from data.captioner.pool import draw
 from data.captioner.settings import TrainingSettings
 from data.pictures import rendering, scenes
 from enrich import checkpoints, parts
-from enrich.captions import DEFAULT_MODEL, MAX_TOKENS, Captioner, CaptionSettings, run_captions
+from enrich.captioner import MAX_TOKENS
+from enrich.captions import DEFAULT_MODEL, Captioner, CaptionSettings, run_captions
 from enrich.errors import BadInput
 from enrich.fetch import FetchSettings
 from enrich.job import JobSettings
