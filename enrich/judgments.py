@@ -1,8 +1,9 @@
 """Human votes to gold levels: `judgment`, one row a judged (query, pin).
 
 Reads judgments, pins and deletions; writes judgment (`enrich judgments`). The gold level is the annotators' mean, half
-up; the row is dated by its latest vote, and a changed vote gives a new row. Queries that differ only in spelling
-(`normalise_query`) are one; of an annotator's votes on a pair the latest counts, and each vote without a name does.
+up; the row is dated by its latest vote, and a changed vote gives a new row, which counts even where it is dated before
+the one that it corrects. Queries that differ only in spelling (`normalise_query`) are one; of an annotator's votes on a
+pair the latest counts, and each vote without a name does.
 A pair whose pin the catalogue lacks gets a row without a level, and the reason "unknown-pin".
 """
 
