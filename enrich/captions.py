@@ -19,13 +19,15 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from enrich import fetch, job, parts
+from enrich import fetch, job
 from enrich.captioner import Captioner as Captioner
 from enrich.fetch import FetchSession, FetchSettings, Outcome
-from enrich.image_uris import base_folder, content_hash, on_the_web, read_image
+from enrich.image_hashes import content_hashes
+from enrich.image_uris import base_folder, on_the_web, read_image
 from enrich.images import MAX_BYTES, BadImage, ImageReason, load_image
 from enrich.job import JobReport, JobSettings
-from enrich.tables import DELETIONS, PIN_CAPTION, PIN_VISUAL_EMBEDDING, PINS
+from enrich.live_pins import live_pins
+from enrich.tables import PIN_CAPTION, PIN_VISUAL_EMBEDDING
 from enrich.workspace import REPOSITORY, Workspace
 
 if TYPE_CHECKING:
@@ -61,17 +63,15 @@ def run_captions(workspace: Workspace, settings: CaptionSettings) -> JobReport:
 
 def pictures(workspace: Workspace) -> pl.DataFrame:
     """pin_id, image_uri, event_timestamp, input_hash of the pins that have a picture, deleted pins left out."""
-    deletions = parts.scan(workspace.folder(DELETIONS)).filter(pl.col("kind") == "pin").select(pin_id="id")
     pins = (
-        parts.scan(workspace.folder(PINS))
+        live_pins(workspace)
         .filter(pl.col("image_uri").str.strip_chars().str.len_bytes() > 0)
-        .join(deletions, on="pin_id", how="anti")
-        .select("pin_id", "image_uri", event_timestamp=pl.coalesce("updated_at", "created_at"))
+        .select("pin_id", "image_uri", "event_timestamp")
         .sort("pin_id")
         .collect()
     )
-    base = base_folder(workspace)
-    hashes = [content_hash(uri, base) for uri in pins["image_uri"]]
+    memory = workspace.root / "image_hashes.parquet"
+    hashes = content_hashes(pins["image_uri"].to_list(), base_folder(workspace), memory)
     return pins.with_columns(input_hash=pl.Series(hashes, dtype=pl.String))
 
 
