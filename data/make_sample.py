@@ -2,7 +2,7 @@
 
     python data/make_sample.py [--seed N] [--out DIR] [--pins N]      (default: remakes data/sample)
 
-Writes what `sample_writer.py` says. The same seed, number of pins and library versions give the same bytes.
+Writes what `sample_maker/writer.py` says. The same seed, number of pins and library versions give the same bytes.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:  # run as a script: the packages stand beside this folder
     sys.path.insert(0, str(ROOT))
 
-from data.sample_settings import SampleSettings  # noqa: E402
-from data.sample_writer import write_sample  # noqa: E402
+from data.sample_maker.settings import SampleSettings  # noqa: E402
+from data.sample_maker.writer import write_sample  # noqa: E402
 from enrich.errors import BadInput  # noqa: E402
 
 DEFAULT_OUT = ROOT / "data" / "sample"

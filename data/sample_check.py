@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:  # run as a script: the packages stand beside this folder
     sys.path.insert(0, str(ROOT))
 
-from data.scenes import Scene, reference_caption  # noqa: E402
+from data.pictures.scenes import Scene, reference_caption  # noqa: E402
 from data.serve_pages import read_index  # noqa: E402
 from enrich.normalise import normalise_query, terms  # noqa: E402
 

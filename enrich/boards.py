@@ -41,7 +41,7 @@ class BoardSettings:
 
     def __post_init__(self) -> None:
         if self.titles < 1:
-            raise BadInput(f"expected --titles of at least 1, found {self.titles}; name how many to keep a pin")
+            raise BadInput(f"expected to keep at least 1 title a pin, found {self.titles}; raise `titles`")
 
     @property
     def producer(self) -> str:

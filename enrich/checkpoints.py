@@ -6,7 +6,7 @@ Only configuration, tokenizer and safetensors weights are ever read; a checkpoin
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,7 +32,7 @@ def locate(model: str, what: str) -> Checkpoint:
         if not (folder / "config.json").is_file():
             raise BadInput(f"expected {what}'s config.json in {folder}, found none; name the folder that holds it")
         return Checkpoint(folder, folder.resolve().name)
-    if model.startswith((".", "/", "~")) or model.count("/") != 1:
+    if model.startswith((".", "/", "~")) or model.count("/") > 1:
         raise BadInput(f"expected {what} at {model}, found no such folder; name a model folder or a hub id, org/name")
     return Checkpoint(_fetch(model, what), model.partition("@")[0])
 
@@ -46,20 +46,38 @@ def _fetch(model: str, what: str) -> Path:
     except Exception as error:  # the hub's client raises a dozen unrelated types; each means: it could not be had
         raise BadInput(
             f"expected {what} {model!r} as a folder or on the model hub, found none that can be had "
-            f"({type(error).__name__}); check the name and the network"
+            f"({type(error).__name__}); check the name and the network, or name a model folder"
         ) from error
     return Path(fetched)
 
 
-def fingerprint(folder: Path) -> str:
-    """Twelve hex digits over all that decides what the model says: weights, configuration, tokenizer, preprocessing."""
+def fingerprint(files: Iterable[Path]) -> str:
+    """Twelve hex digits over the names and contents of those `files` that are there, in their order."""
     digest = hashlib.sha256()
-    for file in sorted([*folder.glob("*.json"), *folder.glob("vocab.txt"), *folder.glob("*.safetensors")]):
-        if file.name in ("metrics.json", "trainer_state.json"):
-            continue
-        with file.open("rb") as stream:
-            digest.update(file.name.encode() + hashlib.file_digest(stream, "sha256").digest())
+    for file in files:
+        if file.is_file():
+            with file.open("rb") as stream:
+                digest.update(file.name.encode() + hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()[:12]
+
+
+@contextmanager
+def loading(folder: Path, what: str) -> Iterator[None]:
+    """While a checkpoint loads: quiet, and whatever goes wrong is a BadInput of one line.
+
+    `what` says in it what the folder should hold ("a BLIP captioner with safetensors weights").
+    """
+    try:
+        with quiet():
+            yield
+    except BadInput:
+        raise
+    except Exception as error:  # broken JSON, tokenizers' and safetensors' own types: all mean a broken folder
+        said = str(error).strip().partition("\n")[0]
+        raise BadInput(
+            f"expected {what} in {folder}, found one that does not load "
+            f"({type(error).__name__}: {said}); fetch it again"
+        ) from error
 
 
 @contextmanager

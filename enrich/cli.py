@@ -8,22 +8,24 @@ enrich status                      coverage, freshness, failures by reason
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from enrich import console
 from enrich.job import JobReport, JobSettings
 from enrich.records import to_mapping
+from enrich.snapshots import SnapshotSettings
 from enrich.workspace import Workspace
 
 if TYPE_CHECKING:
     from enrich.steps import RunSettings
 
+_Command = Callable[..., None]
 _COMMANDS = {"max_content_width": 110, "help_option_names": ["-h", "--help"]}
 _limit = click.option("--limit", type=click.IntRange(min=1), help="Enrich at most this many rows in this run.")
 _retry = click.option("--retry", metavar="REASON", multiple=True, help="Try rows again that failed so; 'failed': all.")
@@ -42,15 +44,19 @@ _as_of = click.option(
     help="Compute only what was known at this time (UTC).  [default: now]",
 )
 _cadence = click.option(
-    "--cadence-days", type=click.IntRange(min=1), default=30, show_default=True, help="Days between two snapshots."
+    "--cadence-days",
+    type=click.IntRange(min=1),
+    default=SnapshotSettings().cadence_days,
+    show_default=True,
+    help="Days between two snapshots.",
 )
 _min_users = click.option(
     "--min-users",
     type=click.IntRange(min=1),
-    default=5,
-    show_default=True,
-    help="A query reaches a pin's text only if this many users issued it.",
+    help="A query reaches a pin's text only if this many users issued it.  [default: 5]",
 )
+_CONTENT = (_limit, _retry)
+_BEHAVIOUR = (_as_of, _cadence)
 
 
 @click.group(context_settings=_COMMANDS)
@@ -77,141 +83,66 @@ def import_(format: str, path: Path, workspace: Path | None, as_json: bool) -> N
 
 @dataclass(frozen=True, slots=True)
 class Flags:
-    """The flags of the steps; each command declares those that concern it."""
+    """The flags of the steps, by their names as options; each command has those that concern it."""
 
     model: str | None = None
-    connect_to: str | None = None
-    as_of: datetime | None = None
-    cadence_days: int = 30
-    min_users: int = 5
     encoder: str | None = None
+    connect_to: str | None = None
+    min_users: int | None = None
+    as_of: datetime | None = None
+    cadence_days: int = SnapshotSettings().cadence_days
     limit: int | None = None
     retry: Sequence[str] = ()
 
 
-@enrich.command()
-@_limit
-@_retry
-@console.common
-def texts(limit: int | None, retry: Sequence[str], workspace: Path | None, as_json: bool) -> None:
-    """Tidy the owners' titles and descriptions: pin_text."""
-    _run("texts", Flags(limit=limit, retry=retry), workspace, as_json)
+def _command(name: str, help: str, *options: Callable[[_Command], _Command]) -> None:
+    """Add the command of a step, or `run`: its own options, then those that every command has."""
+
+    def command(workspace: Path | None, as_json: bool, **flags: Any) -> None:
+        _run(None if name == "run" else name, Flags(**flags), workspace, as_json)  # Flags refuses what it does not know
+
+    for option in reversed(options):
+        command = option(command)
+    enrich.command(name, help=help)(console.common(command))
 
 
-@enrich.command()
-@_model
-@_limit
-@_retry
-@console.common
-def captions(model: str | None, limit: int | None, retry: Sequence[str], workspace: Path | None, as_json: bool) -> None:
-    """Describe each pin's image in words and as a vector: pin_caption, pin_visual_embedding."""
-    _run("captions", Flags(model=model, limit=limit, retry=retry), workspace, as_json)
-
-
-@enrich.command()
-@_connect_to
-@_limit
-@_retry
-@console.common
-def links(
-    connect_to: str | None, limit: int | None, retry: Sequence[str], workspace: Path | None, as_json: bool
-) -> None:
-    """Fetch each pin's link and read its title and description: pin_link."""
-    _run("links", Flags(connect_to=connect_to, limit=limit, retry=retry), workspace, as_json)
-
-
-@enrich.command()
-@_as_of
-@_cadence
-@console.common
-def boards(as_of: datetime | None, cadence_days: int, workspace: Path | None, as_json: bool) -> None:
-    """The titles of the boards that people saved each pin to: pin_boards."""
-    _run("boards", Flags(as_of=as_of, cadence_days=cadence_days), workspace, as_json)
-
-
-@enrich.command()
-@_min_users
-@_encoder
-@_as_of
-@_cadence
-@console.common
-def queries(
-    min_users: int,
-    encoder: str | None,
-    as_of: datetime | None,
-    cadence_days: int,
-    workspace: Path | None,
-    as_json: bool,
-) -> None:
-    """The queries that people engaged with each pin for, and what is known of a query: pin_queries, query_features."""
-    flags = Flags(min_users=min_users, encoder=encoder, as_of=as_of, cadence_days=cadence_days)
-    _run("queries", flags, workspace, as_json)
-
-
-@enrich.command()
-@_as_of
-@_cadence
-@console.common
-def engagement(as_of: datetime | None, cadence_days: int, workspace: Path | None, as_json: bool) -> None:
-    """Counts and smoothed rates of pins and of (query, pin) pairs: pin_engagement, query_pin_engagement."""
-    _run("engagement", Flags(as_of=as_of, cadence_days=cadence_days), workspace, as_json)
-
-
-@enrich.command()
-@_encoder
-@_limit
-@_retry
-@console.common
-def embeddings(
-    encoder: str | None, limit: int | None, retry: Sequence[str], workspace: Path | None, as_json: bool
-) -> None:
-    """Each pin's content texts as one vector: pin_text_embedding."""
-    _run("embeddings", Flags(encoder=encoder, limit=limit, retry=retry), workspace, as_json)
-
-
-@enrich.command()
-@_as_of
-@_cadence
-@console.common
-def graph(as_of: datetime | None, cadence_days: int, workspace: Path | None, as_json: bool) -> None:
-    """Each pin's neighbourhood over boards as one vector: pin_graph."""
-    _run("graph", Flags(as_of=as_of, cadence_days=cadence_days), workspace, as_json)
-
-
-@enrich.command()
-@console.common
-def judgments(workspace: Path | None, as_json: bool) -> None:
-    """The annotators' votes as one gold level a pair: judgment."""
-    _run("judgments", Flags(), workspace, as_json)
-
-
-@enrich.command()
-@console.common
-def serving(workspace: Path | None, as_json: bool) -> None:
-    """Pack all that scoring needs of a pin, and of a known query, into one row each: pin_serving, query_serving."""
-    _run("serving", Flags(), workspace, as_json)
-
-
-@enrich.command()
-@_model
-@_connect_to
-@_min_users
-@_encoder
-@_as_of
-@_cadence
-@console.common
-def run(
-    model: str | None,
-    connect_to: str | None,
-    min_users: int,
-    encoder: str | None,
-    as_of: datetime | None,
-    cadence_days: int,
-    workspace: Path | None,
-    as_json: bool,
-) -> None:
-    """Do what is stale, in the order that data flows. Killed, it goes on where it was."""
-    _run(None, Flags(model, connect_to, as_of, cadence_days, min_users, encoder), workspace, as_json)
+_command("texts", "Tidy the owners' titles and descriptions: pin_text.", *_CONTENT)
+_command(
+    "captions",
+    "Describe each pin's image in words and as a vector: pin_caption, pin_visual_embedding.",
+    _model,
+    *_CONTENT,
+)
+_command("links", "Fetch each pin's link and read its title and description: pin_link.", _connect_to, *_CONTENT)
+_command("boards", "The titles of the boards that people saved each pin to: pin_boards.", *_BEHAVIOUR)
+_command(
+    "queries",
+    "The queries that people engaged with each pin for, and what is known of a query: pin_queries, query_features.",
+    _min_users,
+    _encoder,
+    *_BEHAVIOUR,
+)
+_command(
+    "engagement",
+    "Counts and smoothed rates of pins and of (query, pin) pairs: pin_engagement, query_pin_engagement.",
+    *_BEHAVIOUR,
+)
+_command("embeddings", "Each pin's content texts as one vector: pin_text_embedding.", _encoder, *_CONTENT)
+_command("graph", "Each pin's neighbourhood over boards as one vector: pin_graph.", *_BEHAVIOUR)
+_command("judgments", "The annotators' votes as one gold level a pair: judgment.")
+_command(
+    "serving",
+    "Pack all that scoring needs of a pin, and of a known query, into one row each: pin_serving, query_serving.",
+)
+_command(
+    "run",
+    "Do what is stale, in the order that data flows. Killed, it goes on where it was.",
+    _model,
+    _connect_to,
+    _min_users,
+    _encoder,
+    *_BEHAVIOUR,
+)
 
 
 @enrich.command()
@@ -238,7 +169,7 @@ def _run(step: str | None, flags: Flags, workspace: Path | None, as_json: bool) 
 
 
 def _settings(flags: Flags) -> RunSettings:
-    from enrich.snapshots import SnapshotSettings
+    """What the steps do without flags, but for the flags given."""
     from enrich.steps import RunSettings
 
     def job(default: JobSettings) -> JobSettings:
@@ -247,14 +178,14 @@ def _settings(flags: Flags) -> RunSettings:
     as_of = flags.as_of.replace(tzinfo=UTC) if flags.as_of else None
     cadence = SnapshotSettings(cadence_days=flags.cadence_days, as_of=as_of)
     base = RunSettings()
-    captioner = flags.model or base.captions.model
     features = replace(base.queries.features, model=flags.encoder)
+    min_users = base.queries.min_users if flags.min_users is None else flags.min_users
     return RunSettings(
         texts=replace(base.texts, job=job(base.texts.job)),
-        captions=replace(base.captions, model=captioner, job=job(base.captions.job)),
+        captions=replace(base.captions, model=flags.model or base.captions.model, job=job(base.captions.job)),
         links=replace(base.links, connect_to=flags.connect_to, job=job(base.links.job)),
         boards=replace(base.boards, snapshots=cadence),
-        queries=replace(base.queries, min_users=flags.min_users, features=features, snapshots=cadence),
+        queries=replace(base.queries, min_users=min_users, features=features, snapshots=cadence),
         engagement=replace(base.engagement, snapshots=cadence),
         embeddings=replace(base.embeddings, model=flags.encoder, job=job(base.embeddings.job)),
         graph=replace(base.graph, snapshots=cadence),

@@ -39,7 +39,7 @@ class EngagementSettings:
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_lag < 1:
-            raise BadInput(f"expected --max-lag from 0 up to 1, found {self.max_lag}; name a share")
+            raise BadInput(f"expected a max_lag from 0 up to 1, found {self.max_lag}; name another share")
 
     @property
     def producer(self) -> str:

@@ -49,7 +49,8 @@ class GraphSettings:
     def __post_init__(self) -> None:
         if self.neighbours < 1 or self.hops < 1:
             raise BadInput(
-                f"expected --neighbours and --hops of at least 1, found {self.neighbours} and {self.hops}; raise them"
+                f"expected neighbours and hops of at least 1, found {self.neighbours} and {self.hops}; "
+                "raise them in GraphSettings"
             )
 
     @property

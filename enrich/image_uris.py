@@ -6,7 +6,6 @@ is a BadImage whose reason is one of `ImageReason`'s last four, or too-many-byte
 
 from __future__ import annotations
 
-import hashlib
 import re
 import stat
 from pathlib import Path
@@ -56,20 +55,6 @@ def local_path(uri: str, base: Path) -> Path | None:
     if parts.netloc not in ("", "localhost"):
         raise BadImage(ImageReason.UNSUPPORTED_URI, f"a file on another machine, {uri[:200]!r}")
     return base / unquote(parts.path)
-
-
-def content_hash(uri: str, base: Path) -> str:
-    """What tells one picture from another: a hash of a local file's bytes; of the URI itself when it lies elsewhere.
-
-    A local file that cannot be read hashes to its fault, so that the pin is tried again once the file is there.
-    """
-    digest = hashlib.blake2b(digest_size=16)
-    try:
-        path = local_path(uri, base)
-        digest.update(uri.encode(errors="replace") if path is None else _read_file(path))
-    except BadImage as fault:
-        digest.update(f"{fault.reason} {uri}".encode(errors="replace"))
-    return digest.hexdigest()
 
 
 def _read_file(path: Path) -> bytes:

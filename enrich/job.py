@@ -1,8 +1,9 @@
 """The one resume loop of the per-pin jobs: take what is stale, enrich it in batches, append each batch atomically.
 
-A row is stale when no row of its table was made from the same input by the same producer. A row that failed for a
-passing reason (`transient`) is stale again at the next run; one that failed for good waits for `--retry`. Since every
-batch is one atomic part and staleness is read from the parts, a job killed anywhere goes on where it was.
+A key is fresh when its newest row was made from the same input by the same producer; an input that returns to an
+earlier one is stale, for a newer row says otherwise. A row that failed for a passing reason (`transient`) is stale
+again at the next run; one that failed for good waits for `--retry`. Since every batch is one atomic part and staleness
+is read from the parts, a job killed anywhere goes on where it was.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import polars as pl
 import enrich
 from enrich import parts
 from enrich.progress import progress
-from enrich.tables import Table
+from enrich.tables import Kind, Table
 from enrich.workspace import Workspace
 
 BACKFILL_AFTER = timedelta(days=1)  # a content row written later than this after its content's time was backfilled
@@ -85,21 +86,24 @@ def run(
 
 
 def append(workspace: Workspace, table: Table, outcome: pl.DataFrame, producer: str) -> None:
-    """Append `outcome`'s rows that the table does not hold yet, with their clocks and provenance."""
+    """Append `outcome`'s rows, with their clocks and provenance, but those that say again what is newest of their key.
+
+    `outcome` has a row a key: the key's columns, `event_timestamp`, `input_hash`, `reason` and the table's features. A
+    row can be known from its event on, and a microsecond after the row that it follows.
+    """
     key = list(table.key)
-    same = [*key, "input_hash", "producer", "reason"]
-    earlier = parts.scan(workspace.folder(table)).select(*same, "event_timestamp")
+    said = [*key, "input_hash", "producer", "reason"]
+    newest = _newest(workspace, table, outcome)
     named = outcome.with_columns(producer=pl.lit(producer), reason=pl.col("reason").cast(pl.String))
-    earlier_rows = earlier.join(named.lazy().select(key), on=key, how="semi").collect()
-    fresh = named.join(earlier_rows.select(same), on=same, how="anti", nulls_equal=True)
-    if fresh.is_empty():
+    news = named.join(newest, on=said, how="anti", nulls_equal=True)
+    if news.is_empty():
         return
-    ordinals = earlier_rows.group_by([*key, "event_timestamp"]).agg(ordinal=pl.len().cast(pl.Int64))
     now = datetime.now(UTC)
+    follows = pl.col("followed") + pl.duration(microseconds=1)
     rows = (
-        fresh.join(ordinals, on=[*key, "event_timestamp"], how="left")
+        news.join(newest.select(*key, followed="created_timestamp"), on=key, how="left")
         .with_columns(
-            created_timestamp=pl.col("event_timestamp") + pl.duration(microseconds=pl.col("ordinal").fill_null(0)),
+            created_timestamp=pl.max_horizontal("event_timestamp", follows),
             written_at=pl.lit(now).cast(pl.Datetime("us", "UTC")),
             backfilled=pl.col("event_timestamp") + BACKFILL_AFTER < pl.lit(now),
             code_version=pl.lit(enrich.__version__),
@@ -117,15 +121,30 @@ def _stale(
     settings: JobSettings,
     transient: frozenset[str],
 ) -> pl.DataFrame:
+    """The inputs for which some table's newest row is of another input or producer, or failed and is to be retried."""
     key = [*tables[0].key, "input_hash"]
     retried = sorted(str(reason) for reason in transient | settings.retry)  # plain: Polars makes an enum of a StrEnum
-    fresh: pl.DataFrame | None = None
+    hopeless = pl.lit(RETRY_ALL not in retried) & ~pl.col("reason").is_in(retried)
+    fresh = inputs.select(key)
     for table in tables:
-        rows = parts.scan(workspace.folder(table)).filter(pl.col("producer") == producer)
-        done = rows.filter(pl.col("reason").is_null()).select(key)
-        hopeless = rows.filter(pl.col("reason").is_not_null() & ~pl.col("reason").is_in(retried)).select(key)
-        settled = done if RETRY_ALL in retried else pl.concat([done, hopeless])
-        found = inputs.join(settled.unique().collect(), on=key, how="semi").select(key)
-        fresh = found if fresh is None else fresh.join(found, on=key, how="semi")
-    assert fresh is not None
-    return inputs.join(fresh, on=key, how="anti")
+        settled = _newest(workspace, table, inputs).filter(
+            pl.col("producer") == producer, pl.col("reason").is_null() | hopeless
+        )
+        fresh = fresh.join(settled, on=key, how="semi")
+    return inputs.join(fresh, on=key, how="anti", maintain_order="left")
+
+
+def _newest(workspace: Workspace, table: Table, asked: pl.DataFrame) -> pl.DataFrame:
+    """Of each key in `asked`, its newest row: the key, input_hash, producer, reason and created_timestamp.
+
+    Content is newest by what became true last, up to the `event_timestamp` asked about: a catalogue put back to an
+    older state says nothing of later ones. A label is newest by when it could be known (`Table.recency`).
+    """
+    key = list(table.key)
+    rows = parts.scan(workspace.folder(table)).select(*key, "input_hash", "producer", "reason", *table.recency)
+    moments = asked.lazy().select(*key, asked="event_timestamp")
+    seen = rows.join(moments, on=key)
+    if table.kind is not Kind.LABEL:
+        seen = seen.filter(pl.col("event_timestamp") <= pl.col("asked"))
+    last = seen.sort(table.recency).unique(key, keep="last", maintain_order=True)
+    return last.drop("event_timestamp", "asked").collect()

@@ -1,8 +1,9 @@
 """Human votes to gold levels: `judgment`, one row a judged (query, pin).
 
 Reads judgments, pins and deletions; writes judgment (`enrich judgments`). The gold level is the annotators' mean, half
-up; the row is dated by its latest vote, and a changed vote gives a new row. Queries that differ only in spelling
-(`normalise_query`) are one; of an annotator's votes on a pair the latest counts, and each vote without a name does.
+up; the row is dated by its latest vote, and a changed vote gives a new row, which counts even where it is dated before
+the one that it corrects. Queries that differ only in spelling (`normalise_query`) are one; of an annotator's votes on a
+pair the latest counts, and each vote without a name does.
 A pair whose pin the catalogue lacks gets a row without a level, and the reason "unknown-pin".
 """
 
@@ -14,8 +15,9 @@ import polars as pl
 
 from enrich import job, parts
 from enrich.job import JobReport, JobSettings
+from enrich.live_pins import deleted_pins
 from enrich.normalise import normalise_query
-from enrich.tables import DELETIONS, JUDGMENT, JUDGMENTS, LEVELS, PINS
+from enrich.tables import JUDGMENT, JUDGMENTS, LEVELS, PINS
 from enrich.workspace import Workspace
 
 PRODUCER = "mean of votes, half up 1"
@@ -51,7 +53,6 @@ def _grade(batch: pl.DataFrame) -> pl.DataFrame:
 def _inputs(workspace: Workspace) -> pl.DataFrame:
     """query, pin_id, votes (ascending), lang, reason, event_timestamp and input_hash of every judged pair."""
     pins = parts.scan(workspace.folder(PINS)).select("pin_id", known=pl.lit(True))
-    deleted = parts.scan(workspace.folder(DELETIONS)).filter(pl.col("kind") == "pin").select(pin_id="id")
     pairs = (
         _votes(workspace)
         .group_by(_PAIR)
@@ -60,7 +61,7 @@ def _inputs(workspace: Workspace) -> pl.DataFrame:
             lang=pl.col("lang").drop_nulls().mode().min(),
             event_timestamp=pl.col("judged_at").max(),
         )
-        .join(deleted, on="pin_id", how="anti")
+        .join(deleted_pins(workspace), on="pin_id", how="anti")
         .join(pins, on="pin_id", how="left")
         .with_columns(reason=_reason())
         .drop("known")

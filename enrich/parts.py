@@ -77,13 +77,8 @@ def read(folder: Path, table: Table, columns: Sequence[str] | None = None) -> pa
 
 
 def latest(folder: Path, table: Table) -> pl.DataFrame:
-    """The newest row of each key: the last by event time, then by the time it could be known."""
-    return (
-        scan(folder)
-        .sort("event_timestamp", "created_timestamp")
-        .unique(subset=list(table.key), keep="last", maintain_order=True)
-        .collect()
-    )
+    """The newest row of each key (`Table.recency`)."""
+    return scan(folder).sort(table.recency).unique(subset=list(table.key), keep="last", maintain_order=True).collect()
 
 
 def count(folder: Path) -> int:

@@ -54,7 +54,7 @@ class QuerySettings:
 
     def __post_init__(self) -> None:
         if self.queries < 1:
-            raise BadInput(f"expected --queries of at least 1, found {self.queries}; name how many to keep a pin")
+            raise BadInput(f"expected to keep at least 1 query a pin, found {self.queries}; raise `queries`")
         if self.min_users < 1:
             raise BadInput(f"expected --min-users of at least 1, found {self.min_users}; name how many users hide one")
 

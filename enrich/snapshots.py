@@ -51,7 +51,7 @@ class SnapshotSettings:
         if self.cadence_days < 1:
             raise BadInput(f"expected --cadence-days of at least 1, found {self.cadence_days}; name whole days")
         if self.delay < timedelta(0):
-            raise BadInput(f"expected --delay of at least 0, found {self.delay}; name a time to come")
+            raise BadInput(f"expected a delay of at least 0, found {self.delay}; name a time to come")
         if self.as_of is not None and self.as_of.tzinfo is None:
             raise BadInput(f"expected --as-of with a time zone, found {self.as_of.isoformat()}; add one (+00:00)")
 

@@ -69,6 +69,16 @@ class Table:
         return pa.schema([pa.field(c.name, c.type, nullable=not c.required) for c in (*self.columns, *extra)])
 
     @property
+    def recency(self) -> tuple[str, str]:
+        """The clocks by which rows of a key are newer or older, the first deciding.
+
+        What became true last, and of that, what could be known last. A corrected label may be dated before the one that
+        it corrects, so among labels the last that could be known counts.
+        """
+        clocks = ("event_timestamp", "created_timestamp")
+        return clocks if self.kind is not Kind.LABEL else (clocks[1], clocks[0])
+
+    @property
     def features(self) -> tuple[Column, ...]:
         """The columns that are neither key nor provenance."""
         return tuple(c for c in self.columns if c.name not in self.key)
@@ -179,7 +189,7 @@ EXPERIMENT_LOG = _source(
 )
 
 PIN_ID = Column("pin_id", STRING, "the pin's id", required=True)
-QUERY = Column("query", STRING, "the normalised query (enrich.text.normalise_query)", required=True)
+QUERY = Column("query", STRING, "the normalised query (enrich.normalise.normalise_query)", required=True)
 
 
 def _rates(suffix: str) -> tuple[Column, ...]:

@@ -8,11 +8,9 @@ when the first text is encoded.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +19,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from enrich import checkpoints
+from enrich.checkpoints import Checkpoint
 from enrich.errors import BadInput
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class TextEncoder:
         config = _read_json(self._folder / "config.json")
         self.dimension = _dimension(config, self._folder)
         self.max_tokens = _max_tokens(config, self._folder)
-        self.producer = f"{name}@{_fingerprint(self._folder)}"
+        self.producer = f"{name}@{checkpoints.fingerprint(_deciding_files(self._folder))}"
 
     @cached_property
     def _network(self) -> _Network:
@@ -112,38 +112,10 @@ class TextEncoder:
         return np.asarray(unit.cpu().numpy(), dtype=np.float32)
 
 
-def _locate(model: str | None) -> tuple[Path, str]:
-    """The model's folder and the name it goes by; a hub id is fetched (config, tokenizer and safetensors only)."""
+def _locate(model: str | None) -> Checkpoint:
     if model is None:
-        return default_model_path(), _DEFAULT_NAME
-    folder = Path(model).expanduser()
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise BadInput(f"expected a model's config.json in {folder}, found none; name the folder that holds it")
-        return folder, folder.resolve().name
-    if model.startswith((".", "/", "~")) or model.count("/") > 1:
-        raise BadInput(f"expected a text encoder at {model}, found no such folder; name a model folder or a hub id")
-    return _fetch(model), model.partition("@")[0]
-
-
-def _fetch(model: str) -> Path:
-    from huggingface_hub import snapshot_download
-
-    name, _, revision = model.partition("@")
-    try:
-        return Path(
-            snapshot_download(
-                name,
-                revision=revision or None,
-                allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model"],
-                ignore_patterns=["onnx/*", "openvino/*"],
-            )
-        )
-    except Exception as error:  # the hub's client raises a dozen unrelated types; each means: it could not be had
-        raise BadInput(
-            f"expected a text encoder {model!r} on the model hub, found none that can be had "
-            f"({type(error).__name__}); check the id and the network, or name a model folder"
-        ) from error
+        return Checkpoint(default_model_path(), _DEFAULT_NAME)
+    return checkpoints.locate(model, "a text encoder")
 
 
 def _load(folder: Path, device: str | None) -> _Network:
@@ -152,33 +124,10 @@ def _load(folder: Path, device: str | None) -> _Network:
     from transformers import AutoModel, AutoTokenizer
 
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        with _quiet():
-            tokenizer = AutoTokenizer.from_pretrained(folder)
-            model: Any = AutoModel.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
-    except Exception as error:  # broken JSON, tokenizers' and safetensors' own types: all mean a broken folder
-        raise BadInput(
-            f"expected a transformers encoder with safetensors weights in {folder}, found one that does not load "
-            f"({type(error).__name__}: {str(error).partition(chr(10))[0]}); fetch it again"
-        ) from error
+    with checkpoints.loading(folder, "a transformers encoder with safetensors weights"):
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        model: Any = AutoModel.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
     return _Network(tokenizer, model.to(place).eval(), place)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without transformers' bar and its report of the unused buffers that every BERT checkpoint carries."""
-    from transformers.utils import logging as untyped
-
-    logging: Any = untyped
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity(logging.ERROR)
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
 
 
 def _pooling(folder: Path) -> Pooling:
@@ -228,16 +177,10 @@ def _read_json(path: Path) -> Any:
         raise BadInput(f"expected JSON in {path}, found {error}; fetch the model again") from error
 
 
-def _fingerprint(folder: Path) -> str:
-    """Twelve hex digits over all that decides a vector: weights, configuration, tokenizer and pooling."""
+def _deciding_files(folder: Path) -> list[Path]:
+    """What decides a vector: configuration, tokenizer, pooling and weights."""
     names = ["config.json", "tokenizer.json", "vocab.txt", "1_Pooling/config.json", "sentence_bert_config.json"]
-    files = [*(folder / name for name in names), *sorted(folder.glob("*.safetensors"))]
-    digest = hashlib.sha256()
-    for file in files:
-        if file.is_file():
-            with file.open("rb") as stream:
-                digest.update(file.name.encode() + hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()[:12]
+    return [*(folder / name for name in names), *sorted(folder.glob("*.safetensors"))]
 
 
 def _mean(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

@@ -14,9 +14,10 @@ from html.entities import html5
 
 import polars as pl
 
-from enrich import job, language, parts
+from enrich import job, language
 from enrich.job import JobReport, JobSettings
-from enrich.tables import DELETIONS, PIN_TEXT, PINS
+from enrich.live_pins import live_pins
+from enrich.tables import PIN_TEXT
 from enrich.workspace import Workspace
 
 RULES = "texts 1"  # the version of the rules below
@@ -90,13 +91,7 @@ def _with_language(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _inputs(workspace: Workspace) -> pl.DataFrame:
     """pin_id, the fields, event_timestamp (the content's time) and input_hash of every pin that was not deleted."""
-    deleted = parts.scan(workspace.folder(DELETIONS)).filter(pl.col("kind") == "pin").select(pin_id="id")
-    pins = (
-        parts.scan(workspace.folder(PINS))
-        .join(deleted, on="pin_id", how="anti")
-        .select("pin_id", *_FIELDS, event_timestamp=pl.coalesce("updated_at", "created_at"))
-        .collect()
-    )
+    pins = live_pins(workspace).select("pin_id", *_FIELDS, "event_timestamp").collect()
     # the time is part of the input: a text changed and changed back is a third version, not the first again
     hashes = [job.input_hash(str(at), *texts) for at, *texts in pins.select("event_timestamp", *_FIELDS).iter_rows()]
     return pins.with_columns(input_hash=pl.Series(hashes, dtype=pl.String))

@@ -6,12 +6,23 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from data import scenes
-from data.drawings_away import AWAY
-from data.drawings_home import HOME
-from data.scenes import COLOURS, COUNTS, INTERESTS, OBJECTS, SETTINGS, Scene, draw_scene, reference_caption, render
-from data.shapes import Kind
-from data.surfaces import MATERIALS
+from data.pictures import scenes
+from data.pictures.backgrounds import BACKGROUNDS
+from data.pictures.drawings_away import AWAY
+from data.pictures.drawings_home import HOME
+from data.pictures.materials import TILES
+from data.pictures.rendering import render
+from data.pictures.scenes import (
+    COLOURS,
+    COUNTS,
+    INTERESTS,
+    OBJECTS,
+    SETTINGS,
+    Scene,
+    draw_scene,
+    reference_caption,
+)
+from data.pictures.shapes import Kind
 
 
 def test_fourteen_interests_have_five_objects_each_and_every_object_a_drawing():
@@ -22,7 +33,11 @@ def test_fourteen_interests_have_five_objects_each_and_every_object_a_drawing():
 
 def test_every_object_can_be_plain_and_every_material_can_be_painted():
     assert all("plain" in thing.materials for thing in OBJECTS)
-    assert set(scenes.MATERIALS) == set(MATERIALS)
+    assert set(scenes.MATERIALS) == set(TILES)
+
+
+def test_every_setting_has_a_background():
+    assert {setting.name for setting in SETTINGS} == set(BACKGROUNDS)
 
 
 def test_drawings_stay_on_their_square():

@@ -5,11 +5,14 @@ import pytest
 import torch
 from transformers import BlipForConditionalGeneration, BlipProcessor
 
-from data import scenes
-from data.caption_metrics import CaptionMetrics, measure, told
-from data.captioner_pool import augment, build_pool, covered, draw
-from data.scenes import OBJECTS, Scene, reference_caption
-from data.train_captioner import Training, TrainingSettings, build_processor, build_tokenizer, export, order, rate
+from data.captioner.checkpoint import export
+from data.captioner.metrics import CaptionMetrics, measure, told
+from data.captioner.network import build_processor, build_tokenizer
+from data.captioner.pool import augment, build_pool, covered, draw
+from data.captioner.settings import TrainingSettings
+from data.captioner.training import Training, order, rate
+from data.pictures import rendering, scenes
+from data.pictures.scenes import OBJECTS, Scene, reference_caption
 
 TINY = TrainingSettings(
     image_size=48,
@@ -119,10 +122,10 @@ def test_a_training_killed_and_resumed_ends_with_the_weights_of_one_that_was_not
 
 def test_the_exported_folder_loads_by_transformers_own_calls_in_float32(tmp_path):
     training = Training(TINY, build_processor(TINY))
-    export(training, CaptionMetrics(*[0.5] * 6), 0, tmp_path / "captioner")
+    export(TINY, training.model, training.processor, CaptionMetrics(*[0.5] * 6), 0, tmp_path / "captioner")
     model = BlipForConditionalGeneration.from_pretrained(tmp_path / "captioner")
     processor = BlipProcessor.from_pretrained(tmp_path / "captioner")
     assert model.dtype == torch.float32
-    picture = scenes.render(SCARVES, 0, size=48)
+    picture = rendering.render(SCARVES, 0, size=48)
     tokens = model.generate(**processor(images=picture, return_tensors="pt"), max_new_tokens=20)
     assert len(processor.batch_decode(tokens, skip_special_tokens=True)) == 1

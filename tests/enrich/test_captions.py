@@ -13,12 +13,14 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertModel, BlipForConditionalGeneration, BlipProcessor
 
-from data import scenes
-from data.caption_metrics import measure
-from data.captioner_pool import draw
-from data.train_captioner import TrainingSettings, build_model, build_processor
+from data.captioner.metrics import measure
+from data.captioner.network import build_model, build_processor
+from data.captioner.pool import draw
+from data.captioner.settings import TrainingSettings
+from data.pictures import rendering, scenes
 from enrich import checkpoints, parts
-from enrich.captions import DEFAULT_MODEL, MAX_TOKENS, Captioner, CaptionSettings, run_captions
+from enrich.captioner import MAX_TOKENS
+from enrich.captions import DEFAULT_MODEL, Captioner, CaptionSettings, run_captions
 from enrich.errors import BadInput
 from enrich.fetch import FetchSettings
 from enrich.job import JobSettings
@@ -276,7 +278,7 @@ def test_relative_paths_start_where_the_catalogue_was_imported_from(tmp_path, ch
 def test_the_shipped_captioner_tells_what_unseen_scenes_show():
     wanted = draw(60, scenes.TEST_SEEDS, held_out=True, seed=99)
     captioner = Captioner(str(DEFAULT_MODEL), device="cpu")
-    captions = captioner.caption(scenes.render(scene, seed) for scene, seed in wanted)
+    captions = captioner.caption(rendering.render(scene, seed) for scene, seed in wanted)
     metrics = measure(captions, [scene for scene, _ in wanted])
     assert metrics.object > 0.8
     assert metrics.colour > 0.8

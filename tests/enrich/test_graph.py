@@ -131,5 +131,5 @@ def test_a_second_run_does_nothing(workspace: Workspace) -> None:
 
 def test_no_boards_or_no_texts_are_no_work(workspace: Workspace) -> None:
     assert run(workspace) == JobReport("pin_graph", 0, 0)
-    with pytest.raises(BadInput, match="--neighbours"):
+    with pytest.raises(BadInput, match="neighbours and hops of at least 1"):
         GraphSettings(neighbours=0)

@@ -12,7 +12,8 @@ from PIL import Image
 
 from enrich import images
 from enrich.errors import BadInput
-from enrich.image_uris import content_hash, read_image
+from enrich.image_hashes import content_hash
+from enrich.image_uris import read_image
 from enrich.images import BadImage, ImageReason, load_image
 
 TRUNCATABLE = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF", "JPEG2000", "PPM")

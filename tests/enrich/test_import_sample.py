@@ -7,8 +7,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from data.sample_settings import SampleSettings
-from data.sample_writer import TRUTH, write_sample
+from data.sample_maker.settings import SampleSettings
+from data.sample_maker.writer import TRUTH, write_sample
 from enrich import parts
 from enrich.errors import BadInput
 from enrich.importers import Format, import_catalogue, sample

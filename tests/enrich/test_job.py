@@ -7,6 +7,8 @@ from enum import StrEnum
 
 import polars as pl
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from enrich import job, parts
 from enrich.job import JobSettings
@@ -38,8 +40,8 @@ def upper(batch: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def run(workspace: Workspace, frame: pl.DataFrame, process=upper, producer="p1", **settings) -> job.JobReport:
-    return job.run(workspace, [PIN_CAPTION], frame, process, producer, JobSettings(**settings))
+def run(workspace: Workspace, frame: pl.DataFrame, process=upper, producer="p1", **chosen) -> job.JobReport:
+    return job.run(workspace, [PIN_CAPTION], frame, process, producer, JobSettings(**chosen))
 
 
 def captions(workspace: Workspace) -> list[tuple[str, str | None, str | None]]:
@@ -61,6 +63,53 @@ def test_another_input_or_producer_makes_a_second_version(workspace: Workspace) 
     rows = parts.scan(workspace.folder(PIN_CAPTION)).collect().sort("created_timestamp")
     assert rows["caption"].to_list() == ["CAT", "DOG", "DOG"]
     assert (rows["created_timestamp"] - rows["event_timestamp"]).dt.total_microseconds().to_list() == [0, 1, 2]
+
+
+def newest(workspace: Workspace) -> list[tuple[str, str | None]]:
+    return parts.latest(workspace.folder(PIN_CAPTION), PIN_CAPTION).select("pin_id", "caption").rows()
+
+
+def test_an_input_that_returns_gets_a_new_row(workspace: Workspace) -> None:
+    for text in ("cat", "dog", "cat"):
+        assert run(workspace, inputs(("a", text))).made == 1
+    assert captions(workspace) == [("a", "CAT", None), ("a", "DOG", None), ("a", "CAT", None)]
+    assert newest(workspace) == [("a", "CAT")]
+
+
+def test_a_producer_that_returns_counts_again(workspace: Workspace) -> None:
+    for producer in ("p1", "p2", "p1"):
+        assert run(workspace, inputs(("a", "cat")), producer=producer).made == 1
+    assert parts.latest(workspace.folder(PIN_CAPTION), PIN_CAPTION)["producer"].to_list() == ["p1"]
+
+
+def test_a_picture_that_came_back_replaces_its_failure(workspace: Workspace) -> None:
+    for text in ("cat", "bad", "cat"):
+        run(workspace, inputs(("a", text)))
+    assert newest(workspace) == [("a", "CAT")]
+
+
+def test_a_catalogue_put_back_to_an_older_time_is_asked_once(workspace: Workspace) -> None:
+    later = inputs(("a", "dog")).with_columns(pl.col("event_timestamp") + pl.duration(days=1))
+    run(workspace, inputs(("a", "cat")))
+    run(workspace, later)
+    assert run(workspace, inputs(("a", "cat"))).made == 0
+    assert run(workspace, inputs(("a", "fox"))).made == 1
+    assert run(workspace, inputs(("a", "fox"))).made == 0
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.sampled_from(["cat", "dog", "bad"]), st.sampled_from(["p1", "p2"])), min_size=1))
+def test_the_newest_row_is_of_the_last_input_and_clocks_never_tie(
+    workspace: Workspace, history: list[tuple[str, str]]
+) -> None:
+    parts.replace(workspace.folder(PIN_CAPTION), PIN_CAPTION, PIN_CAPTION.schema.empty_table())
+    for text, producer in history:
+        run(workspace, inputs(("a", text)), producer=producer)
+        assert run(workspace, inputs(("a", text)), producer=producer).made == 0
+    rows = parts.scan(workspace.folder(PIN_CAPTION)).collect()
+    changes = [said for said, before in zip(history, [None, *history], strict=False) if said != before]
+    assert rows.height == len(changes) == rows.select("event_timestamp", "created_timestamp").n_unique()
+    assert newest(workspace) == [("a", None if history[-1][0] == "bad" else history[-1][0].upper())]
 
 
 def test_failed_rows_are_tried_again_only_when_asked(workspace: Workspace) -> None:

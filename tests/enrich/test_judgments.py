@@ -85,6 +85,18 @@ def test_again_does_nothing_and_another_vote_makes_a_newer_row(workspace):
     assert parts.count(workspace.folder(JUDGMENT)) == 2
 
 
+def test_a_correction_counts_though_it_is_dated_before_what_it_corrects(workspace):
+    put(workspace, ("shoe", "1", 5, "ann", JULY))
+    run_judgments(workspace)
+    put(workspace, ("shoe", "1", 2, "ann", JUNE))
+    assert run_judgments(workspace).made == 1
+    assert gold(workspace).select("level", "event_timestamp").rows() == [(2, JUNE)]
+    assert run_judgments(workspace).made == 0
+    put(workspace, ("shoe", "1", 5, "ann", JULY))  # and back again
+    run_judgments(workspace)
+    assert gold(workspace).select("level", "event_timestamp").rows() == [(5, JULY)]
+
+
 def test_a_pair_of_an_unknown_pin_has_a_reason_until_the_pin_comes(workspace):
     put(workspace, ("shoe", "9", 5, "ann", JUNE), ("\u200b\x00", "1", 5, "ann", JUNE), ("\x07", "1", 5, "ann", JUNE))
     assert run_judgments(workspace).failed == {"unknown-pin": 1, "empty-query": 1}

@@ -1,8 +1,8 @@
-"""How the objects of a home look: baking to gardening, crafts, stationery. Tables of `data/shapes.py` shapes."""
+"""How the objects of a home look: baking to gardening, crafts, stationery. Tables of `shapes.py` shapes."""
 
 from __future__ import annotations
 
-from data.shapes import (
+from data.pictures.shapes import (
     BODY,
     DARK,
     GOLD,

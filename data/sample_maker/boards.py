@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data.sample_phrases import Subject, phrasebook, say
-from data.sample_random import Floats, Rng, choose, happens, stream
-from data.sample_users import User
-from data.sample_vocabulary import words
-from data.sample_world import END, START, STYLES_OF, Pin
-from data.scenes import COLOURS, OBJECTS
+from data.pictures.scenes import COLOURS, OBJECTS
+from data.sample_maker.chance import Floats, Rng, choose, happens, stream
+from data.sample_maker.phrases import Subject, phrasebook, say
+from data.sample_maker.pins import END, START, STYLES_OF, Pin
+from data.sample_maker.users import User
+from data.sample_maker.vocabulary import words
 
 COVERAGE = 0.95  # of pins, saved to at least one board; some only under "stuff": 0.91 have a title that says something
 _MORE_SAVES = 3.6  # mean saves of a pin after the first, at popularity 1

@@ -1,7 +1,7 @@
-"""What a drawing is: a tuple of shapes on a 100 × 100 square, painted first to last (`data/surfaces.py` paints it).
+"""What a drawing is: a tuple of shapes on a 100 × 100 square, painted first to last (`rendering.py` paints it).
 
 A shape's role says what it is painted with: BODY carries the scene's colour and material, SHADE and TINT are a darker
-and a lighter tone of that colour, the others are fixed. The tables are data/drawings_home.py and data/drawings_away.py.
+and a lighter tone of that colour, the others are fixed. The tables are drawings_home.py and drawings_away.py.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import NamedTuple
 
-from data.sample_random import choose, stream
-from data.sample_world import LANGUAGE_SHARES
+from data.sample_maker.chance import choose, stream
+from data.sample_maker.pins import LANGUAGE_SHARES
 
 _COUNTRIES = {
     "en": {"US": 0.62, "GB": 0.16, "CA": 0.09, "AU": 0.07, "IN": 0.06},

@@ -8,13 +8,15 @@ from clicks long past; it is mediocre on purpose. People look at a result less t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from data.sample_random import Floats, Rng
-from data.sample_world import Pin, true_level
+from data.sample_maker.chance import Floats, Rng
+from data.sample_maker.pins import Pin
+from data.sample_maker.relevance import true_level
 from enrich.normalise import terms
 
 EXAMINATION_DECAY = 0.7
@@ -62,14 +64,23 @@ def examined(rng: Rng, depth: int) -> NDArray[np.bool_]:
     return rng.random(depth) < np.arange(1, depth + 1.0) ** -EXAMINATION_DECAY
 
 
-def reactions(rng: Rng, relevance: Floats, charm: Floats) -> dict[str, NDArray[np.bool_]]:
-    """For results in the order shown: which get a click, a long click, a save, a hide."""
+class Reactions(NamedTuple):
+    """Which of the results shown, in their order, got each event: bool [results] each."""
+
+    click: NDArray[np.bool_]
+    long_click: NDArray[np.bool_]
+    save: NDArray[np.bool_]
+    hide: NDArray[np.bool_]
+
+
+def reactions(rng: Rng, relevance: Floats, charm: Floats) -> Reactions:
+    """What a user does with results of this relevance (levels) and charm (`appeal`), in the order shown."""
     index = true_level(relevance) - 1
     seen = examined(rng, len(index))
     click = seen & (rng.random(len(index)) < np.minimum(CLICK[index] * charm, 0.95))
-    return {
-        "click": click,
-        "long_click": click & (rng.random(len(index)) < LONG_CLICK[index]),
-        "save": seen & (rng.random(len(index)) < SAVE[index] * charm),
-        "hide": seen & ~click & (rng.random(len(index)) < HIDE[index]),
-    }
+    return Reactions(
+        click,
+        long_click=click & (rng.random(len(index)) < LONG_CLICK[index]),
+        save=seen & (rng.random(len(index)) < SAVE[index] * charm),
+        hide=seen & ~click & (rng.random(len(index)) < HIDE[index]),
+    )

@@ -7,11 +7,12 @@ from datetime import timedelta
 
 import pyarrow as pa
 
-from data.sample_random import choose, happens, stream
-from data.sample_simulation import World
-from data.sample_vocabulary import words
-from data.sample_world import END, true_level
-from data.scenes import INTERESTS
+from data.pictures.scenes import INTERESTS
+from data.sample_maker.chance import choose, happens, stream
+from data.sample_maker.pins import END
+from data.sample_maker.relevance import true_level
+from data.sample_maker.vocabulary import words
+from data.sample_maker.world import World
 from enrich import tables
 from enrich.tables import Table, validate
 

@@ -1,25 +1,17 @@
-"""Rendered scenes: the pictures of the sample catalogue and of the small captioner's training, made from a record.
+"""What the sample's pictures can show: the vocabulary of scenes, a scene as a record, and its caption.
 
-A `Scene` says what a picture shows; `render` paints it, the same for the same seed; `reference_caption` says it in
-words. The sample, the captioner's training and its test draw from seeds of their own (`SAMPLE_SEEDS` and so on).
-
-    python -m data.scenes sheet.png       one picture of every object
+`rendering.py` paints a scene, the same for the same seed. The sample, the captioner's training and its test draw from
+seeds of their own (`SAMPLE_SEEDS` and so on).
 """
 
 from __future__ import annotations
 
 import hashlib
-import sys
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageDraw
 
-from data.drawings_away import AWAY
-from data.drawings_home import HOME
-from data.shapes import Drawing
-from data.surfaces import SETTINGS as PAINT_SETTING
-from data.surfaces import Ground, Rgb, paint
+from data.pictures.tones import Rgb
 
 SAMPLE_SEEDS = range(0, 1_000_000)
 TRAINING_SEEDS = range(1_000_000, 2_000_000)
@@ -197,17 +189,7 @@ INTERESTS = tuple(_OBJECTS_OF_INTEREST)
 MATERIALS = tuple(dict.fromkeys(material for thing in OBJECTS for material in thing.materials))
 
 _OBJECT = {thing.name: thing for thing in OBJECTS}
-_RGB = {colour.name: colour.rgb for colour in COLOURS}
 _PHRASE = {setting.name: setting.phrase for setting in SETTINGS}
-_DRAWING: dict[str, Drawing] = {**HOME, **AWAY}
-
-# Where `count` things stand: x of the middle and how far above the floor, as shares of the side; and their size.
-_PLACES = {
-    1: ((0.5, 0.0),),
-    2: ((0.28, 0.0), (0.72, 0.0)),
-    3: ((0.2, 0.02), (0.5, 0.0), (0.8, 0.02)),
-}
-_SIZES = {1: (0.56, 0.72), 2: (0.4, 0.46), 3: (0.3, 0.33)}
 
 
 def scene_object(name: str) -> SceneObject:
@@ -229,7 +211,7 @@ def draw_scene(rng: np.random.Generator) -> Scene:
 
 def held_out(scene: Scene) -> bool:
     """Whether the description belongs to the tenth that the captioner's training never sees."""
-    return int.from_bytes(_digest(scene, 0)[:4], "little") < HELD_OUT_SHARE * 2**32
+    return int.from_bytes(digest(scene, 0)[:4], "little") < HELD_OUT_SHARE * 2**32
 
 
 def reference_caption(scene: Scene) -> str:
@@ -241,63 +223,6 @@ def reference_caption(scene: Scene) -> str:
     return " ".join([first, *words, _PHRASE[scene.setting]])
 
 
-def render(scene: Scene, seed: int, size: int = 96) -> Image.Image:
-    """The scene as an RGB picture of `size` × `size` pixels (48 or more); the same for the same scene, seed and size.
-
-    Painted at twice the size and halved: what a seed varies is the background, each thing's place, size, tilt and
-    tone, the light and the grain. Raises KeyError for a word outside the vocabulary.
-    """
-    return render_with_cover(scene, seed, size)[0]
-
-
-def render_with_cover(scene: Scene, seed: int, size: int = 96) -> tuple[Image.Image, Image.Image]:
-    """As `render`, and which of its pixels the scene's things cover (mode L, 255 where they do)."""
-    rng = np.random.default_rng(list(_digest(scene, seed)))
-    side = 2 * size
-    ground = PAINT_SETTING[scene.setting](side, rng)
-    cover = Image.new("L", (side, side))
-    for x, lift in _PLACES[scene.count]:
-        _place(ground, cover, scene, x, lift, rng)
-    finished = np.asarray(ground.canvas.resize((size, size), Image.Resampling.BOX), np.float32)
-    light = rng.uniform(0.92, 1.08) + rng.normal(0, 0.012, 3)
-    grain = rng.normal(0, rng.uniform(1, 5), (size, size, 1))
-    picture = Image.fromarray(np.clip(finished * light + grain, 0, 255).astype(np.uint8))
-    return picture, cover.resize((size, size), Image.Resampling.BOX)
-
-
-def _digest(scene: Scene, seed: int) -> bytes:
+def digest(scene: Scene, seed: int) -> bytes:
+    """Sixteen bytes that are the same for the same scene and seed: what chance in a picture starts from."""
     return hashlib.blake2b(repr((tuple(scene), seed)).encode(), digest_size=16).digest()
-
-
-def _place(ground: Ground, cover: Image.Image, scene: Scene, x: float, lift: float, rng: np.random.Generator) -> None:
-    """Paint one thing of the scene onto the ground, with its shadow, and mark what it covers."""
-    side = ground.canvas.width
-    extent = round(side * rng.uniform(*_SIZES[scene.count]))
-    tone = np.clip(np.asarray(_RGB[scene.colour]) + rng.integers(-9, 10, 3), 0, 255)
-    rgb: Rgb = (int(tone[0]), int(tone[1]), int(tone[2]))
-    thing = paint(_DRAWING[scene.object], rgb, scene.material, extent, rng)
-    if rng.random() < 0.5:
-        thing = thing.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    thing = thing.rotate(float(rng.uniform(-7, 7)), Image.Resampling.BILINEAR)
-    spread = 0.14 if scene.count == 1 else 0.03
-    left = round(side * (x + rng.uniform(-spread, spread)) - extent / 2)
-    foot = round(side * (ground.floor - lift + rng.uniform(-0.02, 0.03)))
-    shadow = Image.new("L", ground.canvas.size)
-    ImageDraw.Draw(shadow).ellipse((left + extent * 0.1, foot - extent * 0.1, left + extent * 0.9, foot + 5), fill=90)
-    ground.canvas.paste((20, 20, 30), (0, 0), shadow)
-    ground.canvas.paste(thing, (left, foot - extent), thing)
-    cover.paste(255, (left, foot - extent), thing)
-
-
-def contact_sheet(size: int = 96, columns: int = 10) -> Image.Image:
-    """One picture of every object, in the vocabulary's order."""
-    sheet = Image.new("RGB", (columns * size, -(-len(OBJECTS) // columns) * size))
-    for i, thing in enumerate(OBJECTS):
-        rng = np.random.default_rng(i)
-        scene = draw_scene(rng)._replace(object=thing.name, material=thing.materials[i % len(thing.materials)])
-        sheet.paste(render(scene, i, size), (i % columns * size, i // columns * size))
-    return sheet
-
-
-if __name__ == "__main__":
-    contact_sheet().save(sys.argv[1])

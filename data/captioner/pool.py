@@ -16,8 +16,8 @@ from PIL import Image
 from torch import Tensor
 from transformers import BertTokenizer
 
-from data import scenes
-from data.scenes import COLOURS, COUNTS, MATERIALS, OBJECTS, SETTINGS, Scene
+from data.pictures import rendering, scenes
+from data.pictures.scenes import COLOURS, COUNTS, MATERIALS, OBJECTS, SETTINGS, Scene
 from enrich.progress import progress
 
 CHUNK = 500  # scenes rendered by one task
@@ -58,7 +58,7 @@ def _render_chunk(chunk: list[tuple[Scene, int]], size: int) -> Pixels:
 
 
 def _render(scene: Scene, seed: int, size: int) -> Pixels:
-    picture, cover = scenes.render_with_cover(scene, seed, size)
+    picture, cover = rendering.render_with_cover(scene, seed, size)
     if seed % 2:
         stored = BytesIO()
         picture.save(stored, "JPEG", quality=70 + seed % 27)

@@ -6,17 +6,20 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from data.sample_boards import Board, Save, make_boards, make_saves
-from data.sample_judgments import JudgedPair, Judgment, choose_pairs, make_judgments
-from data.sample_log import Engine, Event, ExperimentEvent, make_engagements, make_experiment
-from data.sample_pages import Web, make_web
-from data.sample_queries import Query, make_queries
-from data.sample_random import stream
-from data.sample_ranker import legacy_scores, text_match
-from data.sample_settings import SampleSettings
-from data.sample_texts import PinTexts, make_texts
-from data.sample_users import User, make_users
-from data.sample_world import Pin, make_pins, relevance_matrix
+from data.sample_maker.boards import Board, Save, make_boards, make_saves
+from data.sample_maker.chance import stream
+from data.sample_maker.engagements import Event, make_engagements
+from data.sample_maker.experiment import ExperimentEvent, make_experiment
+from data.sample_maker.judgments import JudgedPair, Judgment, choose_pairs, make_judgments
+from data.sample_maker.pages import Web, make_web
+from data.sample_maker.pins import Pin, make_pins
+from data.sample_maker.queries import Query, make_queries
+from data.sample_maker.ranker import legacy_scores, text_match
+from data.sample_maker.relevance import relevance_matrix
+from data.sample_maker.search import Engine
+from data.sample_maker.settings import SampleSettings
+from data.sample_maker.texts import PinTexts, make_texts
+from data.sample_maker.users import User, make_users
 
 
 class World(NamedTuple):
@@ -54,9 +57,7 @@ def make_world(settings: SampleSettings) -> World:
     judged = choose_pairs(seed, pins, queries, round(settings.judged_share * len(queries)), relevance, engine.scores)
     judgments = make_judgments(seed, pins, queries, judged, relevance)
     web = make_web(seed, pins)
-    return World(
-        pins, texts, users, boards, saves, queries, engine, log, experiment, judged, judgments, web
-    )  # fmt: skip
+    return World(pins, texts, users, boards, saves, queries, engine, log, experiment, judged, judgments, web)
 
 
 def _documents(

@@ -10,8 +10,8 @@ import html
 import json
 from typing import NamedTuple
 
-from data.sample_pages import PageText, Site
-from data.sample_random import Rng, choose, happens, stream
+from data.sample_maker.chance import Rng, choose, happens, stream
+from data.sample_maker.pages import PageText, Site
 
 _BROKEN = 0.06  # of pages
 _PDF = b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n1 0 obj\n<< /Type /Catalog >>\nendobj\n%%EOF\n"

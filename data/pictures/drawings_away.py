@@ -1,8 +1,8 @@
-"""How what one wears, plays and travels with looks. Tables of `data/shapes.py` shapes."""
+"""How what one wears, plays and travels with looks. Tables of `shapes.py` shapes."""
 
 from __future__ import annotations
 
-from data.shapes import (
+from data.pictures.shapes import (
     BODY,
     DARK,
     GOLD,

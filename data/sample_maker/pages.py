@@ -2,7 +2,7 @@
 
 A shop's page is about one thing and tells what it is made of, for what style and by which brand; a blog's page is about
 an interest in a style, and several pins link to it. Some addresses redirect, some are gone, one site forbids robots.
-The HTML itself is written by `sample_html.py`.
+The HTML itself is written by `page_html.py`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
-from data.sample_phrases import Subject, say
-from data.sample_random import Rng, choose, happens, stream
-from data.sample_texts import subject
-from data.sample_vocabulary import Attributes, entries
-from data.sample_world import Pin
+from data.sample_maker.chance import Rng, choose, happens, stream
+from data.sample_maker.phrases import Subject, say
+from data.sample_maker.pins import Pin
+from data.sample_maker.texts import subject
+from data.sample_maker.vocabulary import Attributes, entries
 
 LINKED = 0.42  # of pins
 _PRODUCT_SHARE = 0.50  # of linked pins; the others link to articles

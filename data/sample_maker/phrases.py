@@ -1,4 +1,4 @@
-"""The sample catalogue's sentences: reads data/sample_words/phrases.LANG.txt and fills their blanks.
+"""The sample catalogue's sentences: reads words/phrases.LANG.txt and fills their blanks.
 
 A section of the file holds the ways to say one thing in one field ("title.object"). `say` takes one of them and fills
 its blanks from what the phrase is about; which attributes a noun phrase gives away is decided by the caller.
@@ -11,8 +11,8 @@ from dataclasses import replace
 from functools import cache
 from typing import NamedTuple
 
-from data.sample_random import Rng, choose
-from data.sample_vocabulary import SILENT, WORDS, Attributes, Words, words
+from data.sample_maker.chance import Rng, choose
+from data.sample_maker.vocabulary import SILENT, WORDS, Attributes, Words, words
 
 _BLANK = re.compile(r"\{(\w+)\}")
 

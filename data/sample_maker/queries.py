@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data.sample_phrases import Subject, say
-from data.sample_random import Rng, choose, happens, stream
-from data.sample_vocabulary import Attributes, typo
-from data.sample_world import LANGUAGE_SHARES, Pin, Want
+from data.sample_maker.chance import Rng, choose, happens, stream
+from data.sample_maker.phrases import Subject, say
+from data.sample_maker.pins import LANGUAGE_SHARES, Pin
+from data.sample_maker.relevance import Want
+from data.sample_maker.vocabulary import Attributes, typo
 from enrich.normalise import normalise_query
 
 _CONSTRAINTS = (0.22, 0.44, 0.27, 0.07)  # shares of queries that want 0..3 things besides

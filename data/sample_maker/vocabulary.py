@@ -1,4 +1,4 @@
-"""The sample catalogue's words: reads data/sample_words/*.txt, makes noun phrases in six languages.
+"""The sample catalogue's words: reads words/*.txt, makes noun phrases in six languages.
 
 `Words(lang)` knows what people of a language call objects, colours, materials, settings, counts, styles and interests;
 `Words.noun_phrase` puts them together by that language's order and agreement: "two red wooden chairs", "rote Tasse aus
@@ -13,9 +13,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from data.sample_random import Rng, happens, usual
+from data.sample_maker.chance import Rng, happens, usual
 
-WORDS = Path(__file__).resolve().parent / "sample_words"
+WORDS = Path(__file__).resolve().parent / "words"
 LANGUAGES = ("en", "es", "fr", "de", "pt", "ja")
 _ROMANCE = ("es", "fr", "pt")
 _ARTICLES = {

@@ -20,13 +20,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.sample_html import respond
-from data.sample_pages import Web
-from data.sample_settings import SampleSettings
-from data.sample_simulation import World, make_world
-from data.sample_tables import source_tables, truth_tables
-from data.sample_world import Pin
-from data.scenes import SAMPLE_SEEDS, render
+from data.pictures.rendering import render
+from data.pictures.scenes import SAMPLE_SEEDS
+from data.sample_maker.page_html import respond
+from data.sample_maker.pages import Web
+from data.sample_maker.pins import Pin
+from data.sample_maker.settings import SampleSettings
+from data.sample_maker.tables import source_tables, truth_tables
+from data.sample_maker.world import World, make_world
 from enrich.errors import BadInput
 from enrich.tables import Table
 
@@ -39,19 +40,20 @@ _README = """\
 # The sample catalogue
 
 **This catalogue is synthetic.** No person wrote, searched, clicked or judged anything in it. It was made from
-hand-written words (data/sample_words/), painted scenes (data/scenes.py) and chance, the same bytes for the same seed
-and library versions, by
+hand-written words (data/sample_maker/words/), painted scenes (data/pictures/) and chance, the same bytes for the same
+seed and library versions, by
 
     {command}
 
 Figures measured on it say that the system works, not how well it would do on a real catalogue.
 
 Behind it stands a latent truth: what each picture shows (object, colour, material, setting, how many), what style or
-occasion it is for, what each query wants. Levels follow from how much of the wish holds. Each field tells a part: most
-titles say neither object nor colour, the picture shows object, colour, material and setting, boards and link pages tell
-style and occasion, the log tells what people took the pin for. Users see the results of a mediocre ranker, look less at
-lower ones, click, save and hide with noise. Twenty-five annotators, each with a leaning and slips, agree on about two
-pairs in three. The truth itself is in latent_truth/, which no importer reads; it is there for simulations.
+occasion it is for, what each query wants. Levels follow from how much of the wish holds. Each field tells a part: four
+titles in ten do not say what is shown and seven not its colour, the picture shows object, colour, material and setting,
+boards and link pages tell style and occasion, the log tells what people took the pin for. Users see the results of a
+mediocre ranker, look less at lower ones, click, save and hide with noise. Twenty-five annotators, each with a leaning
+and slips, agree on about two pairs in three. The truth itself is in latent_truth/, which no importer reads; it is there
+for simulations.
 
 | table | rows |
 |---|---|

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from data.sample_phrases import Subject, say
-from data.sample_random import Rng, choose, happens, stream
-from data.sample_vocabulary import Attributes, typo, words
-from data.sample_world import Pin
+from data.sample_maker.chance import Rng, choose, happens, stream
+from data.sample_maker.phrases import Subject, say
+from data.sample_maker.pins import Pin
+from data.sample_maker.vocabulary import Attributes, typo, words
 
 TITLE_COVERAGE = 0.71
 DESCRIPTION_COVERAGE = 0.56

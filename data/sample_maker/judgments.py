@@ -15,9 +15,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from data.sample_queries import Query
-from data.sample_random import Floats, Rng, stream
-from data.sample_world import END, Pin, cost, true_level
+from data.sample_maker.chance import Floats, Rng, stream
+from data.sample_maker.pins import END, Pin
+from data.sample_maker.queries import Query
+from data.sample_maker.relevance import cost, true_level
 
 ANNOTATORS = 25
 VOTES = 3

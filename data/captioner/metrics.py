@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from data.scenes import COLOURS, MATERIALS, SETTINGS, Scene, reference_caption, scene_object
+from data.pictures.scenes import COLOURS, MATERIALS, SETTINGS, Scene, reference_caption, scene_object
 
 _COLOURS = frozenset(colour.name for colour in COLOURS)
 _COUNTS = {"a": 1, "an": 1, "two": 2, "three": 3}

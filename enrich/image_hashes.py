@@ -1,0 +1,103 @@
+"""What tells one picture from another: a hash of a local file's bytes, else of its URI; remembered between runs.
+
+Reads the pictures that lie on this machine, and W/image_hashes.parquet, which it writes: of each file its number,
+size and two times, and its hash, so that a run reads only files that were written since. What is remembered is believed
+where all four are what they were (no program can set the change time back), and nothing is remembered of a file that
+changed just now, for it may change again within one tick of its clock. Losing the memory costs one reading.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+from enrich.image_uris import local_path, read_image
+from enrich.images import BadImage
+from enrich.progress import progress
+
+JUST_NOW = 2_000_000_000  # nanoseconds; the coarsest clock of a file system that is in use (FAT) ticks so
+_SCHEMA = pl.Schema(
+    {
+        "uri": pl.String,
+        "inode": pl.UInt64,
+        "size": pl.Int64,
+        "modified": pl.Int64,
+        "changed": pl.Int64,
+        "hash": pl.String,
+    }
+)
+
+
+class _Seen(NamedTuple):
+    """A file as it lay there: its number on its disk, bytes, and nanoseconds since the epoch."""
+
+    inode: int
+    size: int
+    modified: int
+    changed: int
+
+
+def content_hashes(uris: Sequence[str], base: Path, memory: Path, now: int | None = None) -> list[str]:
+    """The `content_hash` of each URI, read anew only where `memory` does not know the file as it is.
+
+    `now` is the present in nanoseconds since the epoch; None for the clock's.
+    """
+    known, present = _read(memory), time.time_ns() if now is None else now
+    remembered: dict[str, tuple[_Seen, str]] = {}
+    hashes = []
+    with progress(len(uris), "pictures", unit="picture") as bar:
+        for uri in uris:
+            seen = _look(uri, base)
+            before = known.get(uri)
+            found = before[1] if before and before[0] == seen else content_hash(uri, base)
+            if seen and max(seen.modified, seen.changed) < present - JUST_NOW:
+                remembered[uri] = (seen, found)
+            hashes.append(found)
+            bar.update(1)
+    if remembered != known:
+        _write(memory, remembered)
+    return hashes
+
+
+def content_hash(uri: str, base: Path) -> str:
+    """A hash of a local file's bytes; of the URI itself when it lies elsewhere.
+
+    A local file that cannot be read hashes to its fault, so that the pin is tried again once the file is there.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    try:
+        path = local_path(uri, base)
+        digest.update(uri.encode(errors="replace") if path is None else read_image(uri, base))
+    except BadImage as fault:
+        digest.update(f"{fault.reason} {uri}".encode(errors="replace"))
+    return digest.hexdigest()
+
+
+def _look(uri: str, base: Path) -> _Seen | None:
+    """The local file as it lies there; None where there is none to look at: then there is nothing to remember."""
+    try:
+        path = local_path(uri, base)
+        status = path.stat() if path else None
+    except (BadImage, OSError, ValueError):  # ValueError: a NUL in the path
+        return None
+    return _Seen(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns) if status else None
+
+
+def _read(memory: Path) -> dict[str, tuple[_Seen, str]]:
+    try:
+        rows = pl.read_parquet(memory, schema=_SCHEMA).iter_rows()
+        return {uri: (_Seen(*numbers), found) for uri, *numbers, found in rows}
+    except (OSError, pl.exceptions.PolarsError):
+        return {}  # none yet, or not one of ours: then every file is read
+
+
+def _write(memory: Path, remembered: dict[str, tuple[_Seen, str]]) -> None:
+    rows = [(uri, *seen, found) for uri, (seen, found) in remembered.items()]
+    aside = memory.with_name(f".{memory.name}.aside")
+    pl.DataFrame(rows, schema=_SCHEMA, orient="row").write_parquet(aside)
+    aside.replace(memory)

@@ -1,0 +1,74 @@
+"""Pictures' hashes: equal to reading every file each time, while only files that were written since are read."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from enrich.image_hashes import content_hash, content_hashes
+
+HOUR = 3_600 * 10**9
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Path:
+    return tmp_path / "hashes.parquet"
+
+
+def hashes(uris: list[str], base: Path, memory: Path, later: int = HOUR) -> list[str]:
+    """As of an hour from now, when the files written just now are settled."""
+    return content_hashes(uris, base, memory, now=time.time_ns() + later)
+
+
+def doctor(memory: Path) -> None:
+    """Whatever is remembered gives itself away."""
+    pl.read_parquet(memory).with_columns(hash=pl.lit("remembered")).write_parquet(memory)
+
+
+def test_what_is_remembered_is_what_reading_gives(tmp_path: Path, memory: Path) -> None:
+    uris = ["a.png", "b.png", "gone.png", "https://site.example/c.png", "gopher://d"]
+    for name in uris[:2]:
+        (tmp_path / name).write_bytes(name.encode())
+    plain = [content_hash(uri, tmp_path) for uri in uris]
+    assert hashes(uris, tmp_path, memory) == plain
+    assert hashes(uris, tmp_path, memory) == plain
+    doctor(memory)
+    assert hashes(uris, tmp_path, memory) == ["remembered", "remembered", *plain[2:]]
+
+
+def test_a_file_replaced_by_one_of_its_size_and_date_is_read_anew(tmp_path: Path, memory: Path) -> None:
+    picture = tmp_path / "a.png"
+    picture.write_bytes(b"one")
+    written = picture.stat()
+    hashes(["a.png"], tmp_path, memory)
+    replacement = tmp_path / "b.png"
+    replacement.write_bytes(b"two")
+    os.utime(replacement, ns=(written.st_atime_ns, written.st_mtime_ns))
+    replacement.replace(picture)
+    assert picture.stat().st_mtime_ns == written.st_mtime_ns
+    assert hashes(["a.png"], tmp_path, memory) == [content_hash("a.png", tmp_path)]
+
+
+def test_nothing_is_remembered_of_a_file_written_just_now(tmp_path: Path, memory: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"one")
+    hashes(["a.png"], tmp_path, memory, later=0)
+    assert not memory.exists()
+
+
+def test_a_memory_that_cannot_be_read_is_none(tmp_path: Path, memory: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"one")
+    memory.write_bytes(b"PAR1 or so")
+    assert hashes(["a.png"], tmp_path, memory) == [content_hash("a.png", tmp_path)]
+    assert pl.read_parquet(memory).height == 1
+
+
+def test_files_that_left_the_catalogue_are_forgotten(tmp_path: Path, memory: Path) -> None:
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(name.encode())
+    hashes(["a.png", "b.png"], tmp_path, memory)
+    hashes(["b.png"], tmp_path, memory)
+    assert pl.read_parquet(memory)["uri"].to_list() == ["b.png"]
