@@ -58,7 +58,7 @@ class Verdict(NamedTuple):
     interval: str
     ratio: str
     p_value: str
-    word: str  # better, worse, or not separated
+    word: str  # better, worse, not separated, or too few queries
 
 
 def write_report(folder: Path, evaluation: Evaluation, examples: Sequence[Example], heading: Heading) -> Path:
@@ -108,7 +108,8 @@ def _cell(model: ModelFigures, measure: Measure, models: Sequence[ModelFigures])
     if estimate is None or isnan(estimate.value):
         reason = "this model gives scores, not levels" if estimate is None else estimate.reason or ""
         return Cell("–", "", False, reason)
-    return Cell(_number(estimate.value), _interval(estimate), _is_best(estimate, measure, models), "")
+    interval, reason = _interval(estimate) or "no interval", estimate.reason or ""
+    return Cell(_number(estimate.value), interval, _is_best(estimate, measure, models), reason)
 
 
 def _is_best(estimate: Estimate, measure: Measure, models: Sequence[ModelFigures]) -> bool:
@@ -132,13 +133,21 @@ def _verdict(one: Comparison) -> Verdict:
         difference=f"{d.value:+.3f}" if not isnan(d.value) else "–",
         interval=f"{d.low:+.3f} … {d.high:+.3f}" if not isnan(d.low) else "",
         ratio=f"{d.ratio:.1%} ({d.ratio_low:.1%} … {d.ratio_high:.1%})" if not isnan(d.ratio_low) else "–",
-        p_value="<0.001" if d.p_value < 0.001 else f"{d.p_value:.3f}",
+        p_value=_p_value(d.p_value),
         word=_word(d, one.measure),
     )
 
 
+def _p_value(value: float) -> str:
+    if isnan(value):
+        return "–"
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
 def _word(d: Difference, measure: Measure) -> str:
-    if isnan(d.low) or d.low <= 0 <= d.high:
+    if isnan(d.low):
+        return "too few queries"
+    if d.low <= 0 <= d.high:
         return "not separated"
     return "better" if (d.value > 0) != measure.lower_is_better else "worse"
 
