@@ -15,8 +15,9 @@ from pathlib import Path
 from enrich.status import Status, status
 from relevance import stages
 from relevance.coverage import field_coverage
-from relevance.evaluation import Predictions, Versus, evaluate
+from relevance.evaluation import Versus, evaluate
 from relevance.figures import Evaluation, Measure, ModelFigures
+from relevance.gold import Predictions
 from relevance.pipeline import HUMAN_STUDENT, STUDENT_MODEL, TEACHER_MODEL, Pipeline
 from relevance.plan import Fold
 from relevance.predictions import BASELINES, BI_ENCODER, BM25, Predictor

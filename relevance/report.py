@@ -90,7 +90,6 @@ def render(evaluation: Evaluation, examples: Sequence[Example], heading: Heading
         confusions=[(one, _shares(one)) for one in evaluation.models if one.confusion],
         segment_rows=_segment_rows(evaluation),
         level_names=tuple(zip(LEVELS, LEVEL_NAMES, strict=True)),
-        level_shares=[count / max(1, evaluation.pairs) for count in evaluation.level_counts],
         percent_confidence=f"{evaluation.settings.bootstrap.confidence:.0%}",
         data_file=JSON,
     )  # fmt: skip

@@ -19,7 +19,7 @@ from enrich.image_uris import base_folder, local_path, read_image
 from enrich.images import BadImage, load_image
 from enrich.tables import PIN_BOARDS, PIN_CAPTION, PIN_LINK, PIN_QUERIES, PIN_TEXT, PINS, Table
 from enrich.workspace import Workspace
-from relevance.evaluation import Predictions, nested, ranked
+from relevance.gold import Predictions, by_query_and_pin, ranked
 from relevance.metrics import most_probable, ndcg_by_query
 
 _TEXTS: tuple[tuple[Table, str, str], ...] = (
@@ -118,7 +118,7 @@ def _choose(rows: pl.DataFrame, settings: ShowcaseSettings) -> pl.DataFrame:
     judged = judged.join(able.select("query"), on="query", how="semi")
     if judged.is_empty():
         return judged.with_columns(kind=pl.lit(""), ndcg=pl.lit(0.0)).clear()
-    values = ndcg_by_query(nested(judged, "level"), nested(judged, "score"))
+    values = ndcg_by_query(by_query_and_pin(judged, "level"), by_query_and_pin(judged, "score"))
     order = sorted(values, key=lambda query: (-values[query], query))
     kinds = {query: kind for kind, queries in _kinds(order, settings.queries) for query in queries}
     shown = judged.filter(pl.col("query").is_in(list(kinds))).with_columns(

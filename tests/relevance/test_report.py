@@ -16,8 +16,9 @@ from PIL import Image
 from enrich import parts
 from enrich.tables import PIN_TEXT, PINS
 from relevance import charts
-from relevance.evaluation import Predictions, Versus, evaluate
+from relevance.evaluation import Versus, evaluate
 from relevance.figures import EvaluationSettings, FieldCoverage, Measure
+from relevance.gold import Predictions
 from relevance.intervals import BootstrapSettings, Estimate
 from relevance.report import Heading, write_report
 from relevance.showcase import Example, ExamplePin, FieldText, Opinion, ShowcaseSettings, showcase
