@@ -18,7 +18,7 @@ from enrich.text_encoder import TextEncoder
 from relevance import stages
 from relevance.bi_encoder import BiEncoder, TextVectors, fit_bi_encoder
 from relevance.bm25 import Bm25, fit_bm25
-from relevance.candidates import catalogue_texts
+from relevance.catalogue import catalogue_texts
 from relevance.frames import Judged, of_queries, teacher_rows
 from relevance.gold import Predictions
 from relevance.metrics import expected_level
