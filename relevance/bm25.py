@@ -1,31 +1,26 @@
 """The lexical baseline: BM25 of the query in the pin's texts, made into five probabilities.
 
-Reads texts; writes one JSON file (W/models/bm25/bm25.json). Terms are the project's own (`enrich.normalise.terms`),
-counts of documents come from the catalogue's pin texts, and a pair is scored on the very text it is given, so that the
-baseline sees what the teacher sees. Retrieval over a whole catalogue is candidates.py's.
+Reads texts; writes nothing, for `relevance evaluate` fits it anew on each fold. Terms are the project's own
+(`enrich.normalise.terms`), counts of documents come from the catalogue's pin texts, and a pair is scored on the very
+text it is given, so that the baseline sees what the teacher sees. Retrieval over a whole catalogue is candidates.py's.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from enrich import parts
-from enrich.errors import BadInput
 from enrich.normalise import terms
 from relevance.ordinal import OrdinalLogistic, fit_ordinal
 from relevance.rows import TeacherRows
 from relevance.text import PinText, pair_texts, plain_text
 
 K1, B = 1.5, 0.75  # saturation and length weight; bm25s' defaults, within Robertson & Zaragoza's (2009) usual range
-_FILE = "bm25.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +33,7 @@ class Collection:
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> Collection:
+        """Counted over `texts`, each a document."""
         frequencies: Counter[str] = Counter()
         documents, length = 0, 0
         for text in texts:
@@ -67,27 +63,12 @@ class Bm25:
         """Probabilities float32 [n, 5], columns levels 1..5."""
         return self.levels.predict(self.score(queries, pin_texts))
 
-    def save(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        parts.write_text(folder / _FILE, json.dumps(asdict(self), ensure_ascii=False))
-
-    @classmethod
-    def load(cls, path: str | Path) -> Bm25:
-        """Raises BadInput where there is none that can be read."""
-        file = Path(path) / _FILE
-        try:
-            raw = json.loads(file.read_text())
-            fitted = OrdinalLogistic(**{name: tuple(values) for name, values in raw["levels"].items()})
-            return cls(Collection(**raw["collection"]), fitted)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise BadInput(
-                f"expected a BM25 baseline in {file}, found none that can be read ({type(error).__name__}); "
-                "make it again with `relevance evaluate`"
-            ) from error
-
 
 def fit_bm25(rows: TeacherRows, catalogue: Iterable[str]) -> Bm25:
-    """Counts from the `catalogue`'s plain texts (see `plain_text`), levels from the training pairs."""
+    """Counts from the `catalogue`'s plain texts (see `plain_text`), levels from the training pairs.
+
+    Raises BadInput when `rows` are none or malformed.
+    """
     rows.check("training")
     collection = Collection.of(catalogue)
     return Bm25(collection, fit_ordinal(bm25_scores(collection, rows.queries, rows.pin_texts), rows.levels))
@@ -96,7 +77,10 @@ def fit_bm25(rows: TeacherRows, catalogue: Iterable[str]) -> Bm25:
 def bm25_scores(
     collection: Collection, queries: Sequence[str], pin_texts: Sequence[str | PinText]
 ) -> npt.NDArray[np.float32]:
-    """BM25 of each pair, float32 [n]; a term that the query repeats counts once for each time."""
+    """BM25 of each pair, float32 [n]: Σ over the query's terms, each time they stand, of idf · tf / (tf + damping).
+
+    As Lucene since version 8, without the factor (K1 + 1), which is the same for all pairs.
+    """
     pairs = pair_texts(queries, pin_texts)
     asked = {query: terms(query) for query in {pair.query for pair in pairs}}
     counted = {pin: Counter(terms(plain_text(pin))) for pin in {pair.pin for pair in pairs}}
@@ -104,5 +88,6 @@ def bm25_scores(
 
 
 def _score(collection: Collection, query: Sequence[str], pin: Counter[str]) -> float:
-    damping = K1 * (1 - B + B * pin.total() / max(collection.mean_length, 1e-9))
+    """Of one pair: the query's terms and the pin's, counted."""
+    damping = K1 * (1 - B + B * pin.total() / max(collection.mean_length, 1e-9))  # an empty catalogue has length 0
     return sum(collection.rarity(term) * pin[term] / (pin[term] + damping) for term in query if pin[term])

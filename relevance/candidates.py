@@ -1,6 +1,6 @@
 """Which pins a query may mean: the best by BM25 and the best by embedding, merged by reciprocal rank.
 
-Reads the latest texts and text embeddings of a workspace's pins; writes W/models/candidates (made anew when they
+Reads the catalogue as it is now (catalogue.py); writes W/models/candidates (made anew when they
 change). `relevance rank` ranks its top 200; `relevance label` takes hard negatives from it.
 """
 
@@ -17,23 +17,15 @@ import numpy.typing as npt
 import polars as pl
 from safetensors.numpy import load_file, save_file
 
-from enrich import parts, tables
-from enrich.embeddings import content_texts
 from enrich.errors import BadInput
 from enrich.normalise import terms
-from enrich.tables import Table
 from enrich.workspace import Workspace
 from relevance import stages
 from relevance.bm25 import K1, B
-
-Vectors = npt.NDArray[np.float32]
+from relevance.catalogue import Vectors, catalogue_texts, text_embeddings
 
 RANK_CONSTANT = 60  # k of reciprocal rank fusion; Cormack, Clarke & Büttcher 2009
 _PINS, _VECTORS, _BM25 = "pins.parquet", "vectors.safetensors", "bm25"
-_BEHAVIOUR_TEXTS: tuple[tuple[Table, str], ...] = (
-    (tables.PIN_BOARDS, "board_titles"),
-    (tables.PIN_QUERIES, "engaged_queries"),
-)
 
 
 class CandidateIndex:
@@ -93,7 +85,7 @@ class CandidateIndex:
             )
         cosines = self._vectors @ query
         similarity = np.zeros(len(self.pin_ids))
-        similarity[self._embedded] = cosines[self._embedded] + 2  # above 0, which means: not a candidate
+        similarity[self._embedded] = cosines[self._embedded] + 2  # of -1..1, above the 0 of what is no candidate
         return _top(similarity, k)
 
     def save(self, folder: Path) -> None:
@@ -123,7 +115,7 @@ class CandidateIndex:
 def workspace_index(workspace: Workspace) -> CandidateIndex:
     """The index of the workspace's pins as they are now, made when a text or an embedding changed since."""
     pins = catalogue_texts(workspace)
-    vectors = _embeddings(workspace, pins["pin_id"])
+    vectors = text_embeddings(workspace, pins["pin_id"])
     folder = workspace.models / "candidates"
     made_from = stages.fingerprint(pins, hashlib.sha256(vectors.tobytes()).hexdigest())
 
@@ -132,30 +124,6 @@ def workspace_index(workspace: Workspace) -> CandidateIndex:
 
     stages.make(folder, made_from, make)
     return CandidateIndex.load(folder)
-
-
-def catalogue_texts(workspace: Workspace) -> pl.DataFrame:
-    """pin_id and text of every pin: its content texts, then the board titles and engaged queries known of it now."""
-    pins = content_texts(workspace).select("pin_id", "text")
-    for table, column in _BEHAVIOUR_TEXTS:
-        latest = parts.latest(workspace.folder(table), table)
-        pins = pins.join(latest.select("pin_id", pl.col(column).list.join(", ")), on="pin_id", how="left")
-    said = pl.concat_str("text", *(column for _, column in _BEHAVIOUR_TEXTS), separator=". ", ignore_nulls=True)
-    return pins.select("pin_id", text=said)
-
-
-def _embeddings(workspace: Workspace, pin_ids: pl.Series) -> Vectors:
-    """The pins' latest text embeddings, float32 [n, d]; zeros where there is none; [n, 0] where none has any."""
-    table = tables.PIN_TEXT_EMBEDDING
-    latest = parts.latest(workspace.folder(table), table).filter(pl.col("text_embedding").is_not_null())
-    places = pl.DataFrame({"pin_id": pin_ids}).with_row_index("place")
-    known = places.join(latest.select("pin_id", "text_embedding"), on="pin_id", how="inner")
-    if known.is_empty():
-        return np.zeros((len(pin_ids), 0), dtype=np.float32)
-    rows = np.stack(known["text_embedding"].to_list()).astype(np.float32)
-    vectors = np.zeros((len(pin_ids), rows.shape[1]), dtype=np.float32)
-    vectors[known["place"].to_numpy()] = rows
-    return vectors
 
 
 def _top(scores: npt.NDArray[Any], k: int) -> npt.NDArray[np.int64]:

@@ -14,7 +14,8 @@ from markupsafe import Markup, escape
 from relevance.figures import ReliabilityBin
 from relevance.intervals import Estimate
 
-_ROW, _LEFT, _RIGHT, _PLOT = 30, 150, 62, 400  # pixels of the interval plot
+_ROW, _LEFT, _RIGHT, _PLOT = 30, 172, 62, 380  # pixels of the interval plot
+_LONGEST_NAME = 21  # characters of 13 pixels that the room left of it holds
 _SIDE, _MARGIN = 190, 42  # of the reliability plot
 _STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0)
 
@@ -38,7 +39,7 @@ def intervals(title: str, series: Sequence[Series]) -> Markup:
     for i, one in enumerate(series):
         parts.append(_interval_row(one, x, 8 + _ROW * i + _ROW / 2))
     said = "; ".join(f"{one.name} {_words(one.estimate)}" for one in series)
-    return _svg(_LEFT + _PLOT + _RIGHT, height, title, said, "".join(parts))
+    return _svg(_LEFT + _PLOT + _RIGHT, height, title, said, "".join(parts), "wide")
 
 
 def reliability(title: str, bins: Sequence[ReliabilityBin]) -> Markup:
@@ -82,7 +83,11 @@ class _Scale(NamedTuple):
 
 
 def _interval_row(one: Series, x: _Scale, y: float) -> str:
-    name = f'<text class="name" x="{_LEFT - 12}" y="{y + 4:.1f}" text-anchor="end">{escape(one.name)}</text>'
+    shown = one.name if len(one.name) <= _LONGEST_NAME else one.name[: _LONGEST_NAME - 1] + "…"
+    name = (
+        f'<text class="name" x="{_LEFT - 12}" y="{y + 4:.1f}" text-anchor="end">{escape(shown)}'
+        f"<title>{escape(one.name)}</title></text>"
+    )
     if isnan(one.estimate.value):
         return name + f'<text class="tick" x="{x.first + 4}" y="{y + 4:.1f}">not defined</text>'
     low, high = _first(one.estimate.low, one.estimate.value), _first(one.estimate.high, one.estimate.value)
@@ -100,9 +105,9 @@ def _tick(x: float, bottom: float, label: str, top: float = 4) -> str:
     )
 
 
-def _svg(width: float, height: float, title: str, said: str, body: str) -> Markup:
+def _svg(width: float, height: float, title: str, said: str, body: str, kind: str = "") -> Markup:
     return Markup(
-        f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img">'
+        f'<svg class="{kind}" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img">'
         f"<title>{escape(title)}</title><desc>{escape(said)}</desc>{body}</svg>"
     )
 
@@ -114,4 +119,5 @@ def _first(value: float, otherwise: float) -> float:
 def _words(estimate: Estimate) -> str:
     if isnan(estimate.value):
         return "not defined"
-    return f"{estimate.value:.3f}, {estimate.low:.3f} to {estimate.high:.3f}"
+    interval = "no interval" if isnan(estimate.low) else f"{estimate.low:.3f} to {estimate.high:.3f}"
+    return f"{estimate.value:.3f}, {interval}"

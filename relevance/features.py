@@ -14,24 +14,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from enrich.codec import ENGAGEMENT_COLUMNS, PAIR_COLUMNS, TEXT_FIELDS, VECTORS, PinBatch, QueryInputs
-from enrich.term_ids import Ids, Terms
+from enrich.codec import ENGAGEMENT_COLUMNS, PAIR_COLUMNS, VECTORS, PinBatch, QueryInputs
+from enrich.term_ids import Ids
+from relevance.matching import MATCH_FEATURES, match_features
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-K1, B = 1.2, 0.75  # BM25's usual constants (Robertson and Zaragoza 2009; Lucene's defaults)
 INTERESTS_A_QUERY = 3
 _FEWEST_DOCUMENTS = 2  # a term in fewer pins has the document frequency of an unseen one
-_MATCHES = ("bm25", "bm25_share", "terms_matched", "weight_matched", "density", "log_length", "missing")
 
 PAIR_FEATURES: tuple[str, ...] = (
-    *(f"{match}_{field}" for match in _MATCHES for field in TEXT_FIELDS),
-    "terms_matched_anywhere",
-    "weight_matched_anywhere",
-    "trigrams_matched",
-    "trigram_overlap",
+    *MATCH_FEATURES,
     *(f"cosine_{vector}" for vector in VECTORS),
     *(f"missing_{vector}" for vector in VECTORS),
     "same_language",
@@ -170,76 +165,6 @@ def concatenate(batches: Sequence[Features]) -> Features:
     )
 
 
-def match_features(query: QueryInputs, pins: PinBatch, weights: Floats, average_lengths: Floats) -> Floats:
-    """How the query's words meet each text field, and all of them; [n, 7 fields' matches + 4]."""
-    counts = np.stack([term_counts(query.terms, terms) for terms in pins.terms])  # [fields, n, t]
-    lengths = pins.lengths.T
-    per_field = [
-        bm25(counts, lengths, weights[:-1], average_lengths),
-        bm25_share(counts, lengths, weights[:-1], average_lengths),
-        terms_matched(counts),
-        weight_matched(counts, weights[:-1]),
-        density(counts, lengths),
-        np.log1p(lengths),
-        (lengths == 0).astype(np.float32),
-    ]
-    anywhere = counts.max(axis=0, initial=0)[None]
-    overall = [terms_matched(anywhere), weight_matched(anywhere, weights[-1:])]
-    return np.concatenate([*per_field, *overall, trigram_matches(query.trigrams, pins.trigrams)]).T
-
-
-def term_counts(wanted: Ids, terms: Terms) -> Floats:
-    """How often each of the `wanted` ids (ascending) occurs in each text; [n, t]."""
-    counts = np.zeros((len(terms.offsets) - 1, len(wanted)), np.float32)
-    at, column = _hits(wanted, terms.ids)
-    row = np.searchsorted(terms.offsets, at, side="right") - 1
-    counts[row, column] = terms.counts[at]
-    return counts
-
-
-def bm25(counts: Floats, lengths: Floats, weights: Floats, average_lengths: Floats) -> Floats:
-    """Σ over terms of weight · tf (K1 + 1) / (tf + K1 (1 - B + B length / average)); [fields, n]."""
-    norm = K1 * (1 - B + B * lengths / average_lengths[:, None])
-    saturated = counts * (K1 + 1) / (counts + norm[:, :, None])
-    scores: Floats = np.einsum("fnt,ft->fn", saturated, weights)
-    return scores
-
-
-def bm25_share(counts: Floats, lengths: Floats, weights: Floats, average_lengths: Floats) -> Floats:
-    """BM25 over the most that this query could score, which makes queries comparable; [fields, n], 0..1."""
-    most = (K1 + 1) * weights.sum(axis=1, keepdims=True)
-    share: Floats = bm25(counts, lengths, weights, average_lengths) / np.maximum(most, 1e-6)
-    return share
-
-
-def terms_matched(counts: Floats) -> Floats:
-    """Share of the query's terms that occur; [fields, n]."""
-    share: Floats = (counts > 0).sum(axis=2, dtype=np.float32) / max(1, counts.shape[2])
-    return share
-
-
-def weight_matched(counts: Floats, weights: Floats) -> Floats:
-    """Share of the query's weight (idf) whose terms occur; [fields, n]."""
-    matched = np.einsum("fnt,ft->fn", (counts > 0).astype(np.float32), weights)
-    share: Floats = matched / np.maximum(weights.sum(axis=1, keepdims=True), 1e-6)
-    return share
-
-
-def density(counts: Floats, lengths: Floats) -> Floats:
-    """Share of the field's tokens that are the query's; [fields, n]."""
-    share: Floats = np.minimum(counts.sum(axis=2) / np.maximum(lengths, 1), 1)
-    return share
-
-
-def trigram_matches(wanted: Ids, trigrams: Terms) -> Floats:
-    """Share of the query's character trigrams that the pin has, and shared ÷ all of both (Jaccard); [2, n]."""
-    at, _ = _hits(wanted, trigrams.ids)
-    rows = len(trigrams.offsets) - 1
-    shared = np.bincount(np.searchsorted(trigrams.offsets, at, side="right") - 1, minlength=rows)
-    either = len(wanted) + np.diff(trigrams.offsets) - shared
-    return np.stack([shared / max(1, len(wanted)), shared / np.maximum(either, 1)]).astype(np.float32)
-
-
 def cosine(query: Floats, pins: Floats) -> Floats:
     """Of the query with each pin, both of unit length or zero; zeros where the dimensions differ; [n]."""
     if pins.shape[1] != len(query):
@@ -275,18 +200,6 @@ def query_features(query: QueryInputs, weights: Floats) -> Floats:
         ],
         np.float32,
     )
-
-
-def _hits(wanted: Ids, ids: Ids) -> tuple[Ints, Ints]:
-    """Where `ids` holds one of the `wanted` (ascending), and which; a table of the low bits rules most out at once."""
-    if len(wanted) == 0:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    likely = np.zeros(1 << 16, np.bool_)
-    likely[wanted.astype(np.uint16)] = True
-    at = np.flatnonzero(likely[ids.astype(np.uint16)])
-    column = np.minimum(np.searchsorted(wanted, ids[at]), len(wanted) - 1)
-    hit = wanted[column] == ids[at]
-    return at[hit], column[hit]
 
 
 def _vectors(pins: PinBatch) -> tuple[Floats, Floats, Floats]:

@@ -33,6 +33,11 @@ class Measure(StrEnum):
     def lower_is_better(self) -> bool:
         return self is Measure.ECE
 
+    @property
+    def has_ratio(self) -> bool:
+        """Whether a share of the rival's figure means something: AUROC and κ count from chance, ECE down to zero."""
+        return self in (Measure.ACCURACY, Measure.WITHIN_ONE, Measure.NDCG)
+
 
 @dataclass(frozen=True, slots=True)
 class EvaluationSettings:

@@ -35,7 +35,7 @@ class BootstrapSettings:
 
 
 class Estimate(NamedTuple):
-    """A figure and its interval; `reason` says why there is none (then the numbers are nan)."""
+    """A figure and its interval; where one of them, or both, cannot be had it is nan, and `reason` says why."""
 
     value: float
     low: float
@@ -44,7 +44,10 @@ class Estimate(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """a - b by query and a ÷ b, each with its interval; `p_value` is two-sided, of "no difference"."""
+    """a - b by query and a ÷ b, each with its interval; `p_value` is two-sided, of "no difference".
+
+    Where there is no interval (one query, or draws that mostly leave a or b undefined) it is nan, and so is `p_value`.
+    """
 
     value: float
     low: float
@@ -131,31 +134,50 @@ def auroc(query: Ints, positive: NDArray[np.bool_], score: Floats) -> RankedPair
 
 def estimate(statistic: Statistic, draws: Floats, confidence: float = 0.95) -> Estimate:
     """The statistic on all queries once, with the percentile interval of `draws`."""
-    value = float(statistic.values(np.ones((1, draws.shape[1])))[0])
+    value = float(statistic.values(_once(draws))[0])
     if np.isnan(value):
         return Estimate(value, value, value, "not defined on these rows")
-    low, high = _interval(statistic.values(draws), confidence)
-    return Estimate(value, low, high, "one query: no interval" if draws.shape[1] == 1 else None)
+    low, high = _interval(statistic.values(draws), draws, confidence)
+    return Estimate(value, low, high, "too few queries for an interval" if np.isnan(low) else None)
 
 
 def difference(a: Statistic, b: Statistic, draws: Floats, confidence: float = 0.95) -> Difference:
     """a against b on the same draws. The p-value counts draws on the other side of zero, twice the smaller side."""
-    once = np.ones((1, draws.shape[1]))
+    once = _once(draws)
     value_a, value_b = a.values(once), b.values(once)
     drawn_a, drawn_b = a.values(draws), b.values(draws)
     gaps = drawn_a - drawn_b
-    gaps = gaps[~np.isnan(gaps)]
+    low, high = _interval(gaps, draws, confidence)
+    ratio_low, ratio_high = _interval(_divide(drawn_a, drawn_b), draws, confidence)
+    return Difference(
+        value=float((value_a - value_b)[0]),
+        low=low,
+        high=high,
+        p_value=float("nan") if np.isnan(low) else _p_value(gaps[~np.isnan(gaps)]),
+        ratio=float(_divide(value_a, value_b)[0]),
+        ratio_low=ratio_low,
+        ratio_high=ratio_high,
+    )
+
+
+def _once(draws: Floats) -> Floats:
+    """The draw that is the queries themselves."""
+    return np.ones((1, draws.shape[1]))
+
+
+def _p_value(gaps: Floats) -> float:
+    """Twice the smaller share of draws at or beyond zero, the gaps seen counted among the draws; never 0."""
     tail = min(int((gaps <= 0).sum()), int((gaps >= 0).sum()))
-    p_value = min(1.0, 2 * (tail + 1) / (len(gaps) + 1))
-    low, high = _interval(gaps, confidence)
-    ratio_low, ratio_high = _interval(_divide(drawn_a, drawn_b), confidence)
-    ratio = float(_divide(value_a, value_b)[0])
-    return Difference(float((value_a - value_b)[0]), low, high, p_value, ratio, ratio_low, ratio_high)
+    return min(1.0, 2 * (tail + 1) / (len(gaps) + 1))
 
 
-def _interval(values: Floats, confidence: float) -> tuple[float, float]:
+def _interval(values: Floats, draws: Floats, confidence: float) -> tuple[float, float]:
+    """Percentiles of the values drawn; two nans where these would mislead.
+
+    So it is with one query, whose draws are all alike, and where more draws are undefined than the interval leaves out.
+    """
     defined = values[~np.isnan(values)]
-    if defined.size == 0:
+    if draws.shape[1] == 1 or len(defined) < confidence * len(values):
         return float("nan"), float("nan")
     low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)

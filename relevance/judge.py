@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import isnan
 from pathlib import Path
 
 from enrich.status import Status, status
 from relevance import stages
 from relevance.coverage import field_coverage
-from relevance.evaluation import Predictions, Versus, evaluate
+from relevance.evaluation import Versus, evaluate
 from relevance.figures import Evaluation, Measure, ModelFigures
+from relevance.gold import Predictions
 from relevance.pipeline import HUMAN_STUDENT, STUDENT_MODEL, TEACHER_MODEL, Pipeline
 from relevance.plan import Fold
 from relevance.predictions import BASELINES, BI_ENCODER, BM25, Predictor
@@ -62,10 +64,9 @@ class Verdict:
         for one in self.evaluation.comparisons:
             if one.measure in (Measure.ACCURACY, Measure.NDCG):
                 d = one.difference
-                yield (
-                    f"{one.model} - {one.rival}: {one.measure.value} {d.value:+.3f} "
-                    f"[{d.low:+.3f}, {d.high:+.3f}], p {d.p_value:.3f}"
-                )
+                p_value = "" if isnan(d.p_value) else f", p {d.p_value:.3f}"
+                interval = _interval(d.low, d.high, "+.3f")
+                yield f"{one.model} - {one.rival}: {one.measure.value} {d.value:+.3f} {interval}{p_value}"
 
 
 def evaluate_models(pipeline: Pipeline, names: Sequence[str] | None = None) -> Verdict:
@@ -122,7 +123,7 @@ def _caveats(found: Status, pipeline: Pipeline, folds: Sequence[Fold]) -> list[s
 
 def _heading(pipeline: Pipeline) -> Heading:
     catalogue = pipeline.workspace.catalogue
-    made = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC by `relevance evaluate`"
+    made = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC by relevance evaluate"
     folder = Path(catalogue.origin).name
     title = catalogue.format if folder == catalogue.format else f"{catalogue.format}: {folder}"
     return Heading(title=f"Relevance on {title}", made=made)
@@ -130,6 +131,10 @@ def _heading(pipeline: Pipeline) -> Heading:
 
 def _figure(model: ModelFigures, measure: Measure) -> str:
     estimate = model.estimate(measure)
-    if estimate is None or estimate.reason:
+    if estimate is None or isnan(estimate.value):
         return "–"
-    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+    return f"{estimate.value:.3f} {_interval(estimate.low, estimate.high, '.3f')}"
+
+
+def _interval(low: float, high: float, form: str) -> str:
+    return "[no interval]" if isnan(low) else f"[{low:{form}}, {high:{form}}]"

@@ -2,18 +2,18 @@
 
 Rows are pairs; `levels` and `predicted` are int [n] in 1..5, `probabilities` float [n, 5], column k for level k + 1.
 Malformed input raises BadInput, a measure that these rows cannot define raises Undefined (a BadInput): one line each.
-Ranking is ir_measures' work, by trec_eval's rules: ties by pin id, descending; a pin without a judgment gains nothing;
-a judged query that the run does not answer, or that has nothing to gain, scores 0 and is never dropped.
+Ranking follows trec_eval's rules: ties by pin id, descending; a pin without a judgment gains nothing; a judged query
+that the run does not answer, or that has nothing to gain, scores 0 and is never dropped. Unlike trec_eval's own, scores
+are compared in float64 and a gain may be any fraction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from fractions import Fraction
-from math import isfinite, lcm
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from math import isfinite, log2
 from types import MappingProxyType
 
-import ir_measures
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import cohen_kappa_score, roc_auc_score
@@ -94,12 +94,7 @@ def ndcg(qrels: Qrels, run: Run, cutoff: int = 20, gains: Mapping[int, float] = 
 def ndcg_by_query(qrels: Qrels, run: Run, cutoff: int = 20, gains: Mapping[int, float] = GAINS) -> dict[str, float]:
     """As `ndcg`, the value of every judged query, in the order of `qrels`."""
     _check_ranking(qrels, run, cutoff, gains)
-    worth = _whole_gains(gains)
-    graded = {query: {pin: worth[level] for pin, level in pins.items()} for query, pins in qrels.items() if pins}
-    scored = {query: {pin: float(score) for pin, score in run.get(query, {}).items()} for query in graded}
-    measure = ir_measures.nDCG @ cutoff
-    found = {row.query_id: float(row.value) for row in ir_measures.iter_calc([measure], graded, scored)}
-    return {query: found[query] for query in graded}
+    return {query: _ndcg(levels, run.get(query, {}), cutoff, gains) for query, levels in qrels.items() if levels}
 
 
 def most_probable(probabilities: Floats) -> Ints:
@@ -180,8 +175,13 @@ def _check_ranking(qrels: Qrels, run: Run, cutoff: int, gains: Mapping[int, floa
                 raise BadInput(f"expected finite scores, found {score} for pin {pin!r} of query {query!r}")
 
 
-def _whole_gains(gains: Mapping[int, float]) -> dict[int, int]:
-    """The same proportions in whole numbers, which is what trec_eval takes; nDCG does not change with the scale."""
-    shares = {level: Fraction(str(gain)).limit_denominator(1000) for level, gain in gains.items()}
-    scale = lcm(*(share.denominator for share in shares.values()))
-    return {level: int(share * scale) for level, share in shares.items()}
+def _ndcg(levels: Mapping[str, int], scores: Mapping[str, float], cutoff: int, gains: Mapping[int, float]) -> float:
+    """Of one query: its pins' levels and the run's scores."""
+    ranking = sorted(scores, key=lambda pin: (scores[pin], pin), reverse=True)
+    ideal = _dcg(sorted((gains[level] for level in levels.values()), reverse=True), cutoff)
+    return _dcg((gains[levels[pin]] if pin in levels else 0.0 for pin in ranking), cutoff) / ideal if ideal else 0.0
+
+
+def _dcg(gains: Iterable[float], cutoff: int) -> float:
+    """Σ gain / log2(rank + 1) over the first `cutoff` ranks."""
+    return sum(gain / log2(rank + 1) for rank, gain in enumerate(islice(gains, cutoff), start=1))

@@ -18,9 +18,9 @@ from enrich.text_encoder import TextEncoder
 from relevance import stages
 from relevance.bi_encoder import BiEncoder, TextVectors, fit_bi_encoder
 from relevance.bm25 import Bm25, fit_bm25
-from relevance.candidates import catalogue_texts
-from relevance.evaluation import Predictions
+from relevance.catalogue import catalogue_texts
 from relevance.frames import Judged, of_queries, teacher_rows
+from relevance.gold import Predictions
 from relevance.metrics import expected_level
 from relevance.plan import Fold
 from relevance.student import Student
@@ -103,7 +103,7 @@ class Predictor:
             return ask, stages.fingerprint(model, train, catalogue.to_frame())
 
         def ask_bi_encoder(queries: frozenset[str]) -> Answers:
-            fitted = fit_bi_encoder(teacher_rows(train), vectors=self._vectors)
+            fitted = fit_bi_encoder(teacher_rows(train), self._vectors)
             return _answers(fitted, of_queries(self._judged.texts, queries))
 
         return ask_bi_encoder, stages.fingerprint(model, train, self._encoder.producer)

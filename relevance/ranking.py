@@ -86,18 +86,17 @@ def rank(
     """
     settings = settings or RankSettings()
     answer = scorer.answer(query, pin_ids)
-    parts = _callers(engagement, len(answer.pin_ids), settings) if engagement is not None else None
-    if parts is None:
-        parts = engagement_of(answer, settings.weights)
+    if engagement is None:
+        engaged = engagement_of(answer, settings.weights)
+    else:
+        engaged = _callers(engagement, len(answer.pin_ids), settings)
     relevance = answer.relevance.astype(np.float64)
-    utility = settings.weights.relevance * (relevance - LEVELS[0]) / (LEVELS[-1] - LEVELS[0]) + parts
-    scored = answer.scored_pins()
-    first = np.zeros(len(scored), np.bool_)
-    first[list({pin: i for i, pin in reversed(list(enumerate(answer.pin_ids)))}.values())] = True
+    utility = settings.weights.relevance * (relevance - LEVELS[0]) / (LEVELS[-1] - LEVELS[0]) + engaged
+    scored, first = answer.scored_pins(), _first_of_each(answer.pin_ids)
     shown = first & (relevance >= settings.floor)
     order, guarded = _order(relevance, utility, shown)
     pins = tuple(
-        RankedPin(place, scored[i], float(parts[i]), float(utility[i]), bool(guarded[i]))
+        RankedPin(place, scored[i], float(engaged[i]), float(utility[i]), bool(guarded[i]))
         for place, i in enumerate(order.tolist(), start=1)
     )
     return Ranking(answer.query.query, pins, tuple(scored[i] for i in np.flatnonzero(first & ~shown)))
@@ -112,6 +111,13 @@ def engagement_of(answer: Answer, weights: UtilityWeights) -> Floats:
     known = answer.has_rates | answer.pins.has_engagement
     values[~known] = values[known].mean() if known.any() else 0.0
     return values
+
+
+def _first_of_each(pin_ids: Sequence[str]) -> Bools:
+    """Where each pin stands for the first time; [n]."""
+    first = np.zeros(len(pin_ids), np.bool_)
+    first[list({pin: place for place, pin in reversed(list(enumerate(pin_ids)))}.values())] = True
+    return first
 
 
 def _order(relevance: Doubles, utility: Doubles, shown: Bools) -> tuple[NDArray[np.intp], Bools]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from enrich import parts
 from enrich.tables import LEVELS
@@ -42,7 +42,7 @@ class Heading:
 
 
 class Cell(NamedTuple):
-    """A figure of the headline table; `best` is of its column."""
+    """A figure of a table; `best` is of its column."""
 
     text: str
     interval: str
@@ -58,7 +58,24 @@ class Verdict(NamedTuple):
     interval: str
     ratio: str
     p_value: str
-    word: str  # better, worse, or not separated
+    word: str  # better, worse, not separated, or too few queries
+
+
+class Segment(NamedTuple):
+    """A segment's rows: a model and its figures each."""
+
+    column: str
+    value: str
+    pairs: int
+    queries: int
+    models: list[tuple[str, list[Cell]]]
+
+
+class LevelCount(NamedTuple):
+    level: int
+    name: str
+    pairs: int
+    share: float
 
 
 def write_report(folder: Path, evaluation: Evaluation, examples: Sequence[Example], heading: Heading) -> Path:
@@ -74,7 +91,7 @@ def render(evaluation: Evaluation, examples: Sequence[Example], heading: Heading
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters |= {"picture": _picture, "percent": _percent, "count": _count}
+    environment.filters |= {"picture": _picture, "percent": _percent, "count": _count, "breakable": _breakable}
     measures = [m for m in Measure if any(one.estimate(m) for one in evaluation.models)]
     return environment.get_template("report.html.j2").render(
         evaluation=evaluation,
@@ -88,9 +105,9 @@ def render(evaluation: Evaluation, examples: Sequence[Example], heading: Heading
         calibrated=[(one, charts.reliability(f"Calibration of {one.model}", one.reliability))
                     for one in evaluation.models if one.reliability],
         confusions=[(one, _shares(one)) for one in evaluation.models if one.confusion],
-        segment_rows=_segment_rows(evaluation),
-        level_names=tuple(zip(LEVELS, LEVEL_NAMES, strict=True)),
-        level_shares=[count / max(1, evaluation.pairs) for count in evaluation.level_counts],
+        segments=_segments(evaluation),
+        segment_measures=_DRAWN,
+        levels=_levels(evaluation),
         percent_confidence=f"{evaluation.settings.bootstrap.confidence:.0%}",
         data_file=JSON,
     )  # fmt: skip
@@ -108,7 +125,8 @@ def _cell(model: ModelFigures, measure: Measure, models: Sequence[ModelFigures])
     if estimate is None or isnan(estimate.value):
         reason = "this model gives scores, not levels" if estimate is None else estimate.reason or ""
         return Cell("–", "", False, reason)
-    return Cell(_number(estimate.value), _interval(estimate), _is_best(estimate, measure, models), "")
+    interval, reason = _interval(estimate) or "no interval", estimate.reason or ""
+    return Cell(_number(estimate.value), interval, _is_best(estimate, measure, models), reason)
 
 
 def _is_best(estimate: Estimate, measure: Measure, models: Sequence[ModelFigures]) -> bool:
@@ -131,14 +149,26 @@ def _verdict(one: Comparison) -> Verdict:
         measure=one.measure,
         difference=f"{d.value:+.3f}" if not isnan(d.value) else "–",
         interval=f"{d.low:+.3f} … {d.high:+.3f}" if not isnan(d.low) else "",
-        ratio=f"{d.ratio:.1%} ({d.ratio_low:.1%} … {d.ratio_high:.1%})" if not isnan(d.ratio_low) else "–",
-        p_value="<0.001" if d.p_value < 0.001 else f"{d.p_value:.3f}",
+        ratio=_ratio(d) if one.measure.has_ratio else "–",
+        p_value=_p_value(d.p_value),
         word=_word(d, one.measure),
     )
 
 
+def _ratio(d: Difference) -> str:
+    return "–" if isnan(d.ratio_low) else f"{d.ratio:.1%} ({d.ratio_low:.1%} … {d.ratio_high:.1%})"
+
+
+def _p_value(value: float) -> str:
+    if isnan(value):
+        return "–"
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
 def _word(d: Difference, measure: Measure) -> str:
-    if isnan(d.low) or d.low <= 0 <= d.high:
+    if isnan(d.low):
+        return "too few queries"
+    if d.low <= 0 <= d.high:
         return "not separated"
     return "better" if (d.value > 0) != measure.lower_is_better else "worse"
 
@@ -148,20 +178,25 @@ def _shares(model: ModelFigures) -> list[list[tuple[int, float]]]:
     return [[(cell, cell / max(1, sum(row))) for cell in row] for row in model.confusion]
 
 
-def _segment_rows(evaluation: Evaluation) -> list[tuple[str, str, int, int, list[tuple[str, str, str, str]]]]:
-    """Segment by segment: its column, value, pairs, queries and, a model, its name, accuracy, nDCG and interval."""
-    rows = []
-    for segment in evaluation.segments:
-        cells = []
-        for model in segment.models:
-            accuracy, ndcg = model.estimate(Measure.ACCURACY), model.estimate(Measure.NDCG)
-            cells.append((model.model, _short(accuracy), _short(ndcg), _interval(accuracy) if accuracy else ""))
-        rows.append((segment.column, segment.value, segment.pairs, segment.queries, cells))
-    return rows
+def _segments(evaluation: Evaluation) -> list[Segment]:
+    return [
+        Segment(
+            segment.column,
+            segment.value,
+            segment.pairs,
+            segment.queries,
+            [(one.model, [_cell(one, measure, segment.models) for measure in _DRAWN]) for one in segment.models],
+        )
+        for segment in evaluation.segments
+    ]
 
 
-def _short(estimate: Estimate | None) -> str:
-    return "–" if estimate is None or isnan(estimate.value) else _number(estimate.value)
+def _levels(evaluation: Evaluation) -> list[LevelCount]:
+    counts = evaluation.level_counts
+    return [
+        LevelCount(level, name, count, count / evaluation.pairs)
+        for level, name, count in zip(LEVELS, LEVEL_NAMES, counts, strict=True)
+    ]
 
 
 def _number(value: float) -> str:
@@ -173,11 +208,21 @@ def _interval(estimate: Estimate) -> str:
 
 
 def _percent(share: float) -> str:
-    return "–" if isnan(share) else f"{share:.0%}"
+    """In whole per cent; all and nothing are said only where they are so."""
+    if isnan(share):
+        return "–"
+    if 0 < share < 0.005:
+        return "<1%"
+    return ">99%" if 0.995 <= share < 1 else f"{share:.0%}"
 
 
 def _count(number: int) -> str:
     return f"{number:,}"
+
+
+def _breakable(name: str) -> Markup:
+    """A model's name that may go on in a new line after each underscore."""
+    return escape(name).replace("_", Markup("_<wbr>"))
 
 
 def _picture(jpeg: bytes) -> str:

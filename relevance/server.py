@@ -2,18 +2,18 @@
 
     POST /score     {"query": ..., "pin_ids": [...]}                    -> five probabilities and expected level a pin
     POST /rank      {"query": ..., "pin_ids": [...] or absent, ...}     -> pins by utility, best first
-    GET  /healthz   the process answers      GET /readyz  the store answers and a model is loaded
+    GET  /healthz   the process answers      GET /readyz  the store answers; versions of model, features and code
     GET  /metrics   Prometheus
 
-Run by `relevance serve`. A request that is no good is a 4xx with one line; whatever is missing behind the service is a
-200 whose answers are flagged. Request handlers are plain functions, which FastAPI runs in its pool of threads.
+Run by `relevance serve`. A request that is no good is a 4xx with {"error": one line}; whatever is missing behind the
+service is a 200 whose answers are flagged. Handlers are plain functions, which FastAPI runs in its pool of threads.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 import uvicorn
@@ -22,17 +22,20 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
 
 import enrich
 from enrich.errors import BadInput
 from enrich.workspace import Workspace
 from relevance.candidates import workspace_index
+from relevance.feature_store import SCORING_SERVICE, fingerprint
 from relevance.online import ScoredPin, Scorer
-from relevance.ranking import RankSettings, UtilityWeights, rank
+from relevance.ranking import RankedPin, RankSettings, UtilityWeights, rank
 
 MAX_PINS = 10_000  # of one request
 MAX_QUERY_CHARACTERS = 2_000  # as sent; scoring reads the first 500 after normalisation
-MAX_BODY_BYTES = 4 * 2**20
+MAX_BODY_BYTES = 4 * 2**20  # MAX_PINS ids of 400 bytes
+_LONGEST_ERROR = 500  # characters; a field's name may be the caller's own
 _LATENCIES = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 1.0, 5.0)  # seconds
 
 Candidates = Callable[[str, int], Sequence[str]]  # (query, how many) -> pin ids, best first
@@ -92,6 +95,7 @@ class Scored(BaseModel):
 
 class ScoreAnswer(BaseModel):
     query: str
+    model: str  # fingerprint of the student that answers
     degraded: bool  # whether something behind the service was lost
     pins: list[Scored]  # in the order asked
 
@@ -102,12 +106,27 @@ class Ranked(Scored):
     utility: float
     guarded: bool  # held below the pins of level 4 and 5
 
+    @classmethod
+    def of_ranked(cls, pin: RankedPin) -> Ranked:
+        scored = Scored.of(pin.scored).model_dump()
+        return cls(**scored, rank=pin.rank, engagement=pin.engagement, utility=pin.utility, guarded=pin.guarded)
+
 
 class RankAnswer(BaseModel):
     query: str
+    model: str  # fingerprint of the student that scores
     degraded: bool
     pins: list[Ranked]  # best first, at most `limit`
     below_floor: int  # pins not ranked
+
+
+class Readiness(BaseModel):
+    """Whether the store answers, and the versions of all that an answer follows from."""
+
+    status: Literal["ready", "degraded"]
+    model: str  # fingerprint of the student
+    features: str | None  # fingerprint of the feature service that is read; None where the caller did not say
+    corkboard: str
 
 
 class _Meters:
@@ -137,10 +156,13 @@ class _Meters:
         return degraded > 0
 
 
-def create_app(scorer: Scorer, candidates: Candidates | None = None) -> FastAPI:
-    """The service around a scorer; `candidates` finds pins for /rank requests that name none."""
+def create_app(scorer: Scorer, candidates: Candidates | None = None, features: str | None = None) -> FastAPI:
+    """The service around a scorer; `candidates` finds pins for /rank requests that name none.
+
+    `features` is the version of the features behind it (`feature_store.fingerprint`), which /readyz tells.
+    """
     app = FastAPI(title="Corkboard relevance", version=enrich.__version__)
-    meters = _Meters()
+    meters, model = _Meters(), scorer.student.record.fingerprint
     _guard(app, meters)
 
     @app.post("/score")
@@ -148,7 +170,7 @@ def create_app(scorer: Scorer, candidates: Candidates | None = None) -> FastAPI:
         """Five probabilities and an expected level a pin, in the order asked."""
         scored = scorer.score(request.query, request.pin_ids)
         degraded = meters.saw(scored)
-        return ScoreAnswer(query=request.query, degraded=degraded, pins=[Scored.of(pin) for pin in scored])
+        return ScoreAnswer(query=request.query, model=model, degraded=degraded, pins=[Scored.of(pin) for pin in scored])
 
     @app.post("/rank")
     def rank_pins(request: RankRequest) -> RankAnswer:
@@ -161,23 +183,25 @@ def create_app(scorer: Scorer, candidates: Candidates | None = None) -> FastAPI:
         settings = RankSettings(UtilityWeights(**request.weights.model_dump()), request.floor)
         ranking = rank(scorer, request.query, pins, settings, request.engagement)
         degraded = meters.saw([*(pin.scored for pin in ranking.pins), *ranking.below_floor])
-        shown = [
-            Ranked(**Scored.of(p.scored).model_dump(), rank=p.rank, engagement=p.engagement, utility=p.utility,
-                   guarded=p.guarded)
-            for p in ranking.pins[: request.limit]
-        ]  # fmt: skip
-        return RankAnswer(query=request.query, degraded=degraded, pins=shown, below_floor=len(ranking.below_floor))
+        return RankAnswer(
+            query=request.query,
+            model=model,
+            degraded=degraded,
+            pins=[Ranked.of_ranked(pin) for pin in ranking.pins[: request.limit]],
+            below_floor=len(ranking.below_floor),
+        )
 
     @app.get("/healthz")
     def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
     @app.get("/readyz")
-    def readyz(response: Response) -> dict[str, str]:
+    def readyz(response: Response) -> Readiness:
         """503 while the online store does not answer (scores are then the prior, flagged)."""
         ready = not any(pin.degraded for pin in scorer.score("ready", ["ready"]))
         response.status_code = 200 if ready else 503
-        return {"status": "ready" if ready else "degraded", "model": scorer.student.record.fingerprint}
+        status: Literal["ready", "degraded"] = "ready" if ready else "degraded"
+        return Readiness(status=status, model=model, features=features, corkboard=enrich.__version__)
 
     @app.get("/metrics")
     def metrics() -> Response:
@@ -194,7 +218,12 @@ def serve(workspace: Workspace, host: str, port: int) -> None:
     def candidates(query: str, limit: int) -> Sequence[str]:
         return index.search(query, scorer.query_vector(query), limit)
 
-    uvicorn.run(create_app(scorer, candidates), host=host, port=port, log_level="warning")
+    uvicorn.run(
+        create_app(scorer, candidates, fingerprint(workspace, SCORING_SERVICE)),
+        host=host,
+        port=port,
+        log_level="warning",
+    )
 
 
 def _guard(app: FastAPI, meters: _Meters) -> None:
@@ -207,21 +236,32 @@ def _guard(app: FastAPI, meters: _Meters) -> None:
     @app.exception_handler(RequestValidationError)
     def not_valid(_: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        return JSONResponse({"error": f"{place}: {first['msg']}"[:500]}, status_code=422)
+        line = " ".join(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}".split())
+        return JSONResponse({"error": line[:_LONGEST_ERROR]}, status_code=422)
+
+    @app.exception_handler(HTTPException)
+    def refused(_: Request, error: HTTPException) -> JSONResponse:
+        return JSONResponse({"error": str(error.detail)}, status_code=error.status_code, headers=error.headers)
 
     @app.middleware("http")
     async def timed(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
-        started = perf_counter()
-        length = request.headers.get("content-length", "0")
-        if "transfer-encoding" in request.headers:
-            response: Response = JSONResponse({"error": "expected a Content-Length, not chunks"}, status_code=411)
-        elif not (length.isascii() and length.isdigit() and len(length) < 19 and int(length) <= MAX_BODY_BYTES):
-            response = JSONResponse({"error": f"expected at most {MAX_BODY_BYTES} bytes"}, status_code=413)
-        else:
-            response = await answer(request)
-        route = request.scope.get("route")
-        path = getattr(route, "path", "other")
-        meters.seconds.labels(path).observe(perf_counter() - started)
-        meters.requests.labels(path, str(response.status_code)).inc()
+        started, status = perf_counter(), 500
+        try:
+            response = _refusal(request) or await answer(request)
+            status = response.status_code
+        finally:
+            path = getattr(request.scope.get("route"), "path", "other")
+            meters.seconds.labels(path).observe(perf_counter() - started)
+            meters.requests.labels(path, str(status)).inc()
         return response
+
+
+def _refusal(request: Request) -> Response | None:
+    """The answer to a request whose body must not be read: of unknown length, or too long."""
+    length = request.headers.get("content-length", "0")
+    if "transfer-encoding" in request.headers:
+        return JSONResponse({"error": "expected a Content-Length, found chunks; send the body whole"}, status_code=411)
+    if not (length.isascii() and length.isdigit() and len(length) < 19 and int(length) <= MAX_BODY_BYTES):
+        found = f"expected a body of at most {MAX_BODY_BYTES} bytes, found {length[:20]}; send fewer pins at once"
+        return JSONResponse({"error": found}, status_code=413)
+    return None

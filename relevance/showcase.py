@@ -1,6 +1,6 @@
 """A few judged queries with their pins, as the report shows them: where a model ranks best, as usual, and worst.
 
-Reads predictions and a workspace's latest texts and pictures; writes nothing. Pictures are read from this machine
+Reads predictions and the catalogue as it is now (catalogue.py); writes nothing. Pictures are read from this machine
 alone: one that lies elsewhere, or is broken, leaves a card of text.
 """
 
@@ -14,23 +14,13 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from enrich import parts
 from enrich.image_uris import base_folder, local_path, read_image
 from enrich.images import BadImage, load_image
-from enrich.tables import PIN_BOARDS, PIN_CAPTION, PIN_LINK, PIN_QUERIES, PIN_TEXT, PINS, Table
 from enrich.workspace import Workspace
-from relevance.evaluation import Predictions, nested, ranked
+from relevance.catalogue import field_texts, image_uris
+from relevance.gold import Predictions, by_query_and_pin, ranked
 from relevance.metrics import most_probable, ndcg_by_query
 
-_TEXTS: tuple[tuple[Table, str, str], ...] = (
-    (PIN_TEXT, "title", "title"),
-    (PIN_TEXT, "description", "description"),
-    (PIN_CAPTION, "caption", "caption"),
-    (PIN_LINK, "link_title", "link"),
-    (PIN_LINK, "link_description", "link description"),
-    (PIN_BOARDS, "board_titles", "boards"),
-    (PIN_QUERIES, "engaged_queries", "queries"),
-)
 _LONGEST_TEXT = 240  # characters of a field that are shown
 
 
@@ -97,7 +87,7 @@ def showcase(
             ExamplePin(
                 rank=rank,
                 pin_id=row["pin_id"],
-                title=next((t.text for t in texts.get(row["pin_id"], ()) if t.field == "title"), ""),
+                title=next((said.text for said in texts.get(row["pin_id"], ()) if said.field == "title"), ""),
                 picture=pictures.get(row["pin_id"]),
                 gold=row["level"],
                 opinions=tuple(said[key] for said in opinions if (key := (row["query"], row["pin_id"])) in said),
@@ -118,7 +108,7 @@ def _choose(rows: pl.DataFrame, settings: ShowcaseSettings) -> pl.DataFrame:
     judged = judged.join(able.select("query"), on="query", how="semi")
     if judged.is_empty():
         return judged.with_columns(kind=pl.lit(""), ndcg=pl.lit(0.0)).clear()
-    values = ndcg_by_query(nested(judged, "level"), nested(judged, "score"))
+    values = ndcg_by_query(by_query_and_pin(judged, "level"), by_query_and_pin(judged, "score"))
     order = sorted(values, key=lambda query: (-values[query], query))
     kinds = {query: kind for kind, queries in _kinds(order, settings.queries) for query in queries}
     shown = judged.filter(pl.col("query").is_in(list(kinds))).with_columns(
@@ -129,11 +119,10 @@ def _choose(rows: pl.DataFrame, settings: ShowcaseSettings) -> pl.DataFrame:
 
 
 def _kinds(order: Sequence[str], each: int) -> list[tuple[str, Sequence[str]]]:
-    """The first, middle and last of the queries, none twice."""
+    """The last, middle and first of the queries; where they are few, a later kind takes a query from an earlier one."""
     each = min(each, len(order) // 3) or 1
     middle = max(each, (len(order) - each) // 2)
-    kinds = (("best", order[:each]), ("usual", order[middle : middle + each]), ("worst", order[-each:]))
-    return list(reversed([(kind, queries) for kind, queries in kinds]))
+    return [("worst", order[-each:]), ("usual", order[middle : middle + each]), ("best", order[:each])]
 
 
 def _opinions(one: Predictions, chosen: pl.DataFrame) -> dict[tuple[str, str], Opinion]:
@@ -153,22 +142,9 @@ def _opinions(one: Predictions, chosen: pl.DataFrame) -> dict[tuple[str, str], O
 
 def _texts(workspace: Workspace, pins: pl.Series) -> dict[str, tuple[FieldText, ...]]:
     found: dict[str, list[FieldText]] = {}
-    latest = {table.name: _latest(workspace, table, pins) for table, _, _ in _TEXTS}
-    for table, column, name in _TEXTS:
-        rows = latest[table.name].select("pin_id", text=_line(latest[table.name], column)).drop_nulls()
-        for pin, text in rows.filter(pl.col("text") != "").iter_rows():
-            found.setdefault(pin, []).append(FieldText(name, _cut(text)))
+    for pin, field, text in field_texts(workspace, pins).iter_rows():
+        found.setdefault(pin, []).append(FieldText(field, _cut(text)))
     return {pin: tuple(texts) for pin, texts in found.items()}
-
-
-def _latest(workspace: Workspace, table: Table, pins: pl.Series) -> pl.DataFrame:
-    rows = parts.scan(workspace.folder(table)).filter(pl.col("pin_id").is_in(pins.to_list()))
-    order = ["event_timestamp", "created_timestamp"]
-    return rows.sort(order).unique("pin_id", keep="last", maintain_order=True).collect()
-
-
-def _line(rows: pl.DataFrame, column: str) -> pl.Expr:
-    return pl.col(column).list.join(" · ") if isinstance(rows.schema[column], pl.List) else pl.col(column)
 
 
 def _cut(text: str) -> str:
@@ -176,12 +152,9 @@ def _cut(text: str) -> str:
 
 
 def _pictures(workspace: Workspace, pins: pl.Series, pixels: int) -> dict[str, bytes]:
-    rows = parts.scan(workspace.folder(PINS)).filter(
-        pl.col("pin_id").is_in(pins.to_list()), pl.col("image_uri").is_not_null()
-    )
     base = base_folder(workspace)
     found = {}
-    for pin, uri in rows.select("pin_id", "image_uri").collect().iter_rows():
+    for pin, uri in image_uris(workspace, pins).iter_rows():
         try:
             if local_path(uri, base) is not None:
                 found[pin] = _thumbnail(read_image(uri, base), pixels)

@@ -10,8 +10,9 @@ import pytest
 
 from enrich.errors import BadInput
 from relevance import metrics
-from relevance.evaluation import Predictions, Versus, evaluate
+from relevance.evaluation import Versus, evaluate
 from relevance.figures import EvaluationSettings, FieldCoverage, Measure
+from relevance.gold import Predictions
 from relevance.intervals import BootstrapSettings
 
 SETTINGS = EvaluationSettings(BootstrapSettings(draws=200), segment_pairs=10)
@@ -129,6 +130,29 @@ def test_unjudged_pairs_take_places_in_the_ranking_and_nothing_else():
     plain, found = evaluate([GOOD], settings=SETTINGS).models[0], evaluate([more], settings=SETTINGS).models[0]
     assert found.estimate(Measure.ACCURACY) == plain.estimate(Measure.ACCURACY)
     assert found.estimate(Measure.NDCG).value < plain.estimate(Measure.NDCG).value
+
+
+def test_a_segment_is_the_first_value_that_a_model_knows():
+    silent = Predictions("silent", GOOD.rows.with_columns(lang=pl.lit(None, pl.String)))
+    assert evaluate([silent, GOOD], settings=SETTINGS).segments[0].value == "en"
+    assert [s.value for s in evaluate([silent], settings=SETTINGS).segments] == ["unknown"]
+
+
+def test_a_model_that_answers_nothing_of_a_segment_has_a_ranking_of_zero_there():
+    english = Predictions("english", GOOD.rows.filter(pl.col("lang") == "en"))
+    french = evaluate([GOOD, english], settings=SETTINGS).segments[1].models[1]
+    assert (french.answered, french.estimate(Measure.NDCG).value) == (0, 0.0)
+    assert french.estimate(Measure.ACCURACY) is None and np.isnan(french.estimate(Measure.AUROC_3).value)
+
+
+def test_unjudged_pins_keep_their_places_in_a_segment_too():
+    extra = GOOD.rows[:1].with_columns(pin_id=pl.lit("new"), level=pl.lit(None, pl.Int64), score=pl.lit(9.0))
+    scored = GOOD.rows.with_columns(score=pl.int_range(pl.len()).cast(pl.Float64) / 1000)
+    plain, more = (
+        evaluate([Predictions("run", rows)], settings=SETTINGS).segments[1].models[0].estimate(Measure.NDCG)
+        for rows in (scored, pl.concat([scored, extra]))
+    )
+    assert more.value < plain.value
 
 
 def test_one_class_gives_figures_without_values_and_json_nulls():

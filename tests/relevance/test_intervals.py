@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import bootstrap as scipy_bootstrap
 
 from enrich.errors import BadInput
 from relevance import intervals, metrics
@@ -111,6 +112,36 @@ def test_what_is_not_defined_says_so():
     statistic = intervals.auroc(np.arange(3), np.ones(3, bool), np.arange(3.0))
     found = intervals.estimate(statistic, intervals.draw_queries(3, BootstrapSettings(draws=100)))
     assert np.isnan(found.value) and found.reason
+
+
+def test_one_query_has_a_value_and_neither_an_interval_nor_a_verdict():
+    draws = intervals.draw_queries(1, BootstrapSettings(draws=100))
+    sure, poor = (intervals.mean(np.zeros(9, int), np.full(9, value), 1) for value in (1.0, 0.2))
+    found = intervals.estimate(sure, draws)
+    assert found.value == 1.0 and np.isnan(found.low) and found.reason
+    gap = intervals.difference(sure, poor, draws)
+    assert gap.value == pytest.approx(0.8) and np.isnan([gap.low, gap.high, gap.p_value]).all()
+
+
+def test_draws_that_mostly_leave_a_measure_undefined_give_no_interval():
+    """One positive row among 2 queries: half of the draws of two hold both sides, the others define no AUROC."""
+    statistic = intervals.auroc(np.array([0, 1]), np.array([True, False]), np.array([1.0, 0.0]))
+    found = intervals.estimate(statistic, intervals.draw_queries(2, BootstrapSettings(draws=100)))
+    assert found.value == 1.0 and np.isnan(found.low) and found.reason
+
+
+def test_intervals_and_p_values_equal_scipys_bootstrap():
+    rng = np.random.default_rng(5)
+    a, b = rng.normal(0.5, 0.3, 40), rng.normal(0.4, 0.3, 40)
+    draws = intervals.draw_queries(40, BootstrapSettings(draws=20_000))
+    query = np.arange(40)
+    ours = intervals.difference(intervals.mean(query, a, 40), intervals.mean(query, b, 40), draws)
+    theirs = scipy_bootstrap(
+        (a, b), lambda x, y, axis: (x - y).mean(axis), paired=True, n_resamples=20_000, method="percentile", rng=1
+    )
+    assert (ours.low, ours.high) == pytest.approx(tuple(theirs.confidence_interval), abs=0.005)
+    beyond = min((theirs.bootstrap_distribution <= 0).mean(), (theirs.bootstrap_distribution >= 0).mean())
+    assert ours.p_value == pytest.approx(2 * beyond, abs=0.01)
 
 
 def test_too_few_draws_are_refused():

@@ -15,9 +15,10 @@ from PIL import Image
 
 from enrich import parts
 from enrich.tables import PIN_TEXT, PINS
-from relevance import charts
-from relevance.evaluation import Predictions, Versus, evaluate
+from relevance import charts, report
+from relevance.evaluation import Versus, evaluate
 from relevance.figures import EvaluationSettings, FieldCoverage, Measure
+from relevance.gold import Predictions
 from relevance.intervals import BootstrapSettings, Estimate
 from relevance.report import Heading, write_report
 from relevance.showcase import Example, ExamplePin, FieldText, Opinion, ShowcaseSettings, showcase
@@ -78,7 +79,7 @@ class _Tags(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
-        if tag not in {"meta", "img"}:
+        if tag not in {"meta", "img", "wbr"}:
             self.open.append(tag)
 
     def handle_startendtag(self, tag, attrs):
@@ -131,11 +132,37 @@ def test_a_page_of_one_model_of_scores_and_no_extras(tmp_path):
     assert "Differences" not in page and "Calibration" not in page and "nDCG@20" in page
 
 
+def test_what_is_nearly_all_is_not_called_all():
+    assert [report._percent(share) for share in (0, 0.001, 0.5, 0.9975, 1)] == ["0%", "<1%", "50%", ">99%", "100%"]
+
+
+def test_one_query_gives_figures_without_intervals_and_no_verdict(tmp_path):
+    single = [Predictions(one.model, one.rows.with_columns(query=pl.lit("lamp"))) for one in MODELS]
+    found = evaluate(single, [Versus("teacher", "bm25")], settings=SETTINGS)
+    page = write_report(tmp_path, found, [], Heading("One query", "Made today.")).read_text()
+    assert "no interval" in page and "too few queries" in page
+    assert "nan" not in page and '"left better"' not in page and '"left worse"' not in page
+
+
+def test_a_model_that_left_pairs_out_is_shown_with_how_many(tmp_path):
+    gaps = Predictions("gaps", MODELS[0].rows[6:])
+    found = evaluate([MODELS[0], gaps], settings=SETTINGS)
+    page = write_report(tmp_path, found, [], Heading("Gaps", "Made today.")).read_text()
+    assert "<td>54<small>of 60</small></td>" in page and "<td>60</td>" in page
+
+
+def test_long_names_are_cut_in_drawings_and_may_break_in_tables(tmp_path):
+    found = evaluate([Predictions("teacher_without_captions_boards", MODELS[0].rows)], settings=SETTINGS)
+    page = write_report(tmp_path, found, [], Heading("Names", "Made today.")).read_text()
+    assert "teacher_<wbr>without_<wbr>captions_<wbr>boards" in page
+    assert ">teacher_without_capt…<title>teacher_without_captions_boards</title>" in page
+
+
 def test_an_axis_holds_every_interval():
     series = [charts.Series("a", Estimate(0.5, 0.31, 0.62)), charts.Series("b", Estimate(*[float("nan")] * 3, "why"))]
     drawing = charts.intervals("accuracy", series)
     x1, x2 = (float(v) for v in re.search(r'whisker" x1="([\d.]+)" x2="([\d.]+)"', drawing).groups())
-    assert 150 <= x1 < x2 <= 550
+    assert charts._LEFT <= x1 < x2 <= charts._LEFT + charts._PLOT
     assert "not defined" in drawing
 
 

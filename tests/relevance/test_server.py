@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import enrich
 from enrich.codec import pack_pins
 from relevance.online import Scorer
 from relevance.server import MAX_BODY_BYTES, MAX_PINS, create_app
@@ -52,7 +53,7 @@ def test_score_says_what_the_scorer_says(client, scorer):
     answer = client.post("/score", json={"query": "blue chair", "pin_ids": [*PINS[:3], "unknown"]})
     assert answer.status_code == 200
     body = answer.json()
-    assert not body["degraded"]
+    assert not body["degraded"] and body["model"] == scorer.student.record.fingerprint
     for got, expected in zip(body["pins"], scorer.score("blue chair", [*PINS[:3], "unknown"]), strict=True):
         assert got["pin_id"] == expected.pin_id and tuple(got["missing"]) == expected.missing
         assert got["probabilities"] == pytest.approx(expected.probabilities)
@@ -117,6 +118,49 @@ def test_limits_on_the_body(client):
     too_big = client.post("/score", content=b"x" * (MAX_BODY_BYTES + 1))
     chunked = client.post("/score", content=iter([b"{}"]))
     assert (too_big.status_code, chunked.status_code) == (413, 411)
+    assert "found 4194305" in too_big.json()["error"] and "found chunks" in chunked.json()["error"]
+
+
+def test_as_many_pins_as_are_allowed_are_all_answered(client):
+    pins = [f"unknown-{i}" for i in range(MAX_PINS)]
+    answer = client.post("/score", json={"query": "blue chair", "pin_ids": pins})
+    assert answer.status_code == 200
+    assert [pin["pin_id"] for pin in answer.json()["pins"]] == pins
+    assert client.post("/score", json={"query": "q", "pin_ids": []}).json()["pins"] == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"[]", b"null", b'{"query": "q", "pin_ids": ["a"]} x', b"\xff\xfe", b"[" * 100_000, b"9" * 5000],
+)
+def test_what_is_no_request_gets_one_line(client, body):
+    answer = client.post("/score", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code in (400, 422)
+    assert set(answer.json()) == {"error"} and "\n" not in answer.json()["error"]
+
+
+def test_another_path_or_method_gets_one_line_too(client):
+    for answer, status in ((client.get("/nowhere"), 404), (client.get("/score"), 405)):
+        assert answer.status_code == status and set(answer.json()) == {"error"}
+
+
+def test_readiness_says_the_versions_of_model_features_and_code(scorer):
+    with TestClient(create_app(scorer, features="f1")) as client:
+        assert client.get("/readyz").json() == {
+            "status": "ready",
+            "model": scorer.student.record.fingerprint,
+            "features": "f1",
+            "corkboard": enrich.__version__,
+        }
+
+
+def test_what_breaks_inside_is_counted_as_a_500(scorer):
+    def broken(query: str, limit: int) -> list[str]:
+        raise OSError("disk")
+
+    with TestClient(create_app(scorer, broken), raise_server_exceptions=False) as client:
+        assert client.post("/rank", json={"query": "q"}).status_code == 500
+        assert 'relevance_requests_total{path="/rank",status="500"} 1.0' in client.get("/metrics").text
 
 
 def test_without_an_index_rank_asks_for_pins(scorer):

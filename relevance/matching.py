@@ -1,0 +1,114 @@
+"""How a query's words meet a pin's texts: the student's lexical features, a pure function each.
+
+Reads term ids and counts (`enrich/term_ids.py`, as unpacked payloads hold them), vectorised over the candidate pins. A
+`counts` is float32 [fields, n, t], how often each of the query's t terms stands in each field of each of n pins;
+`lengths` float32 [fields, n], tokens; `weights` float32 [fields, t], the terms' inverse document frequencies.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from enrich.codec import TEXT_FIELDS, PinBatch, QueryInputs
+from enrich.term_ids import Ids, Terms
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+K1, B = 1.2, 0.75  # BM25's usual constants (Robertson and Zaragoza 2009; Lucene's defaults)
+_BY_FIELD = ("bm25", "bm25_share", "terms_matched", "weight_matched", "density", "log_length", "missing")
+_NO_WEIGHT = 1e-6  # instead of 0 where a query has no terms
+
+MATCH_FEATURES: tuple[str, ...] = (
+    *(f"{match}_{field}" for match in _BY_FIELD for field in TEXT_FIELDS),
+    "terms_matched_anywhere",
+    "weight_matched_anywhere",
+    "trigrams_matched",
+    "trigram_overlap",
+)
+
+
+def match_features(query: QueryInputs, pins: PinBatch, weights: Floats, average_lengths: Floats) -> Floats:
+    """The numbers of MATCH_FEATURES; float32 [n, len(MATCH_FEATURES)].
+
+    `weights` has a last row for the terms in any field; `average_lengths` [fields] is in tokens.
+    """
+    counts = np.stack([term_counts(query.terms, terms) for terms in pins.terms])  # [fields, n, t]
+    lengths = pins.lengths.T
+    per_field = [
+        bm25(counts, lengths, weights[:-1], average_lengths),
+        bm25_share(counts, lengths, weights[:-1], average_lengths),
+        terms_matched(counts),
+        weight_matched(counts, weights[:-1]),
+        density(counts, lengths),
+        np.log1p(lengths),
+        (lengths == 0).astype(np.float32),
+    ]
+    anywhere = counts.max(axis=0, initial=0)[None]
+    overall = [terms_matched(anywhere), weight_matched(anywhere, weights[-1:])]
+    return np.concatenate([*per_field, *overall, trigram_matches(query.trigrams, pins.trigrams)]).T
+
+
+def term_counts(wanted: Ids, terms: Terms) -> Floats:
+    """How often each of the `wanted` ids (ascending) occurs in each text; [n, t]."""
+    counts = np.zeros((len(terms.offsets) - 1, len(wanted)), np.float32)
+    at, column = _hits(wanted, terms.ids)
+    row = np.searchsorted(terms.offsets, at, side="right") - 1
+    counts[row, column] = terms.counts[at]
+    return counts
+
+
+def bm25(counts: Floats, lengths: Floats, weights: Floats, average_lengths: Floats) -> Floats:
+    """Σ over terms of weight · tf (K1 + 1) / (tf + K1 (1 - B + B length / average)); [fields, n]."""
+    norm = K1 * (1 - B + B * lengths / average_lengths[:, None])
+    saturated = counts * (K1 + 1) / (counts + norm[:, :, None])
+    scores: Floats = np.einsum("fnt,ft->fn", saturated, weights)
+    return scores
+
+
+def bm25_share(counts: Floats, lengths: Floats, weights: Floats, average_lengths: Floats) -> Floats:
+    """BM25 over the most that this query could score, which makes queries comparable; [fields, n], 0..1."""
+    most = (K1 + 1) * weights.sum(axis=1, keepdims=True)
+    share: Floats = bm25(counts, lengths, weights, average_lengths) / np.maximum(most, _NO_WEIGHT)
+    return share
+
+
+def terms_matched(counts: Floats) -> Floats:
+    """Share of the query's terms that occur; [fields, n]."""
+    share: Floats = (counts > 0).sum(axis=2, dtype=np.float32) / max(1, counts.shape[2])
+    return share
+
+
+def weight_matched(counts: Floats, weights: Floats) -> Floats:
+    """Share of the query's weight (idf) whose terms occur; [fields, n]."""
+    matched = np.einsum("fnt,ft->fn", (counts > 0).astype(np.float32), weights)
+    share: Floats = matched / np.maximum(weights.sum(axis=1, keepdims=True), _NO_WEIGHT)
+    return share
+
+
+def density(counts: Floats, lengths: Floats) -> Floats:
+    """Share of the field's tokens that are the query's; [fields, n]."""
+    share: Floats = np.minimum(counts.sum(axis=2) / np.maximum(lengths, 1), 1)
+    return share
+
+
+def trigram_matches(wanted: Ids, trigrams: Terms) -> Floats:
+    """Share of the query's character trigrams that the pin has, and shared ÷ all of both (Jaccard); [2, n]."""
+    at, _ = _hits(wanted, trigrams.ids)
+    rows = len(trigrams.offsets) - 1
+    shared = np.bincount(np.searchsorted(trigrams.offsets, at, side="right") - 1, minlength=rows)
+    either = len(wanted) + np.diff(trigrams.offsets) - shared
+    return np.stack([shared / max(1, len(wanted)), shared / np.maximum(either, 1)]).astype(np.float32)
+
+
+def _hits(wanted: Ids, ids: Ids) -> tuple[Ints, Ints]:
+    """Where `ids` holds one of the `wanted` (ascending), and which; a table of the low bits rules most out at once."""
+    if len(wanted) == 0:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    likely = np.zeros(1 << 16, np.bool_)
+    likely[wanted.astype(np.uint16)] = True
+    at = np.flatnonzero(likely[ids.astype(np.uint16)])
+    column = np.minimum(np.searchsorted(wanted, ids[at]), len(wanted) - 1)
+    hit = wanted[column] == ids[at]
+    return at[hit], column[hit]
