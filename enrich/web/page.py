@@ -32,7 +32,7 @@ _SKIPPED_TO = {  # the element that is stepped over -> what ends it
 } | {name: re.compile(f"</?{name}(?=[\\s/>])", re.I) for name in ("title", "h1")}  # which do not nest
 _TAG_END = re.compile(r"(?:[^>\"']++|\"[^\"]*+\"|'[^']*+')*+>")
 _TELLING_META = re.compile(
-    r"title|desc|site|app|section|headline|abstract|og:url", re.I
+    r"title|desc|site|app|section|headline|abstract|og:url|bot", re.I
 )  # of the names that we ask for
 _LINKED_DATA_TYPE = re.compile(r"application/ld\+json", re.I)
 _PARAGRAPH = re.compile(r"<p(?=[\s>])[^>]{0,2000}>", re.I)

@@ -40,6 +40,7 @@ class FaultyServer(ThreadingHTTPServer):
         self.before: Callable[[str], None] = lambda request: None
         self.closing = threading.Event()
         self.pages: dict[str, bytes] = {}  # path -> page, for paths that are no fault (but may be versioned)
+        self.missing: set[str] = set()  # paths of pages that are gone
         self.conditions: list[tuple[str | None, str | None]] = []  # If-None-Match, If-Modified-Since of each request
 
     @property
@@ -77,6 +78,9 @@ class _Handler(BaseHTTPRequestHandler):
         request = host + self.path
         self.server.requests.append(request)
         self.server.before(request)
+        if self.path in self.server.missing:
+            self._send(404, b"")
+            return
         if self.path == "/robots.txt":
             self._robots(ROBOTS.get(host, b""))
             return
