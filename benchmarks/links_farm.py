@@ -1,6 +1,6 @@
 """A loopback web to fetch: 200 host names on one port, real pages, a latency, and some of every fault.
 
-    python -m benchmarks.links_farm [--latency SECONDS]        prints ADDRESS:PORT, serves until it is ended
+    python -m benchmarks.links_farm [--latency SECONDS] [--small]      prints ADDRESS:PORT, serves until it is ended
 
 Reads ../shared/data/link_pages/pages.parquet, or, where that is absent, data/sample/pages. `farm()` runs it in a
 process of its own; `farm_urls` says which URLs it has and what must become of each. Used by `benchmarks.links_fetch`.
@@ -49,6 +49,10 @@ FAULTS = {  # the first part of a path -> the reason that must come of it
 }
 _BOMB = gzip.compress(b" " * 20_000_000)
 _DRIP_EVERY = 0.2  # seconds
+_SMALL = [
+    f"<title>Page {n} | Farm</title><meta name=description content='The {n}th page of the farm.'>".encode()
+    for n in range(1_000)
+]
 
 
 class FarmURL(NamedTuple):
@@ -68,9 +72,16 @@ def farm_urls(count: int, hosts: int = HOSTS, fault_share: float = FAULT_SHARE, 
 
 
 @contextmanager
-def farm(latency: float = LATENCY) -> Iterator[str]:
-    """Its ADDRESS:PORT, served by a process of its own until the end."""
-    command = [sys.executable, "-m", "benchmarks.links_farm", "--latency", str(latency)]
+def farm(latency: float = LATENCY, small: bool = False) -> Iterator[str]:
+    """Its ADDRESS:PORT, served by a process of its own until the end; `small`: pages of a few hundred bytes."""
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.links_farm",
+        "--latency",
+        str(latency),
+        *(["--small"] if small else []),
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as child:
         assert child.stdout is not None
         try:
@@ -183,9 +194,8 @@ class _Site(asyncio.Protocol):
 _MISBEHAVE = {kind: getattr(_Site, kind) for kind in FAULTS if kind != "private"}
 
 
-async def _serve(latency: float) -> None:
+async def _serve(latency: float, pages: list[bytes]) -> None:
     loop = asyncio.get_running_loop()
-    pages = real_pages()
     server = await loop.create_server(lambda: _Site(pages, latency), "127.0.0.1", 0, backlog=4096)
     host, port = server.sockets[0].getsockname()[:2]
     print(f"{host}:{port}", flush=True)
@@ -196,7 +206,9 @@ async def _serve(latency: float) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Serve a loopback web with faults, until ended.")
     parser.add_argument("--latency", type=float, default=LATENCY, help="seconds before an answer")
-    asyncio.run(_serve(parser.parse_args().latency))
+    parser.add_argument("--small", action="store_true", help="pages of a few hundred bytes")
+    arguments = parser.parse_args()
+    asyncio.run(_serve(arguments.latency, _SMALL if arguments.small else real_pages()))
 
 
 if __name__ == "__main__":
