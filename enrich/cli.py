@@ -3,14 +3,14 @@
 enrich import FORMAT PATH          a catalogue into the workspace
 enrich texts|captions|links|...    one step; only what is stale is done
 enrich run                         every step, in the order that data flows
-enrich status                      coverage, freshness, failures by reason
+enrich status [links]              coverage, freshness, failures by reason; of the links, by reason and host
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,23 @@ _connect_to = click.option(
     "--connect-to",
     metavar="HOST:PORT",
     help="Fetch every page from this loopback server instead of its own host (demos and tests).",
+)
+_engine = click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Where pages are fetched and read: this process, or a Ray cluster (RAY_ADDRESS), each host by one worker.",
+)
+_max_age = click.option(
+    "--max-age-days", type=click.IntRange(min=0), default=30, show_default=True, help="Ask for older pages again."
+)
+_min_long_clicks = click.option(
+    "--min-long-clicks",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Fetch only the links of pins with so many long clicks in the log.",
 )
 _as_of = click.option(
     "--as-of",
@@ -93,6 +110,9 @@ class Flags:
     cadence_days: int = SnapshotSettings().cadence_days
     limit: int | None = None
     retry: Sequence[str] = ()
+    max_age_days: int = 30
+    min_long_clicks: int = 0
+    engine: str = "local"
 
 
 def _command(name: str, help: str, *options: Callable[[_Command], _Command]) -> None:
@@ -113,7 +133,15 @@ _command(
     _model,
     *_CONTENT,
 )
-_command("links", "Fetch each pin's link and read its title and description: pin_link.", _connect_to, *_CONTENT)
+_command(
+    "links",
+    "Fetch each pin's link and read its title and description: pin_link.",
+    _connect_to,
+    _max_age,
+    _min_long_clicks,
+    _engine,
+    *_CONTENT,
+)
 _command("boards", "The titles of the boards that people saved each pin to: pin_boards.", *_BEHAVIOUR)
 _command(
     "queries",
@@ -146,9 +174,19 @@ _command(
 
 
 @enrich.command()
+@click.argument("step", type=click.Choice(["links"]), required=False)
 @console.common
-def status(workspace: Path | None, as_json: bool) -> None:
-    """Rows, coverage, freshness and failures by reason of every table."""
+def status(step: str | None, workspace: Path | None, as_json: bool) -> None:
+    """Rows, coverage, freshness and failures by reason of every table.
+
+    `enrich status links` tells more of the linked pages: outcomes by reason and host, rules, languages.
+    """
+    if step == "links":
+        from enrich.web import visit_status
+
+        links = visit_status.link_status(console.open_workspace(workspace))
+        console.finish(visit_status.render(links), to_mapping(links), as_json)
+        return
     from enrich import status as module
 
     found = module.status(console.open_workspace(workspace))
@@ -170,6 +208,7 @@ def _run(step: str | None, flags: Flags, workspace: Path | None, as_json: bool) 
 
 def _settings(flags: Flags) -> RunSettings:
     """What the steps do without flags, but for the flags given."""
+    from enrich.links import Engine
     from enrich.steps import RunSettings
 
     def job(default: JobSettings) -> JobSettings:
@@ -183,7 +222,14 @@ def _settings(flags: Flags) -> RunSettings:
     return RunSettings(
         texts=replace(base.texts, job=job(base.texts.job)),
         captions=replace(base.captions, model=flags.model or base.captions.model, job=job(base.captions.job)),
-        links=replace(base.links, connect_to=flags.connect_to, job=job(base.links.job)),
+        links=replace(
+            base.links,
+            connect_to=flags.connect_to,
+            max_age=timedelta(days=flags.max_age_days),
+            min_long_clicks=flags.min_long_clicks,
+            engine=Engine(flags.engine),
+            job=job(base.links.job),
+        ),
         boards=replace(base.boards, snapshots=cadence),
         queries=replace(base.queries, min_users=min_users, features=features, snapshots=cadence),
         engagement=replace(base.engagement, snapshots=cadence),

@@ -1,90 +1,63 @@
 """Fetch pages and images over HTTP(S): safely, politely, within bounds, every outcome with its reason.
 
 Safety: `addresses.parse_url` judges each URL, of redirects too, and `connector.CheckedBackend` each address. Manners:
-robots.txt (RFC 9309), so many connections and so long between requests per host, Crawl-delay and Retry-After, a named
-user agent. Bounds: time to connect, between bytes and in all; bytes on the wire and inflated; redirects; attempts. A
-host that hangs, drips, resets, loops or lies costs its own turn. No proxy, cookie or credential is ever sent.
+robots.txt (RFC 9309), X-Robots-Tag, so many connections and so long between requests per host, Crawl-delay and
+Retry-After, a named user agent, conditional requests. Bounds: time to connect, between bytes and in all; bytes on the
+wire and inflated; redirects; attempts. A host that hangs, drips, resets, loops or lies costs its own turn. No proxy,
+cookie or credential is ever sent.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import ssl
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cache
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from functools import cache, partial
 from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
 from urllib.parse import urljoin
 
 import httpcore
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt
 
-import enrich
-from enrich.errors import BadInput
 from enrich.web.addresses import UnsafeURL as UnsafeURL
 from enrich.web.addresses import WebURL, parse_url
 from enrich.web.addresses import check_url as check_url
+from enrich.web.connections import Connections
 from enrich.web.connector import CheckedBackend, Resolve, Resolver
-from enrich.web.decompress import ACCEPT_ENCODING, Inflater, TooLarge
+from enrich.web.exchange import Answer, Validators, Want, request_headers, take_answer
 from enrich.web.fetch_reasons import TRANSIENT as TRANSIENT
-from enrich.web.fetch_reasons import UNANSWERED, HealingWait, failure_of, heals_soon, parse_retry_after
+from enrich.web.fetch_reasons import UNANSWERED, failure_of, healing_wait, heals_soon
 from enrich.web.fetch_reasons import FetchFailed as FetchFailed
 from enrich.web.fetch_reasons import Reason as Reason
+from enrich.web.fetch_settings import FetchSettings as FetchSettings
+from enrich.web.frontier import Frontier
 from enrich.web.politeness import Politeness
 from enrich.web.robots import MAX_ROBOTS_BYTES, RobotsCache, Rules
 from enrich.web.robots import robots_allows as robots_allows
 
 Taken = TypeVar("Taken")
 HTML_TYPES = ("text/html", "application/xhtml+xml")
-USER_AGENT = f"CorkboardBot/{enrich.__version__} (link titles for search relevance)"
-_REDIRECTS = (301, 302, 303, 307, 308)
+_KEEP_ALIVE = 15.0  # seconds for which an idle connection is kept
+_NOT_ASKED = (Reason.HOST_SILENT, Reason.ASKED_TO_WAIT)  # tell nothing new of the host
 
 
-@dataclass(frozen=True, slots=True)
-class FetchSettings:
-    """How to fetch. Seconds and bytes; the defaults suit strangers' servers."""
+class Request(NamedTuple):
+    """A URL to fetch, and what is known of it."""
 
-    user_agent: str = USER_AGENT
-    concurrency: int = 64  # requests at once, over all hosts
-    host_connections: int = 2  # requests at once to one host
-    host_delay: float = 1.0  # between the starts of two requests to one host
-    max_crawl_delay: float = 30.0  # the most of a site's own Crawl-delay that is kept
-    connect_timeout: float = 5.0  # name, TCP and TLS
-    read_timeout: float = 10.0  # between two pieces of an answer
-    total_timeout: float = 30.0  # for one request, from its turn to its last byte
-    max_wire_bytes: int = 5_000_000  # of one body as sent
-    max_bytes: int = 10_000_000  # of one body inflated
-    max_redirects: int = 5
-    attempts: int = 2  # at what can heal within a run
-    backoff: float = 0.5  # mean wait before the second attempt, doubling, with jitter
-    max_silences: int = 5  # unanswered requests in a row after which a host is left for the next run
-    obey_robots: bool = True
-    robots_keep: float = 86_400.0  # for which a robots.txt is believed (RFC 9309: at most a day)
-    allow_loopback: bool = False  # for tests and demonstrations
-    connect_to: str | None = None  # ADDRESS:PORT on loopback that stands for every host, over plain http
+    url: str
+    known: Validators = Validators()  # that came with it the last time ...
+    known_url: str | None = None  # ... from here, after redirects
+    start: str | None = None  # where to begin instead: where earlier redirects led
+    redirects: int = 0  # followed until there
 
-    def __post_init__(self) -> None:
-        if min(self.concurrency, self.host_connections, self.attempts) < 1:
-            raise BadInput("expected concurrency, host_connections and attempts of at least 1; raise them")
-        if self.connect_to is not None:
-            self.connect_address()
-
-    def connect_address(self) -> tuple[str, int] | None:
-        """`connect_to` taken apart. Raises BadInput unless it is a loopback address and a port."""
-        if self.connect_to is None:
-            return None
-        host, _, port = self.connect_to.rpartition(":")
-        host = "127.0.0.1" if host == "localhost" else host.strip("[]")
+    @property
+    def host(self) -> str:
+        """Whose turn it takes; "" for a URL that will not be asked for."""
         try:
-            if not ipaddress.ip_address(host).is_loopback or not 0 < int(port) < 65536:
-                raise ValueError(self.connect_to)
-        except ValueError as error:
-            raise BadInput(
-                f"expected a loopback address and port to connect to, as in 127.0.0.1:8000, found {self.connect_to!r}"
-            ) from error
-        return host, int(port)
+            return parse_url(self.start or self.url, allow_loopback=True).host
+        except UnsafeURL:
+            return ""
 
 
 class Outcome(NamedTuple):
@@ -92,178 +65,194 @@ class Outcome(NamedTuple):
 
     url: str  # as asked for
     reason: str | None = None
-    final_url: str | None = None  # after redirects
+    final_url: str | None = None  # after redirects; of reason elsewhere: where it goes on
     content_type: str | None = None
     body: bytes = b""
+    validators: Validators = Validators()
+    unchanged: bool = False  # since the validators of the request; then there is no body
+    snippet: bool = True  # whether X-Robots-Tag lets the description be used
+    redirects: int = 0  # followed
+    seconds: float = 0.0  # from its turn at the frontier to its end
 
 
-class _Want(NamedTuple):
-    """What of an answer is taken."""
-
-    types: tuple[str, ...] = ()  # media types; empty for any
-    max_bytes: int = 0
-    cut: bool = False  # take the first max_bytes of a larger body, instead of failing
-
-
-class _Answer(NamedTuple):
-    location: str | None = None
-    content_type: str | None = None
-    body: bytes = b""
+class _Elsewhere(FetchFailed):
+    def __init__(self, url: WebURL, redirects: int) -> None:
+        super().__init__(Reason.ELSEWHERE)
+        self.url, self.redirects = url, redirects
 
 
 class Fetcher:
-    """Fetches on the running event loop; make it, use it and `close` it there. `resolve` defaults to the system's."""
+    """Fetches on the running event loop; make it, use it and `close` it there.
+
+    `resolve` defaults to the system's. A redirect to a host that is not in `hosts` is not followed but handed back.
+    """
 
     def __init__(
-        self, settings: FetchSettings, types: tuple[str, ...] = HTML_TYPES, resolve: Resolve | None = None
+        self,
+        settings: FetchSettings,
+        types: tuple[str, ...] = HTML_TYPES,
+        resolve: Resolve | None = None,
+        hosts: Callable[[str], bool] | None = None,
     ) -> None:
         self._settings = settings
-        self._want = _Want(types, settings.max_bytes)
+        agent = settings.agent if settings.obey_robots else None
+        self._want = Want(types, settings.max_wire_bytes, settings.max_bytes, agent=agent)
+        self._hosts = hosts
         self._resolver = Resolver()
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._politeness = Politeness(settings.host_connections, settings.host_delay, settings.max_silences)
         self._robots = RobotsCache(self._ask_robots, settings.robots_keep)
-        backend = CheckedBackend(resolve or self._resolver, settings.allow_loopback, settings.connect_address())
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=_tls(),
-            max_connections=None,  # bounded by concurrency, and by host_connections
-            max_keepalive_connections=settings.concurrency,
-            keepalive_expiry=15.0,
+        self._backend = CheckedBackend(resolve or self._resolver, settings.allow_loopback, settings.connect_address())
+        self._tls = _tls()
+        self._connections = Connections(self._pool, settings.concurrency)
+
+    def _pool(self) -> httpcore.AsyncConnectionPool:
+        """One host's connections, bounded by its turns; names are looked up and addresses checked by our backend."""
+        return httpcore.AsyncConnectionPool(
+            ssl_context=self._tls,
+            max_connections=None,
+            max_keepalive_connections=self._settings.host_connections,
+            keepalive_expiry=_KEEP_ALIVE,
             http2=True,
-            network_backend=backend,
+            network_backend=self._backend,
         )
 
     async def close(self) -> None:
         """Close every connection."""
         await self._robots.close()
-        await self._pool.aclose()
+        await self._connections.close()
         self._resolver.close()
 
     async def fetch_all(self, urls: Sequence[str], take: Callable[[Outcome], Taken]) -> list[Taken]:
         """What `take` makes of each URL's outcome, in the order given; a body is dropped once it was taken."""
+        taken: dict[int, Taken] = {}
 
-        async def one(url: str) -> Taken:
-            return take(await self.fetch(url))
+        async def one(item: tuple[int, Request]) -> None:
+            taken[item[0]] = take(await self.fetch(item[1]))
 
-        return await asyncio.gather(*(one(url) for url in urls))
+        numbered = enumerate(Request(url) for url in urls)
+        await self._drain(Frontier(numbered, lambda item: item[1].host), one)
+        return [taken[number] for number in range(len(urls))]
 
-    async def fetch(self, url: str) -> Outcome:
+    async def visit(self, requests: Sequence[Request], take: Callable[[Outcome], None]) -> None:
+        """Hand each request's outcome to `take` as it comes, in no order; what `take` raises stops everything."""
+
+        async def one(request: Request) -> None:
+            take(await self.fetch(request))
+
+        await self._drain(Frontier(requests, lambda request: request.host), one)
+
+    async def _drain(self, frontier: Frontier[Taken], work: Callable[[Taken], Awaitable[None]]) -> None:
+        settings = self._settings
+        await frontier.drain(work, self._connections.leave, settings.concurrency, settings.host_connections)
+
+    async def fetch(self, request: Request) -> Outcome:
         """The outcome of one URL, in bounded time once its host's turn has come; never raises."""
+        url, started = request.url, time.monotonic()
         try:
-            target = parse_url(url, allow_loopback=self._settings.allow_loopback)
-            final, answer = await self._follow(target, self._want, self._settings.obey_robots)
+            final, answer, redirects = await self._follow(request)
         except UnsafeURL:
-            return Outcome(url, Reason.UNSAFE_URL.value)
+            return Outcome(url, Reason.UNSAFE_URL.value, seconds=time.monotonic() - started)
+        except _Elsewhere as elsewhere:
+            return Outcome(url, elsewhere.reason, str(elsewhere.url), redirects=elsewhere.redirects)
         except FetchFailed as failure:
-            return Outcome(url, failure.reason)
-        return Outcome(url, None, str(final), answer.content_type, answer.body)
+            return Outcome(url, failure.reason, seconds=time.monotonic() - started)
+        return Outcome(
+            *(url, None, str(final), answer.content_type, answer.body, answer.validators, answer.unchanged),
+            *(answer.allowed.snippet, redirects, time.monotonic() - started),
+        )
 
-    async def _follow(self, url: WebURL, want: _Want, obey_robots: bool) -> tuple[WebURL, _Answer]:
-        for _ in range(self._settings.max_redirects + 1):
-            rules = await self._robots.rules(url) if obey_robots else None
+    async def _follow(self, request: Request) -> tuple[WebURL, Answer, int]:
+        """Where a request ends, what is there, and after how many redirects."""
+        url = self._parsed(request.start or request.url)
+        for redirects in range(request.redirects, self._settings.max_redirects + 1):
+            if redirects > request.redirects and self._hosts is not None and not self._hosts(url.host):
+                raise _Elsewhere(url, redirects)
+            rules = await self._robots.rules(url) if self._settings.obey_robots else None
             if rules is not None and not rules.allows(str(url)):
                 raise FetchFailed(Reason.REFUSED_ROBOTS)
-            answer = await self._healed(url, want, rules.crawl_delay if rules is not None else None)
+            known = request.known if str(url) == request.known_url else Validators()
+            answer = await self._healed(url, self._want, known, rules.crawl_delay if rules is not None else None)
             if answer.location is None:
-                return url, answer
-            try:
-                joined = urljoin(str(url), answer.location)
-            except ValueError as error:
-                raise FetchFailed(Reason.BAD_REDIRECT) from error
-            url = parse_url(joined, allow_loopback=self._settings.allow_loopback)
+                return url, answer, redirects
+            url = self._joined(url, answer.location)
         raise FetchFailed(Reason.TOO_MANY_REDIRECTS)
 
     async def _ask_robots(self, url: WebURL) -> Rules:
         """The host's rules (RFC 9309, 2.3.1): none where it has no robots.txt; unreachable where it cannot say."""
         agent = self._settings.user_agent
+        want = Want((), MAX_ROBOTS_BYTES, MAX_ROBOTS_BYTES, cut=True)
+        at = url._replace(target="/robots.txt")
         try:
-            _, answer = await self._follow(
-                url._replace(target="/robots.txt"), _Want((), MAX_ROBOTS_BYTES, cut=True), obey_robots=False
-            )
+            for _ in range(self._settings.max_redirects + 1):
+                answer = await self._healed(at, want, Validators(), None)
+                if answer.location is None:
+                    return Rules(answer.body, agent)
+                at = self._joined(at, answer.location)
+        except UnsafeURL:
+            return Rules(b"", agent)  # it leads where nothing can be had
         except FetchFailed as failure:
             status = failure.reason.removeprefix("status-")
             if status.startswith("5") or status == "429":
                 raise FetchFailed(Reason.ROBOTS_UNREACHABLE) from failure
-            if failure.reason in UNANSWERED or failure.reason in (Reason.DNS, Reason.TLS, Reason.HOST_SILENT):
+            if failure.reason in UNANSWERED or failure.reason in (Reason.DNS, Reason.TLS, *_NOT_ASKED):
                 raise
-            return Rules(b"", agent)
-        return Rules(answer.body, agent)
+        return Rules(b"", agent)
 
-    async def _healed(self, url: WebURL, want: _Want, crawl_delay: float | None) -> _Answer:
+    def _joined(self, url: WebURL, location: str) -> WebURL:
+        try:
+            joined = urljoin(str(url), location)
+        except ValueError as error:
+            raise FetchFailed(Reason.BAD_REDIRECT) from error
+        return self._parsed(joined)
+
+    def _parsed(self, url: str) -> WebURL:
+        return parse_url(url, allow_loopback=self._settings.allow_loopback)
+
+    async def _healed(self, url: WebURL, want: Want, known: Validators, crawl_delay: float | None) -> Answer:
         """One answer, asked for again where that may help."""
         settings = self._settings
-        retrying = AsyncRetrying(
-            stop=stop_after_attempt(settings.attempts),
-            retry=retry_if_exception(heals_soon),
-            wait=HealingWait(settings.backoff),
-            reraise=True,
-        )
         delay = min(crawl_delay or 0.0, settings.max_crawl_delay)
-        return await retrying(self._in_turn, url, want, delay)
+        for attempt in range(1, settings.attempts):
+            try:
+                return await self._in_turn(url, want, known, delay)
+            except FetchFailed as failure:
+                if not heals_soon(failure):
+                    raise
+            await asyncio.sleep(healing_wait(attempt, settings.backoff))
+        return await self._in_turn(url, want, known, delay)
 
-    async def _in_turn(self, url: WebURL, want: _Want, delay: float) -> _Answer:
+    async def _in_turn(self, url: WebURL, want: Want, known: Validators, delay: float) -> Answer:
         try:
             async with self._politeness.turn(url.host, delay), self._slots:
                 async with asyncio.timeout(self._settings.total_timeout):
-                    answer = await self._ask(url, want)
+                    answer = await self._ask(url, want, known)
         except Exception as error:  # whatever a hostile server makes the client raise costs its page alone
             failure = failure_of(error)
-            if failure.reason in UNANSWERED:
-                self._politeness.silent(url.host)
-            elif failure.reason != Reason.HOST_SILENT:
-                self._politeness.answered(url.host)
+            self._learn(url.host, failure)
             raise failure from error
         self._politeness.answered(url.host)
         return answer
 
-    async def _ask(self, url: WebURL, want: _Want) -> _Answer:
+    def _learn(self, host: str, failure: FetchFailed) -> None:
+        if failure.retry_after:
+            self._politeness.pause(host, failure.retry_after)
+        if failure.reason in UNANSWERED:
+            self._politeness.silent(host)
+        elif failure.reason not in _NOT_ASKED:
+            self._politeness.answered(host)
+
+    async def _ask(self, url: WebURL, want: Want, known: Validators) -> Answer:
         settings = self._settings
         scheme = "http" if settings.connect_to is not None else url.scheme
-        headers = [
-            (b"Host", url.host_header.encode()),
-            (b"User-Agent", settings.user_agent.encode()),
-            (b"Accept", (", ".join((*want.types, "*/*;q=0.1"))).encode()),
-            (b"Accept-Encoding", ACCEPT_ENCODING.encode()),
-        ]
         timeout = {"connect": settings.connect_timeout, "read": settings.read_timeout, "write": settings.read_timeout}
         target = httpcore.URL(scheme=scheme, host=url.host.strip("[]"), port=url.port, target=url.target)
-        async with self._pool.stream("GET", target, headers=headers, extensions={"timeout": timeout}) as response:
-            return await self._taken(response, want)
-
-    async def _taken(self, response: httpcore.Response, want: _Want) -> _Answer:
-        header = {name.lower().decode("latin-1"): value.decode("latin-1") for name, value in response.headers}
-        if response.status in _REDIRECTS:
-            if "location" not in header:
-                raise FetchFailed(Reason.BAD_REDIRECT)
-            return _Answer(header["location"].strip())
-        if response.status != 200:
-            raise FetchFailed(f"status-{response.status}", parse_retry_after(header.get("retry-after")))
-        content_type = header.get("content-type")
-        if want.types and content_type and content_type.split(";")[0].strip().lower() not in want.types:
-            raise FetchFailed(Reason.NOT_HTML)
-        wire_limit = min(self._settings.max_wire_bytes, want.max_bytes)
-        length = header.get("content-length", "")
-        if not want.cut and length.isdecimal() and int(length[:20]) > wire_limit:
-            raise FetchFailed(Reason.TOO_LARGE)
-        body = await _body(response, header.get("content-encoding", ""), want, wire_limit)
-        if want.types and not content_type and not body.lstrip()[:1] == b"<":
-            raise FetchFailed(Reason.NOT_HTML)
-        return _Answer(None, content_type, body)
-
-
-async def _body(response: httpcore.Response, encoding: str, want: _Want, wire_limit: int) -> bytes:
-    inflater, body, wire = Inflater(encoding, want.max_bytes), bytearray(), 0
-    async for piece in response.aiter_stream():
-        wire += len(piece)
-        try:
-            body += inflater.feed(piece)
-            if wire > wire_limit:
-                raise TooLarge("the body is larger on the wire than the limit")
-        except TooLarge:
-            if want.cut:
-                break
-            raise
-    return bytes(body)
+        headers = request_headers(url, settings.user_agent, want, known)
+        async with (
+            self._connections.of(url.host) as pool,
+            pool.stream("GET", target, headers=headers, extensions={"timeout": timeout}) as response,
+        ):
+            return await take_answer(response, want, conditional=known != Validators())
 
 
 @cache
@@ -276,10 +265,14 @@ class FetchSession:
     """A Fetcher for code that is not asynchronous: one event loop, whose connections and rules last until the end."""
 
     def __init__(
-        self, settings: FetchSettings, types: tuple[str, ...] = HTML_TYPES, resolve: Resolve | None = None
+        self,
+        settings: FetchSettings,
+        types: tuple[str, ...] = HTML_TYPES,
+        resolve: Resolve | None = None,
+        hosts: Callable[[str], bool] | None = None,
     ) -> None:
         self._runner = asyncio.Runner()
-        self._settings, self._types, self._resolve = settings, types, resolve
+        self._make = partial(Fetcher, settings, types, resolve, hosts)
         self._fetcher: Fetcher | None = None
 
     def __enter__(self) -> Self:
@@ -294,12 +287,16 @@ class FetchSession:
 
     def fetch_all(self, urls: Sequence[str], take: Callable[[Outcome], Taken]) -> list[Taken]:
         """As Fetcher.fetch_all. Cannot be called where an event loop already runs."""
-        return self._runner.run(self._fetch_all(urls, take))
+        return self._runner.run(self._in_loop(lambda fetcher: fetcher.fetch_all(urls, take)))
 
-    async def _fetch_all(self, urls: Sequence[str], take: Callable[[Outcome], Taken]) -> list[Taken]:
+    def visit(self, requests: Sequence[Request], take: Callable[[Outcome], None]) -> None:
+        """As Fetcher.visit. Cannot be called where an event loop already runs."""
+        self._runner.run(self._in_loop(lambda fetcher: fetcher.visit(requests, take)))
+
+    async def _in_loop(self, work: Callable[[Fetcher], Awaitable[Taken]]) -> Taken:
         if self._fetcher is None:
-            self._fetcher = Fetcher(self._settings, self._types, self._resolve)
-        return await self._fetcher.fetch_all(urls, take)
+            self._fetcher = self._make()
+        return await work(self._fetcher)
 
 
 def fetch_bytes(url: str, settings: FetchSettings | None = None) -> bytes:

@@ -1,86 +1,63 @@
 """What the page behind a pin's link says of itself: `enrich links`.
 
-Reads pins (link_url) and deletions, fetches each distinct URL once through `enrich.fetch`, and writes pin_link, a row
-a pin with a link: title, description and site name with the rules that gave them, or the reason why there are none.
+Reads pins (link_url), engagements (where only links that people dwelt on are wanted) and deletions. First each page
+that is due is asked for, once whatever number of pins share it, and what became of it is kept in W/visits
+(`web.visits`: never visited, too old, failed for a passing reason). Then pin_link is brought up to date with the
+visits, a row a pin with a visited link: title, description and site name with the rules that gave them, or the reason
+why there are none.
 
 Pins share a page when their URLs are the same once canonical (`web.addresses.canonical_url`: scheme and host in lower
-case and ASCII, default port and fragment dropped, dot segments resolved; nothing a server could tell apart). A reason
-that may pass (`fetch.TRANSIENT`) is tried again by the next run, any other by `--retry REASON`. A page that was read
-once and cannot be had again keeps what it said: its new row carries the old values beside the reason.
+case and ASCII, default port and fragment dropped, dot segments resolved; nothing a server could tell apart). A page
+older than `max_age` is asked for again, with the validators that came with it, so that an unchanged one costs a 304
+and no row. A reason that may pass (`fetch.TRANSIENT`) is tried again by the next run, any other by `--retry REASON` or
+by age. A page that was read once and cannot be had again keeps what it said, beside the reason.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from enum import StrEnum
-from typing import NamedTuple
 
 import polars as pl
 
 from enrich import job, parts
-from enrich.fetch import TRANSIENT, FetchSession, FetchSettings, Outcome
+from enrich.errors import BadInput
+from enrich.fetch import TRANSIENT, FetchSettings
 from enrich.job import JobReport, JobSettings
-from enrich.tables import DELETIONS, PIN_LINK, PINS
+from enrich.progress import progress
+from enrich.tables import DELETIONS, ENGAGEMENTS, PIN_LINK, PINS
+from enrich.web import visits
 from enrich.web.addresses import canonical_url
-from enrich.web.decoding import decode
-from enrich.web.descriptions import choose_description
-from enrich.web.page import read_page
-from enrich.web.site_names import site_of
-from enrich.web.titles import TitleRule, choose_title
+from enrich.web.link_text import LinkText as LinkText
+from enrich.web.link_text import extract_link_text as extract_link_text
+from enrich.web.visiting import visit_here, visit_on_ray
+from enrich.web.visits import PRODUCER as PRODUCER
+from enrich.web.visits import VALUES, Visit, VisitLog
 from enrich.workspace import Workspace
 
-PRODUCER = "link-rules/1"  # raised whenever the rules give other texts: then every page is read anew
-_VALUES = [column.name for column in PIN_LINK.features]
-_PAGE = pl.Schema({"input_hash": pl.String, **dict.fromkeys([*_VALUES, "reason"], pl.String)})
 
+class Engine(StrEnum):
+    """Where pages are asked for and read."""
 
-class PageReason(StrEnum):
-    """Why a page that was fetched gave nothing; why one was not fetched is `fetch.Reason` or status-NNN."""
-
-    BOILERPLATE = "boilerplate"  # an error page, a challenge or a consent wall
-    NO_TEXT = "no-text"  # neither title nor description
-
-
-class LinkText(NamedTuple):
-    """A page's own words. Where `title_rule` is "boilerplate", the page was an error, a challenge or a consent wall."""
-
-    title: str | None
-    description: str | None
-    site_name: str | None
-    title_rule: str | None
-    description_rule: str | None
-    charset: str  # WHATWG name of the charset it was read as
-
-
-def extract_link_text(html: bytes, content_type: str | None = None, url: str | None = None) -> LinkText:
-    """Title, description and site name of a page, from its bytes, its Content-Type header and its URL.
-
-    Any bytes are a page; never raises. Titles come without the site's name and without markup, on one line.
-    """
-    text, charset = decode(html, content_type)
-    page = read_page(text)
-    site = site_of(page, url)
-    title = choose_title(page, site)
-    if title is not None and title.rule is TitleRule.BOILERPLATE:
-        return LinkText(None, None, site.name, title.rule.value, None, charset)
-    description = choose_description(page, site, title.text if title else None)
-    return LinkText(
-        title.text if title else None,
-        description.text if description else None,
-        site.name,
-        title.rule.value if title else None,
-        description.rule.value if description else None,
-        charset,
-    )
+    LOCAL = "local"  # one process of this machine
+    RAY = "ray"  # a worker a core of a Ray cluster, each with hosts of its own
 
 
 @dataclass(frozen=True, slots=True)
 class LinkSettings:
     connect_to: str | None = None  # a loopback server, ADDRESS:PORT, that stands for every host (one's own: no delays)
+    max_age: timedelta = timedelta(days=30)  # after which a page is asked for again
+    min_long_clicks: int = 0  # long clicks (a dwell of 10 s or more) that a pin needs for its link to be fetched
+    engine: Engine = Engine.LOCAL
+    part_visits: int = 500  # pages kept as one part (or those of two seconds): all that a kill can lose
     fetch: FetchSettings = field(default_factory=FetchSettings)
-    job: JobSettings = field(default_factory=lambda: JobSettings(batch_size=256))
+    job: JobSettings = field(default_factory=lambda: JobSettings(batch_size=20_000))  # limit: pages, and rows
 
     def __post_init__(self) -> None:
+        if self.max_age < timedelta(0) or self.min_long_clicks < 0:
+            raise BadInput("expected a max_age and min_long_clicks of at least 0; raise --max-age-days")
         self.fetching()  # refuses a connect_to that is not a loopback address and port
 
     def fetching(self) -> FetchSettings:
@@ -91,80 +68,76 @@ class LinkSettings:
 
 
 def run_links(workspace: Workspace, settings: LinkSettings) -> JobReport:
-    """Read the linked pages that these rules have not read yet. Raises BadInput when the settings clash."""
-    with FetchSession(settings.fetching()) as session:
-
-        def read(batch: pl.DataFrame) -> pl.DataFrame:
-            return _read_batch(workspace, session, batch)
-
-        return job.run(workspace, [PIN_LINK], linked_pins(workspace), read, PRODUCER, settings.job, TRANSIENT)
+    """Visit the linked pages that are due, then write what is new of them. Raises BadInput when the settings clash."""
+    pins = linked_pins(workspace, settings.min_long_clicks)
+    _visit(workspace, pins.select("page", "url").unique(maintain_order=True), settings)
+    visits.tidy(workspace, linked_pins(workspace).select("page"))
+    return job.run(workspace, [PIN_LINK], _known(workspace, pins), _values, PRODUCER, settings.job, TRANSIENT)
 
 
-def linked_pins(workspace: Workspace) -> pl.DataFrame:
-    """pin_id, url (canonical), event_timestamp, input_hash of the pins that have a link, deleted pins left out.
+def linked_pins(workspace: Workspace, min_long_clicks: int = 0) -> pl.DataFrame:
+    """pin_id, url (canonical), page (its hash), event_timestamp of the pins with a link, deleted pins left out.
 
-    In the order of the hash, so that pins with one page stand together and hosts are spread over the batches.
+    In the order of the hash, so that pins with one page stand together and a limit takes pages of all hosts.
     """
-    deletions = parts.scan(workspace.folder(DELETIONS)).filter(pl.col("kind") == "pin").select(pin_id="id")
-    pins = (
+    deleted = parts.scan(workspace.folder(DELETIONS)).filter(pl.col("kind") == "pin").select(pin_id="id")
+    linked = (
         parts.scan(workspace.folder(PINS))
         .filter(pl.col("link_url").str.strip_chars().str.len_bytes() > 0)
-        .join(deletions, on="pin_id", how="anti")
+        .join(deleted, on="pin_id", how="anti")
         .select("pin_id", "link_url", event_timestamp=pl.coalesce("updated_at", "created_at"))
-        .collect()
     )
+    if min_long_clicks:
+        linked = linked.join(_dwelt_on(workspace, min_long_clicks), on="pin_id", how="semi")
+    pins = linked.collect()
     links = pins.select(pl.col("link_url").unique())
     urls = [canonical_url(link) for link in links["link_url"]]
     hashes = [job.input_hash(url) for url in urls]
-    named = links.with_columns(url=pl.Series(urls, dtype=pl.String), input_hash=pl.Series(hashes, dtype=pl.String))
-    return pins.join(named, on="link_url").drop("link_url").sort("input_hash", "pin_id")
+    named = links.with_columns(url=pl.Series(urls, dtype=pl.String), page=pl.Series(hashes, dtype=pl.String))
+    return pins.join(named, on="link_url").drop("link_url").sort("page", "pin_id")
 
 
-def _read_batch(workspace: Workspace, session: FetchSession, batch: pl.DataFrame) -> pl.DataFrame:
-    """pin_id, the values of pin_link and reason of each row; a page that some pin has already is not asked for."""
-    earlier = _last_read(workspace, batch)
-    had = earlier.filter(pl.col("producer") == PRODUCER).select(*_PAGE)
-    wanted = batch.select("input_hash", "url").unique(maintain_order=True).join(had, on="input_hash", how="anti")
-    texts = session.fetch_all(wanted["url"].to_list(), _text_of)
-    rows = [(key, *text) for key, text in zip(wanted["input_hash"], texts, strict=True)]
-    read = pl.DataFrame(rows, schema=_PAGE, orient="row")
-    kept = read.filter(pl.col("reason").is_not_null()).select("input_hash", "reason")
-    kept = kept.join(earlier.select("input_hash", *_VALUES), on="input_hash", how="left").select(*_PAGE)
-    pages = pl.concat([had, read.filter(pl.col("reason").is_null()), kept])
-    return batch.select("pin_id", "input_hash").join(pages, on="input_hash").drop("input_hash")
-
-
-def _last_read(workspace: Workspace, batch: pl.DataFrame) -> pl.DataFrame:
-    """What each page of `batch` said when it was last read, for whichever pin and by whichever rules."""
-    pages = batch.select("input_hash").unique().lazy()
+def _dwelt_on(workspace: Workspace, min_long_clicks: int) -> pl.LazyFrame:
+    """pin_id of the pins with so many long clicks in the log, those of deleted users left out."""
+    deleted = parts.scan(workspace.folder(DELETIONS)).filter(pl.col("kind") == "user").select(user_hash="id")
     return (
-        parts.scan(workspace.folder(PIN_LINK))
-        .filter(pl.col("reason").is_null())
-        .join(pages, on="input_hash", how="semi")
-        .sort("written_at")
-        .unique(subset="input_hash", keep="last")
-        .select(*_PAGE, "producer")
-        .collect()
+        parts.scan(workspace.folder(ENGAGEMENTS))
+        .filter(pl.col("event") == "long_click")
+        .join(deleted, on="user_hash", how="anti")
+        .group_by("pin_id")
+        .len()
+        .filter(pl.col("len") >= min_long_clicks)
+        .select("pin_id")
     )
 
 
-class _Text(NamedTuple):
-    """In the order of _PAGE."""
+def _visit(workspace: Workspace, pages: pl.DataFrame, settings: LinkSettings) -> None:
+    """Ask for those of `pages` (page, url) that are due, and keep what became of them as it comes."""
+    known = visits.latest(workspace)
+    requests = visits.due(pages, known, settings.max_age, settings.job.retry)[: settings.job.limit]
+    if not requests:
+        return
+    log = VisitLog(workspace, known, pages, settings.part_visits)
+    visit = visit_on_ray if settings.engine is Engine.RAY else visit_here
+    with progress(len(requests), "pages") as bar:
 
-    link_title: str | None = None
-    link_description: str | None = None
-    site_name: str | None = None
-    title_rule: str | None = None
-    description_rule: str | None = None
-    reason: str | None = None
+        def take(found: Sequence[Visit]) -> None:
+            log.add(found)
+            bar.update(len(found))
+
+        try:
+            visit(requests, settings.fetching(), take)
+        finally:
+            log.flush()
 
 
-def _text_of(outcome: Outcome) -> _Text:
-    if outcome.reason is not None:
-        return _Text(reason=outcome.reason)
-    text = extract_link_text(outcome.body, outcome.content_type, outcome.final_url)
-    if text.title_rule == TitleRule.BOILERPLATE:
-        return _Text(reason=PageReason.BOILERPLATE.value)
-    if text.title is None and text.description is None:
-        return _Text(reason=PageReason.NO_TEXT.value)
-    return _Text(text.title, text.description, text.site_name, text.title_rule, text.description_rule)
+def _known(workspace: Workspace, pins: pl.DataFrame) -> pl.DataFrame:
+    """The job's input: a row a pin whose page was visited, made from the page's URL and the version of its texts."""
+    found = pins.join(visits.latest(workspace).select("page", "version", "reason", *VALUES), on="page")
+    made_from = pl.concat_str("page", "version", separator=" ")
+    hashes = [job.input_hash(text) for text in found.select(made_from).to_series()]
+    return found.with_columns(input_hash=pl.Series(hashes, dtype=pl.String))
+
+
+def _values(batch: pl.DataFrame) -> pl.DataFrame:
+    return batch.select("pin_id", *VALUES, "reason")

@@ -4,6 +4,7 @@ W/workspace.json        which catalogue this is (written by the first import)
 W/feature_store.yaml    Feast's configuration of this workspace (absolute paths)
 W/sources/TABLE/        parquet parts, written by the importers
 W/enriched/TABLE/       parquet parts, written by the jobs
+W/visits/               what became of each linked page (`enrich links`)
 W/registry.db, online.db   Feast's registry and embedded online store
 W/image_hashes.parquet  which pictures were read as they are now (`image_hashes.py`)
 W/models/, W/reports/   what `relevance` makes

@@ -1,12 +1,20 @@
-"""Response bodies inflated piece by piece, never past a limit: a bomb costs its limit and no more."""
+"""Response bodies inflated, never past a limit: a bomb costs its limit and no more.
+
+gzip and deflate are inflated piece by piece, as they come; br and zstd (Arrow's codecs) once the body is whole, which
+its own limit on the wire bounds.
+"""
 
 from __future__ import annotations
 
 import zlib
+from enum import StrEnum
 
-ACCEPT_ENCODING = "gzip, deflate"
+import pyarrow as pa
+
+ACCEPT_ENCODING = "gzip, deflate, br, zstd"
 _GZIP_OR_ZLIB = 47  # zlib's window bits that tell the two by their header
 _RAW_DEFLATE = -15  # what some servers mean by "deflate"
+_PIECE = 65_536  # bytes inflated at once
 
 
 class TooLarge(ValueError):
@@ -17,20 +25,64 @@ class BadEncoding(ValueError):
     """The body is not in the encoding that its header names, or in one that we did not ask for."""
 
 
+class _Encoding(StrEnum):
+    """Content-Encoding, one of a kind: a body that is encoded twice was not asked for."""
+
+    IDENTITY = "identity"
+    DEFLATE = "deflate"  # gzip too: the two are told apart by their first bytes
+    BROTLI = "brotli"  # Arrow's names of the codecs
+    ZSTD = "zstd"
+
+
+_NAMES = {
+    "": _Encoding.IDENTITY,
+    "identity": _Encoding.IDENTITY,
+    "gzip": _Encoding.DEFLATE,
+    "x-gzip": _Encoding.DEFLATE,
+    "deflate": _Encoding.DEFLATE,
+    "br": _Encoding.BROTLI,
+    "zstd": _Encoding.ZSTD,
+}
+
+
 class Inflater:
     """Turns the pieces of a body into its content. `encoding` is the Content-Encoding header, `limit` in bytes."""
 
     def __init__(self, encoding: str, limit: int) -> None:
         name = encoding.strip().lower()
-        if name not in ("", "identity", "gzip", "x-gzip", "deflate"):
+        if name not in _NAMES:
             raise BadEncoding(f"expected one of {ACCEPT_ENCODING}, found {encoding!r}")
-        self._inflate = zlib.decompressobj(_GZIP_OR_ZLIB) if name not in ("", "identity") else None
+        self._encoding = _NAMES[name]
+        self._inflate = zlib.decompressobj(_GZIP_OR_ZLIB) if self._encoding is _Encoding.DEFLATE else None
+        self._kept: list[bytes] = []  # pieces of what is inflated as a whole
         self._left = limit
         self._begun = False
 
     def feed(self, piece: bytes) -> bytes:
-        """The content of the next piece. Raises TooLarge or BadEncoding."""
-        content = self._inflated(piece) if self._inflate is not None else piece
+        """The content of the next piece, as far as it is known yet. Raises TooLarge or BadEncoding."""
+        if self._encoding in (_Encoding.BROTLI, _Encoding.ZSTD):
+            self._kept.append(piece)
+            return b""
+        return self._counted(self._inflated(piece) if self._encoding is _Encoding.DEFLATE else piece)
+
+    def finish(self, whole: bool = True) -> bytes:
+        """The rest of the content, once every piece was fed; not `whole`: what can be had of a body that was cut off.
+
+        Raises TooLarge or BadEncoding.
+        """
+        if not self._kept:
+            return b""
+        stream = pa.CompressedInputStream(pa.BufferReader(b"".join(self._kept)), self._encoding.value)
+        found = bytearray()
+        try:
+            while piece := stream.read(_PIECE):
+                found += self._counted(piece)
+        except OSError as error:  # how Arrow says that a stream is broken or cut off
+            if whole:
+                raise BadEncoding(f"expected a body in {self._encoding}, found {error}") from error
+        return bytes(found)
+
+    def _counted(self, content: bytes) -> bytes:
         self._left -= len(content)
         if self._left < 0:
             raise TooLarge("the body is larger than the limit")

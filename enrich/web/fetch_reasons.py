@@ -5,21 +5,19 @@ FetchFailed (CorkboardError)     what was asked for cannot be had; .reason is on
 
 from __future__ import annotations
 
-import email.utils
+import random
 import ssl
 from datetime import UTC, datetime
 from enum import StrEnum
 
 import httpcore
-from tenacity import RetryCallState, wait_random_exponential
 
 from enrich.errors import CorkboardError
 from enrich.web.addresses import UnsafeURL
 from enrich.web.connector import Unresolved
+from enrich.web.dates import read_date
 from enrich.web.decompress import BadEncoding, TooLarge
-from enrich.web.politeness import HostSilent
-
-MAX_RETRY_WAIT = 30.0  # seconds; a host that asks for more is left for the next run
+from enrich.web.politeness import MAX_PAUSE, HostBusy, HostSilent
 
 
 class Reason(StrEnum):
@@ -27,6 +25,7 @@ class Reason(StrEnum):
 
     UNSAFE_URL = "unsafe-url"
     REFUSED_ROBOTS = "refused-robots"
+    REFUSED_NOINDEX = "refused-noindex"  # by X-Robots-Tag or <meta name=robots>
     ROBOTS_UNREACHABLE = "robots-unreachable"
     DNS = "dns"
     CONNECTION = "connection"
@@ -36,11 +35,13 @@ class Reason(StrEnum):
     TIMEOUT_READ = "timeout-read"
     TIMEOUT_TOTAL = "timeout-total"
     HOST_SILENT = "host-silent"
+    ASKED_TO_WAIT = "asked-to-wait"  # longer than a run waits
     TOO_LARGE = "too-large"
     NOT_HTML = "not-html"
     BAD_ENCODING = "bad-encoding"
     BAD_REDIRECT = "bad-redirect"
     TOO_MANY_REDIRECTS = "too-many-redirects"
+    ELSEWHERE = "elsewhere"  # redirected to a host that another worker asks; never stored
     CLIENT_ERROR = "client-error"
 
 
@@ -53,7 +54,7 @@ _HEALS_SOON: frozenset[str] = frozenset(
     (Reason.CONNECTION, Reason.PROTOCOL, Reason.TIMEOUT_CONNECT, *(f"status-{code}" for code in _HEALING_STATUSES))
 )
 TRANSIENT: frozenset[str] = UNANSWERED | {  # reasons that may be gone at the next run
-    *(Reason.DNS, Reason.PROTOCOL, Reason.ROBOTS_UNREACHABLE, Reason.HOST_SILENT),
+    *(Reason.DNS, Reason.PROTOCOL, Reason.ROBOTS_UNREACHABLE, Reason.HOST_SILENT, Reason.ASKED_TO_WAIT),
     *(f"status-{code}" for code in _PASSING_STATUSES),
 }
 
@@ -78,6 +79,8 @@ def failure_of(error: Exception) -> FetchFailed:
             return FetchFailed(Reason.DNS)
         case HostSilent():
             return FetchFailed(Reason.HOST_SILENT)
+        case HostBusy():
+            return FetchFailed(Reason.ASKED_TO_WAIT)
         case TooLarge():
             return FetchFailed(Reason.TOO_LARGE)
         case BadEncoding():
@@ -98,21 +101,17 @@ def failure_of(error: Exception) -> FetchFailed:
             return FetchFailed(Reason.CLIENT_ERROR)
 
 
-def heals_soon(error: BaseException) -> bool:
+def heals_soon(failure: FetchFailed) -> bool:
     """Whether asking again within this run may help."""
-    return isinstance(error, FetchFailed) and error.reason in _HEALS_SOON and error.retry_after <= MAX_RETRY_WAIT
+    return failure.reason in _HEALS_SOON and failure.retry_after <= MAX_PAUSE
 
 
-class HealingWait:
-    """Exponential with full jitter, but as long as the host asked for."""
+def healing_wait(attempt: int, backoff: float) -> float:
+    """Seconds before what failed at its `attempt` (1, 2, ...) is asked again: exponential, with full jitter.
 
-    def __init__(self, backoff: float) -> None:
-        self._jitter = wait_random_exponential(multiplier=backoff, max=MAX_RETRY_WAIT)
-
-    def __call__(self, state: RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome is not None else None
-        asked = error.retry_after if isinstance(error, FetchFailed) else 0.0
-        return max(asked, self._jitter(state))
+    What the host itself asks for comes on top, in `Politeness.pause`. Source: AWS, "Exponential backoff and jitter".
+    """
+    return random.uniform(0.0, min(MAX_PAUSE, backoff * 2.0**attempt))
 
 
 def parse_retry_after(header: str | None) -> float:
@@ -121,9 +120,5 @@ def parse_retry_after(header: str | None) -> float:
         return 0.0
     if header.strip().isdecimal():
         return float(header)
-    try:
-        until = email.utils.parsedate_to_datetime(header)
-    except ValueError:
-        return 0.0
-    until = until if until.tzinfo else until.replace(tzinfo=UTC)
-    return max(0.0, (until - datetime.now(UTC)).total_seconds())
+    until = read_date(header)
+    return max(0.0, (until - datetime.now(UTC)).total_seconds()) if until is not None else 0.0

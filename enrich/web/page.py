@@ -19,6 +19,7 @@ from enrich.normalise import collapse_space
 from enrich.web.linked_data import LinkedData, linked_data
 
 MAX_PAGE_CHARACTERS = 2_000_000  # looked through; what names a page comes before that
+ENOUGH_CHARACTERS = 100_000  # looked through behind a heading where a title and a description stand before it
 MAX_ELEMENTS = 400  # of one page; a page with more says nothing new in the rest
 MAX_HEADINGS = 20
 MAX_ELEMENT_CHARACTERS = 10_000  # of one meta tag or script tag
@@ -32,7 +33,7 @@ _SKIPPED_TO = {  # the element that is stepped over -> what ends it
 } | {name: re.compile(f"</?{name}(?=[\\s/>])", re.I) for name in ("title", "h1")}  # which do not nest
 _TAG_END = re.compile(r"(?:[^>\"']++|\"[^\"]*+\"|'[^']*+')*+>")
 _TELLING_META = re.compile(
-    r"title|desc|site|app|section|headline|abstract|og:url", re.I
+    r"title|desc|site|app|section|headline|abstract|og:url|bot", re.I
 )  # of the names that we ask for
 _LINKED_DATA_TYPE = re.compile(r"application/ld\+json", re.I)
 _PARAGRAPH = re.compile(r"<p(?=[\s>])[^>]{0,2000}>", re.I)
@@ -113,8 +114,8 @@ def _telling(text: str) -> _Telling:
     found: list[str] = []
     scripts: list[str] = []
     rest: list[str] = []
-    position = 0
-    while (opener := _OPENER.search(text, position, MAX_PAGE_CHARACTERS)) and len(found) < MAX_ELEMENTS:
+    position, limit = 0, MAX_PAGE_CHARACTERS
+    while (opener := _OPENER.search(text, position, limit)) and len(found) < MAX_ELEMENTS:
         start, name = opener.start(), opener.group()[1:].lower()
         rest.append(text[position:start])
         if name == "!--":
@@ -132,11 +133,19 @@ def _telling(text: str) -> _Telling:
         if name in ("title", "h1"):
             end = min(end, tag_end + MAX_INNER_CHARACTERS)
             found.append(f"<{name}>{text[tag_end:end]}</{name}>")
+            if name == "h1" and limit == MAX_PAGE_CHARACTERS and _says_it_all(found):
+                limit = min(limit, end + ENOUGH_CHARACTERS)
         elif name == "script" and _LINKED_DATA_TYPE.search(text, start, tag_end):
             scripts.append(text[tag_end:end])
         position = end
-    rest.append(text[position:MAX_PAGE_CHARACTERS])
+    rest.append(text[position:limit])
     return _Telling("".join(found), scripts, "".join(rest))
+
+
+def _says_it_all(found: list[str]) -> bool:
+    """Whether title and description have been found, so that more could only confirm them."""
+    markup = "".join(found[:100]).lower()
+    return "title" in markup and "description" in markup
 
 
 def _tag_end(text: str, position: int) -> int:

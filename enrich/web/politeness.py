@@ -1,6 +1,8 @@
 """How hard a host may be asked: so many connections, so long between requests, and not at all once it is silent.
 
-HostSilent (CorkboardError)     the host left so many requests in a row without an answer that it is left alone
+HostRefused (CorkboardError)
+├── HostSilent     the host left so many requests in a row without an answer that it is left alone
+└── HostBusy       the host asked for a longer pause (Retry-After) than a run waits for
 """
 
 from __future__ import annotations
@@ -13,16 +15,26 @@ from dataclasses import dataclass
 from enrich.errors import CorkboardError
 
 MAX_HOSTS = 10_000  # remembered; the idle ones are forgotten beyond that
+MAX_PAUSE = 30.0  # seconds that a host can make us wait; one that asks for more is left for the next run
 
 
-class HostSilent(CorkboardError):
+class HostRefused(CorkboardError):
     """The host is left alone."""
+
+
+class HostSilent(HostRefused):
+    """It does not answer."""
+
+
+class HostBusy(HostRefused):
+    """It asked not to be asked for a while."""
 
 
 @dataclass(slots=True)
 class _Host:
     slots: asyncio.Semaphore
     next_start: float = 0.0  # loop time before which no request may start
+    paused_until: float = 0.0  # loop time before which the host asked for no request
     silences: int = 0  # requests in a row that the host did not answer
     waiting: int = 0
 
@@ -38,21 +50,31 @@ class Politeness:
 
     @asynccontextmanager
     async def turn(self, host: str, crawl_delay: float | None = None) -> AsyncIterator[None]:
-        """Wait for the host's next free connection and moment, and hold that connection. Raises HostSilent."""
+        """Wait for the host's next free connection and moment, and hold that connection. Raises HostRefused."""
         state = self._of(host)
         state.waiting += 1
         try:
             async with state.slots:
-                if state.silences >= self._max_silences:
-                    raise HostSilent(f"{host} did not answer {state.silences} requests in a row")
-                loop = asyncio.get_running_loop()
-                start = max(loop.time(), state.next_start)
-                state.next_start = start + max(self._delay, crawl_delay or 0.0)
-                if start > loop.time():
-                    await asyncio.sleep(start - loop.time())
+                await self._wait(host, state, max(self._delay, crawl_delay or 0.0))
                 yield
         finally:
             state.waiting -= 1
+
+    async def _wait(self, host: str, state: _Host, delay: float) -> None:
+        if state.silences >= self._max_silences:
+            raise HostSilent(f"{host} did not answer {state.silences} requests in a row")
+        loop = asyncio.get_running_loop()
+        if state.paused_until > loop.time() + MAX_PAUSE:
+            raise HostBusy(f"{host} asked for a pause of {state.paused_until - loop.time():.0f} s more")
+        start = max(loop.time(), state.next_start, state.paused_until)
+        state.next_start = start + delay
+        if start > loop.time():
+            await asyncio.sleep(start - loop.time())
+
+    def pause(self, host: str, seconds: float) -> None:
+        """The host asked for no request for so long (Retry-After)."""
+        state = self._of(host)
+        state.paused_until = max(state.paused_until, asyncio.get_running_loop().time() + seconds)
 
     def silent(self, host: str) -> None:
         """The host did not answer."""
@@ -71,4 +93,8 @@ class Politeness:
 
     def _forget_idle(self) -> None:
         now = asyncio.get_running_loop().time()
-        self._hosts = {name: host for name, host in self._hosts.items() if host.waiting or host.next_start > now}
+        self._hosts = {
+            name: host
+            for name, host in self._hosts.items()
+            if host.waiting or max(host.next_start, host.paused_until) > now
+        }

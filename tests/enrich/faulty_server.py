@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import socket
 import struct
 import threading
@@ -11,12 +12,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import pyarrow as pa
+
 PAGE = (
     b"<html><head><title>Lemon cake | Bakery</title><meta property=og:site_name content=Bakery>"
     b"<meta name=description content='Sour and sweet'></head></html>"
 )
 BOMB = gzip.compress(b"\0" * 20_000_000)
 NESTED_BOMB = gzip.compress(b"\0" * 500_000) * 50
+BOMB_BR, BOMB_ZSTD = (pa.compress(b"\0" * 20_000_000, codec=codec, asbytes=True) for codec in ("brotli", "zstd"))
 ROBOTS = {  # host -> its robots.txt, or the status that it answers instead
     "closed.example": b"User-agent: *\nDisallow: /private\n",
     "broken-robots.example": 503,
@@ -35,7 +39,9 @@ class FaultyServer(ThreadingHTTPServer):
         self.requests: list[str] = []
         self.before: Callable[[str], None] = lambda request: None
         self.closing = threading.Event()
-        self.pages: dict[str, bytes] = {}  # path -> page, for paths that are no fault
+        self.pages: dict[str, bytes] = {}  # path -> page, for paths that are no fault (but may be versioned)
+        self.missing: set[str] = set()  # paths of pages that are gone
+        self.conditions: list[tuple[str | None, str | None]] = []  # If-None-Match, If-Modified-Since of each request
 
     @property
     def address(self) -> str:
@@ -72,6 +78,9 @@ class _Handler(BaseHTTPRequestHandler):
         request = host + self.path
         self.server.requests.append(request)
         self.server.before(request)
+        if self.path in self.server.missing:
+            self._send(404, b"")
+            return
         if self.path == "/robots.txt":
             self._robots(ROBOTS.get(host, b""))
             return
@@ -168,8 +177,46 @@ class _Handler(BaseHTTPRequestHandler):
     def fault_not_gzip(self) -> None:
         self._send(200, PAGE, Content_Encoding="gzip")
 
-    def fault_brotli(self) -> None:
+    def fault_br(self) -> None:
+        self._send(200, pa.compress(PAGE, codec="brotli", asbytes=True), Content_Encoding="br")
+
+    def fault_zstd(self) -> None:
+        self._send(200, pa.compress(PAGE, codec="zstd", asbytes=True), Content_Encoding="zstd")
+
+    def fault_bomb_br(self) -> None:
+        self._send(200, BOMB_BR, Content_Encoding="br")
+
+    def fault_bomb_zstd(self) -> None:
+        self._send(200, BOMB_ZSTD, Content_Encoding="zstd")
+
+    def fault_not_brotli(self) -> None:
         self._send(200, PAGE, Content_Encoding="br")
+
+    def fault_unasked_encoding(self) -> None:
+        self._send(200, PAGE, Content_Encoding="compress")
+
+    def fault_unlisted(self) -> None:
+        self._send(200, PAGE, X_Robots_Tag="noindex, nofollow")
+
+    def fault_no_snippet(self) -> None:
+        self._send(200, PAGE, X_Robots_Tag="nosnippet")
+
+    def fault_unchanged(self) -> None:
+        """304 to whom it did not ask to compare."""
+        self._send(304, b"")
+
+    def fault_versioned(self) -> None:
+        """A page with validators: 304 to whoever has it as it is."""
+        page = self.server.pages.get(self.path, PAGE)
+        etag, modified = f'"{hashlib.sha1(page).hexdigest()}"', "Mon, 06 Jan 2025 00:00:00 GMT"
+        self.server.conditions.append((self.headers.get("If-None-Match"), self.headers.get("If-Modified-Since")))
+        if self.headers.get("If-None-Match") == etag:
+            self._send(304, b"", ETag=etag)
+        else:
+            self._send(200, page, ETag=etag, Last_Modified=modified)
+
+    def fault_to_versioned(self) -> None:
+        self._send(302, b"", Location="/versioned")
 
     def fault_picture(self) -> None:
         self._send(200, b"\x89PNG", content_type="image/png")
@@ -197,6 +244,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def fault_patience(self) -> None:
         self._send(429, b"", Retry_After="3600")
+
+    def fault_second_thoughts(self) -> None:
+        """As flaky, but says when to come again."""
+        first = self.server.requests.count(self.headers.get("Host", "") + self.path) == 1
+        self._send(503 if first else 200, b"" if first else PAGE, Retry_After="1")
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""

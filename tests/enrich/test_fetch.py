@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from faulty_server import PAGE, FaultyServer, faulty_server
 
 from enrich.errors import BadInput
-from enrich.fetch import Fetcher, FetchFailed, FetchSession, FetchSettings, Outcome, Reason, fetch_bytes
+from enrich.fetch import Fetcher, FetchFailed, FetchSession, FetchSettings, Outcome, Reason, Request, fetch_bytes
 
 QUICK = FetchSettings(
     host_delay=0.0,
     host_connections=8,
-    connect_timeout=2.0,
-    read_timeout=1.0,
-    total_timeout=2.5,
+    connect_timeout=4.0,
+    read_timeout=2.0,
+    total_timeout=5.0,
     max_wire_bytes=300_000,
     max_bytes=1_000_000,
     max_redirects=3,
@@ -59,25 +61,33 @@ FAULTS = {
     "bomb": "too-large",
     "nested-bomb": "too-large",
     "not-gzip": "bad-encoding",
-    "brotli": "bad-encoding",
+    "bomb-br": "too-large",
+    "bomb-zstd": "too-large",
+    "not-brotli": "bad-encoding",
+    "unasked-encoding": "bad-encoding",
     "picture": "not-html",
     "untyped": "not-html",
     "missing": "status-404",
     "unavailable": "status-503",
     "patience": "status-429",
+    "unchanged": "status-304",
+    "unlisted": "refused-noindex",
 }
 
 
 def test_every_fault_lands_in_its_reason_and_holds_up_no_other(server: FaultyServer) -> None:
-    urls = [f"http://{fault}.example/{fault}" for fault in FAULTS]
-    started = time.monotonic()
-    outcomes = fetch(settings(server), *urls, "http://good.example/page")
-    assert {o.url: o.reason for o in outcomes[:-1]} == dict(zip(urls, FAULTS.values(), strict=True))
-    assert outcomes[-1].body == PAGE
-    assert time.monotonic() - started < 10, "all at once, none longer than its timeouts"
+    urls = {f"http://{fault}.example/{fault}": reason for fault, reason in FAULTS.items()}
+    taken: list[Outcome] = []
+    with FetchSession(settings(server)) as session:
+        session.visit([Request(url) for url in (*urls, "http://good.example/page")], taken.append)
+    outcomes = {outcome.url: outcome for outcome in taken}
+    assert {url: outcomes[url].reason for url in urls} == urls
+    assert outcomes["http://good.example/page"].body == PAGE
+    order = list(outcomes)
+    assert order.index("http://good.example/page") < order.index("http://hang.example/hang")
 
 
-@pytest.mark.parametrize("path", ["good", "gzip", "raw-deflate", "hop"])
+@pytest.mark.parametrize("path", ["good", "gzip", "raw-deflate", "br", "zstd", "hop"])
 def test_a_page_is_read_however_it_is_sent(server: FaultyServer, path: str) -> None:
     (outcome,) = fetch(settings(server), f"http://bakery.example/{path}#part")
     assert (outcome.reason, outcome.body, outcome.content_type) == (None, PAGE, "text/html; charset=utf-8")
@@ -85,11 +95,64 @@ def test_a_page_is_read_however_it_is_sent(server: FaultyServer, path: str) -> N
 
 
 def test_what_heals_is_tried_again_and_what_does_not_is_not(server: FaultyServer) -> None:
-    flaky, missing, patience = (f"http://retry.example/{path}" for path in ("flaky", "missing", "patience"))
+    flaky, missing, patience = (f"http://{path}-retry.example/{path}" for path in ("flaky", "missing", "patience"))
     outcomes = fetch(settings(server, attempts=3), flaky, missing, patience)
     assert [o.reason for o in outcomes] == [None, "status-404", "status-429"]
-    asked = [request for request in server.pages_asked() if request.startswith("retry.example")]
-    assert sorted(asked) == ["retry.example/flaky"] * 2 + ["retry.example/missing", "retry.example/patience"]
+    asked = [request.split("/")[1] for request in server.pages_asked() if "-retry.example" in request]
+    assert sorted(asked) == ["flaky", "flaky", "missing", "patience"]
+
+
+def test_a_host_that_asks_to_wait_is_not_asked_meanwhile(server: FaultyServer) -> None:
+    one_by_one = settings(server, host_connections=1, obey_robots=False)
+    outcomes = fetch(one_by_one, "http://wait.example/patience", "http://wait.example/1", "http://wait.example/2")
+    assert [o.reason for o in outcomes] == ["status-429", "asked-to-wait", "asked-to-wait"]
+    starts: list[float] = []
+    server.before = lambda request: starts.append(time.monotonic())
+    (healed,) = fetch(settings(server, attempts=2, obey_robots=False), "http://soon.example/second-thoughts")
+    server.before = lambda request: None
+    assert healed.reason is None
+    assert starts[1] - starts[0] > 0.9, "as long as its Retry-After said, whatever the jitter"
+
+
+def test_an_unchanged_page_costs_a_304(server: FaultyServer) -> None:
+    with FetchSession(settings(server)) as session:
+
+        def one(request: Request) -> Outcome:
+            taken: list[Outcome] = []
+            session.visit([request], taken.append)
+            return taken[0]
+
+        url = "http://news.example/to-versioned"
+        first = one(Request(url))
+        assert (first.body, first.validators.last_modified) == (PAGE, "Mon, 06 Jan 2025 00:00:00 GMT")
+        second = one(Request(url, first.validators, first.final_url))
+        assert (second.reason, second.unchanged, second.body) == (None, True, b"")
+        assert server.conditions[-1] == first.validators, "sent to where they came from, not to the redirect"
+        server.pages["/versioned"] = b"<title>News</title>"
+        third = one(Request(url, first.validators, first.final_url))
+        assert (third.unchanged, third.body) == (False, b"<title>News</title>")
+
+
+def test_x_robots_tag_can_forbid_the_description(server: FaultyServer) -> None:
+    quoted, unquoted = fetch(settings(server), "http://quoted.example/good", "http://unquoted.example/no-snippet")
+    assert (quoted.snippet, unquoted.snippet, unquoted.reason) == (True, False, None)
+    (disobeyed,) = fetch(settings(server, obey_robots=False), "http://unlisted.example/unlisted")
+    assert disobeyed.reason is None
+
+
+def test_a_redirect_to_anothers_host_is_handed_over(server: FaultyServer) -> None:
+    """As the workers of a cluster do, each of which asks only its own hosts."""
+    taken: list[Outcome] = []
+    with FetchSession(settings(server), hosts=lambda host: host == "mine.example") as session:
+        session.visit([Request("http://mine.example/to-closed"), Request("http://mine.example/hop")], taken.append)
+        ours = {outcome.url: outcome for outcome in taken}
+        given = ours["http://mine.example/to-closed"]
+        assert (given.reason, given.final_url) == ("elsewhere", "http://closed.example/private/page")
+        assert given.redirects == 1
+        assert ours["http://mine.example/hop"].final_url == "http://mine.example/good"
+    with FetchSession(settings(server, max_redirects=0)) as session:
+        session.visit([Request(given.url, start="http://theirs.example/good", redirects=1)], taken.append)
+    assert taken[-1].reason == "too-many-redirects", "those that others followed are counted"
 
 
 @pytest.mark.parametrize(
@@ -153,6 +216,18 @@ def test_a_name_that_resolves_to_what_is_not_public_is_refused(server: FaultySer
     port = server.address.split(":")[1]
     (outcome,) = fetch(QUICK, f"http://innocent.example:{port}/page", resolve=resolving(innocent=addresses))
     assert outcome.reason == "unsafe-url"
+
+
+def test_names_of_the_collection_are_refused_once_they_resolve(shared_data: Path) -> None:
+    """The 11 that only a resolver betrays, with what they resolve to: loopback or a cloud's metadata."""
+    cases = [json.loads(line) for line in (shared_data / "link_pages" / "unsafe_urls.jsonl").read_text().splitlines()]
+    named = {case["url"] for case in cases if case["needs_dns"]}
+
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        return ["127.0.0.1"] if "local" in host else ["93.184.216.34", "169.254.169.254"]
+
+    outcomes = fetch(replace(QUICK, obey_robots=False), *named, resolve=resolve)
+    assert {outcome.reason for outcome in outcomes} == {"unsafe-url"}
 
 
 def test_a_name_without_address_is_dns() -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from enrich.links import LinkText, extract_link_text
 from enrich.normalise import collapse_space
 from enrich.web.boilerplate import is_not_the_page
+from enrich.web.page import read_page
 
 URL = "https://www.crumbs.example/recipes/lemon-drizzle-cake"
 
@@ -240,6 +241,46 @@ def test_any_bytes_give_a_link_text(page: bytes) -> None:
     for said in text:
         assert said is None or said == collapse_space(said)
         assert said is None or said.encode()
+
+
+MUTATION = st.tuples(
+    st.sampled_from(["cut", "repeat", "insert", "overwrite"]),
+    st.floats(0, 1),  # where, as a share of the page
+    st.integers(0, 3_000),  # bytes
+    TAGS.map(str.encode) | st.binary(max_size=20),
+)
+
+
+def mutated(page: bytes, mutations: list[tuple[str, float, int, bytes]]) -> bytes:
+    for how, where, size, piece in mutations:
+        start = int(where * len(page))
+        end = start + (0 if how == "insert" else size)
+        middle = {"cut": b"", "repeat": page[start:end] * 3, "insert": piece, "overwrite": piece * (size // 20)}[how]
+        page = page[:start] + middle + page[end:]
+    return page
+
+
+@pytest.fixture(scope="module")
+def real_pages(shared_data: Path) -> list[tuple[bytes, str]]:
+    return pl.read_parquet(shared_data / "link_pages" / "pages.parquet").select("html", "url").rows()
+
+
+@settings(max_examples=200)
+@given(index=st.integers(0, 253), mutations=st.lists(MUTATION, min_size=1, max_size=12))
+def test_a_real_page_however_damaged_is_read_within_a_second(
+    real_pages: list[tuple[bytes, str]], index: int, mutations: list[tuple[str, float, int, bytes]]
+) -> None:
+    html, url = real_pages[index]
+    started = time.process_time()
+    extract_link_text(mutated(html, mutations), "text/html", url)
+    assert time.process_time() - started < 1
+
+
+def test_a_title_and_a_description_end_the_search_of_a_long_page() -> None:
+    head = f"<title>Lemon cake</title><meta name=description content='Sour and sweet'>{og('title', 'Lemon cake')}"
+    long = "<p>Butter, <b>sugar</b> and eggs.</p>" * 5_000
+    assert len(read_page(head + "<h1>Lemon cake</h1>" + long).text) < 110_000
+    assert len(read_page("<title>Lemon cake</title><h1>Lemon cake</h1>" + long).text) > 180_000
 
 
 @pytest.mark.parametrize(

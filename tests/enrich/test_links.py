@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import random
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 
 import polars as pl
 import pytest
@@ -19,7 +20,8 @@ from enrich.errors import BadInput
 from enrich.fetch import FetchSettings
 from enrich.job import JobSettings
 from enrich.links import PRODUCER, LinkSettings, linked_pins, run_links
-from enrich.tables import DELETIONS, PIN_LINK, PINS
+from enrich.tables import DELETIONS, ENGAGEMENTS, PIN_LINK, PINS
+from enrich.web import visits
 from enrich.workspace import Workspace
 
 QUICK = FetchSettings(read_timeout=2.0, total_timeout=5.0, attempts=1, max_redirects=3)
@@ -36,9 +38,9 @@ def pins(workspace: Workspace, **links: str | None) -> None:
     write_rows(workspace, PINS, *rows)
 
 
-def settings(server: FaultyServer, retry: str | None = None, batch_size: int = 256) -> LinkSettings:
+def settings(server: FaultyServer, retry: str | None = None, days: int = 30) -> LinkSettings:
     retried = frozenset({retry} if retry else ())
-    return LinkSettings(server.address, QUICK, JobSettings(batch_size=batch_size, retry=retried))
+    return LinkSettings(server.address, timedelta(days=days), fetch=QUICK, job=JobSettings(retry=retried))
 
 
 def links(workspace: Workspace) -> dict[str, tuple[str | None, str | None]]:
@@ -65,7 +67,7 @@ def test_a_row_holds_what_the_page_says_dated_by_the_pins_content(workspace: Wor
 def test_pins_that_share_a_page_fetch_it_once(workspace: Workspace, server: FaultyServer) -> None:
     page = "http://bakery.example/cake"
     pins(workspace, a=page, b="HTTP://Bakery.example:80/cake#top", c=page, d=page, none=None, blank="  ")
-    run_links(workspace, settings(server, batch_size=2))  # the page's pins lie in two batches
+    run_links(workspace, replace(settings(server), job=JobSettings(batch_size=2)))
     assert server.pages_asked() == ["bakery.example/cake"]
     assert links(workspace) == dict.fromkeys("abcd", ("Lemon cake", None))
     pins(workspace, late=page)
@@ -115,14 +117,75 @@ def test_what_may_pass_is_tried_again_by_itself_the_rest_when_asked(workspace: W
     assert server.pages_asked() == ["a.example/missing"]
 
 
-def test_a_page_that_is_gone_keeps_what_it_said(workspace: Workspace, server: FaultyServer) -> None:
-    pins(workspace, gone="http://a.example/missing")
-    known = {"pin_id": "gone", "link_title": "Lemon cake", "site_name": "Bakery", "producer": "older rules"}
-    page = linked_pins(workspace)["input_hash"][0]
-    write_rows(workspace, PIN_LINK, {**known, "input_hash": page, "event_timestamp": day(1)})
-    assert dict(run_links(workspace, settings(server)).failed) == {"status-404": 1}
-    assert links(workspace) == {"gone": ("Lemon cake", "status-404")}
+def test_a_page_is_asked_for_again_when_it_is_old_and_an_unchanged_one_costs_no_row(
+    workspace: Workspace, server: FaultyServer
+) -> None:
+    pins(workspace, news="http://a.example/versioned", cake="http://a.example/cake")
+    run_links(workspace, settings(server))
+    server.requests.clear()
+    assert run_links(workspace, settings(server)).fresh == 2
+    assert server.requests == []
+    assert run_links(workspace, settings(server, days=0)).fresh == 2
+    assert sorted(server.pages_asked()) == ["a.example/cake", "a.example/versioned"]
+    assert server.conditions[-1] != (None, None), "it was a 304; the other gave nothing to compare by"
     assert parts.count(workspace.folder(PIN_LINK)) == 2
+    server.pages["/versioned"] = b"<title>News of cakes</title>"
+    assert run_links(workspace, settings(server, days=0)).made == 1
+    assert links(workspace) == {"news": ("News of cakes", None), "cake": ("Lemon cake", None)}
+
+
+def test_a_page_that_is_gone_keeps_what_it_said_until_it_is_back(workspace: Workspace, server: FaultyServer) -> None:
+    server.pages["/page"] = b"<title>Lemon cake</title>"
+    pins(workspace, gone="http://a.example/page", never="http://a.example/missing")
+    run_links(workspace, settings(server))
+    server.missing.add("/page")
+    assert dict(run_links(workspace, settings(server, days=0)).failed) == {"status-404": 1}
+    assert links(workspace) == {"gone": ("Lemon cake", "status-404"), "never": (None, "status-404")}
+    run_links(workspace, settings(server, retry="failed"))
+    assert parts.count(workspace.folder(PIN_LINK)) == 3, "gone in the same way, so no further row"
+    server.missing.clear()
+    assert run_links(workspace, settings(server, retry="status-404")).made == 1
+    assert links(workspace)["gone"] == ("Lemon cake", None), "the very text that its first row has"
+    assert parts.count(workspace.folder(PIN_LINK)) == 4
+
+
+def test_only_links_that_people_dwelt_on_are_fetched_where_that_is_set(
+    workspace: Workspace, server: FaultyServer
+) -> None:
+    pins(workspace, read="http://a.example/1", seen="http://a.example/2", shared="http://a.example/1")
+    shown = {"query": "cake", "event_timestamp": day(1)}
+    write_rows(
+        workspace,
+        ENGAGEMENTS,
+        {**shown, "pin_id": "read", "event": "long_click", "user_hash": "one"},
+        {**shown, "pin_id": "read", "event": "long_click", "user_hash": None},
+        {**shown, "pin_id": "seen", "event": "click", "user_hash": "one"},
+        {**shown, "pin_id": "shared", "event": "long_click", "user_hash": "erased"},
+    )
+    write_rows(workspace, DELETIONS, {"kind": "user", "id": "erased", "deleted_at": day(2)})
+    run_links(workspace, replace(settings(server), min_long_clicks=2))
+    assert (server.pages_asked(), list(links(workspace))) == (["a.example/1"], ["read"])
+    run_links(workspace, settings(server))
+    assert sorted(links(workspace)) == ["read", "seen", "shared"]
+
+
+def test_what_a_page_forbids_is_left(workspace: Workspace, server: FaultyServer) -> None:
+    tag = b"<title>Lemon cake</title><meta name=description content='Sour and sweet'><meta name=Robots content='%s'>"
+    server.pages = {"/hidden": tag % b"noindex, follow", "/quiet": tag % b"nosnippet", "/open": tag % b"all"}
+    pins(workspace, **{name: f"http://a.example/{name}" for name in ("hidden", "quiet", "open", "unlisted")})
+    report = run_links(workspace, settings(server))
+    assert dict(report.failed) == {"refused-noindex": 2}
+    rows = parts.latest(workspace.folder(PIN_LINK), PIN_LINK).sort("pin_id")
+    said = rows.filter(pl.col("reason").is_null()).select("pin_id", "link_description").rows()
+    assert said == [("open", "Sour and sweet"), ("quiet", None)]
+
+
+def test_what_is_known_of_an_erased_pins_page_is_erased(workspace: Workspace, server: FaultyServer) -> None:
+    pins(workspace, kept="http://a.example/1", gone="http://a.example/2")
+    run_links(workspace, settings(server))
+    write_rows(workspace, DELETIONS, {"kind": "pin", "id": "gone", "deleted_at": day(2)})
+    run_links(workspace, settings(server))
+    assert visits.latest(workspace)["url"].to_list() == ["http://a.example/1"]
 
 
 def test_a_deleted_pin_is_not_fetched(workspace: Workspace, server: FaultyServer) -> None:
@@ -139,34 +202,39 @@ def test_a_workspace_without_links_does_nothing(workspace: Workspace, server: Fa
 
 KILLED = """
 import sys
-from enrich.fetch import FetchSettings
-from enrich.job import JobSettings
 from enrich.links import LinkSettings, run_links
 from enrich.workspace import Workspace
-run_links(Workspace.at(sys.argv[1]), LinkSettings(sys.argv[2], FetchSettings(), JobSettings(batch_size=4)))
+run_links(Workspace.at(sys.argv[1]), LinkSettings(sys.argv[2], part_visits=1))
 """
 
 
-def test_a_run_killed_in_the_middle_ends_in_the_same_table(workspace: Workspace, server: FaultyServer) -> None:
-    pins(workspace, **{f"pin{n}": f"http://site{n % 3}.example/page/{n}" for n in range(20)})
+def test_runs_killed_anywhere_end_in_the_same_table(workspace: Workspace, server: FaultyServer) -> None:
+    """Killed 20 times, each time at another request; then run to the end."""
+    pages = {f"pin{n}": f"http://site{n % 3}.example/page/{n}" for n in range(40)}
+    pins(workspace, **pages, missing="http://site0.example/missing")
     command = [sys.executable, "-c", KILLED, str(workspace.root), server.address]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as child:
+    kept = [0]
+    for kill_at in random.Random(6).choices(range(3, 9), k=20):  # of which the first three ask for robots.txt
+        server.requests.clear()
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as child:
 
-        def kill_at_the_tenth_page(request: str) -> None:
-            if len(server.pages_asked()) == 10:
-                os.kill(child.pid, signal.SIGKILL)
+            def kill(request: str, child: subprocess.Popen[bytes] = child, kill_at: int = kill_at) -> None:
+                if len(server.requests) == kill_at:
+                    child.kill()
 
-        server.before = kill_at_the_tenth_page
-        assert child.wait() == -signal.SIGKILL
+            server.before = kill
+            assert child.wait() in (-signal.SIGKILL, 0)
+        kept.append(parts.count(visits.folder(workspace)))
+    assert kept == sorted(kept), "none is lost"
     server.before = lambda request: None
-    kept = parts.count(workspace.folder(PIN_LINK))
-    assert kept in (4, 8), "whole batches, and not all"
-    report = run_links(workspace, settings(server))
-    assert (report.fresh, report.made) == (kept, 20 - kept)
-    assert links(workspace) == {f"pin{n}": ("Lemon cake", None) for n in range(20)}
-    assert parts.count(workspace.folder(PIN_LINK)) == 20
+    server.requests.clear()
+    run_links(workspace, settings(server))
+    assert len(server.pages_asked()) == 41 - kept[-1]
+    assert links(workspace) == {**dict.fromkeys(pages, ("Lemon cake", None)), "missing": (None, "status-404")}
+    rows = parts.scan(workspace.folder(PIN_LINK)).select("pin_id", "input_hash", "created_timestamp").collect()
+    assert (rows.height, rows["created_timestamp"].unique().to_list()) == (41, [day(1)]), "once each"
     again = run_links(workspace, settings(server))
-    assert (again.fresh, again.made) == (20, 0)
+    assert (again.fresh, again.made) == (41, 0)
 
 
 def test_settings_that_reach_past_this_machine_are_refused() -> None:
@@ -178,7 +246,7 @@ def test_settings_that_reach_past_this_machine_are_refused() -> None:
 
 def test_pages_stand_together_so_that_batches_share_them(workspace: Workspace) -> None:
     pins(workspace, **{f"pin{n}": f"http://site.example/{n % 4}" for n in range(12)})
-    hashes = linked_pins(workspace)["input_hash"].to_list()
+    hashes = linked_pins(workspace)["page"].to_list()
     assert hashes == sorted(hashes)
     assert hashes.count(job.input_hash("http://site.example/0")) == 3
     assert linked_pins(workspace).schema["event_timestamp"] == pl.Datetime("us", "UTC")

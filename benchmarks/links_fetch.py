@@ -1,0 +1,157 @@
+"""The fetcher on a loopback web of 200 hosts with faults, against bare clients that check nothing; and its memory.
+
+    python -m benchmarks.links_fetch [--json] [--urls 20000] [--memory-urls 200000]
+
+1. fetching alone, ours and the bare clients' (`rivals/links_bare.py`), with the same delays, connections and timeouts;
+2. fetching and reading together: pages whose texts were read, a second, the farm on the same machine;
+3. the whole job, `enrich.links.run_links`, over many small pages: memory, open files.
+
+Every URL of the farm has one reason that must come of it; one that has another fails the benchmark.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+
+from benchmarks.links_farm import FarmURL, farm, farm_urls
+from benchmarks.links_record import Mark, finish
+from benchmarks.rivals.links_bare import Manners, bare_httpcore, bare_httpx
+from enrich import parts
+from enrich.fetch import FetchSession, FetchSettings, Outcome, Request
+from enrich.links import LinkSettings, run_links
+from enrich.tables import PINS
+from enrich.web.visiting import visit_of
+from enrich.workspace import Catalogue, Workspace
+
+MIN_RATIO = 0.8
+MIN_PAGES_PER_SECOND = 200.0
+MAX_MEGABYTES = 600.0
+MAX_GROWTH_MEGABYTES = 60.0  # after the first third of the pages
+MANNERS = Manners()
+Bare = Callable[[Sequence[str], str, Manners], Awaitable[None]]
+
+
+def polite(address: str) -> FetchSettings:
+    """Our settings with the rivals' manners; so many silences do not matter, since every host has some."""
+    return FetchSettings(
+        connect_to=address,
+        host_connections=MANNERS.connections,
+        host_delay=MANNERS.delay,
+        connect_timeout=MANNERS.read,
+        read_timeout=MANNERS.read,
+        total_timeout=MANNERS.total,
+        concurrency=512,
+        max_silences=1_000,
+    )
+
+
+def fetched(urls: Sequence[FarmURL], take: Callable[[Outcome], None]) -> float:
+    """Seconds for all of `urls` on a farm of their own."""
+    with farm() as address, FetchSession(polite(address)) as session:
+        started = time.perf_counter()
+        session.visit([Request(one.url) for one in urls], take)
+        return time.perf_counter() - started
+
+
+def bare(client: Bare, urls: Sequence[FarmURL]) -> float:
+    """Seconds for all of `urls` by a bare client."""
+    with farm() as address:
+        started = time.perf_counter()
+        asyncio.run(client([one.url for one in urls], address, MANNERS))  # type: ignore[arg-type]  # a coroutine
+        return time.perf_counter() - started
+
+
+def read_too(urls: Sequence[FarmURL]) -> tuple[float, int]:
+    """Pages whose texts were read a second, and how many URLs came to another reason than theirs."""
+    expected = dict(urls)
+    settings = polite("127.0.0.1:1")
+    made, wrong = 0, 0
+
+    def take(outcome: Outcome) -> None:
+        nonlocal made, wrong
+        wrong += outcome.reason != expected[outcome.url]
+        made += visit_of(outcome, settings).reason is None
+
+    taken = fetched(urls, take)
+    return made / taken, wrong
+
+
+def megabytes() -> float:
+    """Resident memory now (Linux)."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def open_files() -> int:
+    """Files and sockets open now (Linux)."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def memory(count: int) -> tuple[float, float, int]:
+    """Peak megabytes of the whole job over `count` pages; growth after its first third; files left open."""
+    urls = [f"http://host{n % 200}.example/page/{n}" for n in range(count)]
+    with tempfile.TemporaryDirectory() as folder, farm(latency=0.0, small=True) as address:
+        workspace = Workspace.at(folder)
+        workspace.create(Catalogue("native", "benchmark"))
+        columns = {"pin_id": list(map(str, range(count))), "link_url": urls}
+        created = [datetime(2025, 1, 1, tzinfo=UTC)] * count
+        table = pa.table({**columns, "created_at": pa.array(created, pa.timestamp("us", "UTC"))})
+        filled = {
+            f.name: table[f.name] if f.name in table.column_names else pa.nulls(count, f.type) for f in PINS.schema
+        }
+        parts.append(workspace.folder(PINS), PINS, pa.table(filled))
+        opened, samples, done = open_files(), [megabytes()], threading.Event()
+
+        def sample() -> None:
+            while not done.wait(0.2):
+                samples.append(megabytes())
+
+        thread = threading.Thread(target=sample)
+        thread.start()
+        made = run_links(workspace, LinkSettings(connect_to=address)).made
+        done.set()
+        thread.join()
+        assert made == count, f"expected {count} rows, made {made}"
+        left = open_files() - opened
+    return max(samples), max(samples) - max(samples[: len(samples) // 3 + 1]), left
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="The fetcher against bare clients, and its memory.")
+    parser.add_argument("--urls", type=int, default=20_000, help="of the farm with faults")
+    parser.add_argument("--memory-urls", type=int, default=200_000, help="of small pages")
+    parser.add_argument("--json", action="store_true", help="only the JSON line")
+    arguments = parser.parse_args()
+    urls = farm_urls(arguments.urls)
+    ours = len(urls) / fetched(urls, lambda outcome: None)
+    rivals = {client.__name__: len(urls) / bare(client, urls) for client in (bare_httpcore, bare_httpx)}
+    rival = max(rivals.values())
+    pages_per_second, wrong = read_too(urls)
+    peak, growth, left = memory(arguments.memory_urls)
+    marks = [
+        Mark("URLs/s, ours ÷ the faster bare client", ours / rival, MIN_RATIO),
+        Mark("pages/s fetched and read, farm included", pages_per_second, MIN_PAGES_PER_SECOND),
+        Mark("URLs that came to another reason than theirs", wrong, 0, most=True),
+        Mark(f"peak MB over {arguments.memory_urls} pages", peak, MAX_MEGABYTES, most=True),
+        Mark("MB grown after the first third", growth, MAX_GROWTH_MEGABYTES, most=True),
+        Mark("files and sockets left open", left, 0, most=True),
+    ]
+    if not arguments.json:
+        print(f"{len(urls)} URLs on 200 hosts; bare clients, URLs/s: {rivals}")
+        print("\n".join(f"{mark.name}: {mark.figure:.3f} (mark {mark.mark:g})" for mark in marks))
+    return finish("links_fetch", ours, rival, "URLs/s", marks, ("httpcore", "httpx", "h11", "anyio"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

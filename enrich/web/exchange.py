@@ -1,0 +1,117 @@
+"""One request and what of its answer is taken: the headers that we send, the bounds on what comes back.
+
+FetchFailed     status-NNN, not-html, too-large, bad-encoding, bad-redirect, refused-noindex
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import httpcore
+
+from enrich.web.addresses import WebURL
+from enrich.web.decompress import ACCEPT_ENCODING, Inflater, TooLarge
+from enrich.web.directives import Allowed, allowed_by
+from enrich.web.fetch_reasons import FetchFailed, Reason, parse_retry_after
+
+_REDIRECTS = (301, 302, 303, 307, 308)
+_NOT_MODIFIED = 304
+_MAX_VALIDATOR = 1_000  # bytes; a longer one is not worth keeping
+
+
+class Want(NamedTuple):
+    """What of an answer is taken."""
+
+    types: tuple[str, ...] = ()  # media types; empty for any
+    max_wire_bytes: int = 0
+    max_bytes: int = 0  # inflated
+    cut: bool = False  # take the first max_bytes of a larger body, instead of failing
+    agent: str | None = None  # the product token that X-Robots-Tag may speak to; None: it is not looked at
+
+
+class Validators(NamedTuple):
+    """By what a server tells whether a page has changed, as it gave them (RFC 9110, 8.8)."""
+
+    etag: str | None = None
+    last_modified: str | None = None
+
+
+class Answer(NamedTuple):
+    location: str | None = None  # where a redirect leads; then there is nothing else
+    content_type: str | None = None
+    body: bytes = b""
+    validators: Validators = Validators()
+    unchanged: bool = False  # since the validators that were sent; then there is no body
+    allowed: Allowed = Allowed()
+
+
+def request_headers(url: WebURL, user_agent: str, want: Want, known: Validators) -> list[tuple[bytes, bytes]]:
+    """The headers of one request, conditional where `known` says something."""
+    said = [
+        ("Host", url.host_header),
+        ("User-Agent", user_agent),
+        ("Accept", ", ".join((*want.types, "*/*;q=0.1"))),
+        ("Accept-Encoding", ACCEPT_ENCODING),
+        ("If-None-Match", known.etag),
+        ("If-Modified-Since", known.last_modified),
+    ]
+    return [(name.encode(), value.encode("latin-1", "replace")) for name, value in said if value]
+
+
+async def take_answer(response: httpcore.Response, want: Want, conditional: bool) -> Answer:
+    """What is wanted of a response; its body is read only where it is. Raises FetchFailed, TooLarge, BadEncoding."""
+    if response.status in _REDIRECTS:
+        location = _header(response, b"location")
+        if not location:
+            raise FetchFailed(Reason.BAD_REDIRECT)
+        return Answer(location.strip())
+    allowed = allowed_by(_headers(response, b"x-robots-tag"), want.agent) if want.agent is not None else Allowed()
+    validators = Validators(_validator(response, b"etag"), _validator(response, b"last-modified"))
+    if response.status == _NOT_MODIFIED and conditional and allowed.indexing:
+        return Answer(validators=validators, unchanged=True, allowed=allowed)
+    if response.status != 200:
+        raise FetchFailed(f"status-{response.status}", parse_retry_after(_header(response, b"retry-after")))
+    if not allowed.indexing:
+        raise FetchFailed(Reason.REFUSED_NOINDEX)
+    content_type = _header(response, b"content-type")
+    if want.types and content_type and content_type.split(";")[0].strip().lower() not in want.types:
+        raise FetchFailed(Reason.NOT_HTML)
+    body = await _body(response, want)
+    if want.types and not content_type and body.lstrip()[:1] != b"<":
+        raise FetchFailed(Reason.NOT_HTML)
+    return Answer(None, content_type, body, validators, False, allowed)
+
+
+async def _body(response: httpcore.Response, want: Want) -> bytes:
+    limit = min(want.max_wire_bytes, want.max_bytes)
+    length = _header(response, b"content-length") or ""
+    if not want.cut and length.isdecimal() and int(length[:20]) > limit:
+        raise FetchFailed(Reason.TOO_LARGE)
+    inflater = Inflater(_header(response, b"content-encoding") or "", want.max_bytes)
+    body, wire, whole = bytearray(), 0, True
+    try:
+        async for piece in response.aiter_stream():
+            wire += len(piece)
+            if wire > limit:
+                raise TooLarge("the body is larger on the wire than the limit")
+            body += inflater.feed(piece)
+    except TooLarge:
+        if not want.cut:
+            raise
+        whole = False
+    body += inflater.finish(whole)
+    return bytes(body)
+
+
+def _headers(response: httpcore.Response, name: bytes) -> list[str]:
+    return [value.decode("latin-1") for key, value in response.headers if key.lower() == name]
+
+
+def _header(response: httpcore.Response, name: bytes) -> str | None:
+    """The last that the server sent."""
+    return next(iter(_headers(response, name)[::-1]), None)
+
+
+def _validator(response: httpcore.Response, name: bytes) -> str | None:
+    value = _header(response, name)
+    return value if value and len(value) <= _MAX_VALIDATOR else None

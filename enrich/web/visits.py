@@ -1,0 +1,163 @@
+"""What became of each linked page when it was last asked for: W/visits/, the fetching half of `enrich links`.
+
+One row a page and visit, appended as the answers come, so that a kill costs the last seconds; `tidy` keeps the newest
+visit of each page that some pin still links to. A row carries what the page said when it could last be read, beside
+the reason why it could not be read now, and `version`, which counts the times that this changed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+from enrich import parts
+from enrich.fetch import TRANSIENT, Reason, Request
+from enrich.job import RETRY_ALL
+from enrich.tables import BOOL, DOUBLE, INT, PIN_LINK, STRING, TIMESTAMP, Column, Kind, Table
+from enrich.web.exchange import Validators
+from enrich.workspace import Workspace
+
+PRODUCER = "link-rules/2"  # raised whenever the rules give other texts: then every page is read anew
+VALUES = tuple(column.name for column in PIN_LINK.features)  # what a page says of itself
+_KEPT = (*VALUES, "etag", "last_modified", "final_url", "read_by")  # of the last time it could be read
+FLUSH_SECONDS = 2.0  # what came in so long is written, also where it is less than a part
+
+VISITS = Table(
+    "link_visits",
+    Kind.SOURCE,
+    ("page",),
+    (
+        Column("page", STRING, "hash of the canonical URL", required=True),
+        Column("url", STRING, "canonical", required=True),
+        Column("host", STRING, "that was asked; empty where none can be", required=True),
+        Column("visited_at", TIMESTAMP, "when the answer was there", required=True),
+        Column("seconds", DOUBLE, "from the page's turn to its end, pauses included", required=True),
+        Column("reason", STRING, "why it could not be read; null when it was"),
+        Column("unchanged", BOOL, "the server said so of the texts below", required=True),
+        Column("producer", STRING, "rules in force", required=True),
+        Column("version", INT, "times that what is known of the page changed", required=True),
+        *PIN_LINK.features,
+        Column("etag", STRING, "validator of these texts"),
+        Column("last_modified", STRING, "validator of these texts"),
+        Column("final_url", STRING, "where these texts were, after redirects"),
+        Column("read_by", STRING, "rules that read them"),
+    ),
+    "enrich links",
+    "what became of each linked page when it was last asked for",
+)
+
+
+class Visit(NamedTuple):
+    """One page's outcome as it comes; of an unchanged or unreadable page, without texts."""
+
+    url: str
+    host: str
+    visited_at: datetime
+    seconds: float
+    reason: str | None = None
+    unchanged: bool = False
+    link_title: str | None = None
+    link_description: str | None = None
+    site_name: str | None = None
+    title_rule: str | None = None
+    description_rule: str | None = None
+    etag: str | None = None
+    last_modified: str | None = None
+    final_url: str | None = None
+    read_by: str | None = None
+
+
+_SCHEMA = pl.Schema(
+    dict.fromkeys(Visit._fields, pl.String)
+    | {"visited_at": pl.Datetime("us", "UTC"), "seconds": pl.Float64, "unchanged": pl.Boolean}
+)
+
+
+def folder(workspace: Workspace) -> Path:
+    """Where the visits lie; made where it is missing."""
+    found = workspace.root / "visits"
+    parts.create(found, VISITS)
+    return found
+
+
+def latest(workspace: Workspace) -> pl.DataFrame:
+    """The newest visit of each page, with VISITS' columns."""
+    visits = parts.scan(folder(workspace)).sort("visited_at", "version")
+    return visits.unique(subset="page", keep="last", maintain_order=True).collect()
+
+
+def due(pages: pl.DataFrame, known: pl.DataFrame, max_age: timedelta, retry: frozenset[str]) -> list[Request]:
+    """Which of `pages` (page, url) to ask for, in their order: `known` is their newest visits.
+
+    Those never visited; visited under other rules; longer than `max_age` ago; without success, for a passing reason or
+    one in `retry`. What was read by the rules in force is asked for conditionally.
+    """
+    retried = sorted(str(reason) for reason in TRANSIENT | retry)
+    again = pl.col("reason").is_not_null() if RETRY_ALL in retry else pl.col("reason").is_in(retried)
+    aged = pl.col("visited_at") <= datetime.now(UTC) - max_age
+    never_safe = pl.col("reason").eq_missing(Reason.UNSAFE_URL.value)
+    wanted = (
+        pages.join(known.drop("url"), on="page", how="left", maintain_order="left")
+        .filter(pl.col("visited_at").is_null() | (pl.col("producer") != PRODUCER) | (aged & ~never_safe) | again)
+        .with_columns(comparable=pl.col("read_by").eq_missing(PRODUCER))
+        .select("url", "etag", "last_modified", "final_url", "comparable")
+    )
+    return [
+        Request(url, Validators(etag, modified), final_url) if comparable else Request(url)
+        for url, etag, modified, final_url, comparable in wanted.iter_rows()
+    ]
+
+
+class VisitLog:
+    """Appends visits to the workspace in small parts, each row completed by what was `known` of its page before."""
+
+    def __init__(self, workspace: Workspace, known: pl.DataFrame, pages: pl.DataFrame, most: int) -> None:
+        """`pages` gives the page of each url; `known` is `latest`; a part has at most so many visits, or a batch."""
+        self._most = most
+        self._folder = folder(workspace)
+        self._known = known.select("page", "reason", "version", *_KEPT)
+        self._pages = pages.select("url", "page")
+        self._waiting: list[Visit] = []
+        self._written = time.monotonic()
+
+    def add(self, visits: Sequence[Visit]) -> None:
+        """Take visits in; every few of them, or every few seconds, they are written."""
+        self._waiting += visits
+        if len(self._waiting) >= self._most or time.monotonic() - self._written > FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is waiting."""
+        if self._waiting:
+            visits = pl.DataFrame(self._waiting, schema=_SCHEMA, orient="row").join(self._pages, on="url")
+            before = self._known.join(visits, on="page", how="semi")
+            parts.append(self._folder, VISITS, completed(visits, before).to_arrow())
+        self._waiting, self._written = [], time.monotonic()
+
+
+def completed(visits: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
+    """VISITS' rows of `visits` (Visit's columns and page), given the newest visit of each of their pages `before`.
+
+    A page that could not be read, or that has not changed, keeps what it said; the version counts changes.
+    """
+    joined = visits.join(before, on="page", how="left", suffix="_before", maintain_order="left")
+    made, made_before = pl.col("reason").is_null(), pl.col("reason_before").is_null()
+    read = made & ~pl.col("unchanged")
+    kept = [pl.when(read).then(pl.col(name)).otherwise(pl.col(f"{name}_before")).alias(name) for name in _KEPT]
+    other = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_before")) for name in VALUES)
+    changed = (made != made_before) | (read & other)
+    version = pl.when(pl.col("version").is_null()).then(0).otherwise(pl.col("version") + changed.cast(pl.Int64))
+    rows = joined.with_columns(*kept, version=version, producer=pl.lit(PRODUCER))
+    return rows.select(VISITS.schema.names)
+
+
+def tidy(workspace: Workspace, pages: pl.DataFrame) -> None:
+    """Keep the newest visit of each of `pages` (page), and nothing else."""
+    kept = latest(workspace).join(pages, on="page", how="semi")
+    if kept.height < parts.count(folder(workspace)):
+        parts.replace(folder(workspace), VISITS, kept.to_arrow())

@@ -1,0 +1,177 @@
+"""The record of visits: what is due, what a row carries, what a worker hands back; what `enrich status links` says."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+import pytest
+from faulty_server import FaultyServer, faulty_server
+from table_rows import day, write_rows
+
+from enrich import console, job, parts
+from enrich.cli import enrich
+from enrich.fetch import FetchSettings, Request
+from enrich.links import Engine, LinkSettings, run_links
+from enrich.tables import PINS
+from enrich.web import visits
+from enrich.web.exchange import Validators
+from enrich.web.visit_status import link_status
+from enrich.web.visiting import share_of, split_by_host, visit_share
+from enrich.web.visits import PRODUCER, VALUES, Visit, VisitLog, completed
+from enrich.workspace import Workspace
+
+URL = "http://bakery.example/cake"
+MONTH = timedelta(days=30)
+READ = Visit(
+    *(URL, "bakery.example", day(1), 0.5, None, False),
+    *("Lemon cake", "Sour", "Bakery", "title", "og:description", '"v1"', None, URL, PRODUCER),
+)
+
+
+@pytest.fixture
+def server() -> Iterator[FaultyServer]:
+    with faulty_server() as server:
+        yield server
+
+
+def pages(*urls: str) -> pl.DataFrame:
+    hashes = [job.input_hash(url) for url in urls]
+    return pl.DataFrame({"page": hashes, "url": urls}, schema={"page": pl.String, "url": pl.String})
+
+
+def record(workspace: Workspace, *found: Visit) -> None:
+    """Each visit in its turn, as runs one after another would keep them."""
+    for visit in found:
+        log = VisitLog(workspace, visits.latest(workspace), pages(visit.url), most=10)
+        log.add([visit])
+        log.flush()
+
+
+def failed(reason: str, on: int) -> Visit:
+    return Visit(URL, "bakery.example", day(on), 0.1, reason)
+
+
+def test_a_page_keeps_what_it_said_and_counts_its_changes(workspace: Workspace) -> None:
+    other = READ._replace(link_title="Lemon pie", etag='"v2"')
+    record(workspace, failed("dns", 1), READ._replace(visited_at=day(2)), READ._replace(visited_at=day(3)))
+    record(workspace, failed("status-404", 4), failed("dns", 5), READ._replace(visited_at=day(6)))
+    record(workspace, other._replace(visited_at=day(7)), failed("dns", 8))
+    record(workspace, Visit(URL, "bakery.example", day(9), 0.1, unchanged=True))
+    rows = parts.scan(visits.folder(workspace)).sort("visited_at").select("reason", "version", "link_title", "etag")
+    assert rows.collect().rows() == [
+        ("dns", 0, None, None),
+        (None, 1, "Lemon cake", '"v1"'),
+        (None, 1, "Lemon cake", '"v1"'),
+        ("status-404", 2, "Lemon cake", '"v1"'),
+        ("dns", 2, "Lemon cake", '"v1"'),
+        (None, 3, "Lemon cake", '"v1"'),
+        (None, 4, "Lemon pie", '"v2"'),
+        ("dns", 5, "Lemon pie", '"v2"'),
+        (None, 6, "Lemon pie", '"v2"'),
+    ]
+    visits.tidy(workspace, pages(URL))
+    assert parts.count(visits.folder(workspace)) == 1
+    assert visits.latest(workspace)["version"].to_list() == [6]
+    visits.tidy(workspace, pages())
+    assert parts.count(visits.folder(workspace)) == 0
+
+
+@pytest.mark.parametrize(
+    ("visit", "max_age", "retry", "due"),
+    [
+        (None, MONTH, (), Request(URL)),
+        (READ._replace(visited_at=datetime.now(UTC)), MONTH, ("failed",), None),
+        (READ, MONTH, (), Request(URL, Validators('"v1"'), URL)),
+        (READ._replace(visited_at=datetime.now(UTC)), timedelta(0), (), Request(URL, Validators('"v1"'), URL)),
+        (READ._replace(read_by="older rules"), MONTH, (), Request(URL)),
+        (failed("dns", 1)._replace(visited_at=datetime.now(UTC)), MONTH, (), Request(URL)),
+        (failed("status-404", 1)._replace(visited_at=datetime.now(UTC)), MONTH, (), None),
+        (failed("status-404", 1)._replace(visited_at=datetime.now(UTC)), MONTH, ("status-404",), Request(URL)),
+        (failed("status-404", 1)._replace(visited_at=datetime.now(UTC)), MONTH, ("failed",), Request(URL)),
+        (failed("status-404", 1), MONTH, (), Request(URL)),
+        (failed("unsafe-url", 1), MONTH, (), None),
+    ],
+)
+def test_what_is_due(
+    workspace: Workspace, visit: Visit | None, max_age: timedelta, retry: tuple[str, ...], due: Request | None
+) -> None:
+    if visit is not None:
+        record(workspace, visit)
+    found = visits.due(pages(URL), visits.latest(workspace), max_age, frozenset(retry))
+    assert found == ([due] if due is not None else [])
+
+
+def test_visits_of_other_rules_are_due_whatever_they_said(workspace: Workspace) -> None:
+    record(workspace, READ._replace(visited_at=datetime.now(UTC)))
+    known = visits.latest(workspace).with_columns(producer=pl.lit("link-rules/0"), read_by=pl.lit("link-rules/0"))
+    assert visits.due(pages(URL), known, MONTH, frozenset()) == [Request(URL)]
+
+
+def test_a_row_without_history_begins_at_version_0(workspace: Workspace) -> None:
+    nothing = visits.latest(workspace).select("page", "reason", "version", *visits._KEPT)
+    frame = pl.DataFrame([READ], schema=visits._SCHEMA, orient="row").join(pages(URL), on="url")
+    row = completed(frame, nothing).row(0, named=True)
+    assert (row["version"], row["read_by"], [row[name] for name in VALUES]) == (
+        *(0, PRODUCER),
+        ["Lemon cake", "Sour", "Bakery", "title", "og:description"],
+    )
+
+
+def test_shares_keep_hosts_together_and_hand_over_what_leads_elsewhere(server: FaultyServer) -> None:
+    """Two workers by hand, as Ray would run them, round after round."""
+    urls = [f"http://host{n % 5}.example/{n}" for n in range(30)] + ["http://host1.example/to-closed"]
+    todo, done, rounds = [Request(url) for url in urls], list[Visit](), 0
+    settings = FetchSettings(connect_to=server.address, host_delay=0.0)
+    while todo:
+        split = split_by_host(todo, 2)
+        assert {share_of(r.host, 2) for r in split[0]} <= {0}
+        found = [one for n, share in enumerate(split) for one in visit_share(share, settings, n, 2)]
+        done += [visit for one in found for visit in one.visits]
+        todo = [request for one in found for request in one.moved]
+        rounds += 1
+    assert Counter(visit.reason for visit in done) == {None: 30, "refused-robots": 1}
+    assert {visit.url for visit in done} == set(urls)
+    assert rounds == 1 + (share_of("host1.example", 2) != share_of("closed.example", 2))
+    robots = Counter(request for request in server.requests if request.endswith("/robots.txt"))
+    assert set(robots.values()) == {1}, "each host was asked by one worker"
+
+
+def test_ray_fills_the_table_that_one_process_fills(workspace: Workspace, server: FaultyServer) -> None:
+    ray = pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
+    rows = [{"pin_id": str(n), "link_url": f"http://host{n % 5}.example/{n}", "created_at": day(1)} for n in range(30)]
+    write_rows(workspace, PINS, *rows)
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        assert run_links(workspace, LinkSettings(server.address, engine=Engine.RAY)).made == 30
+    finally:
+        ray.shutdown()
+
+
+def test_status_tells_of_reasons_hosts_rules_and_languages(
+    workspace: Workspace, server: FaultyServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    links = ("a.example/1", "a.example/1", "a.example/missing", "b.example/2", "b.example/unlisted")
+    rows = [
+        {"pin_id": str(n), "link_url": f"http://{link}", "created_at": day(1), "lang": "en" if n < 3 else None}
+        for n, link in enumerate(links)
+    ]
+    write_rows(workspace, PINS, *rows, {"pin_id": "none", "created_at": day(1)})
+    assert link_status(workspace).to_visit == 4
+    run_links(workspace, LinkSettings(server.address))
+    found = link_status(workspace)
+    assert (found.linked, found.to_visit, found.pages, found.read, found.unchanged) == (5, 0, 4, 2, 0)
+    assert found.failed == {"refused-noindex": 1, "status-404": 1}
+    assert (found.title_rules, found.description_rules) == ({"title": 2}, {"meta description": 2})
+    assert [(h.host, h.pages, h.read, dict(h.failed)) for h in found.hosts] == [
+        ("a.example", 2, 1, {"status-404": 1}),
+        ("b.example", 2, 1, {"refused-noindex": 1}),
+    ]
+    assert [(one.lang, one.linked, one.titled) for one in found.languages] == [("en", 3, 2), ("?", 2, 1)]
+    assert console.run(enrich, ["status", "links", "--workspace", str(workspace.root), "--json"]) == 0
+    out = capsys.readouterr().out
+    assert "status-404" in out
+    assert json.loads(out.splitlines()[-1])["pages"] == 4
