@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from enrich.workspace import ENVIRONMENT_VARIABLE, Catalogue, Workspace
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+hypothesis.settings.register_profile("unhurried", deadline=None)  # a busy machine makes no claim false
+hypothesis.settings.load_profile("unhurried")
 
 
 @pytest.fixture

@@ -64,12 +64,11 @@ class Politeness:
         if state.silences >= self._max_silences:
             raise HostSilent(f"{host} did not answer {state.silences} requests in a row")
         loop = asyncio.get_running_loop()
-        if state.paused_until > loop.time() + MAX_PAUSE:
-            raise HostBusy(f"{host} asked for a pause of {state.paused_until - loop.time():.0f} s more")
-        start = max(loop.time(), state.next_start, state.paused_until)
-        state.next_start = start + delay
-        if start > loop.time():
-            await asyncio.sleep(start - loop.time())
+        while (now := loop.time()) < (start := max(state.next_start, state.paused_until)):
+            if state.paused_until > now + MAX_PAUSE:
+                raise HostBusy(f"{host} asked for a pause of {state.paused_until - now:.0f} s more")
+            await asyncio.sleep(start - now)
+        state.next_start = now + delay  # from when it does start: a late start does not draw the next one nearer
 
     def pause(self, host: str, seconds: float) -> None:
         """The host asked for no request for so long (Retry-After)."""

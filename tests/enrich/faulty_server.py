@@ -39,6 +39,7 @@ class FaultyServer(ThreadingHTTPServer):
         self.requests: list[str] = []
         self.before: Callable[[str], None] = lambda request: None
         self.closing = threading.Event()
+        self.hung = threading.Event()
         self.pages: dict[str, bytes] = {}  # path -> page, for paths that are no fault (but may be versioned)
         self.missing: set[str] = set()  # paths of pages that are gone
         self.conditions: list[tuple[str | None, str | None]] = []  # If-None-Match, If-Modified-Since of each request
@@ -64,6 +65,7 @@ def faulty_server() -> Iterator[FaultyServer]:
         yield server
     finally:
         server.closing.set()
+        server.hung.set()
         server.shutdown()
         server.server_close()
         thread.join()
@@ -111,7 +113,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def fault_hang(self) -> None:
-        self.server.closing.wait(10)
+        """Say nothing until `hung` is set, then hang up."""
+        self.server.hung.wait(60)
         self.close_connection = True
 
     def fault_drip(self) -> None:

@@ -24,7 +24,7 @@ from enrich.tables import DELETIONS, ENGAGEMENTS, PIN_LINK, PINS
 from enrich.web import visits
 from enrich.workspace import Workspace
 
-QUICK = FetchSettings(read_timeout=2.0, total_timeout=5.0, attempts=1, max_redirects=3)
+QUICK = FetchSettings(connect_timeout=60.0, read_timeout=60.0, total_timeout=120.0, attempts=1, max_redirects=3)
 
 
 @pytest.fixture
