@@ -27,7 +27,6 @@ from enrich.workspace import Workspace
 EMPTY_QUERY = "empty-query"
 SESSION = timedelta(minutes=30)  # the usual session time-out; stands in for a user where the log names none
 MAX_POSITION = 1000  # a position outside 1..this is taken as unknown
-_MICROSECONDS = 1_000_000
 
 
 class History:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from enrich import parts
 from enrich.errors import BadInput
-from enrich.tables import SOURCES, TABLES, Kind, Table
+from enrich.tables import TABLES, Kind, Table
 
 ENVIRONMENT_VARIABLE = "CORKBOARD_WORKSPACE"
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -118,7 +118,3 @@ class Workspace:
             folder.mkdir(parents=True, exist_ok=True)
         parts.write_text(self.feature_store_yaml, _FEATURE_STORE.format(root=self.root, feature_repo=FEATURE_REPO))
         parts.write_text(self._manifest, json.dumps(asdict(catalogue), indent=1) + "\n")
-
-    def absent_sources(self) -> list[str]:
-        """Names of the source tables that have no rows."""
-        return [table.name for table in SOURCES if parts.count(self.folder(table)) == 0]
