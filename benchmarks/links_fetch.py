@@ -29,7 +29,7 @@ from benchmarks.links_record import Mark, finish
 from benchmarks.rivals.links_bare import Manners, bare_httpcore, bare_httpx
 from enrich import parts
 from enrich.fetch import FetchSession, FetchSettings, Outcome, Request
-from enrich.links import LinkSettings, run_links
+from enrich.links import LinkSettings, linked_pins, run_links
 from enrich.tables import PINS
 from enrich.web.visiting import visit_of
 from enrich.workspace import Catalogue, Workspace
@@ -111,6 +111,7 @@ def memory(count: int) -> tuple[float, float, int]:
             f.name: table[f.name] if f.name in table.column_names else pa.nulls(count, f.type) for f in PINS.schema
         }
         parts.append(workspace.folder(PINS), PINS, pa.table(filled))
+        linked_pins(workspace)  # so that what Polars opens once, and keeps, is open
         opened, samples, done = open_files(), [megabytes()], threading.Event()
 
         def sample() -> None:

@@ -69,27 +69,26 @@ class LinkSettings:
 
 def run_links(workspace: Workspace, settings: LinkSettings) -> JobReport:
     """Visit the linked pages that are due, then write what is new of them. Raises BadInput when the settings clash."""
-    pins = linked_pins(workspace, settings.min_long_clicks)
+    linked = linked_pins(workspace)
+    pins = _dwelt_on(workspace, linked, settings.min_long_clicks) if settings.min_long_clicks else linked
     _visit(workspace, pins.select("page", "url").unique(maintain_order=True), settings)
-    visits.tidy(workspace, linked_pins(workspace).select("page"))
+    visits.tidy(workspace, linked.select("page"))
     return job.run(workspace, [PIN_LINK], _known(workspace, pins), _values, PRODUCER, settings.job, TRANSIENT)
 
 
-def linked_pins(workspace: Workspace, min_long_clicks: int = 0) -> pl.DataFrame:
+def linked_pins(workspace: Workspace) -> pl.DataFrame:
     """pin_id, url (canonical), page (its hash), event_timestamp of the pins with a link, deleted pins left out.
 
     In the order of the hash, so that pins with one page stand together and a limit takes pages of all hosts.
     """
     deleted = parts.scan(workspace.folder(DELETIONS)).filter(pl.col("kind") == "pin").select(pin_id="id")
-    linked = (
+    pins = (
         parts.scan(workspace.folder(PINS))
         .filter(pl.col("link_url").str.strip_chars().str.len_bytes() > 0)
         .join(deleted, on="pin_id", how="anti")
         .select("pin_id", "link_url", event_timestamp=pl.coalesce("updated_at", "created_at"))
+        .collect()
     )
-    if min_long_clicks:
-        linked = linked.join(_dwelt_on(workspace, min_long_clicks), on="pin_id", how="semi")
-    pins = linked.collect()
     links = pins.select(pl.col("link_url").unique())
     urls = [canonical_url(link) for link in links["link_url"]]
     hashes = [job.input_hash(url) for url in urls]
@@ -97,18 +96,18 @@ def linked_pins(workspace: Workspace, min_long_clicks: int = 0) -> pl.DataFrame:
     return pins.join(named, on="link_url").drop("link_url").sort("page", "pin_id")
 
 
-def _dwelt_on(workspace: Workspace, min_long_clicks: int) -> pl.LazyFrame:
-    """pin_id of the pins with so many long clicks in the log, those of deleted users left out."""
+def _dwelt_on(workspace: Workspace, pins: pl.DataFrame, min_long_clicks: int) -> pl.DataFrame:
+    """Those of `pins` that have so many long clicks in the log, those of deleted users left out."""
     deleted = parts.scan(workspace.folder(DELETIONS)).filter(pl.col("kind") == "user").select(user_hash="id")
-    return (
+    clicked = (
         parts.scan(workspace.folder(ENGAGEMENTS))
         .filter(pl.col("event") == "long_click")
         .join(deleted, on="user_hash", how="anti")
         .group_by("pin_id")
         .len()
         .filter(pl.col("len") >= min_long_clicks)
-        .select("pin_id")
     )
+    return pins.join(clicked.collect(), on="pin_id", how="semi", maintain_order="left")
 
 
 def _visit(workspace: Workspace, pages: pl.DataFrame, settings: LinkSettings) -> None:
@@ -133,7 +132,7 @@ def _visit(workspace: Workspace, pages: pl.DataFrame, settings: LinkSettings) ->
 
 def _known(workspace: Workspace, pins: pl.DataFrame) -> pl.DataFrame:
     """The job's input: a row a pin whose page was visited, made from the page's URL and the version of its texts."""
-    found = pins.join(visits.latest(workspace).select("page", "version", "reason", *VALUES), on="page")
+    found = pins.join(visits.latest(workspace, "page", "version", "reason", *VALUES), on="page")
     made_from = pl.concat_str("page", "version", separator=" ")
     hashes = [job.input_hash(text) for text in found.select(made_from).to_series()]
     return found.with_columns(input_hash=pl.Series(hashes, dtype=pl.String))

@@ -7,6 +7,7 @@ the reason why it could not be read now, and `version`, which counts the times t
 
 from __future__ import annotations
 
+import string
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -85,10 +86,13 @@ def folder(workspace: Workspace) -> Path:
     return found
 
 
-def latest(workspace: Workspace) -> pl.DataFrame:
-    """The newest visit of each page, with VISITS' columns."""
-    visits = parts.scan(folder(workspace)).sort("visited_at", "version")
-    return visits.unique(subset="page", keep="last", maintain_order=True).collect()
+def latest(workspace: Workspace, *columns: str) -> pl.DataFrame:
+    """The newest visit of each page: `columns`, else all of VISITS."""
+    return _newest(parts.scan(folder(workspace))).select(*(columns or VISITS.schema.names)).collect()
+
+
+def _newest(visits: pl.LazyFrame) -> pl.LazyFrame:
+    return visits.sort("visited_at", "version").unique(subset="page", keep="last", maintain_order=True)
 
 
 def due(pages: pl.DataFrame, known: pl.DataFrame, max_age: timedelta, retry: frozenset[str]) -> list[Request]:
@@ -157,7 +161,10 @@ def completed(visits: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
 
 
 def tidy(workspace: Workspace, pages: pl.DataFrame) -> None:
-    """Keep the newest visit of each of `pages` (page), and nothing else."""
-    kept = latest(workspace).join(pages, on="page", how="semi")
-    if kept.height < parts.count(folder(workspace)):
-        parts.replace(folder(workspace), VISITS, kept.to_arrow())
+    """Keep the newest visit of each of `pages` (page), and nothing else; a sixteenth of them in memory at a time."""
+    kept = latest(workspace, "page").join(pages, on="page", how="semi").height
+    if kept == parts.count(folder(workspace)):
+        return
+    visits = parts.scan(folder(workspace)).join(pages.lazy(), on="page", how="semi")
+    shares = (visits.filter(pl.col("page").str.starts_with(digit)) for digit in string.hexdigits[:16])
+    parts.replace_all(folder(workspace), VISITS, (_newest(share).collect().to_arrow() for share in shares))
