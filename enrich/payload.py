@@ -1,13 +1,15 @@
 """The mechanics of packed payloads: sealing and checking bytes, cutting sections out of a thousand of them at once.
 
 A payload is an envelope (magic, version, created_us), a body, and the CRC-32 of both: a truncated or altered one is
-found before a byte of it is believed. What the bodies hold is for `enrich/codec.py` to say.
+found before a byte of it is believed. What the bodies hold is for `enrich/codec.py` to say. During a roll-out payloads
+of this version and of the one before it stand side by side in the online store: an older one is rewritten as it is
+read.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,11 +20,13 @@ import pyarrow.compute as pc
 
 from enrich.tables import FLOATS
 
-VERSION = 1
+VERSION = 2
+NEVER = 2**63 - 1  # an expiry that does not come, µs since 1970
 ENVELOPE = np.dtype([("magic", "S2"), ("version", "u1"), ("zero", "u1"), ("created_us", "<i8")])
 
 _CHECKSUM_BYTES = 4
 _RESIDUE = 0x2144DF1C  # CRC-32 of any bytes followed by their own little-endian CRC-32 (ISO 3309)
+_VERSION_AT = 2  # of the envelope's bytes
 _FLOAT_OF_HALF = np.arange(2**16, dtype=np.uint16).view(np.float16).astype(np.float32)  # faster than .astype, exact
 
 Integers = npt.NDArray[np.int64]
@@ -41,27 +45,55 @@ def body_of(payload: bytes) -> bytes:
     return payload[ENVELOPE.itemsize : -_CHECKSUM_BYTES]
 
 
+def version_of(payload: bytes) -> int:
+    """The layout that the payload is in."""
+    return payload[_VERSION_AT]
+
+
 class Checked(NamedTuple):
     present: Bools  # [n], a payload that can be read
     corrupt: Bools  # [n], bytes that are not one
     kept: list[bytes]  # the present ones, in order
 
 
-def check(payloads: Sequence[bytes | None], magic: bytes, head: np.dtype[np.void]) -> Checked:
-    """Which payloads are whole, of the right kind and of a version that can be read; `head` opens their body."""
+Upgrades = Mapping[int, Callable[[bytes], bytes]]  # an older version -> its body in the version after it
+
+
+def check(payloads: Sequence[bytes | None], magic: bytes, head: np.dtype[np.void], upgrades: Upgrades) -> Checked:
+    """Which payloads are whole, of the right kind and of a version that can be read; `head` opens their body.
+
+    Those of the versions in `upgrades` are kept as this version's, but for their checksum.
+    """
     least = ENVELOPE.itemsize + head.itemsize + _CHECKSUM_BYTES
     opening = magic + bytes([VERSION])
-    good = [
-        payload is not None
-        and len(payload) >= least
-        and payload.startswith(opening)
-        and zlib.crc32(payload) == _RESIDUE
+    read = [
+        None
+        if payload is None or zlib.crc32(payload) != _RESIDUE
+        else payload
+        if payload.startswith(opening) and len(payload) >= least
+        else _upgraded(payload, magic, upgrades)
         for payload in payloads
     ]
-    present = np.array(good, np.bool_)
+    present = np.fromiter((payload is not None for payload in read), np.bool_, len(read))
     absent = np.fromiter((payload is None for payload in payloads), np.bool_, len(payloads))
-    kept = [payload for payload, whole in zip(payloads, good, strict=True) if whole and payload is not None]
-    return Checked(present, ~present & ~absent, kept)
+    return Checked(present, ~present & ~absent, [payload for payload in read if payload is not None])
+
+
+def _upgraded(payload: bytes, magic: bytes, upgrades: Upgrades) -> bytes | None:
+    """A whole payload of an older version in this one; None for anything else."""
+    if not payload.startswith(magic) or len(payload) < ENVELOPE.itemsize + _CHECKSUM_BYTES:
+        return None
+    body, version = body_of(payload), version_of(payload)
+    while version in upgrades:
+        try:
+            body = upgrades[version](body)
+        except ValueError:  # shorter than its own head
+            return None
+        version += 1
+    if version != VERSION or version_of(payload) == VERSION:
+        return None
+    opening = payload[:_VERSION_AT] + bytes([VERSION]) + payload[_VERSION_AT + 1 : ENVELOPE.itemsize]
+    return opening + body + bytes(_CHECKSUM_BYTES)
 
 
 def cut(payloads: Sequence[bytes], starts: Integers, ends: Integers) -> bytes:

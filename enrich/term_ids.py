@@ -72,6 +72,14 @@ def query_trigram_ids(query: str) -> Ids:
     return np.unique(np.fromiter((i for term in _tokens(query) for i in _trigram_ids(term)), np.uint32))
 
 
+def without_rows(terms: Terms, dropped: npt.NDArray[np.bool_]) -> Terms:
+    """The texts with those that `dropped` [n] marks made empty."""
+    sizes = np.diff(terms.offsets)
+    kept = np.repeat(~dropped, sizes)
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.where(dropped, 0, sizes))])
+    return Terms(offsets, terms.ids[kept], terms.counts[kept])
+
+
 def key_hashes(keys: Sequence[str]) -> npt.NDArray[np.uint64]:
     """A stable 64-bit hash of each key (pin ids as numbers): the first eight bytes of its BLAKE2b digest."""
     digests = [hashlib.blake2b(key.encode("utf-8", "replace"), digest_size=8).digest() for key in keys]
