@@ -195,7 +195,7 @@ def resident_mb() -> float:
 
 def check_equal(folder: Path) -> None:
     """Stops where the frames differ."""
-    ours, rival = (pl.read_ipc(folder / f"{name}.arrow", memory_map=False) for name in ("ours", "rival"))
+    ours, rival = (pl.read_ipc(folder / f"{name}.arrow") for name in ("ours", "rival"))
     assert ours.select(rival.columns).equals(rival.cast(dict(ours.schema)))
 
 

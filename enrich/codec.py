@@ -39,11 +39,10 @@ from enrich.payload import (
     Floats,
     HalfVectors,
     Integers,
+    Sections,
     body_of,
     byte_rows,
     check,
-    cut,
-    heads,
     seal,
     version_of,
     widen,
@@ -181,16 +180,17 @@ def unpack_pins(payloads: Sequence[bytes | None], now: datetime | None = None) -
     """
     n = len(payloads)
     present, corrupt, kept = check(payloads, _PIN, _PIN_HEAD, {1: _pin_body_of_1})
-    rows, head = np.flatnonzero(present), heads(kept, _PIN_HEAD)
+    rows, sections = np.flatnonzero(present), Sections(kept, _PIN_HEAD, _fixed_bytes)
+    head = sections.head
     start = np.full(len(kept), head.dtype.itemsize, np.int64)
     vectors = []
     for dimensions in head["dimensions"].astype(np.int64).T:
-        vectors.append(_unpack_vectors(kept, start, dimensions, rows, n))
+        vectors.append(_unpack_vectors(sections, start, dimensions, rows, n))
         start = start + 2 * dimensions
     columns = head["engagement"].astype(np.int64)
-    values = np.frombuffer(cut(kept, start, start + 4 * columns), "<f4").reshape(-1, len(ENGAGEMENT_COLUMNS))
+    values = sections.cut(start, start + 4 * columns).view("<f4").reshape(-1, len(ENGAGEMENT_COLUMNS))
     (text, has_text), (visual, has_visual), (graph, has_graph) = vectors
-    *fields, trigrams = _unpack_terms(kept, start + 4 * columns, head["terms"].astype(np.int64), rows, n)
+    *fields, trigrams = _unpack_terms(sections, start + 4 * columns, head["terms"].astype(np.int64), rows, n)
     pins = PinBatch(
         present,
         corrupt,
@@ -259,7 +259,7 @@ def content_hash(payload: bytes) -> str:
 
 
 def _query_inputs(query: str, payload: bytes, known: bool, now: datetime | None) -> QueryInputs:
-    head = heads([payload], _QUERY_HEAD)[0]
+    head = Sections([payload], _QUERY_HEAD, lambda head: head.dtype.itemsize).head[0]
     dimension, m = int(head["dimension"]), int(head["pairs"])
     pins_at = head.dtype.itemsize + 2 * dimension
     rates_at = pins_at + 8 * m
@@ -277,7 +277,9 @@ def _query_inputs(query: str, payload: bytes, known: bool, now: datetime | None)
     return QueryInputs(
         query,
         known,
-        embedding=widen(payload[pins_at - 2 * dimension : pins_at]) if dimension else None,
+        embedding=np.frombuffer(payload[pins_at - 2 * dimension : pins_at], "<f2").astype(np.float32)
+        if dimension
+        else None,
         interests=tuple(interests),
         shopping_intent=shopping_intent,
         lang=lang,
@@ -314,6 +316,11 @@ def _without_expired(pins: PinBatch, queries: Bools, engagement: Bools) -> PinBa
     return replace(
         pins, terms=tuple(terms), lengths=lengths, engagement=pins.engagement * has[:, None], has_engagement=has
     )
+
+
+def _fixed_bytes(head: np.void) -> int:
+    """Of a pin's payload, before its terms."""
+    return int(head.dtype.itemsize + 2 * head["dimensions"].astype(np.int64).sum() + 4 * int(head["engagement"]))
 
 
 def _us(time: datetime) -> int:
@@ -368,20 +375,20 @@ def _pin_heads(
 
 
 def _unpack_vectors(
-    kept: list[bytes], start: Integers, dimensions: Integers, rows: Integers, n: int
+    sections: Sections, start: Integers, dimensions: Integers, rows: Integers, n: int
 ) -> tuple[Floats, Bools]:
     """[n, d] and which rows have one; d is the commonest dimension, and a vector of another one counts as absent."""
     d = int(np.bincount(dimensions[dimensions > 0], minlength=1).argmax())
     usable = dimensions == d if d else np.zeros(len(dimensions), np.bool_)
-    values = widen(cut(kept, start, np.where(usable, start + 2 * d, start))).reshape(int(usable.sum()), d)
+    values = widen(sections.cut(start, np.where(usable, start + 2 * d, start))).reshape(int(usable.sum()), d)
     return _scatter(values, rows[usable], n), _scatter(usable, rows, n)
 
 
-def _unpack_terms(kept: list[bytes], start: Integers, sizes: Integers, rows: Integers, n: int) -> list[Terms]:
+def _unpack_terms(sections: Sections, start: Integers, sizes: Integers, rows: Integers, n: int) -> list[Terms]:
     """Compressed rows of each column of `sizes` [kept, k]: ids of all k come first, then counts of all k."""
     total = sizes.sum(axis=1)
-    ids = np.frombuffer(cut(kept, start, start + 4 * total), "<u4")
-    counts = np.frombuffer(cut(kept, start + 4 * total, start + 5 * total), np.uint8)
+    ids = sections.cut(start, start + 4 * total).view("<u4")
+    counts = sections.cut(start + 4 * total, start + 5 * total)
     first = np.cumsum(total)[:, None] - np.cumsum(sizes[:, ::-1], axis=1)[:, ::-1]  # of each row's section k
     found = []
     for k in range(sizes.shape[1]):

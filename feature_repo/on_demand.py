@@ -9,10 +9,8 @@ from typing import Any
 
 from feast import Field, RequestSource
 from feast.on_demand_feature_view import on_demand_feature_view
-from feast.types import Float32, String
+from feast.types import Float64, String
 from views import pin_boards, pin_caption, pin_text
-
-from enrich.normalise import terms
 
 query_text = RequestSource(
     name="query_text",
@@ -25,22 +23,21 @@ query_text = RequestSource(
 @on_demand_feature_view(
     name="query_pin_match",
     sources=[query_text, pin_text[["title"]], pin_caption[["caption"]], pin_boards[["board_titles"]]],
-    schema=[
-        Field(name="title_share", dtype=Float32, description="share of the query's terms in the title"),
-        Field(name="caption_share", dtype=Float32, description="share of the query's terms in the caption"),
-        Field(name="boards_share", dtype=Float32, description="share of the query's terms in the board titles"),
-    ],
+    # no descriptions of fields here: Feast looks for each field, description and all, among those it inferred
+    schema=[Field(name=f"{field}_share", dtype=Float64) for field in ("title", "caption", "boards")],
     mode="python",
-    description="how the words of the request's query meet the pin's texts",
+    description="share of the query's terms that stand in the pin's title, in its caption, in its boards' titles",
     owner="relevance",
     tags={"kind": "on demand", "signal": "text"},
 )
 def query_pin_match(inputs: dict[str, Any]) -> dict[str, Any]:
+    from enrich.normalise import terms  # here: Feast keeps the function's own source, without its module's names
+
     def shares(texts: list[Any]) -> list[float]:
         found = []
         for query, text in zip(inputs["query_text"], texts, strict=True):
             wanted = set(terms(query or ""))
-            said = text if isinstance(text, str) else "\n".join(part for part in (text if text is not None else ()))
+            said = text if isinstance(text, str) else "\n".join(text if text is not None else ())
             found.append(len(wanted & set(terms(said or ""))) / len(wanted) if wanted else 0.0)
         return found
 

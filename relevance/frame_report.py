@@ -69,7 +69,8 @@ def _coverage(frame: pl.LazyFrame, features: list[str]) -> list[Coverage]:
     lang = next((name for name in ("lang", "query_features__lang", "pin_text__lang") if name in schema), None)
     known = [_known(name, schema[name]).sum().alias(name) for name in features]
     by_lang = pl.lit(_UNKNOWN) if lang is None else pl.col(lang).fill_null(_UNKNOWN)
-    counted = frame.group_by(by_lang.alias("__lang")).agg(pl.len().alias("__rows"), *known).sort("__lang").collect()
+    grouped = frame.group_by(by_lang.alias("__lang")).agg(pl.len().alias("__rows"), *known).sort("__lang")
+    counted = grouped.filter(pl.col("__rows") > 0).collect()  # a lone group stands there even without rows
     total = int(counted["__rows"].sum())
     found = []
     for name in features:

@@ -23,7 +23,7 @@ from enrich.errors import BadInput, CorkboardError
 from enrich.tables import PIN_SERVING, QUERY_SERVING
 from enrich.workspace import Workspace
 from relevance.feature_store import SCORING_SERVICE, open_store, quiet
-from relevance.payload_readers import PayloadReader, Stored, reader_of
+from relevance.payload_readers import PayloadReader, Rows, reader_of
 
 _ASK_AGAIN_SECONDS = 5.0  # between looks into the registry for a view's first materialization
 
@@ -96,14 +96,15 @@ class _View:
     def read(self, keys: Sequence[str], now: datetime) -> Pins:
         asked = [str(key) for key in keys]  # NumPy's own strings are no keys to a store
         distinct = list(dict.fromkeys(asked))
-        rows = dict(zip(distinct, self._rows(distinct), strict=True))
-        found = [self._judged(rows[key], now) for key in asked]
-        payloads = [payload for payload, _ in found]
-        presence = [state for _, state in found]
-        nothing = bool(rows) and not any(row.known for row in rows.values())
-        return Pins(payloads, presence, nothing and self._was_never_materialized())
+        payloads, presence = self._judged(self._rows(distinct), now)
+        never = bool(distinct) and not any(payloads) and self._was_never_materialized()
+        if len(distinct) < len(asked):
+            place = {key: i for i, key in enumerate(distinct)}
+            payloads = [payloads[place[key]] for key in asked]
+            presence = [presence[place[key]] for key in asked]
+        return Pins(payloads, presence, never)
 
-    def _rows(self, keys: list[str]) -> list[Stored]:
+    def _rows(self, keys: list[str]) -> Rows:
         try:
             return self._reader.read(keys)
         except Exception as error:  # each kind of store has errors of its own, and all mean the same to a scorer
@@ -112,12 +113,16 @@ class _View:
                 f"found {type(error).__name__}: {error}; check that it runs and holds `feast materialize`'s rows"
             ) from error
 
-    def _judged(self, row: Stored, now: datetime) -> tuple[bytes | None, Presence]:
-        if row.payload is None:
-            return None, Presence.MISSING
-        if self._view.ttl and row.event_timestamp is not None and row.event_timestamp + self._view.ttl < now:
-            return None, Presence.STALE
-        return row.payload, Presence.FOUND
+    def _judged(self, rows: Rows, now: datetime) -> tuple[list[bytes | None], list[Presence]]:
+        """The payloads that may be used, and what became of each."""
+        presence = [Presence.MISSING if payload is None else Presence.FOUND for payload in rows.payloads]
+        if not self._view.ttl:
+            return rows.payloads, presence
+        payloads = list(rows.payloads)
+        for i, time_of_row in enumerate(rows.times):
+            if payloads[i] is not None and time_of_row is not None and time_of_row + self._view.ttl < now:
+                payloads[i], presence[i] = None, Presence.STALE
+        return payloads, presence
 
     def _was_never_materialized(self) -> bool:
         """Whether the registry knows of no materialization; it is asked again now and then until it does."""
