@@ -5,22 +5,27 @@ and read back in columns, a thousand pins at once. Training packs its rows with 
 the same rounded numbers in both places. Texts stay out: only the ids of their terms (`enrich/term_ids.py`) are kept.
 
     envelope    magic "CP" (pin) or "CQ" (query), version, 0, created_us
-    pin body    lang, dimension of each vector (0: absent), number of engagement columns (0: absent), of distinct terms
-                of each text field and of trigrams, length of each field; then the vectors in float16, engagement in
-                float32, ids of the fields and of the trigrams (uint32, ascending within each), their counts (uint8)
-    query body  dimension, number of pairs, bytes of JSON, shopping intent, frequency; then the embedding in float16,
-                the pairs' pin hashes (uint64, ascending) and values (float32), JSON of [lang, interests]
+    pin body    lang, until when queries and engagement are evidence, dimension of each vector (0: absent), number of
+                engagement columns (0: absent), of distinct terms of each text field and of trigrams, length of each
+                field; then the vectors in float16, engagement in float32, ids of the fields and of the trigrams
+                (uint32, ascending within each), their counts (uint8)
+    query body  until when it is evidence, dimension, number of pairs, bytes of JSON, shopping intent, frequency; then
+                the embedding in float16, the pairs' pin hashes (uint64, ascending), values (float32) and until when
+                each is evidence, JSON of [lang, interests]
     CRC-32 of all before it
 
-Everything is little-endian. Any change of this layout, of a column list below or of `enrich.normalise.terms` takes a
-new `payload.VERSION`, and readers that still know the version before it.
+Everything is little-endian; times are µs since 1970. What the log said has a time to live, which Feast does not apply
+online: what a payload holds beyond it is left out when it is read. Any change of this layout, of a column list below or
+of `enrich.normalise.terms` takes a new `payload.VERSION`, and readers that still know the version before it. Version 1
+had no expiry: it is read as if nothing in it ever expired.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -29,21 +34,31 @@ import polars as pl
 
 from enrich.job import input_hash
 from enrich.payload import (
-    VERSION,
+    NEVER,
     Bools,
     Floats,
     HalfVectors,
     Integers,
+    Sections,
     body_of,
     byte_rows,
     check,
-    cut,
-    heads,
     seal,
+    version_of,
     widen,
 )
 from enrich.tables import PIN_ENGAGEMENT, QUERY_PIN_ENGAGEMENT
-from enrich.term_ids import Ids, Terms, TextIds, key_hashes, query_term_ids, query_trigram_ids, text_ids, trigram_ids
+from enrich.term_ids import (
+    Ids,
+    Terms,
+    TextIds,
+    key_hashes,
+    query_term_ids,
+    query_trigram_ids,
+    text_ids,
+    trigram_ids,
+    without_rows,
+)
 
 TEXT_FIELDS = ("title", "description", "caption", "link", "boards", "queries")  # link: its title and description
 VECTORS = ("text_embedding", "visual_embedding", "graph_embedding")
@@ -52,13 +67,18 @@ PAIR_COLUMNS = tuple(column.name for column in QUERY_PIN_ENGAGEMENT.features)
 MAX_PAIRS = 4096  # pins of one query whose values are packed
 
 _PIN, _QUERY = b"CP", b"CQ"
-_PIN_HEAD = np.dtype([
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_QUERIES = TEXT_FIELDS.index("queries")
+_LOG = ("queries", "engagement")  # what expires of a pin
+_PIN_HEAD_1 = np.dtype([
     ("lang", "S4"), ("dimensions", "<u2", len(VECTORS)), ("engagement", "<u2"),
     ("terms", "<u2", len(TEXT_FIELDS) + 1), ("lengths", "<u2", len(TEXT_FIELDS)),
 ])  # fmt: skip
-_QUERY_HEAD = np.dtype([
+_PIN_HEAD = np.dtype([("until", "<i8", len(_LOG)), *_PIN_HEAD_1.descr])
+_QUERY_HEAD_1 = np.dtype([
     ("dimension", "<u4"), ("pairs", "<u4"), ("json", "<u4"), ("shopping_intent", "<f4"), ("frequency", "<i8"),
 ])  # fmt: skip
+_QUERY_HEAD = np.dtype([("until", "<i8"), *_QUERY_HEAD_1.descr])
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +142,16 @@ class QueryValues:
     lang: str | None = None
     frequency: int | None = None
     created_us: int = 0  # when the newest of these could be known
+    until_us: int = NEVER  # when it stops being evidence
 
 
 def pack_pins(rows: pl.DataFrame) -> list[bytes]:
     """One payload a row of typed columns, each optional and nullable; columns of other names are ignored.
 
     Texts: title, description, caption, link_title, link_description, lang; lists of texts: board_titles,
-    engaged_queries; lists of floats: VECTORS; numbers: ENGAGEMENT_COLUMNS; and `created_timestamp`, when the newest of
-    the values could be known. Equal values give equal bytes on every machine.
+    engaged_queries; lists of floats: VECTORS; numbers: ENGAGEMENT_COLUMNS; times: `queries_until` and
+    `engagement_until`, when these stop being evidence, and `created_timestamp`, when the newest of the values could be
+    known. Equal values give equal bytes on every machine.
     """
     title, description, caption = (_texts(rows, name) for name in TEXT_FIELDS[:3])
     link = _joined(_texts(rows, "link_title"), _texts(rows, "link_description"))
@@ -144,27 +166,32 @@ def pack_pins(rows: pl.DataFrame) -> list[bytes]:
         *(byte_rows(part.offsets, part.ids.astype("<u4")) for part in terms),
         *(byte_rows(part.offsets, part.counts.astype(np.uint8)) for part in terms),
     ]
-    openings = _pin_heads(_column(rows, "lang", pl.String()), fields, terms, vectors, has_engagement)
-    created = _column(rows, "created_timestamp", pl.Datetime("us", "UTC")).dt.epoch("us").fill_null(0).to_list()
+    until = [_microseconds(rows, f"{name}_until", NEVER) for name in _LOG]
+    openings = _pin_heads(_column(rows, "lang", pl.String()), until, fields, terms, vectors, has_engagement)
+    created = _microseconds(rows, "created_timestamp", 0)
     bodies = map(b"".join, zip(openings, *sections, strict=True))
     return [seal(_PIN, at, body) for at, body in zip(created, bodies, strict=True)]
 
 
-def unpack_pins(payloads: Sequence[bytes | None]) -> PinBatch:
-    """The pins in columns, in the order given. None gives an absent pin; unreadable bytes an absent, corrupt one."""
+def unpack_pins(payloads: Sequence[bytes | None], now: datetime | None = None) -> PinBatch:
+    """The pins in columns, in the order given. None gives an absent pin; unreadable bytes an absent, corrupt one.
+
+    What had stopped being evidence at `now` is left out.
+    """
     n = len(payloads)
-    present, corrupt, kept = check(payloads, _PIN, _PIN_HEAD)
-    rows, head = np.flatnonzero(present), heads(kept, _PIN_HEAD)
+    present, corrupt, kept = check(payloads, _PIN, _PIN_HEAD, {1: _pin_body_of_1})
+    rows, sections = np.flatnonzero(present), Sections(kept, _PIN_HEAD, _fixed_bytes)
+    head = sections.head
     start = np.full(len(kept), head.dtype.itemsize, np.int64)
     vectors = []
     for dimensions in head["dimensions"].astype(np.int64).T:
-        vectors.append(_unpack_vectors(kept, start, dimensions, rows, n))
+        vectors.append(_unpack_vectors(sections, start, dimensions, rows, n))
         start = start + 2 * dimensions
     columns = head["engagement"].astype(np.int64)
-    values = np.frombuffer(cut(kept, start, start + 4 * columns), "<f4").reshape(-1, len(ENGAGEMENT_COLUMNS))
+    values = sections.cut(start, start + 4 * columns).view("<f4").reshape(-1, len(ENGAGEMENT_COLUMNS))
     (text, has_text), (visual, has_visual), (graph, has_graph) = vectors
-    *fields, trigrams = _unpack_terms(kept, start + 4 * columns, head["terms"].astype(np.int64), rows, n)
-    return PinBatch(
+    *fields, trigrams = _unpack_terms(sections, start + 4 * columns, head["terms"].astype(np.int64), rows, n)
+    pins = PinBatch(
         present,
         corrupt,
         text_embedding=text,
@@ -181,6 +208,10 @@ def unpack_pins(payloads: Sequence[bytes | None]) -> PinBatch:
         langs=_scatter(head["lang"].astype(np.str_), rows, n),
         created_us=_scatter(head["created_us"], rows, n),
     )
+    if now is None or not len(kept):
+        return pins
+    expired = _scatter(head["until"] < _us(now), rows, n)
+    return _without_expired(pins, *expired.T) if expired.any() else pins
 
 
 def empty_pins(n: int) -> PinBatch:
@@ -188,57 +219,117 @@ def empty_pins(n: int) -> PinBatch:
     return unpack_pins([None] * n)
 
 
-def pack_query(values: QueryValues, pin_ids: Sequence[str] = (), rates: Floats | None = None) -> bytes:
+def pack_query(
+    values: QueryValues, pin_ids: Sequence[str] = (), rates: Floats | None = None, until: Sequence[int] | None = None
+) -> bytes:
     """The payload of a known query, with its pairs' values `rates` [len(pin_ids), len(PAIR_COLUMNS)].
 
-    Of more than MAX_PAIRS pairs those with most impressions (the first of PAIR_COLUMNS) are kept.
+    `until` says when each pair stops being evidence (µs since 1970; never by default). Of more than MAX_PAIRS pairs
+    those with most impressions (the first of PAIR_COLUMNS) are kept.
     """
-    pins, kept = key_hashes(pin_ids), np.zeros((0, len(PAIR_COLUMNS)), "<f4")
+    pins, kept, ends = key_hashes(pin_ids), np.zeros((0, len(PAIR_COLUMNS)), "<f4"), np.zeros(0, "<i8")
     if rates is not None and len(pins):
         best = np.lexsort((pins, -rates[:, 0]))[:MAX_PAIRS]
         best = best[np.argsort(pins[best])]
-        pins, kept = pins[best], rates[best].astype("<f4")
+        ends = np.full(len(pins), NEVER, "<i8") if until is None else np.asarray(until, "<i8")
+        pins, kept, ends = pins[best], rates[best].astype("<f4"), ends[best]
     embedding = np.asarray(values.embedding if values.embedding is not None else (), "<f2")
     text = json.dumps([values.lang, list(values.interests or ())], ensure_ascii=False).encode("utf-8", "replace")
-    numbers = (len(embedding), len(kept), len(text), values.shopping_intent or 0.0, values.frequency or 0)
-    head = np.array(numbers, _QUERY_HEAD).tobytes()
-    body = b"".join((head, embedding.tobytes(), pins.astype("<u8").tobytes(), kept.tobytes(), text))
+    sizes = (len(embedding), len(kept), len(text))
+    head = np.array((values.until_us, *sizes, values.shopping_intent or 0.0, values.frequency or 0), _QUERY_HEAD)
+    sections = (head.tobytes(), embedding.tobytes(), pins.astype("<u8").tobytes(), kept.tobytes(), ends.tobytes(), text)
+    body = b"".join(sections)
     return seal(_QUERY, values.created_us, body)
 
 
-def unpack_query(payload: bytes | None, query: str) -> QueryInputs:
-    """What the payload says of `query` (normalised); None or unreadable bytes give an unknown query."""
-    kept = check([payload], _QUERY, _QUERY_HEAD).kept
+def unpack_query(payload: bytes | None, query: str, now: datetime | None = None) -> QueryInputs:
+    """What the payload says of `query` (normalised); None or unreadable bytes give an unknown query.
+
+    What had stopped being evidence at `now` is left out.
+    """
+    kept = check([payload], _QUERY, _QUERY_HEAD, {1: _query_body_of_1}).kept
     if not kept:
-        return _query_inputs(query, pack_query(QueryValues()), known=False)
-    return _query_inputs(query, kept[0], known=True)
+        return _query_inputs(query, pack_query(QueryValues()), False, None)
+    return _query_inputs(query, kept[0], True, now)
 
 
 def content_hash(payload: bytes) -> str:
     """A hash of what the payload says (layout version included), not of when that could be known."""
-    return input_hash(str(VERSION), body_of(payload))
+    return input_hash(str(version_of(payload)), body_of(payload))
 
 
-def _query_inputs(query: str, payload: bytes, known: bool) -> QueryInputs:
-    head = heads([payload], _QUERY_HEAD)[0]
+def _query_inputs(query: str, payload: bytes, known: bool, now: datetime | None) -> QueryInputs:
+    head = Sections([payload], _QUERY_HEAD, lambda head: head.dtype.itemsize).head[0]
     dimension, m = int(head["dimension"]), int(head["pairs"])
     pins_at = head.dtype.itemsize + 2 * dimension
     rates_at = pins_at + 8 * m
-    text_at = rates_at + 4 * m * len(PAIR_COLUMNS)
+    until_at = rates_at + 4 * m * len(PAIR_COLUMNS)
+    text_at = until_at + 8 * m
     lang, interests = json.loads(payload[text_at : text_at + int(head["json"])])
+    pairs = np.frombuffer(payload[pins_at:rates_at], "<u8")
+    rates = np.frombuffer(payload[rates_at:until_at], "<f4").reshape(m, len(PAIR_COLUMNS))
+    shopping_intent, frequency = float(head["shopping_intent"]), int(head["frequency"])
+    if now is not None:
+        alive = np.frombuffer(payload[until_at:text_at], "<i8") >= _us(now)
+        pairs, rates = pairs[alive], rates[alive]
+        if head["until"] < _us(now):
+            dimension, lang, interests, shopping_intent, frequency, known = 0, None, [], 0.0, 0, bool(len(pairs))
     return QueryInputs(
         query,
         known,
-        embedding=widen(payload[pins_at - 2 * dimension : pins_at]) if dimension else None,
+        embedding=np.frombuffer(payload[pins_at - 2 * dimension : pins_at], "<f2").astype(np.float32)
+        if dimension
+        else None,
         interests=tuple(interests),
-        shopping_intent=float(head["shopping_intent"]),
+        shopping_intent=shopping_intent,
         lang=lang,
-        frequency=int(head["frequency"]),
+        frequency=frequency,
         terms=query_term_ids(query),
         trigrams=query_trigram_ids(query),
-        pair_pins=np.frombuffer(payload[pins_at:rates_at], "<u8"),
-        pair_rates=np.frombuffer(payload[rates_at:text_at], "<f4").reshape(m, len(PAIR_COLUMNS)),
+        pair_pins=pairs,
+        pair_rates=rates,
     )
+
+
+def _pin_body_of_1(body: bytes) -> bytes:
+    """A pin's body of version 1, in version 2. Raises ValueError for one that is shorter than its head."""
+    if len(body) < _PIN_HEAD_1.itemsize:
+        raise ValueError("too short")
+    return np.full(len(_LOG), NEVER, "<i8").tobytes() + body
+
+
+def _query_body_of_1(body: bytes) -> bytes:
+    """A query's body of version 1, in version 2. Raises ValueError for one that is shorter than its head."""
+    head = np.frombuffer(body, _QUERY_HEAD_1, 1)[0]
+    m = int(head["pairs"])
+    text_at = _QUERY_HEAD_1.itemsize + 2 * int(head["dimension"]) + m * (8 + 4 * len(PAIR_COLUMNS))
+    return np.int64(NEVER).tobytes() + body[:text_at] + np.full(m, NEVER, "<i8").tobytes() + body[text_at:]
+
+
+def _without_expired(pins: PinBatch, queries: Bools, engagement: Bools) -> PinBatch:
+    """The pins without the queries, and without the engagement, of the rows marked."""
+    lengths = pins.lengths.copy()
+    lengths[queries, _QUERIES] = 0
+    terms = list(pins.terms)
+    terms[_QUERIES] = without_rows(terms[_QUERIES], queries)
+    has = pins.has_engagement & ~engagement
+    return replace(
+        pins, terms=tuple(terms), lengths=lengths, engagement=pins.engagement * has[:, None], has_engagement=has
+    )
+
+
+def _fixed_bytes(head: np.void) -> int:
+    """Of a pin's payload, before its terms."""
+    return int(head.dtype.itemsize + 2 * head["dimensions"].astype(np.int64).sum() + 4 * int(head["engagement"]))
+
+
+def _us(time: datetime) -> int:
+    return (time - _EPOCH) // timedelta(microseconds=1)
+
+
+def _microseconds(rows: pl.DataFrame, name: str, default: int) -> list[int]:
+    """A column of times as µs since 1970."""
+    return _column(rows, name, pl.Datetime("us", "UTC")).dt.epoch("us").fill_null(default).to_list()
 
 
 def _column(rows: pl.DataFrame, name: str, dtype: pl.DataType) -> pl.Series:
@@ -266,9 +357,15 @@ def _engagement(rows: pl.DataFrame) -> tuple[Floats, Bools]:
 
 
 def _pin_heads(
-    langs: pl.Series, fields: list[TextIds], terms: list[Terms], vectors: list[HalfVectors], has_engagement: Bools
+    langs: pl.Series,
+    until: list[list[int]],
+    fields: list[TextIds],
+    terms: list[Terms],
+    vectors: list[HalfVectors],
+    has_engagement: Bools,
 ) -> list[bytes]:
     head = np.zeros(len(langs), _PIN_HEAD)
+    head["until"] = np.array(until, "<i8").T
     head["lang"] = [(lang or "")[:4].encode("ascii", "ignore") for lang in langs.to_list()]
     head["dimensions"] = np.column_stack([vector.dimensions for vector in vectors])
     head["engagement"] = np.where(has_engagement, len(ENGAGEMENT_COLUMNS), 0)
@@ -278,20 +375,20 @@ def _pin_heads(
 
 
 def _unpack_vectors(
-    kept: list[bytes], start: Integers, dimensions: Integers, rows: Integers, n: int
+    sections: Sections, start: Integers, dimensions: Integers, rows: Integers, n: int
 ) -> tuple[Floats, Bools]:
     """[n, d] and which rows have one; d is the commonest dimension, and a vector of another one counts as absent."""
     d = int(np.bincount(dimensions[dimensions > 0], minlength=1).argmax())
     usable = dimensions == d if d else np.zeros(len(dimensions), np.bool_)
-    values = widen(cut(kept, start, np.where(usable, start + 2 * d, start))).reshape(int(usable.sum()), d)
+    values = widen(sections.cut(start, np.where(usable, start + 2 * d, start))).reshape(int(usable.sum()), d)
     return _scatter(values, rows[usable], n), _scatter(usable, rows, n)
 
 
-def _unpack_terms(kept: list[bytes], start: Integers, sizes: Integers, rows: Integers, n: int) -> list[Terms]:
+def _unpack_terms(sections: Sections, start: Integers, sizes: Integers, rows: Integers, n: int) -> list[Terms]:
     """Compressed rows of each column of `sizes` [kept, k]: ids of all k come first, then counts of all k."""
     total = sizes.sum(axis=1)
-    ids = np.frombuffer(cut(kept, start, start + 4 * total), "<u4")
-    counts = np.frombuffer(cut(kept, start + 4 * total, start + 5 * total), np.uint8)
+    ids = sections.cut(start, start + 4 * total).view("<u4")
+    counts = sections.cut(start + 4 * total, start + 5 * total)
     first = np.cumsum(total)[:, None] - np.cumsum(sizes[:, ::-1], axis=1)[:, ::-1]  # of each row's section k
     found = []
     for k in range(sizes.shape[1]):

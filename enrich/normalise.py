@@ -5,6 +5,7 @@ Pure functions, used by the jobs, by training and by scoring alike, so that a te
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 import regex
@@ -14,6 +15,7 @@ _SPACE = regex.compile(r"\s+")
 _CONTROL = regex.compile(r"(?!\s)[\p{Cc}\p{Cs}]")
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}ー"  # scripts written without spaces
 _TERM = regex.compile(rf"[{_UNSPACED}]+|(?![{_UNSPACED}])[\p{{L}}\p{{N}}](?:(?![{_UNSPACED}])[\p{{L}}\p{{M}}\p{{N}}])*")
+_ASCII_TERM = re.compile(r"[a-z0-9]+")
 _UNSPACED_RUN = regex.compile(rf"[{_UNSPACED}]+")
 _ACCENT = regex.compile(r"[\u0300-\u036f]")  # combining diacritics of Latin, Greek and Cyrillic, of no other script
 
@@ -30,6 +32,8 @@ def normalise_query(text: str) -> str:
 
 def terms(text: str) -> list[str]:
     """The text's terms in order: lower-cased words without accents; character bigrams where no spaces are written."""
+    if text.isascii():  # most of most catalogues; the same words, ten times as fast
+        return _ASCII_TERM.findall(text.lower())
     found: list[str] = []
     for word in _TERM.findall(_fold(text)):
         if _UNSPACED_RUN.fullmatch(word):

@@ -15,6 +15,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from enrich.stores import row_files
 from enrich.tables import Table, validate
 
 _SCHEMA_PART = "part-0-schema.parquet"
@@ -46,6 +47,7 @@ def replace(folder: Path, table: Table, rows: pa.Table) -> None:
     for part in stale:
         if part != kept:
             part.unlink()
+    row_files.forget(folder)
 
 
 def replace_all(folder: Path, table: Table, batches: Iterable[pa.Table]) -> None:
@@ -61,6 +63,7 @@ def replace_all(folder: Path, table: Table, batches: Iterable[pa.Table]) -> None
         written.replace(part)
     for part in stale:
         part.unlink()
+    row_files.forget(folder)  # copies of rows that are no more go with them
 
 
 def scan(folder: Path) -> pl.LazyFrame:

@@ -1,13 +1,16 @@
 """The mechanics of packed payloads: sealing and checking bytes, cutting sections out of a thousand of them at once.
 
 A payload is an envelope (magic, version, created_us), a body, and the CRC-32 of both: a truncated or altered one is
-found before a byte of it is believed. What the bodies hold is for `enrich/codec.py` to say.
+found before a byte of it is believed. What the bodies hold is for `enrich/codec.py` to say. During a roll-out payloads
+of this version and of the one before it stand side by side in the online store: an older one is rewritten as it is
+read.
 """
 
 from __future__ import annotations
 
+import sys
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,16 +21,19 @@ import pyarrow.compute as pc
 
 from enrich.tables import FLOATS
 
-VERSION = 1
+VERSION = 2
+NEVER = 2**63 - 1  # an expiry that does not come, µs since 1970
 ENVELOPE = np.dtype([("magic", "S2"), ("version", "u1"), ("zero", "u1"), ("created_us", "<i8")])
 
 _CHECKSUM_BYTES = 4
 _RESIDUE = 0x2144DF1C  # CRC-32 of any bytes followed by their own little-endian CRC-32 (ISO 3309)
+_VERSION_AT = 2  # of the envelope's bytes
 _FLOAT_OF_HALF = np.arange(2**16, dtype=np.uint16).view(np.float16).astype(np.float32)  # faster than .astype, exact
 
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
+Bytes = npt.NDArray[np.uint8]
 
 
 def seal(magic: bytes, created_us: int, body: bytes) -> bytes:
@@ -41,38 +47,88 @@ def body_of(payload: bytes) -> bytes:
     return payload[ENVELOPE.itemsize : -_CHECKSUM_BYTES]
 
 
+def version_of(payload: bytes) -> int:
+    """The layout that the payload is in."""
+    return payload[_VERSION_AT]
+
+
 class Checked(NamedTuple):
     present: Bools  # [n], a payload that can be read
     corrupt: Bools  # [n], bytes that are not one
     kept: list[bytes]  # the present ones, in order
 
 
-def check(payloads: Sequence[bytes | None], magic: bytes, head: np.dtype[np.void]) -> Checked:
-    """Which payloads are whole, of the right kind and of a version that can be read; `head` opens their body."""
+Upgrades = Mapping[int, Callable[[bytes], bytes]]  # an older version -> its body in the version after it
+
+
+def check(payloads: Sequence[bytes | None], magic: bytes, head: np.dtype[np.void], upgrades: Upgrades) -> Checked:
+    """Which payloads are whole, of the right kind and of a version that can be read; `head` opens their body.
+
+    Those of the versions in `upgrades` are kept as this version's, but for their checksum.
+    """
     least = ENVELOPE.itemsize + head.itemsize + _CHECKSUM_BYTES
     opening = magic + bytes([VERSION])
-    good = [
-        payload is not None
-        and len(payload) >= least
-        and payload.startswith(opening)
-        and zlib.crc32(payload) == _RESIDUE
+    read = [
+        None
+        if payload is None or zlib.crc32(payload) != _RESIDUE
+        else payload
+        if payload.startswith(opening) and len(payload) >= least
+        else _upgraded(payload, magic, upgrades)
         for payload in payloads
     ]
-    present = np.array(good, np.bool_)
+    present = np.fromiter((payload is not None for payload in read), np.bool_, len(read))
     absent = np.fromiter((payload is None for payload in payloads), np.bool_, len(payloads))
-    kept = [payload for payload, whole in zip(payloads, good, strict=True) if whole and payload is not None]
-    return Checked(present, ~present & ~absent, kept)
+    return Checked(present, ~present & ~absent, [payload for payload in read if payload is not None])
 
 
-def cut(payloads: Sequence[bytes], starts: Integers, ends: Integers) -> bytes:
-    """One section of every payload, end to end."""
-    return b"".join([p[a:b] for p, a, b in zip(payloads, starts.tolist(), ends.tolist(), strict=True)])
+def _upgraded(payload: bytes, magic: bytes, upgrades: Upgrades) -> bytes | None:
+    """A whole payload of an older version in this one; None for anything else."""
+    if not payload.startswith(magic) or len(payload) < ENVELOPE.itemsize + _CHECKSUM_BYTES:
+        return None
+    body, version = body_of(payload), version_of(payload)
+    while version in upgrades:
+        try:
+            body = upgrades[version](body)
+        except ValueError:  # shorter than its own head
+            return None
+        version += 1
+    if version != VERSION or version_of(payload) == VERSION:
+        return None
+    opening = payload[:_VERSION_AT] + bytes([VERSION]) + payload[_VERSION_AT + 1 : ENVELOPE.itemsize]
+    return opening + body + bytes(_CHECKSUM_BYTES)
 
 
-def heads(payloads: Sequence[bytes], head: np.dtype[np.void]) -> npt.NDArray[np.void]:
-    """Envelope and head of every payload as one structured array [n] of `ENVELOPE`'s and `head`'s fields."""
-    whole = np.dtype(ENVELOPE.descr + head.descr)
-    return np.frombuffer(b"".join([payload[: whole.itemsize] for payload in payloads]), whole)
+class Sections:
+    """n whole payloads, to be cut into columns. `head` is envelope and head of each as a structured array [n].
+
+    Payloads of one catalogue mostly agree in the sizes that open them: what `fixed` says of the first one's head, the
+    bytes before anything of varying length, is then cut for all of them at once.
+    """
+
+    def __init__(self, payloads: list[bytes], head: np.dtype[np.void], fixed: Callable[[np.void], int]) -> None:
+        whole = np.dtype(ENVELOPE.descr + head.descr)
+        self._payloads = payloads
+        size = fixed(np.frombuffer(payloads[0], whole, 1)[0]) if payloads else whole.itemsize
+        opening = _joined([payload[:size] for payload in payloads])
+        if len(opening) != size * len(payloads):
+            size = whole.itemsize
+            opening = _joined([payload[:size] for payload in payloads])
+        self._opening = opening.reshape(len(payloads), size)
+        self.head = np.ascontiguousarray(self._opening[:, : whole.itemsize]).view(whole)[:, 0]
+
+    def cut(self, starts: Integers, ends: Integers) -> Bytes:
+        """One section of every payload, end to end."""
+        if len(starts) and ends.max() <= self._opening.shape[1] and _constant(starts) and _constant(ends):
+            return np.ascontiguousarray(self._opening[:, starts[0] : ends[0]]).reshape(-1)
+        return _joined([p[a:b] for p, a, b in zip(self._payloads, starts.tolist(), ends.tolist(), strict=True)])
+
+
+def _joined(sections: list[bytes]) -> Bytes:
+    return np.frombuffer(bytearray().join(sections), np.uint8)  # writable, so that torch takes it
+
+
+def _constant(values: Integers) -> bool:
+    return bool((values == values[0]).all())
 
 
 class HalfVectors(NamedTuple):
@@ -99,7 +155,11 @@ def byte_rows(offsets: Integers, values: npt.NDArray[np.generic]) -> list[bytes]
     return [raw[at[i] : at[i + 1]] for i in range(len(at) - 1)]
 
 
-def widen(halves: bytes) -> Floats:
-    """float16 bytes as float32."""
-    raw = np.frombuffer(halves, "<u2")
+def widen(halves: Bytes) -> Floats:
+    """float16 bytes as float32: by torch where a model has loaded it, fifteen times as fast; the floats are equal."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        wide: Floats = torch.from_numpy(halves.view("<f2")).float().numpy()
+        return wide
+    raw = halves.view("<u2")
     return np.take(_FLOAT_OF_HALF, raw, out=np.empty(len(raw), np.float32), mode="clip")

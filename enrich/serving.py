@@ -25,7 +25,7 @@ from enrich import parts
 from enrich.codec import PAIR_COLUMNS, QueryValues, content_hash, pack_pins, pack_query
 from enrich.errors import BadInput
 from enrich.job import JobReport
-from enrich.payload import VERSION
+from enrich.payload import NEVER, VERSION
 from enrich.progress import progress
 from enrich.tables import (
     DELETIONS,
@@ -64,7 +64,8 @@ PRODUCER = f"enrich.codec version {VERSION}"
 DELETED = "deleted"  # reason of a pin whose payload was taken back
 EXPIRED = "expired"  # reason of a key of which nothing is known any more
 
-_QUERY_COLUMNS = ("query_embedding", "interests", "shopping_intent", "lang", "frequency", "created_timestamp")
+_QUERY_COLUMNS = ("query_embedding", "interests", "shopping_intent", "lang", "frequency", "created_timestamp", "until")
+_UNTIL = {PIN_QUERIES: "queries_until", PIN_ENGAGEMENT: "engagement_until"}  # as `pack_pins` names them
 _CLOCKS = ("event_timestamp", "created_timestamp")
 _Pack = Callable[[Workspace, pl.DataFrame, datetime], pl.DataFrame]
 
@@ -88,46 +89,63 @@ def run_serving(workspace: Workspace, settings: ServingSettings) -> tuple[JobRep
     return pins, queries
 
 
-def pin_payloads(workspace: Workspace, keys: pl.DataFrame, now: datetime) -> pl.DataFrame:
-    """pin_id and payload of those of `keys` (pin_id) that have rows at `now` and were not deleted."""
+def pin_payloads(
+    workspace: Workspace, keys: pl.DataFrame, now: datetime, written: datetime | None = None
+) -> pl.DataFrame:
+    """pin_id and payload of those of `keys` (pin_id) that have rows at `now` and were not deleted.
+
+    `written` leaves out rows that were written later, whatever their clocks say: to pack again what was packed then.
+    """
     rows = keys.join(_deleted_pins(workspace), on="pin_id", how="anti", maintain_order="left")
     known = [f"{table.name} known" for table in PIN_INPUTS]
     for table, name in zip(PIN_INPUTS, known, strict=True):
-        values = latest_as_of(workspace, table, keys, now).rename({"created_timestamp": name})
+        values = latest_as_of(workspace, table, keys, now, written).rename({"created_timestamp": name})
+        values = values.rename({"until": _UNTIL[table]}) if table in _UNTIL else values.drop("until")
         rows = rows.join(values, on="pin_id", how="left", maintain_order="left")
     rows = rows.with_columns(created_timestamp=pl.max_horizontal(known))
     rows = rows.filter(pl.col("created_timestamp").is_not_null())
     return rows.select("pin_id", payload=pl.Series(pack_pins(rows), dtype=pl.Binary))
 
 
-def query_payloads(workspace: Workspace, keys: pl.DataFrame, now: datetime) -> pl.DataFrame:
-    """query and payload of those of `keys` (query) of which anything is known at `now`."""
-    values = latest_as_of(workspace, QUERY_FEATURES, keys, now)
+def query_payloads(
+    workspace: Workspace, keys: pl.DataFrame, now: datetime, written: datetime | None = None
+) -> pl.DataFrame:
+    """query and payload of those of `keys` (query) of which anything is known at `now`; `written` as above."""
+    values = latest_as_of(workspace, QUERY_FEATURES, keys, now, written)
     values = values.filter(_any_known(column.name for column in QUERY_FEATURES.features))
     pairs = (
-        latest_as_of(workspace, QUERY_PIN_ENGAGEMENT, keys, now)
+        latest_as_of(workspace, QUERY_PIN_ENGAGEMENT, keys, now, written)
         .filter(_any_known(PAIR_COLUMNS))
         .join(_deleted_pins(workspace), on="pin_id", how="anti")
         .group_by("query")
         .agg(
             "pin_id",
             pl.col(PAIR_COLUMNS).cast(pl.Float32).fill_null(0.0),
+            pl.col("until").dt.epoch("us").alias("pairs_until"),
             pairs_created_timestamp=pl.col("created_timestamp").max(),
         )
     )
     rows = (
         values.join(pairs, on="query", how="full", coalesce=True)
         .sort("query")
-        .with_columns(pl.max_horizontal("created_timestamp", "pairs_created_timestamp").dt.epoch("us"))
+        .with_columns(
+            pl.max_horizontal("created_timestamp", "pairs_created_timestamp").dt.epoch("us"),
+            pl.col("until").dt.epoch("us").fill_null(NEVER),
+        )
     )
-    payloads = [_query_payload(*row) for row in rows.select(*_QUERY_COLUMNS, "pin_id", *PAIR_COLUMNS).iter_rows()]
+    payloads = [
+        _query_payload(*row) for row in rows.select(*_QUERY_COLUMNS, "pin_id", "pairs_until", *PAIR_COLUMNS).iter_rows()
+    ]
     return rows.select("query", payload=pl.Series(payloads, dtype=pl.Binary))
 
 
-def latest_as_of(workspace: Workspace, table: Table, keys: pl.DataFrame, now: datetime) -> pl.DataFrame:
+def latest_as_of(
+    workspace: Workspace, table: Table, keys: pl.DataFrame, now: datetime, written: datetime | None = None
+) -> pl.DataFrame:
     """Key, features and `created_timestamp` of the newest row that is evidence at `now`, of each of `keys` with one.
 
-    `keys` has the first column of the table's key.
+    And `until`, the last moment at which it is (null: for ever). `keys` has the first column of the table's key; rows
+    written after `written` are left out.
     """
     name = table.key[0]
     first, last = keys[name].min(), keys[name].max()
@@ -135,6 +153,8 @@ def latest_as_of(workspace: Workspace, table: Table, keys: pl.DataFrame, now: da
         pl.col(name).is_between(pl.lit(first, pl.String), pl.lit(last, pl.String)),
         *(pl.col(clock) <= now for clock in _CLOCKS),
     )
+    if written is not None:
+        rows = rows.filter(pl.col("written_at") <= written)
     if table.ttl != FOREVER:
         rows = rows.filter(pl.col("event_timestamp") >= now - table.ttl)
     newest = (  # which row it is, first: the values of older rows are not read
@@ -145,7 +165,8 @@ def latest_as_of(workspace: Workspace, table: Table, keys: pl.DataFrame, now: da
     )
     values = rows.select(*table.key, *(column.name for column in table.features), *_CLOCKS)
     found = values.join(newest, on=[*table.key, *_CLOCKS], how="semi").unique(subset=list(table.key), keep="any")
-    return found.drop("event_timestamp").collect()
+    until = pl.col("event_timestamp") + table.ttl if table.ttl != FOREVER else pl.lit(None, pl.Datetime("us", "UTC"))
+    return found.with_columns(until=until).drop("event_timestamp").collect()
 
 
 def _run(workspace: Workspace, table: Table, origins: tuple[Table, ...], pack: _Pack, at_once: int) -> JobReport:
@@ -214,14 +235,16 @@ def _query_payload(
     lang: str | None,
     frequency: int | None,
     created_us: int,
+    until_us: int,
     pin_ids: list[str] | None,
+    pairs_until_us: list[int] | None,
     *rates: list[float] | None,
 ) -> bytes:
-    """One query's columns (_QUERY_COLUMNS, its pairs' pins, then PAIR_COLUMNS of those) packed."""
-    values = QueryValues(embedding, interests, shopping_intent, lang, frequency, created_us)
+    """One query's columns (_QUERY_COLUMNS, its pairs' pins and expiries, then PAIR_COLUMNS of those) packed."""
+    values = QueryValues(embedding, interests, shopping_intent, lang, frequency, created_us, until_us)
     if pin_ids is None:
         return pack_query(values)
-    return pack_query(values, pin_ids, np.array(rates, np.float32).T)
+    return pack_query(values, pin_ids, np.array(rates, np.float32).T, pairs_until_us)
 
 
 def _any_known(columns: Iterable[str]) -> pl.Expr:

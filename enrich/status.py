@@ -1,6 +1,8 @@
 """What a workspace holds: rows, coverage, freshness, and what was dropped or could not be made, by reason.
 
-Reads every table, the snapshots' manifests and W/import.json; writes nothing (`enrich status`). Coverage is the share
+Reads every table, the snapshots' manifests, W/import.json and, once Feast's definitions were applied, its registry and
+online store; writes nothing (`enrich status`). `agreement.py` compares online with offline, `drift.py` new with old
+values. Coverage is the share
 of keys whose newest row has values: of the catalogue's pins for a table keyed by pin, of the log's queries for one
 keyed by query; a table of pairs has none. DuckDB does the counting, so a table need not fit in memory.
 """
@@ -14,11 +16,14 @@ from datetime import datetime
 import duckdb
 
 from enrich import parts, snapshots, tables
+from enrich.agreement import Agreement, agreements
+from enrich.drift import NumberDrift, TextDrift, alarming, drift
 from enrich.importers.report import ImportReport
 from enrich.normalise import normalise_query
-from enrich.tables import BYTES, ENRICHED, FLOATS, INTS, SOURCES, STRINGS, Table
+from enrich.tables import BYTES, ENRICHED, FLOATS, INTS, SOURCES, STRINGS, Kind, Table
 from enrich.workspace import Workspace
 
+_APPLIED = ("feature_store_state.json", "registry.db")  # one is there once Feast's definitions were applied
 _WIDE = (FLOATS, BYTES)  # not read for their own coverage: where the row was made, they are there
 
 
@@ -59,6 +64,9 @@ class Status:
     origin: str
     sources: tuple[SourceStatus, ...]
     enriched: tuple[EnrichedStatus, ...]
+    online: tuple[Agreement, ...]  # of each view that is served; none where nothing was applied
+    texts: tuple[TextDrift, ...]
+    numbers: tuple[NumberDrift, ...]
     notes: tuple[str, ...]
 
 
@@ -88,8 +96,14 @@ def status(workspace: Workspace) -> Status:
     counted = _catalogue(workspace)
     sources = tuple(_source(workspace, table, report) for table in SOURCES)
     enriched = tuple(_enriched(workspace, table, counted) for table in ENRICHED)
+    online = tuple(agreements(workspace)) if any((workspace.root / name).is_file() for name in _APPLIED) else ()
+    drifts = [drift(workspace, table) for table in ENRICHED if table.kind in (Kind.CONTENT, Kind.BEHAVIOUR)]
+    texts = tuple(found for some, _ in drifts for found in some)
+    numbers = tuple(found for _, some in drifts for found in some)
     notes = [*(report.notes if report else ()), *_absences(sources, enriched, counted)]
-    return Status(str(workspace.root), catalogue.format, catalogue.origin, sources, enriched, tuple(notes))
+    notes += [f"{name} drifted: its latest values differ from those before" for name in alarming((*texts, *numbers))]
+    origin = (catalogue.format, catalogue.origin)
+    return Status(str(workspace.root), *origin, sources, enriched, online, texts, numbers, tuple(notes))
 
 
 def _source(workspace: Workspace, table: Table, report: ImportReport | None) -> SourceStatus:
@@ -194,9 +208,50 @@ def render(found: Status) -> str:
             lines.append("    has " + ", ".join(f"{name} {count:,}" for name, count in table.features.items()))
         lines += _reasons("failed", table.failed) + _reasons("left out", table.left_out)
         lines += [f"    by {producer} ({count:,} rows)" for producer, count in table.producers.most_common()]
+    lines += _online_lines(found.online) + _drift_lines(found.texts, found.numbers)
     if found.notes:
         lines += ["", *(f"note: {note}" for note in found.notes)]
     return "\n".join(lines)
+
+
+def _online_lines(online: tuple[Agreement, ...]) -> list[str]:
+    if not online:
+        return []
+    lines = ["", f"{'online':22}{'sampled':>13}{'as offline':>13}  loaded until (UTC)"]
+    for view in online:
+        counts = f"{view.sampled:>13,}{view.equal:>13,}" if view.loaded_until else f"{'':>26}"
+        said = _minute(view.loaded_until) if view.loaded_until else "never materialized"
+        lines.append(f"{view.view:22}{counts}  {said}")
+        if view.differing:
+            lines.append(
+                f"    {view.differing} differs: run `relevance run`, or `feast materialize`, to load what is new"
+            )
+        if view.fault:
+            lines.append(f"    could not be read: {view.fault}")
+    return lines
+
+
+def _drift_lines(texts: tuple[TextDrift, ...], numbers: tuple[NumberDrift, ...]) -> list[str]:
+    """The latest quarter of each table's values beside the rest."""
+    lines = []
+    if texts:
+        heads = f"{'characters':>16}{'coverage':>16}{'repeated':>16}{'languages':>11}{'new words':>11}"
+        lines += ["", f"{'texts, before > latest':38}{heads}"]
+    for text in texts:
+        old, new = text.before, text.latest
+        shift = "" if text.languages is None else f"{text.languages:.2f}"
+        lines.append(
+            f"{text.view + '.' + text.field:38}{f'{old.length:.0f} > {new.length:.0f}':>16}"
+            f"{f'{old.coverage:.0%} > {new.coverage:.0%}':>16}{f'{old.repeated:.0%} > {new.repeated:.0%}':>16}"
+            f"{shift:>11}{text.new_words:>11.1%}"
+        )
+    moved = [number for number in numbers if number.alarming]
+    if numbers:
+        lines += ["", f"numbers: {len(numbers)} compared, {len(moved)} drifted"]
+    for number in moved:
+        name = f"{number.view}.{number.field}"
+        lines.append(f"    {name} {number.before_mean:.4g} > {number.latest_mean:.4g}, shift {number.shift:.2f}")
+    return lines
 
 
 def _reasons(what: str, counts: Counter[str]) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -53,13 +54,14 @@ def _trigram_ids(term: str) -> tuple[int, ...]:
 def text_ids(texts: Sequence[str | None]) -> TextIds:
     """The terms of each text and its length in tokens; a missing text has none."""
     tokens = [_tokens(text) for text in texts]
-    lengths = np.fromiter(map(len, tokens), np.uint16, len(tokens))
-    return TextIds(_compress([map(term_id, row) for row in tokens]), lengths)
+    lengths = list(map(len, tokens))
+    return TextIds(_compress(map(term_id, chain.from_iterable(tokens)), lengths), np.array(lengths, np.uint16))
 
 
 def trigram_ids(texts: Sequence[str | None]) -> Terms:
     """The character trigrams of each text's terms, a blank counted as a character at both ends of a term."""
-    return _compress([(i for term in _tokens(text) for i in _trigram_ids(term)) for text in texts])
+    rows = [[i for term in _tokens(text) for i in _trigram_ids(term)] for text in texts]
+    return _compress(chain.from_iterable(rows), list(map(len, rows)))
 
 
 def query_term_ids(query: str) -> Ids:
@@ -72,6 +74,14 @@ def query_trigram_ids(query: str) -> Ids:
     return np.unique(np.fromiter((i for term in _tokens(query) for i in _trigram_ids(term)), np.uint32))
 
 
+def without_rows(terms: Terms, dropped: npt.NDArray[np.bool_]) -> Terms:
+    """The texts with those that `dropped` [n] marks made empty."""
+    sizes = np.diff(terms.offsets)
+    kept = np.repeat(~dropped, sizes)
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.where(dropped, 0, sizes))])
+    return Terms(offsets, terms.ids[kept], terms.counts[kept])
+
+
 def key_hashes(keys: Sequence[str]) -> npt.NDArray[np.uint64]:
     """A stable 64-bit hash of each key (pin ids as numbers): the first eight bytes of its BLAKE2b digest."""
     digests = [hashlib.blake2b(key.encode("utf-8", "replace"), digest_size=8).digest() for key in keys]
@@ -82,13 +92,13 @@ def _tokens(text: str | None) -> list[str]:
     return terms(text[:MAX_CHARACTERS])[:MAX_CHARACTERS] if text else []
 
 
-def _compress(rows: Sequence[Iterable[int]]) -> Terms:
-    """Rows of ids, repetitions included, to ascending distinct ids with counts; one sort for all rows."""
-    arrays = [np.fromiter(row, np.uint64) for row in rows]
-    row_of = np.repeat(np.arange(len(rows), dtype=np.uint64), [len(array) for array in arrays])
-    keys = np.concatenate([np.empty(0, np.uint64), *arrays]) | (row_of << np.uint64(32))
+def _compress(ids: Iterable[int], lengths: Sequence[int]) -> Terms:
+    """Rows of ids, end to end and repetitions included, to ascending distinct ids with counts; one sort for all."""
+    rows = len(lengths)
+    row_of = np.repeat(np.arange(rows, dtype=np.uint64), lengths)
+    keys = np.fromiter(ids, np.uint64, len(row_of)) | (row_of << np.uint64(32))
     distinct, counts = np.unique(keys, return_counts=True)
-    offsets = np.searchsorted(distinct >> np.uint64(32), np.arange(len(rows) + 1, dtype=np.uint64))
+    offsets = np.searchsorted(distinct >> np.uint64(32), np.arange(rows + 1, dtype=np.uint64))
     return Terms(
         offsets.astype(np.int64),
         (distinct & np.uint64(0xFFFFFFFF)).astype(np.uint32),

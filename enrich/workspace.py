@@ -35,9 +35,9 @@ registry:
   path: {root}/registry.db
   serve_features_while_materializing: true
 offline_store:
-  type: duckdb
+  type: enrich.stores.late_duckdb.LateDuckDBOfflineStore
 online_store:
-  type: sqlite
+  type: enrich.stores.safe_sqlite.SafeSqliteOnlineStore
   path: {root}/online.db
 materialization:
   pull_latest_features: true

@@ -6,6 +6,7 @@ relevance evaluate                                  every model on held-out judg
 relevance score --query Q --pins ID ...             five probabilities and an expected level a pin
 relevance rank --query Q                            the catalogue's best pins, relevance with engagement
 relevance serve                                     the same over HTTP
+relevance replay                                    logged requests computed again: are they the same?
 """
 
 from __future__ import annotations
@@ -200,6 +201,20 @@ def serve(host: str, port: int, workspace: Path | None, as_json: bool) -> None:
     from relevance.server import serve as run_server
 
     run_server(_served(workspace), host, port)
+
+
+@relevance.command()
+@click.option("--log", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="One file of W/requests.")
+@click.option("--limit", type=click.IntRange(min=1), help="The newest requests only.")
+@console.common
+def replay(log: Path | None, limit: int | None, workspace: Path | None, as_json: bool) -> int:
+    """Compute logged online requests again offline; exit 1 where a feature or score is not the same to the last bit."""
+    from enrich.records import to_mapping
+    from relevance import replay as module
+
+    found = module.replay(console.open_workspace(workspace), [log] if log else [], limit)
+    console.finish(module.render(found), to_mapping(found), as_json)
+    return 0 if found.exact else 1
 
 
 def _served(path: Path | None) -> Workspace:

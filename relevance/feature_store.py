@@ -28,7 +28,8 @@ from typing import Any, NamedTuple
 import feast
 import ibis
 import polars as pl
-from feast import Entity, FeatureService, FeatureStore, FeatureView, FileSource
+from feast import Entity, FeatureService, FeatureStore, FeatureView, OnDemandFeatureView, RequestSource
+from feast.infra.online_stores.sqlite import SqliteOnlineStoreConfig
 
 from enrich import parts
 from enrich.errors import BadInput, CorkboardError
@@ -38,7 +39,13 @@ from enrich.workspace import ENVIRONMENT_VARIABLE, FEATURE_REPO, Workspace
 SCORING_SERVICE = "scoring_v1"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-_DEFINITIONS = ("entities", "sources", "views", "services")  # modules of feature_repo/, imported as Feast imports them
+_DEFINITIONS = (
+    "entities",
+    "sources",
+    "views",
+    "services",
+    "on_demand",
+)  # modules of feature_repo/, imported as Feast imports them
 _LOADING = threading.Lock()
 # ibis warns about its own use of DuckDB; Feast, imported above, shows every deprecation once unless told otherwise.
 warnings.filterwarnings("ignore", r"fetch_arrow_table\(\) is deprecated", DeprecationWarning)
@@ -84,9 +91,10 @@ def apply(workspace: Workspace) -> list[str]:
     if state.applied == wanted and _stands(store):
         return []
     objects = _definitions(workspace)
-    named = [o.name for o in objects if isinstance(o, (FeatureView, FeatureService))]
+    named = [o.name for o in objects if isinstance(o, (FeatureView, FeatureService, OnDemandFeatureView))]
     with quiet():
         registered: list[Any] = [*store.list_feature_services(), *store.list_feature_views()]
+        registered += store.list_on_demand_feature_views()
         store.apply(objects, objects_to_delete=[o for o in registered if o.name not in named], partial=False)
         _let_read_while_writing(store)
     _write_state(workspace, _State(applied=wanted))  # nothing loaded: the online store may be another one
@@ -169,9 +177,9 @@ def _definitions(workspace: Workspace) -> list[Any]:
     with _LOADING, _importing(workspace):
         for name in _DEFINITIONS:
             for o in vars(importlib.import_module(name)).values():
-                if isinstance(o, (Entity, FeatureView, FeatureService)):
+                if isinstance(o, (Entity, FeatureView, FeatureService, OnDemandFeatureView, RequestSource)):
                     found[id(o)] = o
-                if isinstance(o, FeatureView) and isinstance(o.batch_source, FileSource):
+                if isinstance(o, FeatureView) and o.batch_source is not None:
                     found[id(o.batch_source)] = o.batch_source
     return sorted(found.values(), key=lambda o: (type(o).__name__, o.name))
 
@@ -235,7 +243,7 @@ def _release_duckdb() -> None:
 
 def _sqlite_path(store: FeatureStore) -> Path | None:
     online = store.config.online_store
-    return FEATURE_REPO / online.path if online.type == "sqlite" else None
+    return FEATURE_REPO / online.path if isinstance(online, SqliteOnlineStoreConfig) else None
 
 
 def _let_read_while_writing(store: FeatureStore) -> None:
@@ -248,9 +256,12 @@ def _let_read_while_writing(store: FeatureStore) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Feast's prints swallowed (callers report what was done), and ibis' warning about its own use of DuckDB."""
+    """Feast's prints swallowed (callers report what was done), and warnings about what a caller cannot change: ibis' of
+    its own use of DuckDB, Feast's that on-demand views are slow offline.
+    """
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
         warnings.filterwarnings("ignore", r"fetch_arrow_table\(\) is deprecated", DeprecationWarning)
+        warnings.filterwarnings("ignore", "On demand feature view is an experimental feature", RuntimeWarning)
         yield
 
 

@@ -1,41 +1,61 @@
 """Online lookup: the packed payloads of a thousand pins, and of a query, from whatever online store Feast is set to.
 
-Reads the views of the feature service scoring_v1 through Feast's own online store object (SQLite or Redis, as
-feature_store.yaml says), one read a view and call. Feast's get_online_features does the same and spends most of its
-time on a protobuf a cell; here a pin is one cell.
+Reads the views of the feature service scoring_v1, one trip to the store a view and call (`payload_readers.py`). Feast's
+get_online_features does the same and spends most of its time on a protobuf a cell; here a pin is one cell.
+
+A pin without a payload is one of three things, told apart: nobody wrote it (MISSING; a pin taken back is the same), its
+row is older than the view's time to live, which Feast does not apply online (STALE), or the view was never materialized
+at all (`Pins.never_materialized`), which is a fault of operation and not of the pin.
 """
 
 from __future__ import annotations
 
-import threading
+import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from enum import Enum
+from typing import NamedTuple
 
 from feast import FeatureStore, FeatureView
 from feast.errors import FeastObjectNotFoundException
-from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-from feast.protos.feast.types.Value_pb2 import Value
 
 from enrich.errors import BadInput, CorkboardError
-from enrich.tables import PIN_SERVING, QUERY_SERVING, Table
+from enrich.tables import PIN_SERVING, QUERY_SERVING
 from enrich.workspace import Workspace
 from relevance.feature_store import SCORING_SERVICE, open_store, quiet
+from relevance.payload_readers import PayloadReader, Rows, reader_of
 
-_PAYLOAD = "payload"
-_KEYS_AT_ONCE = 10_000  # in one read; SQLite takes at most 32,766
+_ASK_AGAIN_SECONDS = 5.0  # between looks into the registry for a view's first materialization
 
 
 class StoreUnavailable(CorkboardError):
     """The online store could not be read; the caller answers without features, or not at all."""
 
 
+class Presence(Enum):
+    """What the online store has of a key."""
+
+    FOUND = "found"
+    MISSING = "missing"
+    STALE = "stale"
+
+
+class Pins(NamedTuple):
+    """What a read found, in the order asked."""
+
+    payloads: list[bytes | None]  # None where `presence` is not FOUND
+    presence: list[Presence]
+    never_materialized: bool = False  # nothing was ever loaded into the view
+
+
 class OnlineFeatures:
     """Payloads by key, for any number of threads."""
 
     def __init__(self, store: FeatureStore, pins: FeatureView, queries: FeatureView) -> None:
-        self._config = store.config
-        self._online_store = store._get_provider().online_store
-        self._pins, self._queries = pins, queries
-        self._one_at_a_time = threading.Lock()  # Feast's stores keep one connection, opened at the first read
+        self._store = store
+        self._views = (pins, queries)
+        online = store._get_provider().online_store
+        self._pins, self._queries = (_View(store, view, reader_of(store.config, online, view)) for view in self._views)
 
     @classmethod
     def open(cls, workspace: Workspace) -> OnlineFeatures:
@@ -52,36 +72,63 @@ class OnlineFeatures:
             ) from error
         return cls(store, *views)
 
+    def read_pins(self, pin_ids: Sequence[str], now: datetime | None = None) -> Pins:
+        """The payload of each pin, and where there is none, why. Raises StoreUnavailable."""
+        return self._pins.read(pin_ids, now or datetime.now(UTC))
+
     def pins(self, pin_ids: Sequence[str]) -> list[bytes | None]:
-        """The payload of each pin, in the order asked; None for an unknown one. Raises StoreUnavailable."""
-        return self._read(PIN_SERVING, self._pins, pin_ids)
+        """The payload of each pin, in the order asked; None where there is none. Raises StoreUnavailable."""
+        return self.read_pins(pin_ids).payloads
 
     def query(self, query: str) -> bytes | None:
-        """The payload of a normalised query; None for an unknown one. Raises StoreUnavailable."""
-        return self._read(QUERY_SERVING, self._queries, [query])[0]
+        """The payload of a normalised query; None for an unknown or stale one. Raises StoreUnavailable."""
+        return self._queries.read([query], datetime.now(UTC)).payloads[0]
 
-    def _read(self, table: Table, view: FeatureView, keys: Sequence[str]) -> list[bytes | None]:
-        distinct = list(dict.fromkeys(str(key) for key in keys))  # str: NumPy's own strings are not taken by protobuf
-        found: dict[str, bytes | None] = {}
-        for first in range(0, len(distinct), _KEYS_AT_ONCE):
-            some = distinct[first : first + _KEYS_AT_ONCE]
-            entities = [EntityKey(join_keys=table.key, entity_values=[Value(string_val=key)]) for key in some]
-            found.update(zip(some, self._payloads(view, entities), strict=True))
-        return [found[str(key)] for key in keys]
 
-    def _payloads(self, view: FeatureView, entities: list[EntityKey]) -> list[bytes | None]:
+class _View:
+    """One view, with its time to live."""
+
+    def __init__(self, store: FeatureStore, view: FeatureView, reader: PayloadReader) -> None:
+        self._store, self._view, self._reader = store, view, reader
+        self._materialized = bool(view.materialization_intervals)
+        self._asked = time.monotonic()
+
+    def read(self, keys: Sequence[str], now: datetime) -> Pins:
+        asked = [str(key) for key in keys]  # NumPy's own strings are no keys to a store
+        distinct = list(dict.fromkeys(asked))
+        payloads, presence = self._judged(self._rows(distinct), now)
+        never = bool(distinct) and not any(payloads) and self._was_never_materialized()
+        if len(distinct) < len(asked):
+            place = {key: i for i, key in enumerate(distinct)}
+            payloads = [payloads[place[key]] for key in asked]
+            presence = [presence[place[key]] for key in asked]
+        return Pins(payloads, presence, never)
+
+    def _rows(self, keys: list[str]) -> Rows:
         try:
-            with self._one_at_a_time:
-                rows = self._online_store.online_read(self._config, view, entities, [_PAYLOAD])
+            return self._reader.read(keys)
         except Exception as error:  # each kind of store has errors of its own, and all mean the same to a scorer
             raise StoreUnavailable(
-                f"expected to read {view.name} from the online store ({self._config.online_store.type}), "
+                f"expected to read {self._view.name} from the online store ({self._store.config.online_store.type}), "
                 f"found {type(error).__name__}: {error}; check that it runs and holds `feast materialize`'s rows"
             ) from error
-        return [_payload(values) for _, values in rows]
 
+    def _judged(self, rows: Rows, now: datetime) -> tuple[list[bytes | None], list[Presence]]:
+        """The payloads that may be used, and what became of each."""
+        presence = [Presence.MISSING if payload is None else Presence.FOUND for payload in rows.payloads]
+        if not self._view.ttl:
+            return rows.payloads, presence
+        payloads = list(rows.payloads)
+        for i, time_of_row in enumerate(rows.times):
+            if payloads[i] is not None and time_of_row is not None and time_of_row + self._view.ttl < now:
+                payloads[i], presence[i] = None, Presence.STALE
+        return payloads, presence
 
-def _payload(values: dict[str, Value] | None) -> bytes | None:
-    """The payload of a store's row; SQLite has no row, Redis a row without a value, where nothing was written."""
-    value = values.get(_PAYLOAD) if values else None
-    return value.bytes_val if value is not None and value.HasField("bytes_val") else None
+    def _was_never_materialized(self) -> bool:
+        """Whether the registry knows of no materialization; it is asked again now and then until it does."""
+        if not self._materialized and time.monotonic() - self._asked > _ASK_AGAIN_SECONDS:
+            self._asked = time.monotonic()
+            with quiet():
+                view = self._store.registry.get_feature_view(self._view.name, self._store.project, allow_cache=False)
+            self._materialized = bool(view.materialization_intervals)
+        return not self._materialized

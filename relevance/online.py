@@ -6,8 +6,9 @@ answers: a pin that is unknown, or a store that is lost, gets the student's prio
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -22,12 +23,15 @@ from enrich.text_encoder import TextEncoder
 from enrich.workspace import Workspace
 from relevance import pin_rows
 from relevance.features import Bools, Floats
-from relevance.lookup import OnlineFeatures, StoreUnavailable
+from relevance.lookup import OnlineFeatures, Pins, Presence, StoreUnavailable
+from relevance.request_log import AnswerLog, RequestLog, entry_of, recorded_share
 from relevance.student import Student
 from relevance.student_inputs import QueryEncoder, rounded
 
 STUDENT = "student"  # the serving model's folder in W/models
 PIN, CORRUPT, STORE = "pin", "corrupt", "store"  # absent: all of the pin, its readable bytes, the online store
+STALE = "stale"  # what is known of the pin is older than its time to live
+NEVER_MATERIALIZED = "never_materialized"  # nothing was ever loaded into the online store
 QUERY_FEATURES, QUERY_EMBEDDING = "query_features", "query_embedding"
 _CACHED_QUERIES = 10_000  # encoded query vectors kept; 15 MB at 384 entries
 
@@ -56,6 +60,7 @@ class Answer(NamedTuple):
     has_rates: Bools  # [n]
     probabilities: Floats  # [n, 5]
     lost: tuple[str, ...]  # what every answer of this request had to do without
+    stale: Bools | None = None  # [n], absent for being too old; None: none of them
 
     @property
     def relevance(self) -> Floats:
@@ -69,11 +74,13 @@ class Answer(NamedTuple):
 
     def _missing(self) -> list[tuple[str, ...]]:
         """Names of absent inputs, each distinct combination made once."""
-        columns = (PIN, CORRUPT, *pin_rows.INPUTS)
+        columns = (PIN, STALE, CORRUPT, *pin_rows.INPUTS)
+        gone = ~self.pins.present
+        stale = np.zeros_like(gone) if self.stale is None else self.stale
         absent = np.column_stack(
-            [~self.pins.present, self.pins.corrupt, pin_rows.absent_inputs(self.pins), ~self.has_rates]
+            [gone & ~stale, stale, self.pins.corrupt, pin_rows.absent_inputs(self.pins), ~self.has_rates]
         )
-        absent[~self.pins.present, 2:] = False  # of an unknown pin only that is said
+        absent[gone, 3:] = False  # of a pin that is not there only that is said
         _, first, which = np.unique(absent @ (1 << np.arange(len(columns))), return_index=True, return_inverse=True)
         named = [(*self.lost, *(c for c, gone in zip(columns, absent[i], strict=True) if gone)) for i in first]
         return [named[i] for i in which]
@@ -82,7 +89,7 @@ class Answer(NamedTuple):
 class PayloadStore(Protocol):
     """As `lookup.OnlineFeatures`; both raise StoreUnavailable."""
 
-    def pins(self, pin_ids: Sequence[str]) -> list[bytes | None]: ...
+    def read_pins(self, pin_ids: Sequence[str]) -> Pins: ...
 
     def query(self, query: str) -> bytes | None: ...
 
@@ -90,18 +97,31 @@ class PayloadStore(Protocol):
 class Scorer:
     """Scores pins for queries; safe to share between threads."""
 
-    def __init__(self, student: Student, store: PayloadStore, encoder: QueryEncoder) -> None:
+    def __init__(
+        self,
+        student: Student,
+        store: PayloadStore,
+        encoder: QueryEncoder,
+        log: AnswerLog | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """`clock` says what has expired; another one is for computing again what was answered then."""
         self.student = student
+        self._clock = clock
+        self._log = log
         self._store = store
         self._encoder = encoder
         self._vector = lru_cache(maxsize=_CACHED_QUERIES)(self._encode)
 
     @classmethod
-    def open(cls, workspace: Workspace | Path | str) -> Scorer:
-        """The student and online store of `workspace`. Raises BadInput when either was not made yet."""
+    def open(cls, workspace: Workspace | Path | str, record: float | None = None) -> Scorer:
+        """The student and online store of `workspace`; `record` is the share of requests to log for `relevance replay`,
+        by default what CORKBOARD_RECORD says, else none. Raises BadInput when either was not made yet.
+        """
         found = workspace if isinstance(workspace, Workspace) else Workspace.open(workspace)
-        student = Student.load(found.models / STUDENT)
-        return cls(student, OnlineFeatures.open(found), TextEncoder(student.record.settings.text_encoder))
+        student, share = Student.load(found.models / STUDENT), recorded_share(record)
+        log = RequestLog(found, share) if share else None
+        return cls(student, OnlineFeatures.open(found), TextEncoder(student.record.settings.text_encoder), log)
 
     def score(self, query: str, pin_ids: Sequence[str]) -> list[ScoredPin]:
         """An answer a pin, in the order asked. Raises BadInput only for arguments of the wrong type."""
@@ -109,28 +129,37 @@ class Scorer:
 
     def answer(self, query: str, pin_ids: Sequence[str]) -> Answer:
         """As `score`, in columns."""
-        ids = _checked(query, pin_ids)
-        inputs, lost_query = self._query(normalise_query(query))
-        pins, lost_pins = self._pins(ids)
+        ids, text, now = _checked(query, pin_ids), normalise_query(query), self._clock()
+        query_payload, lost_query = self._query_payload(text)
+        inputs, lost_vector = self._query(text, query_payload, now)
+        read, lost_pins = self._pins(ids)
+        pins = unpack_pins(read.payloads, now)
         rates, has_rates = inputs.rates_of(ids)
-        probabilities = self.student.predict(self.student.features(inputs, pins, rates, has_rates))
+        features = self.student.features(inputs, pins, rates, has_rates)
+        probabilities = self.student.predict(features)
         probabilities[~pins.present] = self.student.record.prior
-        lost = tuple(dict.fromkeys((*lost_query, *lost_pins)))
-        return Answer(inputs, ids, pins, rates, has_rates, probabilities, lost)
+        lost = tuple(dict.fromkeys((*lost_query, *lost_vector, *lost_pins)))
+        if self._log is not None and self._log.wants():
+            model, rows = self.student.record.fingerprint, probabilities.tolist()
+            self._log.add(entry_of(now, model, text, query_payload, ids, read.payloads, features, rows, lost))
+        stale = np.fromiter((state is Presence.STALE for state in read.presence), np.bool_, len(ids))
+        return Answer(inputs, ids, pins, rates, has_rates, probabilities, lost, stale)
 
     def query_vector(self, query: str) -> Floats | None:
         """The query's unit vector, stored or encoded here; None when there is neither. For finding candidates."""
-        return self._query(normalise_query(query))[0].embedding
+        text = normalise_query(query)
+        return self._query(text, self._query_payload(text)[0], self._clock())[0].embedding
 
-    def _query(self, query: str) -> tuple[QueryInputs, tuple[str, ...]]:
-        """What is known of the query, encoded here where no vector of it is stored; and what could not be had."""
-        names: tuple[str, ...] = ()
+    def _query_payload(self, query: str) -> tuple[bytes | None, tuple[str, ...]]:
         try:
-            inputs = unpack_query(self._store.query(query), query)
+            return self._store.query(query), ()
         except StoreUnavailable:
-            inputs, names = unpack_query(None, query), (STORE,)
-        if not inputs.known:
-            names = (*names, QUERY_FEATURES)
+            return None, (STORE,)
+
+    def _query(self, query: str, payload: bytes | None, now: datetime) -> tuple[QueryInputs, tuple[str, ...]]:
+        """What is known of the query, encoded here where no vector of it is stored; and what could not be had."""
+        inputs = unpack_query(payload, query, now)
+        names: tuple[str, ...] = () if inputs.known else (QUERY_FEATURES,)
         if inputs.embedding is not None and len(inputs.embedding) == self.student.record.dimensions.query:
             return inputs, names
         try:
@@ -141,11 +170,13 @@ class Scorer:
     def _encode(self, query: str) -> Floats:
         return rounded(self._encoder.encode([query])[0])
 
-    def _pins(self, ids: Sequence[str]) -> tuple[PinBatch, tuple[str, ...]]:
+    def _pins(self, ids: Sequence[str]) -> tuple[Pins, tuple[str, ...]]:
+        """What the store has of the pins, and what could not be had of any."""
         try:
-            return unpack_pins(self._store.pins(ids)), ()
+            read = self._store.read_pins(ids)
         except StoreUnavailable:
-            return unpack_pins([None] * len(ids)), (STORE,)
+            return Pins([None] * len(ids), [Presence.MISSING] * len(ids)), (STORE,)
+        return read, (NEVER_MATERIALIZED,) if read.never_materialized else ()
 
 
 def _checked(query: str, pin_ids: Sequence[str]) -> tuple[str, ...]:

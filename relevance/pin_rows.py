@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enrich.codec import TEXT_FIELDS, VECTORS, PinBatch
-from enrich.term_ids import Terms
+from enrich.term_ids import Terms, without_rows
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
@@ -67,9 +67,9 @@ def without(pins: PinBatch, dropped: Bools) -> PinBatch:
         has_graph_embedding=pins.has_graph_embedding & has[:, 2],
         engagement=pins.engagement * has[:, 3:4],
         has_engagement=pins.has_engagement & has[:, 3],
-        terms=tuple(_drop_terms(terms, fields[:, i]) for i, terms in enumerate(pins.terms)),
+        terms=tuple(without_rows(terms, fields[:, i]) for i, terms in enumerate(pins.terms)),
         lengths=lengths,
-        trigrams=_drop_terms(pins.trigrams, bare),
+        trigrams=without_rows(pins.trigrams, bare),
     )
 
 
@@ -78,10 +78,3 @@ def _take_terms(terms: Terms, rows: Ints) -> Terms:
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
     at = np.repeat(terms.offsets[rows] - offsets[:-1], sizes) + np.arange(offsets[-1])
     return Terms(offsets, terms.ids[at], terms.counts[at])
-
-
-def _drop_terms(terms: Terms, dropped: Bools) -> Terms:
-    sizes = np.diff(terms.offsets)
-    kept = np.repeat(~dropped, sizes)
-    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.where(dropped, 0, sizes))])
-    return Terms(offsets, terms.ids[kept], terms.counts[kept])

@@ -1,61 +1,96 @@
 """Pairs of a query and a pin, each with the features that were known of it at its moment, and no later.
 
-Reads the labels and, through Feast, the views of a feature service; writes nothing. A content view is joined as of the
-pair's own time; a behaviour view as of that time minus a gap, since engaged queries and rates leak the label (15 days,
-as in OmniSearchSage, arXiv 2404.16260). Both clocks must have passed: when a value became true, and when it could be
-known. `relevance train-teacher`, `label`, `train-student` and `evaluate` read their rows here.
+Reads the labels and, through Feast, the views of a feature service; `write_training_frame` writes a parquet file, for
+more rows than memory holds. A content view is joined as of the pair's own time; a behaviour view as of that time minus
+a gap, since engaged queries and rates leak the label (15 days, as in OmniSearchSage, arXiv 2404.16260). Both clocks
+must have passed: when a value became true, and when it could be known; a sample of every answer is joined a second
+time, without Feast, and a store that let a row of the future through is refused (`frame_check.py`).
+`relevance train-teacher`, `label`, `train-student` and `evaluate` read their rows here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 from feast import FeatureService, FeatureStore
-from feast.errors import FeatureServiceNotFoundException
+from feast.errors import FeastObjectNotFoundException, FeatureServiceNotFoundException
 
 from enrich import parts
 from enrich.errors import BadInput
 from enrich.progress import progress
 from enrich.tables import DELETIONS, ENRICHED, JUDGMENT, SOFT_LABEL, Kind, Table
 from enrich.workspace import Workspace
-from relevance.feature_store import apply, open_store, quiet
+from relevance.feature_store import apply, fingerprint, open_store, quiet
+from relevance.frame_check import Group, check
 
 GAP = timedelta(days=15)
 HUMAN, TEACHER = "human", "teacher"  # label_source
 
 _PAIR = {"query": pl.String(), "pin_id": pl.String(), "event_timestamp": pl.Datetime("us", "UTC")}
-_MOMENTS_AT_ONCE = 20_000  # keys and times in one call of Feast, to bound the memory of its join
+_MOMENTS_AT_ONCE = 100_000  # keys and times in one call of Feast, to bound the memory of its join
+_ROWS_AT_ONCE = 100_000  # of a frame that goes to a file; 310 MB where two vectors have 384 entries
 _TABLES = {table.name: table for table in ENRICHED}
 
 
-class _Group(NamedTuple):
-    """Views of one key and one moment: joined together, once for each distinct key and time."""
+class _Asked(NamedTuple):
+    """A service, ready to be joined."""
 
-    key: tuple[str, ...]
-    lag: timedelta
-    features: tuple[tuple[Table, str], ...]  # in the service's order
+    workspace: Workspace
+    store: FeatureStore
+    groups: list[Group]
+    names: list[str]  # of the features, in the service's order
 
 
-def training_frame(workspace: Workspace, pairs: pl.DataFrame, service: str, gap: timedelta = GAP) -> pl.DataFrame:
+def training_frame(
+    workspace: Workspace, pairs: pl.DataFrame, service: str, gap: timedelta = GAP, trained_from: str | None = None
+) -> pl.DataFrame:
     """`pairs` (query, pin_id, event_timestamp and any other columns), in their order, then the service's features.
 
     A feature is named view__feature and typed as its table declares; it is null where nothing was known, so an unknown
-    query or pin keeps its row. Raises BadInput for pairs without those columns or with nulls in them, a service that is
-    not there, one with labels or packed views, and a negative gap.
+    query or pin keeps its row. `trained_from` is the service's fingerprint that a model was trained from, when its
+    features are wanted again. Raises BadInput for pairs without those columns or with nulls in them; for a service that
+    is not there, has labels or packed views, names a view without a table, or has another fingerprint; for a negative
+    gap. Raises CorkboardError when the offline store answers with a row that is not the right one.
     """
     wanted = _checked(pairs)
-    if gap < timedelta(0):
-        raise BadInput(f"expected a gap of at least 0 days, found {gap.days}; features must be older than the label")
-    apply(workspace)
-    store = open_store(workspace)
-    groups = _groups(_service(store, service), gap)
-    columns = [joined for group in groups for joined in _join(store, wanted, group)]
-    named = {column.name: column for column in columns}
-    ordered = [named[_name(table, feature)] for table, feature in _features(_service(store, service))]
-    return pairs.with_columns(ordered)
+    return pairs.with_columns(_features_of(_prepared(workspace, service, gap, trained_from), wanted))
+
+
+def write_training_frame(
+    workspace: Workspace,
+    pairs: pl.DataFrame,
+    service: str,
+    path: Path,
+    gap: timedelta = GAP,
+    trained_from: str | None = None,
+) -> int:
+    """The rows of `training_frame` in a parquet file at `path`, 100,000 at a time; how many.
+
+    Written aside and renamed: the file is whole or not there. Raises as `training_frame` does.
+    """
+    asked = _prepared(workspace, service, gap, trained_from)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer: pq.ParquetWriter | None = None
+    try:
+        with progress(pairs.height, f"training frame {path.name}") as bar:
+            for some in _slices(pairs):
+                rows = some.with_columns(_features_of(asked, _checked(some), verified=writer is None)).to_arrow()
+                writer = writer or pq.ParquetWriter(aside, rows.schema, compression="zstd", use_dictionary=_texts(rows))
+                writer.write_table(rows)
+                bar.update(some.height)
+    finally:
+        if writer:
+            writer.close()
+    aside.replace(path)
+    return pairs.height
 
 
 def labelled_pairs(workspace: Workspace) -> pl.DataFrame:
@@ -96,6 +131,32 @@ def _checked(pairs: pl.DataFrame) -> pl.DataFrame:
     return wanted
 
 
+def _slices(pairs: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """The pairs some at a time; none are one slice, so that the frame has its columns."""
+    return iter([pairs]) if pairs.is_empty() else pairs.iter_slices(_ROWS_AT_ONCE)
+
+
+def _texts(rows: pa.Table) -> list[str]:
+    """Columns that parquet's dictionaries make smaller; vectors only cost time there."""
+    return [f.name for f in rows.schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)]
+
+
+def _prepared(workspace: Workspace, service: str, gap: timedelta, trained_from: str | None) -> _Asked:
+    """The store, its definitions applied, and what to ask of it."""
+    if gap < timedelta(0):
+        raise BadInput(f"expected a gap of at least 0 days, found {gap.days}; features must be older than the label")
+    apply(workspace)
+    store = open_store(workspace)
+    found = _service(store, service)
+    if trained_from is not None and (now := fingerprint(workspace, service)) != trained_from:
+        raise BadInput(
+            f"expected the feature service {service} as a model was trained from it ({trained_from}), found another "
+            f"view, type or producer in it ({now}); train the model anew, or bring back what it was trained from"
+        )
+    names = [f"{p.name}__{feature.name}" for p in found.feature_view_projections for feature in p.features]
+    return _Asked(workspace, store, _groups(workspace, found, gap), names)
+
+
 def _service(store: FeatureStore, name: str) -> FeatureService:
     try:
         return store.get_feature_service(name)
@@ -104,59 +165,65 @@ def _service(store: FeatureStore, name: str) -> FeatureService:
         raise BadInput(f"expected one of the feature services {there}, found {name!r}; name one of them") from error
 
 
-def _features(service: FeatureService) -> list[tuple[Table, str]]:
-    return [
-        (_TABLES[projection.name], feature.name)
-        for projection in service.feature_view_projections
-        for feature in projection.features
-    ]
-
-
-def _name(table: Table, feature: str) -> str:
-    return f"{table.name}__{feature}"
-
-
-def _groups(service: FeatureService, gap: timedelta) -> list[_Group]:
+def _groups(workspace: Workspace, service: FeatureService, gap: timedelta) -> list[Group]:
     lags = {Kind.CONTENT: timedelta(0), Kind.BEHAVIOUR: gap}
     grouped: dict[tuple[tuple[str, ...], timedelta], list[tuple[Table, str]]] = {}
-    for table, feature in _features(service):
+    for projection in service.feature_view_projections:
+        table = _TABLES.get(projection.name)
+        if table is None or not any(workspace.folder(table).glob("*.parquet")):
+            raise BadInput(
+                f"expected the rows of view {projection.name}, which {service.name} reads, in {workspace.root}, found "
+                "not even an empty part; run `enrich import` again, or take the view out of the service"
+            )
         if table.kind not in lags:
             raise BadInput(
                 f"expected a service of content and behaviour to train from, found {service.name!r} with the "
                 f"{table.kind.value} view {table.name}; train from student_v1 or teacher_v1"
             )
-        grouped.setdefault((table.key, lags[table.kind]), []).append((table, feature))
-    return [_Group(key, lag, tuple(features)) for (key, lag), features in grouped.items()]
+        features = [(table, feature.name) for feature in projection.features]
+        grouped.setdefault((table.key, lags[table.kind]), []).extend(features)
+    return [Group(key, lag, tuple(features)) for (key, lag), features in grouped.items()]
 
 
-def _join(store: FeatureStore, pairs: pl.DataFrame, group: _Group) -> Sequence[pl.Series]:
+def _features_of(asked: _Asked, pairs: pl.DataFrame, verified: bool = True) -> list[pl.Series]:
+    """Every feature of every pair, in the service's order; a sample of them joined a second time where `verified`."""
+    found = {column.name: column for group in asked.groups for column in _join(asked, pairs, group, verified)}
+    return [found[name] for name in asked.names]
+
+
+def _join(asked: _Asked, pairs: pl.DataFrame, group: Group, verified: bool) -> list[pl.Series]:
     """The group's features of every pair, each looked up once for each distinct key and time."""
     at = pairs.select(*group.key, event_timestamp=pl.col("event_timestamp") - group.lag)
     moments = at.unique(maintain_order=True).with_row_index("row_id")
+    found = [group.schema.to_frame(eager=True)]
     with progress(moments.height, f"features of {' and '.join(group.key)}") as bar:
-        found = [_schema(group).to_frame(eager=True)]
         for some in moments.iter_slices(_MOMENTS_AT_ONCE):
-            found.append(_retrieve(store, some, group))
+            found.append(_retrieve(asked.store, some, group))
             bar.update(some.height)
-    places = at.join(moments, on=at.columns, how="left", maintain_order="left")["row_id"]
-    return pl.concat(found)[places].get_columns()
+    frame = pl.concat(found)
+    if verified:
+        check(asked.workspace, moments, group, frame)
+    if moments.height < at.height:
+        frame = frame[at.join(moments, on=at.columns, how="left", maintain_order="left")["row_id"]]
+    return frame.get_columns()
 
 
-def _retrieve(store: FeatureStore, moments: pl.DataFrame, group: _Group) -> pl.DataFrame:
+def _retrieve(store: FeatureStore, moments: pl.DataFrame, group: Group) -> pl.DataFrame:
     """The group's features at each of `moments`, in their order."""
-    schema = _schema(group)
-    with quiet():
-        job = store.get_historical_features(
-            entity_df=moments.to_pandas(),
-            features=[f"{table.name}:{feature}" for table, feature in group.features],
-            full_feature_names=True,
-            filter_by_created_timestamp=True,  # else a row that was known only later would be seen
-        )
-        found = pl.DataFrame(pl.from_arrow(job.to_arrow()))
-    return found.sort("row_id").select(pl.col(name).cast(dtype) for name, dtype in schema.items())
-
-
-def _schema(group: _Group) -> pl.Schema:
-    """The features' names and types, as their tables declare them."""
-    types = {table.name: pl.DataFrame(pl.from_arrow(table.schema.empty_table())).schema for table, _ in group.features}
-    return pl.Schema({_name(table, feature): types[table.name][feature] for table, feature in group.features})
+    try:
+        with quiet():
+            job = store.get_historical_features(
+                entity_df=moments.to_pandas(),
+                features=[f"{table.name}:{feature}" for table, feature in group.features],
+                full_feature_names=True,
+                filter_by_created_timestamp=True,  # else a row that was known only later would be seen
+            )
+            found = pl.DataFrame(pl.from_arrow(job.to_arrow()))
+    except FeastObjectNotFoundException as error:
+        raise BadInput(
+            f"expected the views {', '.join(sorted({table.name for table, _ in group.features}))} in the registry, "
+            f"found one missing ({error}); run `feast apply`"
+        ) from error
+    if not found["row_id"].equals(moments["row_id"]):
+        found = found.sort("row_id")
+    return found.select(pl.col(name).cast(dtype) for name, dtype in group.schema.items())

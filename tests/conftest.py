@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
+from redis_server import RedisServer
 
 from enrich.workspace import ENVIRONMENT_VARIABLE, Catalogue, Workspace
 
@@ -29,6 +31,14 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("real data for tests is not at ../shared/data")
     return SHARED_DATA
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """A running Redis; the test skips where redis-server is not installed."""
+    server = RedisServer(tmp_path)
+    yield server
+    server.stop()
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,8 @@
-"""Rows written straight into a table, for tests that state what a job would have written."""
+"""Rows written straight into a table, for tests that state what a job would have written; and other stores for them."""
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -36,3 +37,14 @@ def write_rows(workspace: Workspace, table: Table, *rows: dict[str, Any]) -> Non
         ]
     columns = {f.name: pa.array([row.get(f.name) for row in complete], f.type) for f in table.schema}
     parts.append(workspace.folder(table), table, pa.table(columns))
+
+
+def use_online_store(workspace: Workspace, store_type: str, address: str) -> None:
+    """Another online store, by feature_store.yaml alone; `address` is of Redis, or a SQLite file's path."""
+    written = workspace.feature_store_yaml.read_text()
+    where = "connection_string" if "redis" in store_type.lower() else "path"
+    changed, count = re.subn(
+        r"online_store:\n(?:  .*\n)+", f"online_store:\n  type: {store_type}\n  {where}: {address}\n", written
+    )
+    assert count == 1
+    workspace.feature_store_yaml.write_text(changed)

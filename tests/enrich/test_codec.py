@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import zlib
+from datetime import UTC, datetime, timedelta
+
 import numpy as np
 import polars as pl
 import pytest
@@ -22,8 +25,10 @@ from enrich.codec import (
     unpack_query,
 )
 from enrich.normalise import terms
+from enrich.payload import NEVER
 from enrich.term_ids import MAX_CHARACTERS, Terms, term_id
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 PINS = pl.DataFrame({
     "title": ["Red shoes, red laces", None, ""],
     "description": ["Canvas", None, None],
@@ -170,3 +175,54 @@ def test_of_too_many_pairs_the_most_shown_are_kept():
         unpack_query(pack_query(QueryValues(), pins, rates), "q").rates_of(pins)[1].tolist()
         == [False] * 2 + [True] * MAX_PAIRS
     )
+
+
+def version_1(payload: bytes, head_bytes: int) -> bytes:
+    """A payload without pairs as version 1 wrote it: no expiry (8 bytes each) before the rest of its head."""
+    opened = payload[:2] + b"\x01" + payload[3:12]
+    whole = opened + payload[12 + head_bytes : -4]
+    return whole + zlib.crc32(whole).to_bytes(4, "little")
+
+
+def test_a_payload_of_the_version_before_is_read_beside_new_ones():
+    new = pack_pins(PINS)
+    old = [version_1(payload, 16) for payload in new]
+    mixed, plain = unpack_pins([old[0], *new[1:], old[1][:-1]]), unpack_pins([*new, b"?"])
+    assert mixed.present.tolist() == plain.present.tolist() and mixed.corrupt.tolist() == plain.corrupt.tolist()
+    assert np.array_equal(mixed.engagement, plain.engagement) and np.array_equal(mixed.langs, plain.langs)
+    assert all(np.array_equal(a.ids, b.ids) for a, b in zip(mixed.terms, plain.terms, strict=True))
+    assert unpack_pins(old, now=datetime(2200, 1, 1, tzinfo=UTC)).present.all()  # nothing in it expires
+    values = QueryValues(embedding=[0.5, 0.5], interests=["home"], lang="en", frequency=3)
+    query = unpack_query(version_1(pack_query(values), 8), "red")
+    assert (query.known, query.interests, query.lang, query.frequency) == (True, ("home",), "en", 3)
+    assert content_hash(old[0]) != content_hash(new[0])
+
+
+def test_a_version_that_nobody_wrote_is_corrupt():
+    for version in (0, 3, 255):
+        whole = b"CP" + bytes([version]) + pack_pins(PINS)[0][3:-4]
+        payload = whole + zlib.crc32(whole).to_bytes(4, "little")
+        assert unpack_pins([payload]).corrupt.tolist() == [True]
+    bare = b"CP\x01" + bytes(9)
+    assert unpack_pins([bare + zlib.crc32(bare).to_bytes(4, "little")]).corrupt.tolist() == [True]
+
+
+def test_what_the_log_said_is_left_out_once_it_expired():
+    until = datetime(2028, 1, 1, tzinfo=UTC)
+    row = {"title": ["chair"], "engaged_queries": [["red chair"]], "saves_30d": [3], "queries_until": [until]}
+    payload = pack_pins(pl.DataFrame({**row, "engagement_until": [until + timedelta(days=1)]}))
+    for now, lengths, engaged in (
+        (until, 2, True),
+        (until + timedelta(hours=1), 0, True),
+        (until + timedelta(days=2), 0, False),
+    ):
+        pins = unpack_pins(payload, now)
+        assert (pins.lengths[0, -1], pins.has_engagement[0], pins.engagement.any()) == (lengths, engaged, engaged)
+        assert len(pins.terms[-1].ids) == lengths and pins.lengths[0, 0] == 1
+    rates = np.ones((2, len(PAIR_COLUMNS)), np.float32)
+    ends = [(until - EPOCH) // timedelta(microseconds=1), NEVER]
+    query = pack_query(QueryValues(lang="en", frequency=2, until_us=ends[0]), ["a", "b"], rates, ends)
+    before, after = (unpack_query(query, "q", until + timedelta(hours=h)) for h in (-1, 1))
+    assert (before.lang, before.frequency, before.rates_of(["a", "b"])[1].tolist()) == ("en", 2, [True, True])
+    assert (after.lang, after.frequency, after.rates_of(["a", "b"])[1].tolist()) == (None, 0, [False, True])
+    assert after.known and not unpack_query(pack_query(QueryValues(until_us=ends[0])), "q", until + timedelta(1)).known

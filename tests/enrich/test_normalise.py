@@ -36,3 +36,9 @@ def test_normalising_twice_is_normalising_once(text: str) -> None:
 @given(st.text())
 def test_terms_are_never_blank(text: str) -> None:
     assert all(term.strip() for term in terms(text))
+
+
+@given(st.text(st.characters(max_codepoint=127)))
+def test_ascii_texts_have_the_terms_that_any_text_would(text: str):
+    """An ASCII text beside a letter that is none goes the long way round."""
+    assert terms(f"{text} é") == [*terms(text), "e"]

@@ -9,13 +9,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 from feast import FeatureStore
+from redis_server import RedisServer
 from table_rows import day, write_rows
 
 from enrich.serving import PIN_INPUTS, QUERY_INPUTS
-from enrich.tables import ENRICHED, PIN_SERVING, PIN_TEXT, Kind
+from enrich.tables import ENRICHED, PIN_BOARDS, PIN_SERVING, PIN_TEXT, Kind
 from enrich.workspace import ENVIRONMENT_VARIABLE, FEATURE_REPO, REPOSITORY, Catalogue, Workspace
-from relevance.feature_store import apply, open_store
+from relevance.feature_store import apply, materialize, open_store, quiet
 from relevance.lookup import OnlineFeatures
 
 JOIN_KEYS = {"pin": "pin_id", "query": "query"}
@@ -69,6 +71,40 @@ def test_the_default_configuration_is_a_workspaces_but_for_its_paths(workspace: 
         for text in (default, workspace.feature_store_yaml.read_text())
     ]
     assert settings[0] == settings[1]
+
+
+def test_the_on_demand_view_says_how_a_request_meets_a_pin(store: FeatureStore, workspace: Workspace):
+    assert [view.name for view in store.list_on_demand_feature_views()] == ["query_pin_match"]
+    write_rows(workspace, PIN_TEXT, {"pin_id": "a", "title": "Red shoes", "event_timestamp": day(1)})
+    write_rows(workspace, PIN_BOARDS, {"pin_id": "a", "board_titles": ["My shoes", "été"], "event_timestamp": day(1)})
+    apply(workspace)
+    own, names = open_store(workspace), ("title_share", "caption_share", "boards_share")
+    with quiet():
+        own.materialize(day(0), day(2), feature_views=["pin_text", "pin_boards", "pin_caption"])
+        rows = [{"pin_id": "a", "query_text": "Red ETE"}, {"pin_id": "unseen", "query_text": "red"}]
+        found = own.get_online_features([f"query_pin_match:{name}" for name in names], rows).to_dict()
+    assert [found[name] for name in names] == [[0.5, 0.0], [0.0, 0.0], [0.5, 0.0]]
+
+
+def test_production_differs_by_configuration_alone(
+    workspace: Workspace, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("CORKBOARD_REDIS", redis.address)
+    monkeypatch.setenv("CORKBOARD_REGISTRY", f"sqlite:///{workspace.root}/registry.sqlite")
+    workspace.feature_store_yaml.write_text((FEATURE_REPO / "production" / "redis.yaml").read_text())
+    write_rows(workspace, PIN_SERVING, {"pin_id": "a", "payload": b"packed", "event_timestamp": day(2)})
+    materialize(workspace)
+    assert OnlineFeatures.open(workspace).pins(["a", "b"]) == [b"packed", None]
+    assert (workspace.root / "registry.sqlite").is_file() and not (workspace.root / "registry.db").exists()
+
+
+@pytest.mark.parametrize("name", ["redis", "spark"])
+def test_production_settings_are_the_defaults_where_they_need_not_differ(name: str):
+    default = yaml.safe_load((FEATURE_REPO / "feature_store.yaml").read_text())
+    production = yaml.safe_load((FEATURE_REPO / "production" / f"{name}.yaml").read_text())
+    same = ("project", "provider", "materialization", "entity_key_serialization_version")
+    assert [production[key] for key in same] == [default[key] for key in same]
+    assert production["registry"]["serve_features_while_materializing"] is True
 
 
 def feast(workspace: Workspace, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import numpy as np
 import polars as pl
 
-from relevance.lookup import StoreUnavailable
+from relevance.lookup import Pins, Presence, StoreUnavailable
 
 THINGS = ("chair", "table", "lamp", "cake", "dress", "garden")
 COLOURS = ("blue", "red", "green", "white")
@@ -35,9 +35,10 @@ class MemoryStore:
     def __init__(self, pins: dict[str, bytes], queries: dict[str, bytes]) -> None:
         self.held_pins, self.held_queries, self.down = pins, queries, False
 
-    def pins(self, pin_ids: Sequence[str]) -> list[bytes | None]:
+    def read_pins(self, pin_ids: Sequence[str]) -> Pins:
         self._check()
-        return [self.held_pins.get(pin) for pin in pin_ids]
+        payloads = [self.held_pins.get(pin) for pin in pin_ids]
+        return Pins(payloads, [Presence.FOUND if payload else Presence.MISSING for payload in payloads])
 
     def query(self, query: str) -> bytes | None:
         self._check()

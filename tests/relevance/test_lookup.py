@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
-import socket
 import sqlite3
-import subprocess
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
-from table_rows import day, write_rows
+from redis_server import RedisServer
+from table_rows import day, use_online_store, write_rows
 
 from enrich import parts
 from enrich.codec import ENGAGEMENT_COLUMNS, PAIR_COLUMNS, PinBatch, pack_pins, unpack_pins, unpack_query
@@ -217,38 +213,11 @@ def test_the_fingerprint_changes_with_a_producer_and_not_with_rows(served: Works
     assert fingerprint(served, "student_v1") != before
 
 
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """A Redis server of this test's own: its address and its process."""
-    program = shutil.which("redis-server")
-    if program is None:
-        pytest.skip("redis-server is not installed (apt-get install redis-server)")
-    pytest.importorskip("redis")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = subprocess.Popen(
-        [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert server.stdout is not None
-    for line in server.stdout:
-        if "Ready to accept connections" in line:
-            break
-    yield f"127.0.0.1:{port}", server
-    server.terminate()
-    server.wait()
-
-
+@pytest.mark.parametrize("store_type", ["redis", "enrich.stores.safe_redis.SafeRedisOnlineStore"])
 def test_redis_serves_the_same_by_configuration_alone_and_its_loss_is_one_error(
-    workspace: Workspace, redis: tuple[str, subprocess.Popen[str]], served: Workspace
+    workspace: Workspace, redis: RedisServer, served: Workspace, store_type: str
 ):
-    address, server = redis
-    yaml = workspace.feature_store_yaml.read_text()
-    sqlite = f"type: sqlite\n  path: {workspace.root}/online.db"
-    assert sqlite in yaml
-    workspace.feature_store_yaml.write_text(yaml.replace(sqlite, f"type: redis\n  connection_string: {address}"))
+    use_online_store(workspace, store_type, redis.address)
     fill(workspace)
     run_serving(workspace, ServingSettings())
     materialize(workspace)
@@ -258,7 +227,6 @@ def test_redis_serves_the_same_by_configuration_alone_and_its_loss_is_one_error(
     assert same(unpack_pins(found[:-1]), unpack_pins(OnlineFeatures.open(served).pins(PIN_IDS)))
     assert features.query("red shoes") and features.query("unseen") is None
     assert parts.count(workspace.folder(PIN_SERVING)) == 3
-    server.terminate()
-    server.wait()
+    redis.stop()
     with pytest.raises(StoreUnavailable, match="redis"):
         features.pins(["a"])

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from feast import FeatureStore
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from table_rows import day, write_rows
 
+import relevance.training_frame
 from enrich import parts
-from enrich.errors import BadInput
+from enrich.errors import BadInput, CorkboardError
 from enrich.tables import (
     DELETIONS,
     JUDGMENT,
+    LOG_TTL,
     PIN_BOARDS,
     PIN_QUERIES,
     PIN_TEXT,
@@ -27,7 +32,8 @@ from enrich.tables import (
     Table,
 )
 from enrich.workspace import Catalogue, Workspace
-from relevance.training_frame import labelled_pairs, training_frame
+from relevance.feature_store import fingerprint
+from relevance.training_frame import labelled_pairs, training_frame, write_training_frame
 
 GAP = timedelta(days=3)
 VALUES = {
@@ -53,6 +59,14 @@ def fill(workspace: Workspace, histories: dict[Table, list[dict[str, Any]]]) -> 
             write_rows(workspace, table, *histories[table])
 
 
+def configure(workspace: Workspace, store_type: str) -> None:
+    """Another offline store, by feature_store.yaml alone."""
+    written = workspace.feature_store_yaml.read_text()
+    found = re.search(r"offline_store:\n  type: (\S+)", written)
+    assert found
+    workspace.feature_store_yaml.write_text(written.replace(f"  type: {found[1]}", f"  type: {store_type}"))
+
+
 def pairs_of(*rows: tuple[str, str, datetime]) -> pl.DataFrame:
     schema = {"query": pl.String, "pin_id": pl.String, "event_timestamp": pl.Datetime("us", "UTC")}
     return pl.DataFrame(rows, schema=schema, orient="row")
@@ -71,7 +85,21 @@ def brute_force(table: Table, history: list[dict[str, Any]], key: dict[str, str]
     return newest and newest[VALUES[table]]
 
 
+# Moments that meet: the ends of the calendar, both changes of the clocks in Europe, and a few hours of one fortnight;
+# each a little before or after the next, by no time at all, a microsecond, the gap, or a whole time to live.
+corners = [
+    datetime(1970, 1, 1, tzinfo=UTC) + LOG_TTL,
+    datetime(2025, 3, 30, 0, 59, 59, tzinfo=UTC),
+    datetime(2025, 3, 30, 1, tzinfo=UTC),
+    datetime(2025, 10, 26, 0, 30, tzinfo=UTC),
+    datetime(2025, 10, 26, 1, 30, tzinfo=UTC),
+    datetime(2028, 2, 29, tzinfo=UTC),
+    datetime(2100, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
+]
+steps = [timedelta(0), timedelta(microseconds=1), timedelta(hours=1), GAP, LOG_TTL, timedelta(days=1)]
 hours = st.integers(0, 24 * 12).map(lambda hour: day(1) + timedelta(hours=hour))
+times = hours | st.tuples(st.sampled_from(corners), st.sampled_from(steps)).map(lambda pair: pair[0] - pair[1])
+lateness = st.integers(0, 96).map(lambda late: timedelta(hours=late)) | st.sampled_from(steps)
 values = {
     PIN_TEXT: st.none() | st.text("abé你", max_size=3),
     PIN_QUERIES: st.none() | st.lists(st.text("ab", max_size=2), max_size=3),
@@ -82,32 +110,34 @@ values = {
 
 @st.composite
 def histories(draw: st.DrawFn) -> dict[Table, list[dict[str, Any]]]:
-    """Rows of two queries and two pins, known at once or up to four days late, no two with the same clocks."""
+    """Rows of two queries and two pins, known at once or late; some tie by event time, some stand there twice."""
     drawn = {}
     for table, value in values.items():
-        rows = draw(st.lists(st.tuples(st.sampled_from("qr"), st.sampled_from("ab"), hours, st.integers(0, 96), value)))
-        unique = {(q, p, at, late): worth for q, p, at, late, worth in rows}
+        rows = draw(st.lists(st.tuples(st.sampled_from("qr"), st.sampled_from("ab"), times, lateness, value)))
+        unique = {(q, p, at, at + late): worth for q, p, at, late, worth in rows}
         drawn[table] = [
             {
                 **{name: {"query": q, "pin_id": p}[name] for name in table.key},
                 "event_timestamp": at,
-                "created_timestamp": at
-                + timedelta(hours=late, microseconds=i),  # the i keeps (key, event, created) unique
+                "created_timestamp": known + timedelta(microseconds=i),  # the i keeps (key, event, created) unique
                 VALUES[table]: worth,
             }
-            for i, ((q, p, at, late), worth) in enumerate(unique.items())
+            for i, ((q, p, at, known), worth) in enumerate(unique.items())
         ]
+        drawn[table] += drawn[table][: draw(st.integers(0, 2))]
     return drawn
 
 
-moments = st.tuples(st.sampled_from(["q", "r", "unseen"]), st.sampled_from(["a", "b", "unseen"]), hours)
+moments = st.tuples(st.sampled_from(["q", "r", "unseen"]), st.sampled_from(["a", "b", "unseen"]), times)
 
 
-@given(histories(), st.lists(moments, min_size=1, max_size=12))
-@settings(max_examples=12, deadline=None)
+@pytest.mark.parametrize("store_type", ["enrich.stores.late_duckdb.LateDuckDBOfflineStore", "duckdb"])
+@given(history=histories(), rows=st.lists(moments, min_size=1, max_size=12))
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_every_value_is_the_one_brute_force_finds(
-    store: Workspace, history: dict[Table, list[dict[str, Any]]], rows: list[tuple[str, str, datetime]]
+    store: Workspace, store_type: str, history: dict[Table, list[dict[str, Any]]], rows: list[tuple[str, str, datetime]]
 ):
+    configure(store, store_type)
     fill(store, history)
     frame = training_frame(store, pairs_of(*rows), "student_v1", GAP)
     assert frame.select("query", "pin_id", "event_timestamp").rows() == pairs_of(*rows).rows()
@@ -159,6 +189,48 @@ def test_own_columns_order_repetitions_and_types_are_kept(store: Workspace):
 def test_no_pairs_give_a_typed_frame_without_rows(store: Workspace):
     frame = training_frame(store, pairs_of(), "student_v1")
     assert frame.height == 0 and frame.schema["pin_graph__graph_embedding"] == pl.List(pl.Float32)
+
+
+def test_a_frame_in_a_file_is_the_same_frame(store: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(relevance.training_frame, "_ROWS_AT_ONCE", 2)  # so that five pairs are three slices
+    fill(store, {PIN_TEXT_EMBEDDING: [{"pin_id": "a", "text_embedding": [0.1, 0.2], "event_timestamp": day(1)}]})
+    pairs = pairs_of(*(("q", pin, day(2)) for pin in "abaca"))
+    for wanted in (pairs, pairs.clear()):
+        assert write_training_frame(store, wanted, "student_v1", tmp_path / "f.parquet", GAP) == wanted.height
+        assert pl.read_parquet(tmp_path / "f.parquet").equals(training_frame(store, wanted, "student_v1", GAP))
+    assert [path.name for path in tmp_path.iterdir()] == ["f.parquet"]
+
+
+def test_a_store_that_forgets_the_clock_of_knowledge_is_refused(store: Workspace, monkeypatch: pytest.MonkeyPatch):
+    known_late = {"event_timestamp": day(2), "created_timestamp": day(9)}
+    fill(store, {PIN_TEXT: [{"pin_id": "a", "title": "of the future", **known_late}]})
+    asked = FeatureStore.get_historical_features
+
+    def leaking(self: FeatureStore, **arguments: Any) -> Any:
+        return asked(self, **{**arguments, "filter_by_created_timestamp": False})
+
+    monkeypatch.setattr(FeatureStore, "get_historical_features", leaking)
+    with pytest.raises(CorkboardError, match=r"pin_text.title as it was known .* created_timestamp_column"):
+        training_frame(store, pairs_of(("q", "a", day(3))), "teacher_v1", GAP)
+
+
+def test_a_service_that_changed_since_the_model_was_trained_is_refused(store: Workspace):
+    fill(store, {PIN_TEXT: [{"pin_id": "a", "title": "x", "event_timestamp": day(1)}]})
+    trained_from = fingerprint(store, "teacher_v1")
+    pairs = pairs_of(("q", "a", day(3)))
+    assert training_frame(store, pairs, "teacher_v1", trained_from=trained_from).height == 1
+    fill(store, {PIN_TEXT: [{"pin_id": "a", "title": "x", "event_timestamp": day(1), "producer": "another"}]})
+    with pytest.raises(BadInput, match="train the model anew"):
+        training_frame(store, pairs, "teacher_v1", trained_from=trained_from)
+
+
+def test_a_view_without_its_table_is_refused(workspace: Workspace):
+    pairs = pairs_of(("q", "a", day(3)))
+    assert training_frame(workspace, pairs, "teacher_v1").height == 1
+    for part in workspace.folder(PIN_BOARDS).iterdir():
+        part.unlink()
+    with pytest.raises(BadInput, match="pin_boards"):
+        training_frame(workspace, pairs, "teacher_v1")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,194 @@
+"""One Bytes feature of a thousand keys in one trip to the online store, without a protobuf a cell.
+
+Reads what Feast's SQLite and Redis stores hold, in their own layout (`docs/specs/online_store_format.md` in Feast's
+repository); any other store is read through its `online_read`. `relevance/lookup.py` says what the answers mean.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, Protocol
+
+from feast import FeatureView, RepoConfig
+from feast.infra.key_encoding_utils import serialize_entity_key
+from feast.infra.online_stores.helpers import _mmh3
+from feast.infra.online_stores.online_store import OnlineStore
+from feast.infra.online_stores.sqlite import SqliteOnlineStore, _table_id
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from feast.protos.feast.types.Value_pb2 import Value
+from google.protobuf.timestamp_pb2 import Timestamp
+
+_PAYLOAD = "payload"
+_BYTES_FIELD = 0x0A  # how a protobuf Value that holds bytes begins: field 1, length-delimited
+_SQLITE_KEYS = 10_000  # in one statement; SQLite takes at most 32,766
+_SQLITE_PAGES = "PRAGMA cache_size=-65536"  # 64 MB of pages kept a connection
+_NO_ROW = (None, None)
+
+
+class Rows(NamedTuple):
+    """What a store has of each key, in the order asked."""
+
+    payloads: list[bytes | None]  # None where there is no row, and where the payload was taken back
+    times: list[datetime | None]  # event times; None where there is no row. Empty where the reader was not `dated`
+
+
+class PayloadReader(Protocol):
+    """Reads one view; raises whatever its store raises."""
+
+    def read(self, keys: Sequence[str]) -> Rows: ...
+
+
+def reader_of(config: RepoConfig, store: OnlineStore, view: FeatureView) -> PayloadReader:
+    """The fastest reader there is for the store's kind; event times are read where the view has a time to live."""
+    if isinstance(store, SqliteOnlineStore):
+        return SqliteReader(config, store, view)
+    if _is_one_redis(config):
+        return RedisReader(config, view)
+    return AnyReader(config, store, view)
+
+
+class SqliteReader:
+    """Reads Feast's table of the view through a read-only connection a thread."""
+
+    def __init__(self, config: RepoConfig, store: SqliteOnlineStore, view: FeatureView) -> None:
+        self._path = store._get_db_path(config)
+        self._table = _table_id(config.project, view, config.registry.enable_online_feature_view_versioning)
+        self._keys = KeyBytes(view.join_keys[0], config.entity_key_serialization_version)
+        self._dated = bool(view.ttl)
+        self._local = threading.local()
+
+    def read(self, keys: Sequence[str]) -> Rows:
+        found: dict[bytes, tuple[bytes | None, int | None]] = {}
+        wanted = list(map(self._keys.of, keys))
+        for first in range(0, len(wanted), _SQLITE_KEYS):
+            some = wanted[first : first + _SQLITE_KEYS]
+            rows = self._connection().execute(
+                f'SELECT entity_key, value, event_ts FROM "{self._table}" '
+                f"WHERE entity_key IN ({','.join('?' * len(some))}) AND feature_name = '{_PAYLOAD}'",
+                some,
+            )
+            found.update((key, (value, event)) for key, value, event in rows)
+        there = [found.get(key, _NO_ROW) for key in wanted]
+        times = [_sqlite_time(event) for _, event in there] if self._dated else []
+        return Rows([bytes_of(value) for value, _ in there], times)
+
+    def _connection(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, timeout=10)
+            connection.execute(_SQLITE_PAGES)
+            self._local.connection = connection
+        return connection
+
+
+class RedisReader:
+    """Reads Feast's hashes of one Redis node: all commands in one buffer, then an answer a key.
+
+    redis-py's pipeline does the same and takes twice as long, for it packs and parses every command by itself. (A Lua
+    script, which needs one answer for all keys, spares the client more and costs the server three times that.)
+    """
+
+    def __init__(self, config: RepoConfig, view: FeatureView) -> None:
+        from enrich.stores.safe_redis import client  # here, since redis is an optional extra
+
+        self._pool = client(config.online_store).connection_pool
+        self._keys = KeyBytes(view.join_keys[0], config.entity_key_serialization_version)
+        self._project = config.project.encode()
+        self._dated = bool(view.ttl)
+        fields = [_mmh3(f"{view.name}:{_PAYLOAD}"), *([f"_ts:{view.name}".encode()] if self._dated else [])]
+        self._opening = b"*%d\r\n$5\r\nHMGET\r\n$" % (2 + len(fields))
+        self._ending = b"".join(b"\r\n$%d\r\n%b" % (len(field), field) for field in fields) + b"\r\n"
+
+    def read(self, keys: Sequence[str]) -> Rows:
+        if not keys:
+            return Rows([], [])
+        answers = self._ask(b"".join([self._command(key) for key in keys]), len(keys))
+        times = [_redis_time(answer[1]) for answer in answers] if self._dated else []
+        return Rows([bytes_of(answer[0]) for answer in answers], times)
+
+    def _command(self, key: str) -> bytes:
+        name = self._keys.of(key) + self._project
+        return b"%b%d\r\n%b%b" % (self._opening, len(name), name, self._ending)
+
+    def _ask(self, commands: bytes, count: int) -> list[list[bytes | None]]:
+        """The answers, by the client's own rules of trying again."""
+        connection = self._pool.get_connection()
+        try:
+            return connection.retry.call_with_retry(  # type: ignore[no-any-return]
+                lambda: _round_trip(connection, commands, count), lambda error: connection.disconnect()
+            )
+        finally:
+            self._pool.release(connection)
+
+
+def _round_trip(connection: Any, commands: bytes, count: int) -> list[Any]:
+    try:
+        connection.send_packed_command([commands])
+        return [connection.read_response(disable_decoding=True) for _ in range(count)]
+    except BaseException:  # whatever it was, answers may be left on the line: nobody may read them as their own
+        connection.disconnect()
+        raise
+
+
+class AnyReader:
+    """Reads through the store's own `online_read`, one thread at a time: stores keep one connection."""
+
+    def __init__(self, config: RepoConfig, store: OnlineStore, view: FeatureView) -> None:
+        self._config, self._store, self._view = config, store, view
+        self._one_at_a_time = threading.Lock()
+
+    def read(self, keys: Sequence[str]) -> Rows:
+        name = self._view.join_keys[0]
+        wanted = [EntityKey(join_keys=[name], entity_values=[Value(string_val=key)]) for key in keys]
+        with self._one_at_a_time:
+            rows = self._store.online_read(self._config, self._view, wanted, [_PAYLOAD])
+        values = [row.get(_PAYLOAD) if row else None for _, row in rows]
+        payloads = [v.bytes_val if v is not None and v.HasField("bytes_val") else None for v in values]
+        return Rows(payloads, [time for time, _ in rows])
+
+
+class KeyBytes:
+    """Feast's bytes of a key that is one text: the same for all texts, but for the text and its length at the end."""
+
+    def __init__(self, join_key: str, version: int) -> None:
+        nothing = EntityKey(join_keys=[join_key], entity_values=[Value(string_val="")])
+        self._before = serialize_entity_key(nothing, entity_key_serialization_version=version)[:-4]
+
+    def of(self, key: str) -> bytes:
+        text = key.encode()
+        return self._before + len(text).to_bytes(4, "little") + text
+
+
+def bytes_of(value: bytes | None) -> bytes | None:
+    """What a serialized protobuf Value of bytes holds; None for one that holds nothing."""
+    if not value:
+        return None
+    if value[0] != _BYTES_FIELD:
+        read = Value.FromString(value)
+        return bytes(read.bytes_val) if read.HasField("bytes_val") else None
+    start = 1
+    while value[start] & 0x80:  # the length, seven bits a byte
+        start += 1
+    return value[start + 1 :]
+
+
+def _sqlite_time(seconds: int | None) -> datetime | None:
+    """Feast writes the digits of UTC as if they were local, and reads them so."""
+    return None if seconds is None else datetime.fromtimestamp(seconds).replace(tzinfo=UTC)
+
+
+def _redis_time(stamp: bytes | None) -> datetime | None:
+    if stamp is None:
+        return None
+    found = Timestamp.FromString(stamp)
+    return datetime.fromtimestamp(found.seconds + found.nanos / 1e9, UTC)
+
+
+def _is_one_redis(config: RepoConfig) -> bool:
+    settings: Any = config.online_store
+    kind = getattr(settings, "redis_type", None)
+    versioned = config.registry.enable_online_feature_view_versioning
+    return kind is not None and kind.value == "redis" and not versioned

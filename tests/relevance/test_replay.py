@@ -1,0 +1,103 @@
+"""Logged requests come out the same, to the last bit; what was rewritten since is told apart from what differs."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+import torch
+from table_rows import day, write_rows
+
+from enrich import parts
+from enrich.errors import BadInput
+from enrich.serving import ServingSettings, run_serving
+from enrich.tables import PIN_BOARDS, PIN_CAPTION, PIN_SERVING, PIN_TEXT, PINS, QUERY_FEATURES
+from enrich.workspace import Workspace
+from relevance.feature_store import materialize
+from relevance.lookup import OnlineFeatures
+from relevance.online import Scorer
+from relevance.replay import ANOTHER_MODEL, FEATURES, NOT_KEPT, REWRITTEN, SCORES, render, replay
+from relevance.request_log import RequestLog, folder_of, read_entries, recorded_share
+from relevance.student import Student, StudentSettings
+from relevance.student_network import NetworkSettings, Size
+from relevance.student_training import train_student
+from tests.relevance.students import WordEncoder, labelled_frame
+
+PIN_IDS = ["a", "b", "c", "unseen"]
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory: pytest.TempPathFactory) -> Student:
+    torch.set_num_threads(1)
+    settings = StudentSettings(network=NetworkSettings(Size.S), epochs=2, batch_size=64)
+    folder = tmp_path_factory.mktemp("models") / "student"
+    return train_student(labelled_frame(5, 8, 1), labelled_frame(3, 8, 2), settings, folder, WordEncoder())
+
+
+@pytest.fixture
+def logged(workspace: Workspace, student: Student) -> Workspace:
+    """Three pins packed and served, scored for a known query, and for an unknown one after one of them changed."""
+    at = {"event_timestamp": day(1)}
+    write_rows(workspace, PINS, *({"pin_id": pin, "created_at": day(1)} for pin in "abc"))
+    write_rows(workspace, PIN_TEXT, *({"pin_id": p, "title": f"red chair {p}", "lang": "en", **at} for p in "abc"))
+    write_rows(workspace, PIN_CAPTION, {"pin_id": "a", "caption": "a chair", **at})
+    write_rows(workspace, QUERY_FEATURES, {"query": "red chair", "interests": ["home"], "lang": "en", **at})
+    run_serving(workspace, ServingSettings())
+    materialize(workspace)
+    scorer = Scorer(student, OnlineFeatures.open(workspace), WordEncoder(), RequestLog(workspace, share=1.0))
+    scorer.score("Red  Chair", PIN_IDS)
+    late = {"event_timestamp": day(2), "written_at": datetime.now(UTC)}  # true before the first packing, made after it
+    write_rows(workspace, PIN_BOARDS, {"pin_id": "b", "board_titles": ["chairs"], **late})
+    run_serving(workspace, ServingSettings())
+    materialize(workspace)
+    scorer.score("lamp", PIN_IDS)
+    return workspace
+
+
+def test_every_logged_request_comes_out_the_same(logged: Workspace, student: Student):
+    found = replay(logged, student=student, encoder=WordEncoder())
+    assert (found.requests, found.pins, found.equal) == (2, 8, 8) and found.exact
+    assert found.left_out == {} and "8 of 8 pins equal" in render(found)
+    assert replay(logged, limit=1, student=student, encoder=WordEncoder()).requests == 1
+
+
+def test_a_score_or_a_feature_that_differs_is_shown(logged: Workspace, student: Student):
+    (path,) = folder_of(logged).glob("*.jsonl")
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines[0]["probabilities"][1][0] += 1e-7
+    lines[1]["features"][2] = "0" * 16
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = replay(logged, student=student, encoder=WordEncoder())
+    assert found.differing == {SCORES: 1, FEATURES: 1} and found.equal == 6 and not found.exact
+    assert [example.split()[-3:] for example in found.examples] == [
+        ["b:", "scores", "differ"],
+        ["c:", "features", "differ"],
+    ]
+
+
+def test_what_cannot_be_computed_again_has_a_reason(logged: Workspace, student: Student):
+    (path,) = folder_of(logged).glob("*.jsonl")
+    parts.replace(logged.folder(PIN_CAPTION), PIN_CAPTION, PIN_CAPTION.schema.empty_table())  # erased
+    found = replay(logged, student=student, encoder=WordEncoder())
+    assert found.left_out == {REWRITTEN: 2} and found.equal == 6
+    parts.replace(logged.folder(PIN_SERVING), PIN_SERVING, PIN_SERVING.schema.empty_table())
+    found = replay(logged, student=student, encoder=WordEncoder())
+    assert found.left_out == {NOT_KEPT: 6} and found.equal == 2  # the unseen pin had no payload
+    path.write_text(path.read_text().replace(student.record.fingerprint, "another"))
+    assert replay(logged, student=student, encoder=WordEncoder()).left_out == {ANOTHER_MODEL: 8}
+
+
+def test_a_log_that_is_none_and_a_share_that_is_none_are_refused(workspace: Workspace, monkeypatch: pytest.MonkeyPatch):
+    with pytest.raises(BadInput, match="CORKBOARD_RECORD"):
+        replay(workspace)
+    broken = workspace.root / "broken.jsonl"
+    broken.write_text('{"at": "2025"}\n')
+    with pytest.raises(BadInput, match="line 1 of"):
+        list(read_entries(broken))
+    with pytest.raises(BadInput, match="from 0 to 1"):
+        RequestLog(workspace, 2)
+    monkeypatch.setenv("CORKBOARD_RECORD", "often")
+    with pytest.raises(BadInput, match="'often'"):
+        recorded_share(None)
+    assert recorded_share(0.5) == 0.5
