@@ -161,9 +161,8 @@ def _number_drift(view: str, field: str, before: pl.Series, latest: pl.Series) -
 def _shift(old: np.ndarray, new: np.ndarray) -> float:
     """Over the earlier values' deciles; values that many rows share fall into one class."""
     edges = np.unique(np.quantile(old, np.linspace(0.1, 0.9, 9)))
-    return stability_index(
-        *(np.bincount(np.searchsorted(edges, side), minlength=len(edges) + 1) for side in (old, new))
-    )
+    counts = [np.bincount(np.searchsorted(edges, side), minlength=len(edges) + 1).tolist() for side in (old, new)]
+    return stability_index(*counts)
 
 
 def alarming(found: Iterable[TextDrift | NumberDrift]) -> list[str]:

@@ -185,10 +185,7 @@ def rank(query: str, first: str | None, rest: Sequence[str], top: int, workspace
         for pin in ranking.pins[:top]
     ]
     shown = f"{len(ranking.pins):,} of {len(pins):,} candidates ranked, {len(ranking.below_floor):,} below the floor"
-    result = [
-        {"rank": p.rank, "pin_id": p.scored.pin_id, "relevance": p.scored.relevance, "utility": p.utility}
-        for p in ranking.pins[:top]
-    ]
+    result = [{"rank": pin.rank, "utility": pin.utility, **pin.scored._asdict()} for pin in ranking.pins[:top]]
     console.finish("\n".join([*lines, shown]), {"query": query, "pins": result}, as_json)
 
 
@@ -200,7 +197,10 @@ def serve(host: str, port: int, workspace: Path | None, as_json: bool) -> None:
     """Score and rank over HTTP: POST /score, /rank; GET /healthz, /readyz, /metrics, /docs."""
     from relevance.server import serve as run_server
 
-    run_server(_served(workspace), host, port)
+    served = _served(workspace)
+    if as_json:
+        console.finish("", {"host": host, "port": port, "workspace": str(served.root)}, as_json)
+    run_server(served, host, port)
 
 
 @relevance.command()

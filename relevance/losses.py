@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from enrich.errors import BadInput
 from enrich.tables import LEVELS
+from relevance.training_frame import HUMAN
 from relevance.votes import vote_shares
 
 Floats = NDArray[np.float32]
@@ -39,7 +40,7 @@ def targets_of(rows: pl.DataFrame, gold_share: float, human_weight: float) -> Ta
     Raises BadInput when a row has no label of its source, or probabilities that are no distribution.
     """
     probabilities = np.zeros((rows.height, len(LEVELS)), np.float32)
-    human = (rows["label_source"] == "human").to_numpy()
+    human = (rows["label_source"] == HUMAN).to_numpy()
     if human.any():
         probabilities[human] = _human(rows.filter(pl.Series(human)), gold_share)
     if not human.all():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from enrich import parts
-from relevance.teacher import TeacherRecord
+from relevance.teacher_checkpoint import TeacherRecord
 
 _CARD = """\
 ---

@@ -31,7 +31,8 @@ from relevance.soft_labels import LabelSettings
 from relevance.soft_pairs import Queries, SampleSettings, sample_pairs
 from relevance.student import StudentSettings
 from relevance.student_training import train_student
-from relevance.teacher import Teacher, TeacherSettings
+from relevance.teacher import Teacher
+from relevance.teacher_checkpoint import TeacherSettings
 from relevance.teacher_training import train_teacher
 from relevance.training_frame import TEACHER, training_frame
 from relevance.weak_labels import WeakSettings, weak_pairs
@@ -84,7 +85,8 @@ class Pipeline:
         def work(out: Path) -> None:
             train_teacher(teacher_rows(train), teacher_rows(dev), chosen, out, service, weak_rows(weak))
 
-        return stages.make(fold.folder / name, stages.fingerprint(train, dev, weak, chosen, service), work)
+        made_from = stages.fingerprint(train, dev, weak, chosen, service)
+        return stages.make(fold.folder / name, made_from, work, _queries(train, dev, weak))
 
     def _weak(self, fold: Fold) -> pl.DataFrame:
         """Pairs with levels read off behaviour, and their texts."""
@@ -109,14 +111,18 @@ class Pipeline:
         """Train a student on the fold's human and soft labels, or, as `student_human`, on the human ones alone."""
         human = of_queries(self.judged.features, fold.split.train)
         dev = of_queries(self.judged.features, fold.split.dev)
-        rows = human if name == HUMAN_STUDENT else pl.concat([human, self._soft(fold)], how="diagonal")
+        soft = None if name == HUMAN_STUDENT else self._soft(fold)
+        rows = human if soft is None else pl.concat([human, soft], how="diagonal")
+        taught = _queries(rows, dev)
+        if soft is not None:
+            taught |= stages.taught_of(fold.folder / TEACHER_MODEL) or frozenset()
         chosen = self.settings.student
         service = feature_store.fingerprint(self.workspace, STUDENT_SERVICE)
 
         def work(out: Path) -> None:
-            train_student(rows, dev, chosen, out, self.encoder)
+            train_student(rows, dev, chosen, out, self.encoder, service)
 
-        return stages.make(fold.folder / name, stages.fingerprint(rows, dev, chosen, service), work)
+        return stages.make(fold.folder / name, stages.fingerprint(rows, dev, chosen, service), work, taught)
 
     def _soft(self, fold: Fold) -> pl.DataFrame:
         """What the student learns from of the pairs that the fold's teacher labelled."""
@@ -138,6 +144,10 @@ class Pipeline:
 
     def _label_folder(self, fold: Fold) -> Path:
         return self.workspace.folder(SOFT_LABEL) if fold.name == SERVING else fold.folder / SOFT_LABEL.name
+
+
+def _queries(*frames: pl.DataFrame) -> frozenset[str]:
+    return frozenset(query for frame in frames if frame.height for query in frame["query"].unique())
 
 
 def _model(fold: Fold, name: str, command: str) -> Path:

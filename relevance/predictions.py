@@ -77,6 +77,7 @@ class Predictor:
         made_from = stages.made_from_of(folder)
         if made_from is None:
             raise BadInput(f"expected a model at {folder}, found none; train it first, or leave it out of --models")
+        _refuse_taught(folder, fold.split.test)
         if (folder / "teacher.json").is_file():
             return lambda queries: self._ask_teacher(folder, queries), made_from
         return lambda queries: self._ask_student(folder, queries), made_from
@@ -107,6 +108,18 @@ class Predictor:
             return _answers(fitted, of_queries(self._judged.texts, queries))
 
         return ask_bi_encoder, stages.fingerprint(model, train, self._encoder.producer)
+
+
+def _refuse_taught(folder: Path, asked: frozenset[str]) -> None:
+    """A model is not asked about what it learned from: split, seed or judgments may have changed since its training."""
+    taught = stages.taught_of(folder)
+    known = asked if taught is None else asked & taught
+    if known:
+        what = "says nothing of its queries" if taught is None else f"learned from {len(known):,} of them"
+        raise BadInput(
+            f"expected a model that never saw the {len(asked):,} held-out queries, found {folder}, which {what}; train "
+            "it again with these --seed, --folds and judgments (`relevance run`), or leave it out of --models"
+        )
 
 
 def _answers(model: Bm25 | BiEncoder, frame: pl.DataFrame) -> Answers:

@@ -222,7 +222,7 @@ def serve(workspace: Workspace, host: str, port: int) -> None:
         create_app(scorer, candidates, fingerprint(workspace, SCORING_SERVICE)),
         host=host,
         port=port,
-        log_level="warning",
+        access_log=False,  # /metrics counts; a line a request would cost more than its answer
     )
 
 

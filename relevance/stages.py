@@ -1,8 +1,9 @@
 """A stage makes one artefact (a model folder, a table of predictions) and remembers what it was made from.
 
-The artefact is written aside and renamed; `made_from.json` inside it holds the fingerprint of its inputs. A stage whose
-artefact carries the same fingerprint is fresh and costs nothing; one killed half-way finds its unfinished folder again
-(named for the fingerprint), so that a trainer can resume from its own checkpoints.
+The artefact is written aside and renamed; `made_from.json` inside it holds the fingerprint of its inputs and, of a
+model, the queries it learned from. A stage whose artefact carries the same fingerprint is fresh and costs nothing; one
+killed half-way finds its unfinished folder again (named for the fingerprint), so that a trainer can resume from its own
+checkpoints.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -37,25 +39,38 @@ def fresh(artefact: Path, made_from: str) -> bool:
 
 def made_from_of(artefact: Path) -> str | None:
     """The fingerprint of what `artefact` was made from; None where it was never finished."""
-    manifest = artefact / _MANIFEST
-    if not manifest.is_file():
-        return None
-    return str(json.loads(manifest.read_text())["inputs"])
+    manifest = _manifest(artefact)
+    return str(manifest["inputs"]) if manifest else None
 
 
-def make(artefact: Path, made_from: str, work: Callable[[Path], None]) -> bool:
-    """Make `artefact` with `work(folder)` unless it is fresh; returns whether anything was made."""
+def taught_of(artefact: Path) -> frozenset[str] | None:
+    """The queries that a model learned from; None where it does not say."""
+    taught = _manifest(artefact).get("taught")
+    return None if taught is None else frozenset(taught)
+
+
+def make(artefact: Path, made_from: str, work: Callable[[Path], None], taught: frozenset[str] | None = None) -> bool:
+    """Make `artefact` with `work(folder)` unless it is fresh; returns whether anything was made.
+
+    `taught`: of a model, every query that it learns from, directly or through its teacher.
+    """
     if fresh(artefact, made_from):
         return False
     aside = artefact.with_name(f".{artefact.name}.{made_from}")
     _forget_others(artefact, aside)
     aside.mkdir(parents=True, exist_ok=True)
     work(aside)
-    parts.write_text(aside / _MANIFEST, json.dumps({"inputs": made_from}) + "\n")
+    manifest = {"inputs": made_from} | ({} if taught is None else {"taught": sorted(taught)})
+    parts.write_text(aside / _MANIFEST, json.dumps(manifest, ensure_ascii=False) + "\n")
     if artefact.exists():
         shutil.rmtree(artefact)
     aside.rename(artefact)
     return True
+
+
+def _manifest(artefact: Path) -> dict[str, Any]:
+    path = artefact / _MANIFEST
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
 def _forget_others(artefact: Path, aside: Path) -> None:

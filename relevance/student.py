@@ -80,7 +80,9 @@ class StudentRecord:
     teacher_rows: int
     epochs: int  # after which the kept weights were reached
     dev_loss: float | None  # cross-entropy of the dev rows' gold levels, calibrated; None without dev rows
-    fingerprint: str  # of rows, settings and code that it was made from
+    fingerprint: str  # of weights and settings: another one, another answer
+    data_fingerprint: str  # of the training and dev rows
+    feature_service: str | None  # fingerprint of the feature service that gave them; None where none did
     features: tuple[str, ...] = (*PAIR_FEATURES, *QUERY_FEATURES)
     code_version: str = enrich.__version__
 
@@ -183,7 +185,9 @@ of relevance, 5 highly relevant to 1 highly irrelevant. Load it with `relevance.
   and vectors of {record.dimensions.query} (query), {record.dimensions.text} (text), {record.dimensions.visual} (visual)
   and {record.dimensions.graph} (graph) entries; query vectors by {record.encoder}.
 - Probabilities are calibrated by one temperature ({record.temperature:.3f}).
-- Made from {record.fingerprint} by corkboard {record.code_version}. Settings and feature names are in `{_RECORD}`.
+- Fingerprint {record.fingerprint}; made from rows {record.data_fingerprint} of feature service
+  {record.feature_service or "none (given by hand)"}, by corkboard {record.code_version}. Settings and feature names are
+  in `{_RECORD}`.
 
 What it was not tested on (other catalogues, languages without judgments) it may get wrong; measure it there with
 `relevance evaluate` before relying on it.

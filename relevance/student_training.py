@@ -26,6 +26,7 @@ from relevance.pin_rows import INPUTS, take
 from relevance.student import Student, StudentRecord, StudentSettings
 from relevance.student_inputs import QueryEncoder, StudentInputs, student_inputs
 from relevance.student_network import Inputs, StudentNetwork
+from relevance.training_frame import HUMAN
 
 _LEAST_SCALE = 1e-3  # a number that hardly varies in training is not blown up
 
@@ -52,10 +53,17 @@ class _Best(NamedTuple):
 
 
 def train_student(
-    rows: pl.DataFrame, dev: pl.DataFrame, settings: StudentSettings, out: Path, encoder: QueryEncoder | None = None
+    rows: pl.DataFrame,
+    dev: pl.DataFrame,
+    settings: StudentSettings,
+    out: Path,
+    encoder: QueryEncoder | None = None,
+    feature_service: str | None = None,
 ) -> Student:
-    """Train on `rows` (student_v1 features; label_source, level, votes, probabilities), stop by the human rows of
-    `dev`, calibrate on them, and write the model folder `out`. Without human dev rows all epochs run, uncalibrated.
+    """Train on `rows`, stop by the human rows of `dev`, calibrate on them, and write the model folder `out`.
+
+    Both frames hold student_v1 features, label_source, level, votes and probabilities; `feature_service` is the
+    fingerprint of the service that gave them. Without human dev rows all epochs run, uncalibrated.
 
     Raises BadInput when there are no rows, or a row lacks its label.
     """
@@ -75,7 +83,7 @@ def train_student(
     network.load_state_dict(best.weights)
     network.eval()
     temperature, loss = _calibrate(network, held_out)
-    human = int((rows["label_source"] == "human").sum())
+    human = int((rows["label_source"] == HUMAN).sum())
     record = StudentRecord(
         settings=settings,
         dimensions=statistics.dimensions,
@@ -88,7 +96,9 @@ def train_student(
         teacher_rows=rows.height - human,
         epochs=best.epoch,
         dev_loss=loss,
-        fingerprint=stages.fingerprint(rows, dev, settings),
+        fingerprint=_fingerprint(network, statistics, settings, temperature),
+        data_fingerprint=stages.fingerprint(rows, dev),
+        feature_service=feature_service,
     )
     student = Student(record, statistics, network)
     student.save(out)
@@ -129,7 +139,7 @@ def dropped_inputs(rows: int, chance: float, seed: int) -> Bools:
 
 
 def _dev_rows(dev: pl.DataFrame, statistics: Statistics, encoder: QueryEncoder) -> DevRows | None:
-    human = dev.filter(pl.col("label_source") == "human") if dev.height else dev
+    human = dev.filter(pl.col("label_source") == HUMAN) if dev.height else dev
     if human.is_empty():
         return None
     found = student_inputs(human, encoder).features(statistics)
@@ -217,3 +227,11 @@ def _gold_loss(logits: Floats, levels: Ints) -> float:
     """Cross-entropy of the gold levels."""
     scores = log_softmax(logits.astype(np.float64), axis=1)
     return float(-scores[np.arange(len(levels)), levels - 1].mean())
+
+
+def _fingerprint(network: StudentNetwork, statistics: Statistics, settings: StudentSettings, temperature: float) -> str:
+    """Of all that decides a probability."""
+    learned = [*network.state_dict().values()]
+    counted = [statistics.terms, statistics.frequencies, statistics.average_lengths]
+    arrays = [array.tobytes().hex() for array in (*(tensor.numpy() for tensor in learned), *counted)]
+    return stages.fingerprint(arrays, settings, temperature)

@@ -18,10 +18,10 @@ from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, AutoTo
 from transformers.utils import logging as _transformers_logging
 
 from enrich.errors import BadInput
+from enrich.tables import LEVELS
 from relevance.interactions import TokenInteractions
 from relevance.text import Rendered, Segment
 
-LEVELS = 5
 _logging: Any = _transformers_logging  # it has no annotations
 
 
@@ -140,7 +140,7 @@ def _layers(width: int, hidden: Sequence[int], dropout: float) -> nn.Sequential:
     for size in hidden:
         layers += [nn.Dropout(dropout), nn.Linear(width, size), nn.GELU()]
         width = size
-    return nn.Sequential(*layers, nn.Dropout(dropout), nn.Linear(width, LEVELS))
+    return nn.Sequential(*layers, nn.Dropout(dropout), nn.Linear(width, len(LEVELS)))
 
 
 def _pooled(states: Tensor, mask: Tensor, pooling: Pooling) -> Tensor:
@@ -234,3 +234,11 @@ def _width(config: Any) -> int:
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [""])[0]
+
+
+def fast_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 where the chip computes in it (AVX512-BF16, AMX, CUDA ≥ 8.0), else float32."""
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    native = torch.cpu.get_capabilities().get("avx512_bf16", False)
+    return torch.bfloat16 if device.type == "cpu" and native else torch.float32

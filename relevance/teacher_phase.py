@@ -31,8 +31,8 @@ from transformers import (
 
 from enrich import parts
 from enrich.progress import progress
-from relevance.teacher import TeacherSettings, fast_dtype
-from relevance.teacher_network import TeacherNetwork, collate
+from relevance.teacher_checkpoint import TeacherSettings
+from relevance.teacher_network import TeacherNetwork, collate, fast_dtype
 from relevance.text import Rendered
 
 _MADE_FROM = "made_from.json"

@@ -1,6 +1,6 @@
 """Teaches the teacher: first, where there is a log, from levels read off behaviour; then from what people judged.
 
-Reads weak, training and dev rows (`WeakRows`, `TeacherRows`), writes a checkpoint folder (see teacher.py) that
+Reads weak, training and dev rows (`WeakRows`, `TeacherRows`), writes a checkpoint folder (teacher_checkpoint.py) that
 `Teacher.load` opens. The command is `relevance train-teacher`. The loss is pointwise cross-entropy in both phases.
 Killed and run again with the same rows, settings and folder it goes on from the last finished epoch and ends with the
 same weights; the same seed gives the same weights on the same machine.
@@ -23,7 +23,7 @@ from enrich.text_encoder import default_model_path
 from relevance.calibration import fit_temperature
 from relevance.model_card import write_model_card
 from relevance.rows import TeacherRows, WeakRows, fingerprint
-from relevance.teacher import Targets, TeacherSettings, build_network, save_teacher
+from relevance.teacher_checkpoint import Provenance, Targets, TeacherSettings, build_network, save_teacher
 from relevance.teacher_network import load_backbone, prepare_to_train
 from relevance.teacher_phase import Examples, Phase, run_phase
 from relevance.text import Renderer, pair_texts
@@ -77,7 +77,8 @@ def train_teacher(
         "dev_accuracy": float(np.mean(ran.dev_logits.argmax(1) + 1 == dev.levels)),
         "temperature": temperature,
     }
-    record = save_teacher(out, network.float().cpu(), backbone, settings, (data, feature_service), temperature, metrics)
+    provenance = Provenance(data, feature_service)
+    record = save_teacher(out, network.float().cpu(), backbone, settings, provenance, temperature, metrics)
     write_model_card(out, record)
     shutil.rmtree(checkpoints)
     return metrics

@@ -58,6 +58,8 @@ def test_the_own_catalogue_commands_run_as_written(
         if arguments[0] == "rank":
             assert result["pins"][0]["pin_id"]
     assert (tmp_path / "my_workspace" / "reports" / "evaluation" / "index.html").is_file()
+    assert console.run(relevance, ["evaluate", "--workspace", "my_workspace", "--folds", "1", "--seed", "1"]) == 2
+    assert "never saw" in capsys.readouterr().err  # another split would ask the models what they were taught
 
 
 def test_its_links_lead_somewhere() -> None:

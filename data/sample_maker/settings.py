@@ -16,9 +16,9 @@ class SampleSettings:
     image_size: int = 96  # pixels a side
     boards_per_pin: float = 0.26
     users_per_pin: float = 2.15
-    queries_per_pin: float = 0.38
-    judged_share: float = 0.82  # of the queries
-    searches_per_pin: float = 6.9
+    queries_per_pin: float = 1.3
+    judged_per_pin: float = 0.312  # queries that are judged
+    searches_per_pin: float = 9.0
     experiment_sessions_per_pin: float = 0.6
 
     def __post_init__(self) -> None:

@@ -54,7 +54,7 @@ def make_world(settings: SampleSettings) -> World:
     engine = Engine.of(pins, queries, legacy_scores(stream(seed, "ranker"), matched, relevance, pins, langs), relevance)
     log = make_engagements(seed, engine, users, settings.number(settings.searches_per_pin))
     experiment = make_experiment(seed, engine, users, settings.number(settings.experiment_sessions_per_pin))
-    judged = choose_pairs(seed, pins, queries, round(settings.judged_share * len(queries)), relevance, engine.scores)
+    judged = choose_pairs(seed, pins, queries, settings.number(settings.judged_per_pin), relevance, engine.scores)
     judgments = make_judgments(seed, pins, queries, judged, relevance)
     web = make_web(seed, pins)
     return World(pins, texts, users, boards, saves, queries, engine, log, experiment, judged, judgments, web)

@@ -76,21 +76,23 @@ class LateDuckDBOfflineStore(DuckDBOfflineStore):
                 full_feature_names,
                 filter_by_created_timestamp,
             )
-        sources = {view.batch_source.path: _source(view) for view in feature_views}
+        sources = {_files(view.batch_source).path: _source(view) for view in feature_views}
         narrow = get_historical_features_ibis(
             config=config,
             feature_views=feature_views,
-            feature_refs=[f"{view.projection.name_to_use()}:{_ADDRESS}" for view in feature_views],
+            feature_refs=[f"{_asked_as(view)}:{_ADDRESS}" for view in feature_views],
             entity_df=entity_df.assign(**{_PLACE: np.arange(len(entity_df))}),
             registry=registry,
             project=project,
-            data_source_reader=lambda source, _: _addressed(sources[source.path]),
+            data_source_reader=lambda source, _: _addressed(sources[_files(source).path]),
             data_source_writer=_write_data_source,
             full_feature_names=True,
             filter_by_created_timestamp=filter_by_created_timestamp,
         )
         rows = narrow.to_arrow().sort_by(_PLACE)
-        wanted = [_Wanted.of(view, sources[view.batch_source.path], feature_refs, rows) for view in feature_views]
+        wanted = [
+            _Wanted.of(view, sources[_files(view.batch_source).path], feature_refs, rows) for view in feature_views
+        ]
         return _LateJob(
             entity_df=rows.select(list(entity_df.columns)),
             wanted=wanted,
@@ -120,7 +122,7 @@ class _Wanted(NamedTuple):
 
     @classmethod
     def of(cls, view: FeatureView, source: _Source, feature_refs: Sequence[str], rows: pa.Table) -> _Wanted:
-        asked = view.projection.name_to_use()
+        asked = _asked_as(view)
         prefix = view.projection.name_alias or view.name
         features = tuple(ref.split(":")[1] for ref in feature_refs if ref.startswith(f"{asked}:"))
         addresses = rows.column(f"{prefix}__{_ADDRESS}").fill_null(row_files.MISSING).to_numpy()
@@ -168,7 +170,7 @@ def _connect(settings: LateDuckDBOfflineStoreConfig) -> None:
 
 
 def _is_local(view: FeatureView) -> bool:
-    source: DataSource = view.batch_source
+    source = view.batch_source
     return (
         isinstance(source, FileSource)
         and isinstance(source.file_format or ParquetFormat(), ParquetFormat)
@@ -177,8 +179,20 @@ def _is_local(view: FeatureView) -> bool:
     )
 
 
+def _files(source: DataSource | None) -> FileSource:
+    """What a view that `_is_local` let through reads."""
+    if not isinstance(source, FileSource):
+        raise TypeError(f"expected a view that reads files, found {type(source).__name__}")
+    return source
+
+
+def _asked_as(view: FeatureView) -> str:
+    """The view's name in feature references."""
+    return str(view.projection.name_to_use())  # type: ignore[no-untyped-call]  # feast does not annotate it
+
+
 def _source(view: FeatureView) -> _Source:
-    source = view.batch_source
+    source = _files(view.batch_source)
     keys = tuple((view.projection.join_key_map or {e.name: e.name for e in view.entity_columns}).keys())
     clocks = tuple(c for c in (source.timestamp_field, source.created_timestamp_column) if c)
     root = Path(Path(source.path).absolute().anchor)

@@ -19,7 +19,8 @@ from relevance.candidates import CandidateIndex
 from relevance.rows import TeacherRows
 from relevance.soft_labels import NO_TEXT, LabelSettings, label
 from relevance.soft_pairs import Queries, SampleSettings, root_quotas, sample_pairs
-from relevance.teacher import Teacher, TeacherSettings
+from relevance.teacher import Teacher
+from relevance.teacher_checkpoint import TeacherSettings
 from relevance.teacher_training import train_teacher
 from relevance.text import PinText
 

@@ -20,6 +20,12 @@ def test_a_stage_runs_once_for_the_same_inputs(tmp_path: Path) -> None:
     assert not stages.make(tmp_path / "teacher", "f1", work)
     assert stages.make(tmp_path / "teacher", "f2", work)
     assert stages.made_from_of(tmp_path / "teacher") == "f2"
+    assert stages.taught_of(tmp_path / "teacher") is None
+
+
+def test_a_model_remembers_the_queries_it_learned_from(tmp_path: Path) -> None:
+    stages.make(tmp_path / "teacher", "f1", lambda _: None, frozenset({"椅子", "chair"}))
+    assert stages.taught_of(tmp_path / "teacher") == {"chair", "椅子"}
 
 
 def test_a_stage_killed_half_way_leaves_the_old_artefact_and_finds_its_work_again(tmp_path: Path) -> None:

@@ -17,8 +17,9 @@ from transformers import TrainerCallback
 from enrich.errors import BadInput
 from relevance.calibration import fit_temperature
 from relevance.rows import TeacherRows, WeakRows
-from relevance.teacher import HeadInput, Targets, Teacher, TeacherSettings, fast_dtype, length_buckets
-from relevance.teacher_network import load_backbone, prepare_to_train
+from relevance.teacher import Teacher, length_buckets
+from relevance.teacher_checkpoint import Targets, TeacherSettings
+from relevance.teacher_network import HeadInput, fast_dtype, load_backbone, prepare_to_train
 from relevance.teacher_training import target_probabilities, train_teacher
 from relevance.text import Field, PinText, TextSettings
 
