@@ -7,12 +7,13 @@ import os
 import platform
 import resource
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
-PACKAGES = ("feast", "duckdb", "ibis-framework", "polars", "pyarrow", "numpy", "redis")
+FEATURE_STORE = ("feast", "duckdb", "ibis-framework", "polars", "pyarrow", "numpy", "redis")  # packages
 
 
 class Mark(NamedTuple):
@@ -34,6 +35,7 @@ class Report:
 
     name: str
     unit: str
+    packages: tuple[str, ...] = FEATURE_STORE  # whose versions are told
     ours: float = 0.0
     rival: float = 0.0
     ratio: float = float("inf")
@@ -55,13 +57,13 @@ def finish(report: Report, as_json: bool) -> int:
     print(f"{report.name}: {report.ours:,.4g} against {report.rival:,.4g} {report.unit}, {report.ratio:.2f} times")
     if as_json:
         marks = {m.name: {"figure": m.figure, "mark": m.mark, "pass": m.met} for m in report.marks}
-        details = {"marks": marks, **report.figures, "machine": machine()}
+        details = {"marks": marks, **report.figures, "machine": machine(report.packages)}
         record = {"name": report.name, "ours": report.ours, "rival": report.rival, "ratio": report.ratio}
         print(json.dumps({**record, "unit": report.unit, "details": details}))
     return 0 if all(mark.met for mark in report.marks) else 1
 
 
-def machine() -> dict[str, str | int | float]:
+def machine(packages: Sequence[str]) -> dict[str, str | int | float]:
     """Processor, cores, memory, Python and the versions of what is measured."""
     cpu = next(
         (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
@@ -69,13 +71,19 @@ def machine() -> dict[str, str | int | float]:
     )
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     cores = len(os.sched_getaffinity(0))
-    versions = {package: version(package) for package in PACKAGES}
+    versions = {package: version(package) for package in packages}
     return {"cpu": cpu, "cores": cores, "memory_gib": round(memory, 1), "python": sys.version.split()[0], **versions}
+
+
+def resident_mb() -> float:
+    """Memory that this process holds now (Linux), MB."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def peak_mb() -> float:
     """The most memory that this process ever held, MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
 
 def percentile(seconds: list[float], share: float) -> float:

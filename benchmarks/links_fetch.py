@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import sys
 import tempfile
 import threading
@@ -24,8 +23,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from benchmarks.links_farm import FarmURL, farm, farm_urls
-from benchmarks.links_record import Mark, finish
+from benchmarks._links_farm import FarmURL, farm, farm_urls
+from benchmarks._report import Mark, Report, finish, resident_mb
 from benchmarks.rivals.links_bare import Manners, bare_httpcore, bare_httpx
 from enrich import parts
 from enrich.fetch import FetchSession, FetchSettings, Outcome, Request
@@ -87,12 +86,6 @@ def read_too(urls: Sequence[FarmURL]) -> tuple[float, int]:
     return made / taken, wrong
 
 
-def megabytes() -> float:
-    """Resident memory now (Linux)."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-
 def open_files() -> int:
     """Files and sockets open now (Linux)."""
     return len(list(Path("/proc/self/fd").iterdir()))
@@ -112,13 +105,13 @@ def memory(count: int) -> tuple[float, float, int]:
         }
         parts.append(workspace.folder(PINS), PINS, pa.table(filled))
         linked_pins(workspace)  # so that what Polars opens once, and keeps, is open
-        opened, samples, done = open_files(), [megabytes()], threading.Event()
+        opened, samples, done = open_files(), [resident_mb()], threading.Event()
 
         def sample() -> None:
             while not done.wait(0.2):
-                samples.append(megabytes())
+                samples.append(resident_mb())
 
-        thread = threading.Thread(target=sample)
+        thread = threading.Thread(target=sample, daemon=True)
         thread.start()
         made = run_links(workspace, LinkSettings(connect_to=address)).made
         done.set()
@@ -132,7 +125,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="The fetcher against bare clients, and its memory.")
     parser.add_argument("--urls", type=int, default=20_000, help="of the farm with faults")
     parser.add_argument("--memory-urls", type=int, default=200_000, help="of small pages")
-    parser.add_argument("--json", action="store_true", help="only the JSON line")
+    parser.add_argument("--json", action="store_true", help="the JSON line, too")
     arguments = parser.parse_args()
     urls = farm_urls(arguments.urls)
     ours = len(urls) / fetched(urls, lambda outcome: None)
@@ -140,18 +133,18 @@ def main() -> int:
     rival = max(rivals.values())
     pages_per_second, wrong = read_too(urls)
     peak, growth, left = memory(arguments.memory_urls)
-    marks = [
-        Mark("URLs/s, ours ÷ the faster bare client", ours / rival, MIN_RATIO),
-        Mark("pages/s fetched and read, farm included", pages_per_second, MIN_PAGES_PER_SECOND),
-        Mark("URLs that came to another reason than theirs", wrong, 0, most=True),
-        Mark(f"peak MB over {arguments.memory_urls} pages", peak, MAX_MEGABYTES, most=True),
-        Mark("MB grown after the first third", growth, MAX_GROWTH_MEGABYTES, most=True),
-        Mark("files and sockets left open", left, 0, most=True),
+    report = Report("links_fetch", "URLs/s", ("httpcore", "httpx", "h11", "anyio"))
+    report.compare(ours, rival)
+    report.marks = [
+        Mark("URLs/s, ours ÷ the faster bare client", ours / rival, f">= {MIN_RATIO}"),
+        Mark("pages/s fetched and read, farm included", pages_per_second, f">= {MIN_PAGES_PER_SECOND}"),
+        Mark("URLs that came to another reason than theirs", wrong, "<= 0"),
+        Mark(f"peak MB over {arguments.memory_urls} pages", peak, f"<= {MAX_MEGABYTES}"),
+        Mark("MB grown after the first third", growth, f"<= {MAX_GROWTH_MEGABYTES}"),
+        Mark("files and sockets left open", left, "<= 0"),
     ]
-    if not arguments.json:
-        print(f"{len(urls)} URLs on 200 hosts; bare clients, URLs/s: {rivals}")
-        print("\n".join(f"{mark.name}: {mark.figure:.3f} (mark {mark.mark:g})" for mark in marks))
-    return finish("links_fetch", ours, rival, "URLs/s", marks, ("httpcore", "httpx", "h11", "anyio"))
+    report.figures |= {f"{client}, URLs/s": speed for client, speed in rivals.items()}
+    return finish(report, arguments.json)
 
 
 if __name__ == "__main__":

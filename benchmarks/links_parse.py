@@ -13,8 +13,8 @@ import sys
 import time
 from collections.abc import Callable
 
-from benchmarks.links_farm import REAL_PAGES, real_pages
-from benchmarks.links_record import Mark, finish
+from benchmarks._links_farm import REAL_PAGES, real_pages
+from benchmarks._report import Mark, Report, finish
 from enrich.links import extract_link_text
 
 MIN_RATIO = 4.0
@@ -57,7 +57,7 @@ def megabyte_ratio(rival: Read) -> float:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Pages read a second, against trafilatura.")
     parser.add_argument("--passes", type=int, default=5, help="over all pages")
-    parser.add_argument("--json", action="store_true", help="only the JSON line")
+    parser.add_argument("--json", action="store_true", help="the JSON line, too")
     arguments = parser.parse_args()
     pages, rival = real_pages(), trafilatura()
     seconds(ours, pages[:20]), seconds(rival, pages[:20])  # what is loaded at first use is not measured
@@ -67,16 +67,15 @@ def main() -> int:
             taken = seconds(read, pages)
             best[read] = max(best[read], len(pages) / sum(taken))
             slowest = max(slowest, *taken) if read is ours else slowest
-    marks = [
-        Mark("pages/s, ours ÷ trafilatura", best[ours] / best[rival], MIN_RATIO),
-        Mark("slowest page, seconds", slowest, MAX_SECONDS, most=True),
-        Mark("the same on a megabyte behind a telling head", megabyte_ratio(rival), MIN_MEGABYTE_RATIO),
+    report = Report("links_parse", "pages/s", ("trafilatura", "lxml", "beautifulsoup4", "charset-normalizer"))
+    report.compare(best[ours], best[rival])
+    report.marks = [
+        Mark("pages/s, ours ÷ trafilatura", best[ours] / best[rival], f">= {MIN_RATIO}"),
+        Mark("slowest page, seconds", slowest, f"<= {MAX_SECONDS}"),
+        Mark("the same on a megabyte behind a telling head", megabyte_ratio(rival), f">= {MIN_MEGABYTE_RATIO}"),
     ]
-    if not arguments.json:
-        print(f"{len(pages)} {'real' if REAL_PAGES.is_file() else 'sample'} pages, {arguments.passes} passes")
-        print("\n".join(f"{mark.name}: {mark.figure:.3f} (mark {mark.mark:g})" for mark in marks))
-    packages = ("trafilatura", "lxml", "beautifulsoup4", "charset-normalizer")
-    return finish("links_parse", best[ours], best[rival], "pages/s", marks, packages)
+    report.figures["pages"] = f"{len(pages)} {'real' if REAL_PAGES.is_file() else 'sample'}, {arguments.passes} passes"
+    return finish(report, arguments.json)
 
 
 if __name__ == "__main__":

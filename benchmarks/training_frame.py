@@ -27,7 +27,7 @@ import polars as pl
 import pyarrow as pa
 
 from benchmarks._catalogue import AT, vectors
-from benchmarks._report import Mark, Report, finish, peak_mb
+from benchmarks._report import Mark, Report, finish, peak_mb, resident_mb
 from enrich import parts
 from enrich.tables import PIN_GRAPH, PIN_TEXT_EMBEDDING, Table
 from enrich.workspace import FEATURE_REPO, Catalogue, Workspace
@@ -185,12 +185,6 @@ def run_side(name: str, folder: Path, rows: int) -> Measured:
     arrow = frame.to_arrow() if isinstance(frame, pl.DataFrame) else frame.sort_by("row_id")
     pl.DataFrame(pl.from_arrow(arrow)).select(pl.col("^.*__.*$")).write_ipc(folder / f"{name}.arrow")
     return Measured(taken[-1], extra, peak_mb(), len(arrow), taken[0])
-
-
-def resident_mb() -> float:
-    """What this process holds now, MB."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096 / 2**20
 
 
 def check_equal(folder: Path) -> None:

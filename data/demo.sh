@@ -22,8 +22,7 @@ feast -c feature_repo -f "$CORKBOARD_WORKSPACE/feature_store.yaml" apply
 feast -c feature_repo -f "$CORKBOARD_WORKSPACE/feature_store.yaml" \
   materialize 1970-01-01T00:00:00 "$(date -u +%Y-%m-%dT%H:%M:%S)" -v pin_serving -v query_serving
 
-say "4. relevance: a title-only teacher to compare with, then teacher, soft labels, student, report"
-relevance train-teacher --name teacher_title --fields title
+say "4. relevance: teacher, soft labels, students, report"
 relevance run
 
 say "5. online: a query scored and ranked through the feature store"

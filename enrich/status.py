@@ -128,10 +128,8 @@ def _enriched(workspace: Workspace, table: Table, catalogue: _Catalogue) -> Enri
     columns = [column for column in table.features if column.type not in _WIDE]
     filled = {c.name: f"len({c.name}) > 0" if c.type in (STRINGS, INTS) else f"{c.name} IS NOT NULL" for c in columns}
     flags = "".join(f", '{name}': {condition}" for name, condition in filled.items())
-    newest = (
-        f"SELECT arg_max({{'reason': reason{flags}}}, {{'e': event_timestamp, 'c': created_timestamp}}) AS newest "
-        f"FROM {rows} GROUP BY {key}"
-    )
+    clocks = ", ".join(f"'{clock}': {clock}" for clock in table.recency)
+    newest = f"SELECT arg_max({{'reason': reason{flags}}}, {{{clocks}}}) AS newest FROM {rows} GROUP BY {key}"
     sums = "".join(f", count(*) FILTER (newest.reason IS NULL AND newest.{name})" for name in filled)
     connection = duckdb.connect()
     by_reason = connection.sql(f"SELECT newest.reason, count(*){sums} FROM ({newest}) GROUP BY ALL").fetchall()

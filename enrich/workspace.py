@@ -68,8 +68,9 @@ class Workspace:
         """As `at`, but the workspace must hold a catalogue. Raises BadInput when it does not."""
         workspace = cls.at(path)
         if not workspace._manifest.is_file():
+            found = "an import that was cut off" if workspace._importing.is_file() else "none"
             raise BadInput(
-                f"expected a workspace with a catalogue at {workspace.root}, found none; "
+                f"expected a workspace with a catalogue at {workspace.root}, found {found}; "
                 "run `enrich import FORMAT PATH` first, or name another with --workspace"
             )
         return workspace
@@ -79,8 +80,12 @@ class Workspace:
         return self.root / "workspace.json"
 
     @property
+    def _importing(self) -> Path:
+        return self.root / "workspace.importing.json"
+
+    @property
     def catalogue(self) -> Catalogue:
-        return Catalogue(**json.loads(self._manifest.read_text()))
+        return _catalogue(self._manifest)
 
     @property
     def feature_store_yaml(self) -> Path:
@@ -100,11 +105,18 @@ class Workspace:
 
     def admit(self, catalogue: Catalogue) -> None:
         """Raises BadInput when the workspace already holds another catalogue."""
-        if self._manifest.is_file() and self.catalogue != catalogue:
-            raise BadInput(
-                f"expected {self.root} to be empty or to hold {catalogue.format} from {catalogue.origin}, found "
-                f"{self.catalogue.format} from {self.catalogue.origin}; name another with --workspace or remove it"
-            )
+        for manifest in (self._manifest, self._importing):
+            held = _catalogue(manifest) if manifest.is_file() else catalogue
+            if held != catalogue:
+                raise BadInput(
+                    f"expected {self.root} to be empty or to hold {catalogue.format} from {catalogue.origin}, found "
+                    f"{held.format} from {held.origin}; name another with --workspace or remove it"
+                )
+
+    def begin_import(self) -> None:
+        """Close the workspace until `create`: its tables, replaced one after another, do not belong together."""
+        if self._manifest.is_file():
+            self._manifest.replace(self._importing)
 
     def create(self, catalogue: Catalogue) -> None:
         """Make every table (typed, empty where nothing was written) and the Feast configuration; manifest last.
@@ -118,3 +130,8 @@ class Workspace:
             folder.mkdir(parents=True, exist_ok=True)
         parts.write_text(self.feature_store_yaml, _FEATURE_STORE.format(root=self.root, feature_repo=FEATURE_REPO))
         parts.write_text(self._manifest, json.dumps(asdict(catalogue), indent=1) + "\n")
+        self._importing.unlink(missing_ok=True)
+
+
+def _catalogue(manifest: Path) -> Catalogue:
+    return Catalogue(**json.loads(manifest.read_text()))

@@ -24,6 +24,7 @@ from relevance import stages
 from relevance.bm25 import K1, B
 from relevance.catalogue import Vectors, catalogue_texts, text_embeddings
 
+CANDIDATES = 200  # that a query is given unless the caller says otherwise
 RANK_CONSTANT = 60  # k of reciprocal rank fusion; Cormack, Clarke & Büttcher 2009
 _PINS, _VECTORS, _BM25 = "pins.parquet", "vectors.safetensors", "bm25"
 
@@ -59,7 +60,7 @@ class CandidateIndex:
     def __len__(self) -> int:
         return len(self.pin_ids)
 
-    def search(self, query: str, query_embedding: Vectors | None, k: int = 200) -> list[str]:
+    def search(self, query: str, query_embedding: Vectors | None, k: int = CANDIDATES) -> list[str]:
         """At most `k` pin ids, best first: the sum of 1 / (60 + rank) over the two lists; ties by place in the index.
 
         Without an embedding, or an index of embeddings, BM25 alone decides. A query that matches nothing gives [].
@@ -117,7 +118,7 @@ def workspace_index(workspace: Workspace) -> CandidateIndex:
     pins = catalogue_texts(workspace)
     vectors = text_embeddings(workspace, pins["pin_id"])
     folder = workspace.models / "candidates"
-    made_from = stages.fingerprint(pins, hashlib.sha256(vectors.tobytes()).hexdigest())
+    made_from = stages.fingerprint(pins, hashlib.sha256(vectors.data).hexdigest())
 
     def make(aside: Path) -> None:
         CandidateIndex.build(pins["pin_id"].to_list(), pins["text"].to_list(), vectors).save(aside)

@@ -43,16 +43,20 @@ def catalogue_texts(workspace: Workspace) -> pl.DataFrame:
 
 
 def text_embeddings(workspace: Workspace, pin_ids: pl.Series) -> Vectors:
-    """The pins' latest text embeddings, float32 [n, d]; zeros where there is none; [n, 0] where none has any."""
+    """The pins' latest text embeddings, float32 [n, d]; zeros where there is none; [n, 0] where none has any.
+
+    Of vectors of several lengths those of the commonest count.
+    """
     table = tables.PIN_TEXT_EMBEDDING
     latest = parts.latest(workspace.folder(table), table).filter(pl.col("text_embedding").is_not_null())
     places = pl.DataFrame({"pin_id": pin_ids}).with_row_index("place")
     known = places.join(latest.select("pin_id", "text_embedding"), on="pin_id", how="inner")
     if known.is_empty():
         return np.zeros((len(pin_ids), 0), dtype=np.float32)
-    rows = np.stack(known["text_embedding"].to_list()).astype(np.float32)
-    vectors = np.zeros((len(pin_ids), rows.shape[1]), dtype=np.float32)
-    vectors[known["place"].to_numpy()] = rows
+    dimension = known["text_embedding"].list.len().mode().sort()[-1]  # of most, while another encoder takes over
+    known = known.filter(pl.col("text_embedding").list.len() == dimension)
+    vectors = np.zeros((len(pin_ids), dimension), dtype=np.float32)
+    vectors[known["place"].to_numpy()] = known["text_embedding"].list.to_array(dimension).to_numpy()
     return vectors
 
 

@@ -41,20 +41,25 @@ class TokenInteractions(nn.Module):
         query = slice(int(places[0]), int(places[-1]) + 1)
         asked = asked[:, query]
         importance = self.importance(states[:, query]).squeeze(-1).masked_fill(~asked, -1e4).softmax(1)
+        of_words, of_states = _cosines(words, query), _cosines(states, query)
         summaries: list[Tensor] = []
         for members in [segments >= Segment.FIELD, *(segments == Segment.FIELD + i for i in range(self._fields))]:
-            of_words, of_states = (_best_match(tokens, query, members) for tokens in (words, states))
+            word, state = _best_match(of_words, members), _best_match(of_states, members)
             there = members.any(1, keepdim=True)
-            equal = torch.exp(-((of_words - 1) ** 2) / (2 * _NEARLY_EQUAL**2))
-            for best in (of_words, equal, of_states):
+            equal = torch.exp(-((word - 1) ** 2) / (2 * _NEARLY_EQUAL**2))
+            for best in (word, equal, state):
                 summaries += _summed_up(best * there, asked, importance)
         return _SCALE * torch.stack(summaries, dim=1) * asked.any(1, keepdim=True)
 
 
-def _best_match(tokens: Tensor, query: slice, members: Tensor) -> Tensor:
-    """Each query token's greatest cosine with a member, [pairs, query tokens]; -1 where there is no member."""
+def _cosines(tokens: Tensor, query: slice) -> Tensor:
+    """Of each query token with every token, [pairs, query tokens, tokens]."""
     directions = nn.functional.normalize(tokens, dim=-1)
-    cosines = directions[:, query] @ directions.transpose(1, 2)
+    return directions[:, query] @ directions.transpose(1, 2)
+
+
+def _best_match(cosines: Tensor, members: Tensor) -> Tensor:
+    """Each query token's greatest cosine with a member, [pairs, query tokens]; -1 where there is no member."""
     return cosines.masked_fill(~members[:, None, :], -1.0).amax(-1)
 
 

@@ -48,7 +48,7 @@ class Verdict:
     def summary(self) -> dict[str, object]:
         """For --json."""
         models = {
-            model.model: {figure.measure.value: figure.estimate.value for figure in model.figures}
+            model.model: {figure.measure.value: _or_null(figure.estimate.value) for figure in model.figures}
             for model in self.evaluation.models
         }
         return {"report": str(self.report), "pairs": self.evaluation.pairs, "models": models}
@@ -92,7 +92,7 @@ def evaluate_models(pipeline: Pipeline, names: Sequence[str] | None = None) -> V
 def trained_models(folds: Sequence[Fold]) -> list[str]:
     """The baselines, then every model that all tested folds have: teachers first, then students."""
     there = [
-        {path.name for path in fold.folder.iterdir() if stages.made_from_of(path) and _is_model(path)}
+        {path.name for path in fold.folder.glob("[!.]*") if stages.made_from_of(path) and _is_model(path)}
         for fold in folds
         if fold.folder.is_dir()
     ]
@@ -127,6 +127,11 @@ def _heading(pipeline: Pipeline) -> Heading:
     folder = Path(catalogue.origin).name
     title = catalogue.format if folder == catalogue.format else f"{catalogue.format}: {folder}"
     return Heading(title=f"Relevance on {title}", made=made)
+
+
+def _or_null(value: float) -> float | None:
+    """JSON has no NaN."""
+    return None if isnan(value) else value
 
 
 def _figure(model: ModelFigures, measure: Measure) -> str:

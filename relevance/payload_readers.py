@@ -10,6 +10,7 @@ import sqlite3
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from feast import FeatureView, RepoConfig
@@ -78,7 +79,7 @@ class SqliteReader:
     def _connection(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
-            connection = sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, timeout=10)
+            connection = sqlite3.connect(f"{Path(self._path).absolute().as_uri()}?mode=ro", uri=True, timeout=10)
             connection.execute(_SQLITE_PAGES)
             self._local.connection = connection
         return connection

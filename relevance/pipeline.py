@@ -11,6 +11,7 @@ that a fold's models see: not in the judgments, and not in the pairs that its te
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -32,12 +33,13 @@ from relevance.soft_pairs import Queries, SampleSettings, sample_pairs
 from relevance.student import StudentSettings
 from relevance.student_training import train_student
 from relevance.teacher import Teacher
-from relevance.teacher_checkpoint import TeacherSettings
+from relevance.teacher_checkpoint import TeacherSettings, producer_of, read_record
 from relevance.teacher_training import train_teacher
 from relevance.training_frame import TEACHER, training_frame
 from relevance.weak_labels import WeakSettings, weak_pairs
 
 TEACHER_MODEL, STUDENT_MODEL, HUMAN_STUDENT = "teacher", "student", "student_human"
+_TEACHER_NAME = re.compile(r"teacher(_[a-z0-9_]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,12 @@ class Pipeline:
         return TextEncoder(self.settings.student.text_encoder)
 
     def teach(self, fold: Fold, name: str = TEACHER_MODEL, settings: TeacherSettings | None = None) -> bool:
-        """Train a teacher on the fold's judged texts; whether there was anything to do."""
+        """Train a teacher on the fold's judged texts; whether there was anything to do.
+
+        Raises BadInput for a name that is not a teacher's: a model takes the place of what has its name.
+        """
+        if not _TEACHER_NAME.fullmatch(name):
+            raise BadInput(f"expected --name as teacher, or teacher_ and then a-z, 0-9 or _, found {name!r}")
         chosen = settings or self.settings.teacher
         train, dev = (of_queries(self.judged.texts, side) for side in (fold.split.train, fold.split.dev))
         weak = self._weak(fold)
@@ -126,7 +133,7 @@ class Pipeline:
 
     def _soft(self, fold: Fold) -> pl.DataFrame:
         """What the student learns from of the pairs that the fold's teacher labelled."""
-        producer = Teacher.load(_model(fold, TEACHER_MODEL, "train-teacher")).producer
+        producer = producer_of(read_record(_model(fold, TEACHER_MODEL, "train-teacher")))
         labels = parts.scan(self._label_folder(fold)).filter(
             (pl.col("producer") == producer) & pl.col("probabilities").is_not_null()
         )

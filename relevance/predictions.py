@@ -69,7 +69,8 @@ class Predictor:
             )
             rows.write_parquet(out / _FILE)
 
-        stages.make(artefact, stages.fingerprint(made_from, pairs), work)
+        asked = self._judged.features if (fold.folder / model / "student.json").is_file() else self._judged.texts
+        stages.make(artefact, stages.fingerprint(made_from, of_queries(asked, fold.split.test)), work)
         return pl.read_parquet(artefact / _FILE)
 
     def _trained(self, model: str, fold: Fold) -> tuple[Callable[[frozenset[str]], Answers], str]:

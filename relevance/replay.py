@@ -53,7 +53,8 @@ class Replay:
 
     @property
     def exact(self) -> bool:
-        return not self.differing
+        """Whether something was compared, and nothing differed."""
+        return self.pins > 0 and not self.differing
 
 
 class _Found(NamedTuple):
@@ -103,8 +104,9 @@ def replay(
     student = student or Student.load(workspace.models / STUDENT)
     encoder = encoder or TextEncoder(student.record.settings.text_encoder)
     found = Replay()
-    with progress(len(entries), "requests") as bar:
-        for entry in entries[-limit:] if limit else entries:
+    chosen = entries[-limit:] if limit else entries
+    with progress(len(chosen), "requests") as bar:
+        for entry in chosen:
             _replay_one(workspace, entry, student, encoder, found)
             bar.update(1)
     return found

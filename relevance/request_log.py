@@ -68,7 +68,8 @@ class RequestLog:
         path = self._folder / f"{entry.at[:10]}.jsonl"
         file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
-            os.write(file, line)
+            if os.write(file, line) < len(line):
+                raise OSError(f"only part of a line fitted into {path}")
         finally:
             os.close(file)
 

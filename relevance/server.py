@@ -27,7 +27,7 @@ from starlette.exceptions import HTTPException
 import enrich
 from enrich.errors import BadInput
 from enrich.workspace import Workspace
-from relevance.candidates import workspace_index
+from relevance.candidates import CANDIDATES, workspace_index
 from relevance.feature_store import SCORING_SERVICE, fingerprint
 from relevance.online import ScoredPin, Scorer
 from relevance.ranking import RankedPin, RankSettings, UtilityWeights, rank
@@ -179,7 +179,7 @@ def create_app(scorer: Scorer, candidates: Candidates | None = None, features: s
         if pins is None:
             if candidates is None:
                 raise BadInput("expected pin_ids: this service was started without an index of candidates")
-            pins = list(candidates(request.query, request.limit))
+            pins = list(candidates(request.query, max(CANDIDATES, request.limit)))
         settings = RankSettings(UtilityWeights(**request.weights.model_dump()), request.floor)
         ranking = rank(scorer, request.query, pins, settings, request.engagement)
         degraded = meters.saw([*(pin.scored for pin in ranking.pins), *ranking.below_floor])

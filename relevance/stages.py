@@ -58,14 +58,27 @@ def make(artefact: Path, made_from: str, work: Callable[[Path], None], taught: f
         return False
     aside = artefact.with_name(f".{artefact.name}.{made_from}")
     _forget_others(artefact, aside)
+    if not fresh(aside, made_from):  # one killed just before its end is whole
+        _finish(aside, made_from, work, taught)
+    _put(aside, artefact)
+    return True
+
+
+def _finish(aside: Path, made_from: str, work: Callable[[Path], None], taught: frozenset[str] | None) -> None:
     aside.mkdir(parents=True, exist_ok=True)
     work(aside)
     manifest = {"inputs": made_from} | ({} if taught is None else {"taught": sorted(taught)})
     parts.write_text(aside / _MANIFEST, json.dumps(manifest, ensure_ascii=False) + "\n")
+
+
+def _put(aside: Path, artefact: Path) -> None:
+    """In two renames, so that what is there is whole, the old or the new, at all but an instant."""
+    old = artefact.with_name(f".{artefact.name}.~replaced")
+    shutil.rmtree(old, ignore_errors=True)
     if artefact.exists():
-        shutil.rmtree(artefact)
+        artefact.rename(old)
     aside.rename(artefact)
-    return True
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _manifest(artefact: Path) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class StudentSettings:
     network: NetworkSettings = field(default_factory=NetworkSettings)
     text_encoder: str | None = None  # of queries that have no stored vector; None for the installed all-MiniLM-L6-v2
     gold_share: float = 0.5  # of a human row's target that is its gold level; the rest is the annotators' votes
-    human_weight: float = 4.0  # of a human row's loss, a teacher row's being 1
+    human_weight: float = 1.0  # of a human row's loss, a teacher row's being 1
     input_dropout: float = 0.15  # chance that a row's input is left out, in the half of training that leaves any out
     epochs: int = 30  # at most
     patience: int = 5  # epochs without a better dev loss before training stops

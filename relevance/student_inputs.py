@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import polars as pl
@@ -68,8 +68,7 @@ def student_inputs(frame: pl.DataFrame, encoder: QueryEncoder) -> StudentInputs:
     """
     if frame.is_empty():
         raise BadInput("expected rows to train or score, found none; import judgments or run `relevance label`")
-    groups = [_unpacked(frame, rows) for rows in _rows_by_query(frame)]
-    return StudentInputs(_pins(frame), tuple(_with_vectors(groups, encoder)))
+    return StudentInputs(_pins(frame), tuple(_with_vectors(_groups(frame), encoder)))
 
 
 def rounded(vector: Floats) -> Floats:
@@ -107,30 +106,31 @@ def _rows_by_query(frame: pl.DataFrame) -> Iterator[Ints]:
         yield rows.to_numpy().astype(np.int64)
 
 
-def _unpacked(frame: pl.DataFrame, rows: Ints) -> QueryGroup:
-    """The rows' query and rates, packed and unpacked."""
-    some = frame[rows]
-    pins = some["pin_id"].to_list()
-    rates, has_rates = _rates(some)
-    values = _values(some)
-    known = values is not None or bool(has_rates.any())
-    kept = np.flatnonzero(has_rates)
-    payload = pack_query(values or QueryValues(), [pins[i] for i in kept], rates[kept]) if known else None
-    query = unpack_query_payload(payload, some["query"][0])
-    return QueryGroup(query, rows, *query.rates_of(pins))
+def _groups(frame: pl.DataFrame) -> list[QueryGroup]:
+    """The rows by query, each query and its rates packed and unpacked."""
+    grouped = list(_rows_by_query(frame))
+    pins, (rates, has_rates) = frame["pin_id"].to_list(), _rates(frame)
+    known = [column for column in frame.columns if column.startswith(_QUERY)]
+    firsts = frame.select("query", *known)[np.array([rows[0] for rows in grouped])]
+    names = {column: column.removeprefix(_QUERY) for column in known}
+    found = []
+    for rows, (query, *first) in zip(grouped, firsts.iter_rows(), strict=True):
+        values = _values(dict(zip(names.values(), first, strict=True)))
+        kept = rows[has_rates[rows]]
+        there = values is not None or len(kept) > 0
+        payload = pack_query(values or QueryValues(), [pins[i] for i in kept], rates[kept]) if there else None
+        unpacked = unpack_query_payload(payload, query)
+        found.append(QueryGroup(unpacked, rows, *unpacked.rates_of([pins[i] for i in rows])))
+    return found
 
 
-def _values(rows: pl.DataFrame) -> QueryValues | None:
-    """What was known of the rows' query; None when nothing was."""
-    columns = [column for column in rows.columns if column.startswith(_QUERY)]
-    first = {column.removeprefix(_QUERY): rows[column][0] for column in columns}
+def _values(first: dict[str, Any]) -> QueryValues | None:
+    """What was known of a query; None when nothing was."""
     if all(value is None for value in first.values()):
         return None
-    embedding = first.get("query_embedding")
-    interests = first.get("interests")
     return QueryValues(
-        embedding=embedding.to_list() if embedding is not None else None,
-        interests=interests.to_list() if interests is not None else None,
+        embedding=first.get("query_embedding"),
+        interests=first.get("interests"),
         shopping_intent=first.get("shopping_intent"),
         lang=first.get("lang"),
         frequency=first.get("frequency"),

@@ -14,7 +14,7 @@ import torch
 from scipy.special import softmax
 
 from enrich.tables import LEVELS
-from relevance.teacher_checkpoint import TeacherRecord, build_network, load_head, read_record
+from relevance.teacher_checkpoint import TeacherRecord, build_network, load_head, producer_of, read_record
 from relevance.teacher_network import Backbone, TeacherNetwork, collate, fast_dtype, load_backbone
 from relevance.text import PinText, Rendered, Renderer, pair_texts
 
@@ -49,7 +49,7 @@ class Teacher:
     @property
     def producer(self) -> str:
         """The name under which its soft labels are stored."""
-        return f"teacher@{self.record.fingerprint}"
+        return producer_of(self.record)
 
     def predict(self, queries: Sequence[str], pin_texts: Sequence[str | PinText]) -> npt.NDArray[np.float32]:
         """Probabilities float32 [n, 5], columns levels 1..5, rows sum to 1; a str is a pin that has only a title."""

@@ -80,6 +80,11 @@ class TeacherRecord:
     code_version: str = enrich.__version__
 
 
+def producer_of(record: TeacherRecord) -> str:
+    """The name under which this teacher's soft labels are stored."""
+    return f"teacher@{record.fingerprint}"
+
+
 class Provenance(NamedTuple):
     """What a teacher was made from."""
 

@@ -102,6 +102,7 @@ def _write(raw: RawCatalogue, catalogue: Catalogue, workspace: Workspace, aside:
     finished = [_finish(table, span, aside) for table in staged]
     notes = (*raw.notes, *(note for found in staged for note in _default_notes(found, span)), *_reference_notes(aside))
     report = ImportReport(catalogue.format, catalogue.origin, tuple(report for _, report in finished), notes)
+    workspace.begin_import()
     for table in SOURCES:
         parts.create(workspace.folder(table), table)
         ready = next((path for path, done in finished if done.table == table.name), None)

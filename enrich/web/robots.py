@@ -25,7 +25,6 @@ MAX_NAMES = 16  # of the agent, in one file; more is an attack
 
 _AGENT_LINE = re.compile(r"[ \t]*user[- ]?agent(?:[ \t]*:|[ \t])[ \t]*([^#]*)", re.IGNORECASE)
 _TOKEN = re.compile(r"[\w.*-]+")
-_LINE_END = re.compile(r"\r\n|\r|\n")
 _NOBODY = "-"
 
 
@@ -101,7 +100,7 @@ def _mended(raw: bytes, agent: str) -> str:
     text = raw.decode("utf-8", errors="replace").removeprefix("\ufeff").replace("\0", "")
     names: set[str] = set()
     lines = []
-    for line in _LINE_END.split(text):
+    for line in text.splitlines():  # as Protego does: at vertical tabs and U+2028, too
         named = _AGENT_LINE.match(line, endpos=MAX_LINE_CHARACTERS)
         lines.append(f"User-agent: {_name(named[1], agent, names)}" if named else line[:MAX_LINE_CHARACTERS])
     return "\n".join(lines)

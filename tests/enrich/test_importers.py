@@ -236,6 +236,23 @@ def test_a_killed_import_is_healed_by_the_next(folder, fresh):
     assert not (fresh.root / ".import-killed").exists()
 
 
+def test_a_workspace_whose_import_was_killed_is_closed_until_the_next(folder, fresh, monkeypatch):
+    import_catalogue("native", folder, fresh)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(parts, "replace_all", killed)
+        import_catalogue("native", folder, fresh)
+    with pytest.raises(BadInput, match="an import that was cut off"):
+        Workspace.open(fresh.root)
+    with pytest.raises(BadInput, match="name another"):
+        fresh.admit(Catalogue("native", "elsewhere"))
+    import_catalogue("native", folder, fresh)
+    assert Workspace.open(fresh.root).catalogue.format == "native"
+
+
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [

@@ -51,6 +51,8 @@ def test_half_a_megabyte_of_agents_and_rules_costs_no_more_than_seconds() -> Non
     """Protego alone copies each of the 20,000 rules to each of the 15,000 agents."""
     hostile = b"".join(b"User-agent: bot%d\n" % n for n in range(15_000)) + b"Disallow: /private\n" * 20_000
     assert robots_allows(hostile, "CorkboardBot", URL)
+    hidden = "\x0b".join(f"User-agent: bot{n}" for n in range(15_000)) + "\n" + "Disallow: /a\n" * 18_000
+    assert robots_allows(hidden.encode(), "CorkboardBot", URL)  # Protego ends a line there, too
 
 
 @given(st.binary(max_size=400), st.text(max_size=30), st.text(max_size=60))

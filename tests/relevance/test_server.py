@@ -65,6 +65,8 @@ def test_rank_orders_given_pins_or_finds_its_own(client):
     found = client.post("/rank", json={"query": "blue chair", "floor": 1, "limit": 12}).json()
     assert [pin["rank"] for pin in given_pins["pins"]] == list(range(1, 13))
     assert {pin["pin_id"] for pin in found["pins"]} == set(PINS)
+    best = client.post("/rank", json={"query": "blue chair", "floor": 1, "limit": 2}).json()
+    assert best["pins"] == found["pins"][:2]  # few are returned, all are ranked
     utilities = [pin["utility"] for pin in given_pins["pins"] if not pin["guarded"]]
     assert utilities == sorted(utilities, reverse=True)
     lifted = {"query": "q", "pin_ids": PINS, "engagement": [*[0.0] * 11, 9.0], "weights": {"caller": 5}, "floor": 1}

@@ -62,3 +62,14 @@ def test_a_fingerprint_is_the_same_in_another_process() -> None:
     )
     here = stages.fingerprint(pl.DataFrame({"query": ["a", "b"], "n": [1, None]}))
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == here
+
+
+def test_a_stage_killed_after_its_work_is_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(stages, "_put", killed)
+        stages.make(tmp_path / "m", "new", lambda folder: (folder / "weights").write_text("x"))
+    assert stages.make(tmp_path / "m", "new", killed)
+    assert (tmp_path / "m" / "weights").read_text() == "x"

@@ -1,6 +1,6 @@
 """A loopback web to fetch: 200 host names on one port, real pages, a latency, and some of every fault.
 
-    python -m benchmarks.links_farm [--latency SECONDS] [--small]      prints ADDRESS:PORT, serves until it is ended
+    python -m benchmarks._links_farm [--latency SECONDS] [--small]      prints ADDRESS:PORT, serves until it is ended
 
 Reads ../shared/data/link_pages/pages.parquet, or, where that is absent, data/sample/pages. `farm()` runs it in a
 process of its own; `farm_urls` says which URLs it has and what must become of each. Used by `benchmarks.links_fetch`.
@@ -77,7 +77,7 @@ def farm(latency: float = LATENCY, small: bool = False) -> Iterator[str]:
     command = [
         sys.executable,
         "-m",
-        "benchmarks.links_farm",
+        "benchmarks._links_farm",
         "--latency",
         str(latency),
         *(["--small"] if small else []),
