@@ -7,7 +7,6 @@ plain `feast apply` and `feast materialize` do the same work and can be mixed wi
 
 from __future__ import annotations
 
-import atexit
 import hashlib
 import importlib
 import io
@@ -26,7 +25,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import feast
-import ibis
 import polars as pl
 from feast import Entity, FeatureService, FeatureStore, FeatureView, OnDemandFeatureView, RequestSource
 from feast.infra.online_stores.sqlite import SqliteOnlineStoreConfig
@@ -47,8 +45,6 @@ _DEFINITIONS = (
     "on_demand",
 )  # modules of feature_repo/, imported as Feast imports them
 _LOADING = threading.Lock()
-# ibis warns about its own use of DuckDB; Feast, imported above, shows every deprecation once unless told otherwise.
-warnings.filterwarnings("ignore", r"fetch_arrow_table\(\) is deprecated", DeprecationWarning)
 logging.getLogger("feast.repo_config").addFilter(  # it holds for file registries too (feast/infra/registry/registry.py)
     lambda record: "`serve_features_while_materializing` is enabled" not in record.getMessage()
 )
@@ -230,15 +226,6 @@ def _stands(store: FeatureStore) -> bool:
         raise CorkboardError(
             f"expected a SQLite database at {path}, found a file that is none ({error}); remove it and run again"
         ) from error
-
-
-@atexit.register
-def _release_duckdb() -> None:
-    """Let go of Feast's DuckDB before the interpreter ends; else its bindings print all they hold as leaked."""
-    backend = ibis.options.default_backend
-    ibis.options.default_backend = None
-    if backend is not None:
-        backend.disconnect()
 
 
 def _sqlite_path(store: FeatureStore) -> Path | None:

@@ -10,10 +10,12 @@ the order of `entity_df`. Sources that are no local parquet files go Feast's own
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import os
 import tempfile
 import threading
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,6 +40,17 @@ _ADDRESS = "__address"
 _PLACE = "__place"  # of a row in entity_df
 _LOCK = threading.Lock()
 _TABLES: dict[tuple[str, ...], tuple[Any, str]] = {}  # files, keys, clocks -> whose table holds them, and its name
+# ibis warns about its own use of DuckDB; Feast, imported above, shows every deprecation once unless told otherwise.
+warnings.filterwarnings("ignore", r"fetch_arrow_table\(\) is deprecated", DeprecationWarning)
+
+
+@atexit.register
+def _release() -> None:
+    """Let go of Feast's DuckDB before the interpreter ends; else its bindings print all they hold as leaked."""
+    backend = ibis.options.default_backend
+    ibis.options.default_backend = None
+    if backend is not None:
+        backend.disconnect()
 
 
 class LateDuckDBOfflineStoreConfig(DuckDBOfflineStoreConfig):
