@@ -179,7 +179,7 @@ def rank(query: str, first: str | None, rest: Sequence[str], top: int, workspace
     served = _served(workspace)
     scorer = Scorer.open(served)
     pins = [first, *rest] if first else workspace_index(served).search(query, scorer.query_vector(query))
-    ranking = rank(scorer, query, pins)
+    ranking = rank(scorer, query, pins, keep_unknown=first is not None)
     lines = [
         f"{pin.rank:3d}  {pin.scored.pin_id}  level {pin.scored.relevance:.2f}  utility {pin.utility:.3f}"
         for pin in ranking.pins[:top]

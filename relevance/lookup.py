@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from enum import Enum
 from typing import NamedTuple
@@ -128,7 +129,7 @@ class _View:
         """Whether the registry knows of no materialization; it is asked again now and then until it does."""
         if not self._materialized and time.monotonic() - self._asked > _ASK_AGAIN_SECONDS:
             self._asked = time.monotonic()
-            with quiet():
+            with suppress(Exception):  # of the registry's own kind; what was last known of it holds
                 view = self._store.registry.get_feature_view(self._view.name, self._store.project, allow_cache=False)
-            self._materialized = bool(view.materialization_intervals)
+                self._materialized = bool(view.materialization_intervals)
         return not self._materialized

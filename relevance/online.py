@@ -67,6 +67,11 @@ class Answer(NamedTuple):
         """Expected levels, 1..5; [n]."""
         return self.probabilities @ np.asarray(LEVELS, np.float32)
 
+    @property
+    def lost_pins(self) -> bool:
+        """Whether the store said nothing of any pin, rather than that it has none of these."""
+        return STORE in self.lost or NEVER_MATERIALIZED in self.lost
+
     def scored_pins(self) -> list[ScoredPin]:
         levels, missing = self.relevance.tolist(), self._missing()
         rows = zip(self.pin_ids, self.probabilities.tolist(), levels, missing, strict=True)

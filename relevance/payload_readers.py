@@ -20,6 +20,7 @@ from feast.infra.online_stores.online_store import OnlineStore
 from feast.infra.online_stores.sqlite import SqliteOnlineStore, _table_id
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
+from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 
 _PAYLOAD = "payload"
@@ -164,16 +165,26 @@ class KeyBytes:
 
 
 def bytes_of(value: bytes | None) -> bytes | None:
-    """What a serialized protobuf Value of bytes holds; None for one that holds nothing."""
+    """What a serialized protobuf Value of bytes holds; None for one that holds nothing.
+
+    A damaged one is given as it is: its payload's own check finds it out, and costs that pin alone.
+    """
     if not value:
         return None
     if value[0] != _BYTES_FIELD:
-        read = Value.FromString(value)
-        return bytes(read.bytes_val) if read.HasField("bytes_val") else None
+        return _any_value(value)
     start = 1
-    while value[start] & 0x80:  # the length, seven bits a byte
+    while start < len(value) and value[start] & 0x80:  # the length, seven bits a byte
         start += 1
     return value[start + 1 :]
+
+
+def _any_value(value: bytes) -> bytes | None:
+    try:
+        read = Value.FromString(value)
+    except DecodeError:
+        return value
+    return bytes(read.bytes_val) if read.HasField("bytes_val") else None
 
 
 def _sqlite_time(seconds: int | None) -> datetime | None:
@@ -184,7 +195,10 @@ def _sqlite_time(seconds: int | None) -> datetime | None:
 def _redis_time(stamp: bytes | None) -> datetime | None:
     if stamp is None:
         return None
-    found = Timestamp.FromString(stamp)
+    try:
+        found = Timestamp.FromString(stamp)
+    except DecodeError:  # damaged: as one without a time, which does not expire
+        return None
     return datetime.fromtimestamp(found.seconds + found.nanos / 1e9, UTC)
 
 

@@ -21,6 +21,7 @@ import polars as pl
 from enrich import parts
 from enrich.errors import BadInput
 from enrich.job import JobReport
+from enrich.live_pins import deleted_pins
 from enrich.tables import SOFT_LABEL
 from enrich.text_encoder import TextEncoder
 from enrich.workspace import Workspace
@@ -137,6 +138,7 @@ class Pipeline:
         labels = parts.scan(self._label_folder(fold)).filter(
             (pl.col("producer") == producer) & pl.col("probabilities").is_not_null()
         )
+        labels = labels.join(deleted_pins(self.workspace), on="pin_id", how="anti")
         pairs = labels.select("query", "pin_id", "event_timestamp", "probabilities", "stratum").collect()
         if pairs.is_empty():
             raise BadInput(f"expected soft labels of {fold.folder / TEACHER_MODEL}, found none; run `relevance label`")

@@ -24,7 +24,7 @@ from enrich.codec import ENGAGEMENT_COLUMNS, PAIR_COLUMNS
 from enrich.errors import BadInput
 from enrich.tables import LEVELS
 from relevance.features import Bools, Floats
-from relevance.online import Answer, ScoredPin, Scorer
+from relevance.online import PIN, Answer, ScoredPin, Scorer
 
 Doubles = NDArray[np.float64]
 
@@ -78,11 +78,13 @@ def rank(
     pin_ids: Sequence[str],
     settings: RankSettings | None = None,
     engagement: Sequence[float] | None = None,
+    keep_unknown: bool = True,
 ) -> Ranking:
     """The pins by utility, each at most once; ties by relevance, then in the order given.
 
-    `engagement`: the caller's predictions, one a pin, instead of the built-in rates. Raises BadInput when they are not
-    one finite number a pin.
+    `engagement`: the caller's predictions, one a pin, instead of the built-in rates. `keep_unknown` false leaves out
+    pins that the store does not have, as candidates of an older index may be by now; of a store that is lost or empty
+    they are kept. Raises BadInput when the predictions are not one finite number a pin.
     """
     settings = settings or RankSettings()
     answer = scorer.answer(query, pin_ids)
@@ -93,6 +95,8 @@ def rank(
     relevance = answer.relevance.astype(np.float64)
     utility = settings.weights.relevance * (relevance - LEVELS[0]) / (LEVELS[-1] - LEVELS[0]) + engaged
     scored, first = answer.scored_pins(), _first_of_each(answer.pin_ids)
+    if not keep_unknown and not answer.lost_pins:
+        first &= np.fromiter((PIN not in pin.missing for pin in scored), np.bool_, len(scored))
     shown = first & (relevance >= settings.floor)
     order, guarded = _order(relevance, utility, shown)
     pins = tuple(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import random
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,7 @@ from relevance.features import Features
 
 RECORD_VARIABLE = "CORKBOARD_RECORD"
 _DIGEST_BYTES = 8
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,8 @@ class Entry:
 class AnswerLog(Protocol):
     """Where a Scorer leaves its answers."""
 
-    def add(self, entry: Entry) -> None: ...
+    def add(self, entry: Entry) -> None:
+        """Keep the entry, or warn that it could not be kept: a full disk must not cost an answer."""
 
     def wants(self) -> bool: ...
 
@@ -63,6 +66,12 @@ class RequestLog:
         return self._share > 0 and random.random() < self._share
 
     def add(self, entry: Entry) -> None:
+        try:
+            self._append(entry)
+        except OSError as error:
+            _LOG.warning("a request was answered but not logged: %s", error)
+
+    def _append(self, entry: Entry) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         line = json.dumps(asdict(entry), ensure_ascii=False).encode("utf-8", "replace") + b"\n"
         path = self._folder / f"{entry.at[:10]}.jsonl"

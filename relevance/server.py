@@ -175,13 +175,13 @@ def create_app(scorer: Scorer, candidates: Candidates | None = None, features: s
     @app.post("/rank")
     def rank_pins(request: RankRequest) -> RankAnswer:
         """Pins by relevance and engagement, best first."""
-        pins = request.pin_ids
+        pins, own = request.pin_ids, request.pin_ids is None
         if pins is None:
             if candidates is None:
                 raise BadInput("expected pin_ids: this service was started without an index of candidates")
             pins = list(candidates(request.query, max(CANDIDATES, request.limit)))
         settings = RankSettings(UtilityWeights(**request.weights.model_dump()), request.floor)
-        ranking = rank(scorer, request.query, pins, settings, request.engagement)
+        ranking = rank(scorer, request.query, pins, settings, request.engagement, keep_unknown=not own)
         degraded = meters.saw([*(pin.scored for pin in ranking.pins), *ranking.below_floor])
         return RankAnswer(
             query=request.query,
@@ -197,8 +197,8 @@ def create_app(scorer: Scorer, candidates: Candidates | None = None, features: s
 
     @app.get("/readyz")
     def readyz(response: Response) -> Readiness:
-        """503 while the online store does not answer (scores are then the prior, flagged)."""
-        ready = not any(pin.degraded for pin in scorer.score("ready", ["ready"]))
+        """503 while the online store does not answer or holds no pins (scores are then the prior, flagged)."""
+        ready = not scorer.answer("ready", ["ready"]).lost_pins
         response.status_code = 200 if ready else 503
         status: Literal["ready", "degraded"] = "ready" if ready else "degraded"
         return Readiness(status=status, model=model, features=features, corkboard=enrich.__version__)

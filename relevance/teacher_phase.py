@@ -177,6 +177,7 @@ def _trainer(
         save_strategy="epoch",
         save_total_limit=1,
         load_best_model_at_end=phase.dev is not None,
+        restore_callback_states_from_checkpoint=phase.dev is not None,  # how long early stopping has waited
         metric_for_best_model="eval_loss",
         greater_is_better=False,
         bf16=fast_dtype(device) is torch.bfloat16,

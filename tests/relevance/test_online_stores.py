@@ -183,6 +183,13 @@ def test_payload_bytes_are_protobufs(payload: bytes):
     assert bytes_of(Value().SerializeToString()) is None and bytes_of(None) is None
 
 
+@given(st.binary(min_size=1))
+def test_damaged_cells_are_bytes_that_no_payload_has(cell: bytes):
+    found = bytes_of(cell)
+    batch = unpack_pins([found])
+    assert not batch.present[0] and (found is None or batch.corrupt[0])
+
+
 @pytest.fixture(scope="module")
 def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """The whole sample: its own texts, boards and log, and values made up where a model would have made them."""

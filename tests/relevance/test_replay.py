@@ -22,7 +22,7 @@ from relevance.request_log import RequestLog, folder_of, read_entries, recorded_
 from relevance.student import Student, StudentSettings
 from relevance.student_network import NetworkSettings, Size
 from relevance.student_training import train_student
-from tests.relevance.students import WordEncoder, labelled_frame
+from tests.relevance.students import MemoryStore, WordEncoder, labelled_frame
 
 PIN_IDS = ["a", "b", "c", "unseen"]
 
@@ -87,6 +87,15 @@ def test_what_cannot_be_computed_again_has_a_reason(logged: Workspace, student: 
     path.write_text(path.read_text().replace(student.record.fingerprint, "another"))
     found = replay(logged, student=student, encoder=WordEncoder())
     assert found.left_out == {ANOTHER_MODEL: 8} and not found.exact  # nothing was compared, so nothing is proved
+
+
+def test_an_answer_that_cannot_be_logged_is_an_answer(
+    workspace: Workspace, student: Student, caplog: pytest.LogCaptureFixture
+):
+    folder_of(workspace).write_text("a file where the folder would be")
+    scorer = Scorer(student, MemoryStore({}, {}), WordEncoder(), RequestLog(workspace, share=1.0))
+    assert len(scorer.score("lamp", PIN_IDS)) == len(PIN_IDS)
+    assert "not logged" in caplog.text
 
 
 def test_a_log_that_is_none_and_a_share_that_is_none_are_refused(workspace: Workspace, monkeypatch: pytest.MonkeyPatch):

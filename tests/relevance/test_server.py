@@ -76,6 +76,19 @@ def test_rank_orders_given_pins_or_finds_its_own(client):
     )
 
 
+def test_own_candidates_that_are_gone_are_left_out_but_asked_ones_and_a_lost_stores_are_not(client, store):
+    gone = store.held_pins.pop(PINS[0])
+    request = {"query": "blue chair", "floor": 1, "limit": 12}
+    try:
+        assert {pin["pin_id"] for pin in client.post("/rank", json=request).json()["pins"]} == set(PINS[1:])
+        asked = client.post("/rank", json={**request, "pin_ids": PINS}).json()
+        assert {pin["pin_id"] for pin in asked["pins"]} == set(PINS)
+        store.down = True
+        assert len(client.post("/rank", json=request).json()["pins"]) == len(PINS)
+    finally:
+        store.held_pins[PINS[0]] = gone
+
+
 def test_a_lost_store_is_flagged_and_not_ready_and_comes_back(client, store):
     store.down = True
     answer = client.post("/score", json={"query": "blue chair", "pin_ids": PINS[:2]})
