@@ -9,7 +9,7 @@ why there are none.
 Pins share a page when their URLs are the same once canonical (`web.addresses.canonical_url`: scheme and host in lower
 case and ASCII, default port and fragment dropped, dot segments resolved; nothing a server could tell apart). A page
 older than `max_age` is asked for again, with the validators that came with it, so that an unchanged one costs a 304
-and no row. A reason that may pass (`fetch.TRANSIENT`) is tried again by the next run, any other by `--retry REASON` or
+and no row; a changed one a row that is true from then on, so that no earlier moment sees it. A reason that may pass (`fetch.TRANSIENT`) is tried again by the next run, any other by `--retry REASON` or
 by age. A page that was read once and cannot be had again keeps what it said, beside the reason.
 """
 
@@ -132,10 +132,13 @@ def _visit(workspace: Workspace, pages: pl.DataFrame, settings: LinkSettings) ->
 
 def _known(workspace: Workspace, pins: pl.DataFrame) -> pl.DataFrame:
     """The job's input: a row a pin whose page was visited, made from the page's URL and the version of its texts."""
-    found = pins.join(visits.latest(workspace, "page", "version", "reason", *VALUES), on="page")
+    found = pins.join(visits.latest(workspace, "page", "version", "revised_at", "reason", *VALUES), on="page")
     made_from = pl.concat_str("page", "version", separator=" ")
     hashes = [job.input_hash(text) for text in found.select(made_from).to_series()]
-    return found.with_columns(input_hash=pl.Series(hashes, dtype=pl.String))
+    return found.with_columns(
+        event_timestamp=pl.max_horizontal("event_timestamp", "revised_at"),
+        input_hash=pl.Series(hashes, dtype=pl.String),
+    )
 
 
 def _values(batch: pl.DataFrame) -> pl.DataFrame:

@@ -2,7 +2,8 @@
 
 One row a page and visit, appended as the answers come, so that a kill costs the last seconds; `tidy` keeps the newest
 visit of each page that some pin still links to. A row carries what the page said when it could last be read, beside
-the reason why it could not be read now, and `version`, which counts the times that this changed.
+the reason why it could not be read now, and `version`, which counts the times that this changed. What a page said at
+its first reading counts as true since its pins' content; what it said instead later, from `revised_at` on.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ VISITS = Table(
         Column("unchanged", BOOL, "the server said so of the texts below", required=True),
         Column("producer", STRING, "rules in force", required=True),
         Column("version", INT, "times that what is known of the page changed", required=True),
+        Column("revised_at", TIMESTAMP, "when the page was first seen to say this, having said something else"),
         *PIN_LINK.features,
         Column("etag", STRING, "validator of these texts"),
         Column("last_modified", STRING, "validator of these texts"),
@@ -124,7 +126,7 @@ class VisitLog:
         """`pages` gives the page of each url; `known` is `latest`; a part has at most so many visits, or a batch."""
         self._most = most
         self._folder = folder(workspace)
-        self._known = known.select("page", "reason", "version", *_KEPT)
+        self._known = known.select("page", "reason", "version", "revised_at", *_KEPT)
         self._pages = pages.select("url", "page")
         self._waiting: list[Visit] = []
         self._written = time.monotonic()
@@ -155,8 +157,10 @@ def completed(visits: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
     kept = [pl.when(read).then(pl.col(name)).otherwise(pl.col(f"{name}_before")).alias(name) for name in _KEPT]
     other = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_before")) for name in VALUES)
     changed = (made != made_before) | (read & other)
+    revised = read & other & pl.col("read_by_before").eq_missing(PRODUCER)  # other rules read it otherwise, it may be
     version = pl.when(pl.col("version").is_null()).then(0).otherwise(pl.col("version") + changed.cast(pl.Int64))
-    rows = joined.with_columns(*kept, version=version, producer=pl.lit(PRODUCER))
+    revised_at = pl.when(revised).then("visited_at").otherwise("revised_at")
+    rows = joined.with_columns(*kept, version=version, revised_at=revised_at, producer=pl.lit(PRODUCER))
     return rows.select(VISITS.schema.names)
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
@@ -120,6 +120,7 @@ def test_what_may_pass_is_tried_again_by_itself_the_rest_when_asked(workspace: W
 def test_a_page_is_asked_for_again_when_it_is_old_and_an_unchanged_one_costs_no_row(
     workspace: Workspace, server: FaultyServer
 ) -> None:
+    before = datetime.now(UTC)
     pins(workspace, news="http://a.example/versioned", cake="http://a.example/cake")
     run_links(workspace, settings(server))
     server.requests.clear()
@@ -132,6 +133,10 @@ def test_a_page_is_asked_for_again_when_it_is_old_and_an_unchanged_one_costs_no_
     server.pages["/versioned"] = b"<title>News of cakes</title>"
     assert run_links(workspace, settings(server, days=0)).made == 1
     assert links(workspace) == {"news": ("News of cakes", None), "cake": ("Lemon cake", None)}
+    news = parts.scan(workspace.folder(PIN_LINK)).filter(pl.col("pin_id") == "news").sort("created_timestamp").collect()
+    first, revised = news["event_timestamp"]
+    assert revised > before > first, "no moment before the change sees it"
+    assert run_links(workspace, settings(server)).fresh == 2
 
 
 def test_a_page_that_is_gone_keeps_what_it_said_until_it_is_back(workspace: Workspace, server: FaultyServer) -> None:

@@ -61,17 +61,17 @@ def test_a_page_keeps_what_it_said_and_counts_its_changes(workspace: Workspace) 
     record(workspace, failed("status-404", 4), failed("dns", 5), READ._replace(visited_at=day(6)))
     record(workspace, other._replace(visited_at=day(7)), failed("dns", 8))
     record(workspace, Visit(URL, "bakery.example", day(9), 0.1, unchanged=True))
-    rows = parts.scan(visits.folder(workspace)).sort("visited_at").select("reason", "version", "link_title", "etag")
+    rows = parts.scan(visits.folder(workspace)).sort("visited_at").select("reason", "version", "link_title", "etag", "revised_at")
     assert rows.collect().rows() == [
-        ("dns", 0, None, None),
-        (None, 1, "Lemon cake", '"v1"'),
-        (None, 1, "Lemon cake", '"v1"'),
-        ("status-404", 2, "Lemon cake", '"v1"'),
-        ("dns", 2, "Lemon cake", '"v1"'),
-        (None, 3, "Lemon cake", '"v1"'),
-        (None, 4, "Lemon pie", '"v2"'),
-        ("dns", 5, "Lemon pie", '"v2"'),
-        (None, 6, "Lemon pie", '"v2"'),
+        ("dns", 0, None, None, None),
+        (None, 1, "Lemon cake", '"v1"', None),
+        (None, 1, "Lemon cake", '"v1"', None),
+        ("status-404", 2, "Lemon cake", '"v1"', None),
+        ("dns", 2, "Lemon cake", '"v1"', None),
+        (None, 3, "Lemon cake", '"v1"', None),
+        (None, 4, "Lemon pie", '"v2"', day(7)),
+        ("dns", 5, "Lemon pie", '"v2"', day(7)),
+        (None, 6, "Lemon pie", '"v2"', day(7)),
     ]
     visits.tidy(workspace, pages(URL))
     assert parts.count(visits.folder(workspace)) == 1
@@ -112,7 +112,7 @@ def test_visits_of_other_rules_are_due_whatever_they_said(workspace: Workspace) 
 
 
 def test_a_row_without_history_begins_at_version_0(workspace: Workspace) -> None:
-    nothing = visits.latest(workspace).select("page", "reason", "version", *visits._KEPT)
+    nothing = visits.latest(workspace).select("page", "reason", "version", "revised_at", *visits._KEPT)
     frame = pl.DataFrame([READ], schema=visits._SCHEMA, orient="row").join(pages(URL), on="url")
     row = completed(frame, nothing).row(0, named=True)
     assert (row["version"], row["read_by"], [row[name] for name in VALUES]) == (
