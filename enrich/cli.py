@@ -20,7 +20,7 @@ from enrich import console
 from enrich.job import JobReport, JobSettings
 from enrich.records import to_mapping
 from enrich.snapshots import SnapshotSettings
-from enrich.workspace import Workspace
+from enrich.workspace import Workspace, Writing
 
 if TYPE_CHECKING:
     from enrich.steps import RunSettings
@@ -197,7 +197,7 @@ def _run(step: str | None, flags: Flags, workspace: Path | None, as_json: bool) 
     """Run one step, or all; a line a table as it is done. The steps' modules load here, so that --help is quick."""
     from enrich import steps
 
-    opened = console.open_workspace(workspace)
+    opened = console.open_workspace(workspace, Writing.TABLES)
     done = []
     for report in steps.run(opened, _settings(flags), [steps.Step(step)] if step else tuple(steps.Step)):
         for table in report.reports:

@@ -18,7 +18,7 @@ from typing import TypeVar
 import click
 
 from enrich.errors import BadInput, CorkboardError
-from enrich.workspace import ENVIRONMENT_VARIABLE, Workspace
+from enrich.workspace import ENVIRONMENT_VARIABLE, Workspace, Writing
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
@@ -44,10 +44,15 @@ def finish(summary: str, result: Mapping[str, object], as_json: bool) -> None:
         click.echo(json.dumps(result, default=str))
 
 
-def open_workspace(path: Path | None) -> Workspace:
-    """The workspace that the flags name, and the environment pointed at it, so that Feast's definitions agree."""
+def open_workspace(path: Path | None, writing: Writing | None = None) -> Workspace:
+    """The workspace that the flags name, and the environment pointed at it, so that Feast's definitions agree.
+
+    Until the command ends no other one is `writing` the same there.
+    """
     workspace = Workspace.open(path)
     os.environ[ENVIRONMENT_VARIABLE] = str(workspace.root)
+    if writing is not None:
+        click.get_current_context().with_resource(workspace.alone(writing))
     return workspace
 
 

@@ -9,8 +9,9 @@ why there are none.
 Pins share a page when their URLs are the same once canonical (`web.addresses.canonical_url`: scheme and host in lower
 case and ASCII, default port and fragment dropped, dot segments resolved; nothing a server could tell apart). A page
 older than `max_age` is asked for again, with the validators that came with it, so that an unchanged one costs a 304
-and no row; a changed one a row that is true from then on, so that no earlier moment sees it. A reason that may pass (`fetch.TRANSIENT`) is tried again by the next run, any other by `--retry REASON` or
-by age. A page that was read once and cannot be had again keeps what it said, beside the reason.
+and no row; a changed one costs a row that is true from then on, so that no earlier moment sees it. A reason that may
+pass (`fetch.TRANSIENT`) is tried again by the next run, any other by `--retry REASON` or by age. A page that was read
+once and cannot be had again keeps what it said, beside the reason.
 """
 
 from __future__ import annotations

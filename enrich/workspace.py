@@ -14,11 +14,16 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from enrich import parts
-from enrich.errors import BadInput
+from enrich.errors import BadInput, CorkboardError
 from enrich.tables import TABLES, Kind, Table
 
 ENVIRONMENT_VARIABLE = "CORKBOARD_WORKSPACE"
@@ -44,6 +49,14 @@ materialization:
   online_write_batch_size: 2000
 entity_key_serialization_version: 3
 """
+
+
+class Writing(StrEnum):
+    """What one command at a time writes of a workspace."""
+
+    TABLES = "tables"  # sources and enriched
+    MODELS = "models"  # and predictions and reports
+    STORE = "store"  # the registry, the online store and what was loaded into it
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +115,29 @@ class Workspace:
     def folder(self, table: Table) -> Path:
         """The folder of the table's parts. It exists, with at least one part, once the workspace was created."""
         return self.root / ("sources" if table.kind is Kind.SOURCE else "enriched") / table.name
+
+    @contextmanager
+    def alone(self, writing: Writing, wait: float = 0) -> Iterator[None]:
+        """Keep other commands from writing the same; it ends with the process, whatever ends that.
+
+        Raises CorkboardError where another is at it for longer than `wait` seconds.
+        """
+        lock = FileLock(self.lock(writing))
+        try:
+            lock.acquire(timeout=wait)
+        except Timeout as error:
+            raise CorkboardError(
+                f"expected to be alone in writing the {writing} of {self.root}, found another command at it; "
+                "wait for it to end and run this again"
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def lock(self, writing: Writing) -> Path:
+        """The file that whoever writes holds; empty."""
+        return self.root / f".{writing}.lock"
 
     def admit(self, catalogue: Catalogue) -> None:
         """Raises BadInput when the workspace already holds another catalogue."""

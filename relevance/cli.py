@@ -228,10 +228,11 @@ def _served(path: Path | None) -> Workspace:
 
 def _pipeline(path: Path | None, flags: Flags) -> Pipeline:
     """The stages of the workspace, its definitions applied and its online store up to date."""
+    from enrich.workspace import Writing
     from relevance import feature_store
     from relevance.pipeline import Pipeline
 
-    workspace = console.open_workspace(path)
+    workspace = console.open_workspace(path, Writing.MODELS)
     for loaded in feature_store.materialize(workspace):
         click.echo(f"materialized {loaded.view}: {loaded.rows:,} rows")
     return Pipeline(workspace, _settings(flags))

@@ -32,10 +32,11 @@ from feast.infra.online_stores.sqlite import SqliteOnlineStoreConfig
 from enrich import parts
 from enrich.errors import BadInput, CorkboardError
 from enrich.tables import ENRICHED, Table
-from enrich.workspace import ENVIRONMENT_VARIABLE, FEATURE_REPO, Workspace
+from enrich.workspace import ENVIRONMENT_VARIABLE, FEATURE_REPO, Workspace, Writing
 
 SCORING_SERVICE = "scoring_v1"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_WAIT = 600.0  # seconds, for another command that writes the store; a large first load takes longer
 
 _DEFINITIONS = (
     "entities",
@@ -83,9 +84,19 @@ def apply(workspace: Workspace) -> list[str]:
 
     As `feast apply`: views and services that the definitions no longer name are removed.
     """
-    wanted, state, store = _definitions_digest(workspace), _read_state(workspace), open_store(workspace)
-    if state.applied == wanted and _stands(store):
+    if _is_applied(workspace):
         return []
+    with workspace.alone(Writing.STORE, _WAIT):
+        return [] if _is_applied(workspace) else _apply(workspace)
+
+
+def _is_applied(workspace: Workspace) -> bool:
+    store = open_store(workspace)
+    return _read_state(workspace).applied == _definitions_digest(workspace) and _stands(store)
+
+
+def _apply(workspace: Workspace) -> list[str]:
+    wanted, store = _definitions_digest(workspace), open_store(workspace)
     objects = _definitions(workspace)
     named = [o.name for o in objects if isinstance(o, (FeatureView, FeatureService, OnDemandFeatureView))]
     with quiet():
@@ -104,14 +115,16 @@ def materialize(
 
     Of each view the window from its oldest new row to now is loaded, so a late row arrives and never replaces a newer
     one. `full` loads everything again (an online store that lost its rows). Raises CorkboardError when Feast fails: the
-    store then serves what it had, and the next call loads the same window.
+    store then serves what it had, and the next call loads the same window; or where another command has been writing
+    the store for ten minutes.
     """
     apply(workspace)
-    store, state = open_store(workspace), _read_state(workspace)
-    if full:
-        state.loaded = {}
-    names = {p.name for service in services for p in store.get_feature_service(service).feature_view_projections}
-    done = [_materialize_view(workspace, store, _TABLES[name], state) for name in sorted(names)]
+    with workspace.alone(Writing.STORE, _WAIT):
+        store, state = open_store(workspace), _read_state(workspace)
+        if full:
+            state.loaded = {}
+        names = {p.name for service in services for p in store.get_feature_service(service).feature_view_projections}
+        done = [_materialize_view(workspace, store, _TABLES[name], state) for name in sorted(names)]
     return [loaded for loaded in done if loaded is not None]
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from enrich import console
 from enrich.cli import enrich
+from enrich.workspace import Workspace, Writing
 from relevance.cli import relevance
 
 
@@ -50,3 +51,20 @@ def test_every_command_explains_itself(group, capsys: pytest.CaptureFixture[str]
     for name in group.commands:
         assert run(group, name, "--help") == 0
         assert "--workspace" in capsys.readouterr().out, name
+
+
+def test_two_commands_do_not_write_the_same_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    catalogue, workspace = tmp_path / "catalogue", tmp_path / "workspace"
+    catalogue.mkdir()
+    (catalogue / "pins.csv").write_text("pin_id,title\n1,Blue chair\n")
+    at = ("--workspace", workspace)
+    assert run(enrich, "import", "native", catalogue, *at) == 0
+    with Workspace.at(workspace).alone(Writing.TABLES):
+        for arguments in (("import", "native", catalogue), ("texts",)):
+            assert run(enrich, *arguments, *at) == 1
+            assert "found another command at it" in capsys.readouterr().err
+        assert run(enrich, "status", *at) == 0
+    with Workspace.at(workspace).alone(Writing.MODELS):
+        assert run(relevance, "train-teacher", *at) == 1
+        assert "alone in writing the models" in capsys.readouterr().err
+        assert run(enrich, "texts", *at) == 0

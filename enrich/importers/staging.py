@@ -38,7 +38,7 @@ from enrich.tables import (
     TIMESTAMP,
     Table,
 )
-from enrich.workspace import Catalogue, Workspace
+from enrich.workspace import Catalogue, Workspace, Writing
 
 START = datetime(2000, 1, 1, tzinfo=UTC)  # Default.START, unless the catalogue holds something earlier
 DAY = timedelta(days=1)
@@ -72,22 +72,23 @@ def write(raw: RawCatalogue, catalogue: Catalogue, workspace: Workspace) -> Impo
     """Replace the workspace's sources by `raw`, cleaned. Tables that `raw` does not carry end empty.
 
     Raises BadInput, with the workspace as it was, when a table is missing a column, cannot be read or is mostly bad,
-    when no pin is left, or when the workspace holds another catalogue.
+    when no pin is left, or when the workspace holds another catalogue; CorkboardError while another command writes it.
     """
     workspace.admit(catalogue)
     new = not workspace.root.exists()
     workspace.root.mkdir(parents=True, exist_ok=True)
-    for leftover in workspace.root.glob(f"{_ASIDE}*"):
-        shutil.rmtree(leftover, ignore_errors=True)
-    try:
-        with tempfile.TemporaryDirectory(prefix=_ASIDE, dir=workspace.root) as aside:
-            report = _write(raw, catalogue, workspace, Path(aside))
-    except BaseException:
-        if new:
-            with suppress(OSError):  # not empty: the failure came late, and what is there may be of use
-                workspace.root.rmdir()
-        raise
-    return report
+    with workspace.alone(Writing.TABLES):
+        for leftover in workspace.root.glob(f"{_ASIDE}*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        try:
+            with tempfile.TemporaryDirectory(prefix=_ASIDE, dir=workspace.root) as aside:
+                return _write(raw, catalogue, workspace, Path(aside))
+        except BaseException:
+            if new:
+                workspace.lock(Writing.TABLES).unlink()
+                with suppress(OSError):  # not empty: the failure came late, and what is there may be of use
+                    workspace.root.rmdir()
+            raise
 
 
 def _write(raw: RawCatalogue, catalogue: Catalogue, workspace: Workspace, aside: Path) -> ImportReport:

@@ -61,7 +61,8 @@ def test_a_page_keeps_what_it_said_and_counts_its_changes(workspace: Workspace) 
     record(workspace, failed("status-404", 4), failed("dns", 5), READ._replace(visited_at=day(6)))
     record(workspace, other._replace(visited_at=day(7)), failed("dns", 8))
     record(workspace, Visit(URL, "bakery.example", day(9), 0.1, unchanged=True))
-    rows = parts.scan(visits.folder(workspace)).sort("visited_at").select("reason", "version", "link_title", "etag", "revised_at")
+    kept = ("reason", "version", "link_title", "etag", "revised_at")
+    rows = parts.scan(visits.folder(workspace)).sort("visited_at").select(kept)
     assert rows.collect().rows() == [
         ("dns", 0, None, None, None),
         (None, 1, "Lemon cake", '"v1"', None),
