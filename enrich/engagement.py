@@ -49,7 +49,9 @@ class EngagementSettings:
 def run_engagement(workspace: Workspace, settings: EngagementSettings) -> list[JobReport]:
     """Bring pin_engagement and query_pin_engagement up to date with what was logged before each due snapshot."""
     log = History(workspace).engagements()
-    planned = snapshots.plan(changes(log, "event_timestamp", _LOG_COLUMNS, settings.snapshots), settings.snapshots)
+    log_changes = changes(log, "event_timestamp", _LOG_COLUMNS, settings.snapshots)
+    longest = max(*ENGAGEMENT_WINDOWS_DAYS, PAIR_WINDOW_DAYS)
+    planned = snapshots.plan(log_changes, settings.snapshots, window=timedelta(days=longest))
 
     def pins(at: datetime, state: pl.DataFrame) -> Computed:
         return Computed(_settled(PIN_ENGAGEMENT, pin_engagement(log, at), state, settings.max_lag), Counter())

@@ -79,7 +79,8 @@ def run_queries(workspace: Workspace, settings: QuerySettings) -> list[JobReport
 
 
 def _run_pin_queries(workspace: Workspace, log: ir.Table, settings: QuerySettings) -> JobReport:
-    planned = snapshots.plan(changes(log, "event_timestamp", LOG_COLUMNS, settings.snapshots), settings.snapshots)
+    log_changes = changes(log, "event_timestamp", LOG_COLUMNS, settings.snapshots)
+    planned = snapshots.plan(log_changes, settings.snapshots, window=settings.window)
 
     def compute(at: datetime, _: pl.DataFrame) -> Computed:
         seen = before(log, "event_timestamp", at, settings.window)

@@ -73,7 +73,7 @@ def run_query_features(
     taxonomy = pl.DataFrame(parts.read(workspace.folder(tables.INTERESTS), tables.INTERESTS)).sort("interest_id")
     covered = ("query", "event", "user_hash", "lang", "category")
     log_changes = changes(usable, "event_timestamp", covered, cadence)
-    planned = snapshots.plan(log_changes, cadence, basis=input_hash(repr(taxonomy.rows())))
+    planned = snapshots.plan(log_changes, cadence, basis=input_hash(repr(taxonomy.rows())), window=settings.window)
     vectors = QueryVectors(workspace, producer, encoder)
     interests = cache(lambda: _interests(taxonomy, usable, encoder))
 

@@ -113,11 +113,17 @@ def period(moment: datetime, settings: SnapshotSettings) -> int:
 
 
 def plan(
-    log: Sequence[Change], settings: SnapshotSettings, also: Sequence[Change] = (), basis: str = ""
+    log: Sequence[Change],
+    settings: SnapshotSettings,
+    also: Sequence[Change] = (),
+    basis: str = "",
+    window: timedelta = timedelta(0),
 ) -> list[Snapshot]:
     """The due snapshots of `log`, each with the hash of all that its rows depend on.
 
-    That is: `log` and `also` before it, and `basis` and the settings throughout.
+    That is: `log` and `also` before it, and `basis` and the settings throughout. `window`: how long a row of the log
+    counts. A snapshot for which no row came or left since the one before it would say the same, and is left out: one
+    row that is dated decades before the others costs what its own window does.
     """
     if not log:
         return []
@@ -125,11 +131,15 @@ def plan(
     ends = [_EPOCH + number * settings.cadence for number in (min(numbers), max(numbers))]
     pending = sorted([(c.period, 0, c) for c in log] + [(c.period, 1, c) for c in also], reverse=True)
     digest = hashlib.blake2b(repr((settings.cadence, settings.delay, basis)).encode(), digest_size=16)
+    matters = 1 + -(-window // settings.cadence)  # periods from a row's own to the last at which it leaves
     planned: list[Snapshot] = []
+    newest = min(numbers)
     for at in due_snapshots(ends[0], ends[1], settings):
         while pending and pending[-1][0] < period(at, settings):
+            newest = max(newest, pending[-1][0])
             digest.update(repr(pending.pop()).encode())
-        planned.append(Snapshot(at, digest.copy().hexdigest()))
+        if period(at, settings) - newest <= matters:
+            planned.append(Snapshot(at, digest.copy().hexdigest()))
     return planned
 
 

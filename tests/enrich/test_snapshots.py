@@ -96,6 +96,17 @@ def test_between_first_and_last_event_no_snapshot_is_missing(first: int, minutes
     assert all(after - before == step for before, after in pairwise(found))
 
 
+def test_a_lone_old_row_costs_its_own_window_and_not_every_snapshot_until_now() -> None:
+    settings = SnapshotSettings(cadence_days=30)
+    newest = snapshots.period(day(1), settings)
+    log = [Change(3, 1, 0), Change(newest, 1, 1)]
+    numbers = [snapshots.period(one.at, settings) for one in snapshots.plan(log, settings)]
+    assert numbers == [4, newest + 1]
+    windowed = snapshots.plan(log, settings, window=timedelta(days=75))
+    numbers = [snapshots.period(one.at, settings) for one in windowed]
+    assert numbers == [4, 5, 6, 7, newest + 1], "it has left the 75 days before day 210"
+
+
 def test_only_what_changed_gets_a_row_and_what_vanished_gets_an_empty_one(workspace: Workspace) -> None:
     run(workspace, {2: {"a": ["x"], "b": ["y"]}, 3: {"a": ["x"], "b": ["y", "z"]}, 4: {"a": ["x"]}, 5: {"a": ["x"]}})
     assert rows(workspace) == [
