@@ -26,7 +26,7 @@ from enrich.image_hashes import content_hashes
 from enrich.image_uris import base_folder, on_the_web, read_image
 from enrich.images import MAX_BYTES, BadImage, ImageReason, load_image
 from enrich.job import JobReport, JobSettings
-from enrich.live_pins import live_pins
+from enrich.live_pins import live_pins, pins_without
 from enrich.tables import PIN_CAPTION, PIN_VISUAL_EMBEDDING
 from enrich.workspace import REPOSITORY, Workspace
 
@@ -57,8 +57,9 @@ def run_captions(workspace: Workspace, settings: CaptionSettings) -> JobReport:
         def describe(batch: pl.DataFrame) -> pl.DataFrame:
             return _describe_batch(captioner, batch, base, session)
 
-        tables = [PIN_CAPTION, PIN_VISUAL_EMBEDDING]
-        return job.run(workspace, tables, pictures(workspace), describe, captioner.producer, settings.job, TRANSIENT)
+        shown, tables = pictures(workspace), [PIN_CAPTION, PIN_VISUAL_EMBEDDING]
+        bare = pins_without(workspace, shown)
+        return job.run(workspace, tables, shown, describe, captioner.producer, settings.job, TRANSIENT, bare)
 
 
 def pictures(workspace: Workspace) -> pl.DataFrame:

@@ -14,7 +14,7 @@ import polars as pl
 
 from enrich import job, parts, tables
 from enrich.job import JobReport, JobSettings
-from enrich.live_pins import deleted_pins
+from enrich.live_pins import live_pins
 from enrich.tables import PIN_TEXT_EMBEDDING, Table
 from enrich.text_encoder import TextEncoder
 from enrich.workspace import Workspace
@@ -55,7 +55,7 @@ def content_texts(workspace: Workspace) -> pl.DataFrame:
         rows = parts.latest(workspace.folder(table), table).select("pin_id", *names, _at(table))
         joined = rows if joined is None else joined.join(rows, on="pin_id", how="full", coalesce=True)
     assert joined is not None
-    kept = joined.join(deleted_pins(workspace).collect(), on="pin_id", how="anti").sort("pin_id")
+    kept = joined.join(live_pins(workspace).select("pin_id").collect(), on="pin_id", how="semi").sort("pin_id")
     return kept.select(
         "pin_id",
         text=pl.Series([join_texts(texts) for texts in kept.select(_NAMES).iter_rows()], dtype=pl.String),

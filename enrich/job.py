@@ -24,6 +24,7 @@ from enrich.workspace import Workspace
 
 BACKFILL_AFTER = timedelta(days=1)  # a content row written later than this after its content's time was backfilled
 RETRY_ALL = "failed"
+GONE = "gone"  # the reason of a row that takes values back: what they were made from is not there any more
 
 Process = Callable[[pl.DataFrame], pl.DataFrame]
 
@@ -62,12 +63,14 @@ def run(
     producer: str,
     settings: JobSettings,
     transient: frozenset[str] = frozenset(),
+    without: pl.DataFrame | None = None,
 ) -> JobReport:
     """Bring `tables` (of one key and one producer, filled together) up to date with `inputs`.
 
     `inputs` has a row a key: the key's columns, `event_timestamp`, `input_hash`, and whatever `process` reads.
     `process` gets a batch of it and returns a row a key, in any order: the key's columns, every feature of `tables`,
-    and `reason` (null where the values were made).
+    and `reason` (null where the values were made). `without` (the key's columns, `event_timestamp`) has what there is
+    nothing to make of any more: its values, where it had some, are taken back by a row of nulls, reason "gone".
     """
     key = list(tables[0].key)
     stale = _stale(workspace, tables, inputs, producer, settings, transient)
@@ -82,7 +85,22 @@ def run(
             failed.update(reasons.to_list())
             made += outcome.height - len(reasons)
             bar.update(batch.height)
+    if without is not None:
+        failed.update(_take_back(workspace, tables, without, producer))
     return JobReport(tables[0].name, inputs.height - stale.height, made, failed)
+
+
+def _take_back(workspace: Workspace, tables: Sequence[Table], without: pl.DataFrame, producer: str) -> Counter[str]:
+    """Rows of nulls for those of `without` that have another newest row; how many keys, by reason."""
+    taken: pl.DataFrame = without.select(tables[0].key).clear()
+    for table in tables:
+        standing = _newest(workspace, table, without).filter(pl.col("reason").ne_missing(pl.lit(GONE)))
+        gone = without.join(standing, on=list(table.key), how="semi")
+        nulls = [pl.lit(None, pl.Null).alias(column.name) for column in table.features]
+        outcome = gone.with_columns(*nulls, input_hash=pl.lit(input_hash(None)), reason=pl.lit(GONE))
+        append(workspace, table, outcome, producer)
+        taken = pl.concat([taken, gone.select(table.key)]).unique()
+    return Counter({GONE: taken.height} if taken.height else {})
 
 
 def append(workspace: Workspace, table: Table, outcome: pl.DataFrame, producer: str) -> None:

@@ -27,8 +27,9 @@ from enrich import job, parts
 from enrich.errors import BadInput
 from enrich.fetch import TRANSIENT, FetchSettings
 from enrich.job import JobReport, JobSettings
+from enrich.live_pins import live_pins, pins_without
 from enrich.progress import progress
-from enrich.tables import DELETIONS, ENGAGEMENTS, PIN_LINK, PINS
+from enrich.tables import DELETIONS, ENGAGEMENTS, PIN_LINK
 from enrich.web import visits
 from enrich.web.addresses import canonical_url
 from enrich.web.link_text import LinkText as LinkText
@@ -74,7 +75,8 @@ def run_links(workspace: Workspace, settings: LinkSettings) -> JobReport:
     pins = _dwelt_on(workspace, linked, settings.min_long_clicks) if settings.min_long_clicks else linked
     _visit(workspace, pins.select("page", "url").unique(maintain_order=True), settings)
     visits.tidy(workspace, linked.select("page"))
-    return job.run(workspace, [PIN_LINK], _known(workspace, pins), _values, PRODUCER, settings.job, TRANSIENT)
+    known, bare = _known(workspace, pins), pins_without(workspace, linked)
+    return job.run(workspace, [PIN_LINK], known, _values, PRODUCER, settings.job, TRANSIENT, bare)
 
 
 def linked_pins(workspace: Workspace) -> pl.DataFrame:
@@ -82,14 +84,8 @@ def linked_pins(workspace: Workspace) -> pl.DataFrame:
 
     In the order of the hash, so that pins with one page stand together and a limit takes pages of all hosts.
     """
-    deleted = parts.scan(workspace.folder(DELETIONS)).filter(pl.col("kind") == "pin").select(pin_id="id")
-    pins = (
-        parts.scan(workspace.folder(PINS))
-        .filter(pl.col("link_url").str.strip_chars().str.len_bytes() > 0)
-        .join(deleted, on="pin_id", how="anti")
-        .select("pin_id", "link_url", event_timestamp=pl.coalesce("updated_at", "created_at"))
-        .collect()
-    )
+    linking = live_pins(workspace).filter(pl.col("link_url").str.strip_chars().str.len_bytes() > 0)
+    pins = linking.select("pin_id", "link_url", "event_timestamp").collect()
     links = pins.select(pl.col("link_url").unique())
     urls = [canonical_url(link) for link in links["link_url"]]
     hashes = [job.input_hash(url) for url in urls]

@@ -19,5 +19,11 @@ def live_pins(workspace: Workspace) -> pl.LazyFrame:
 
 
 def deleted_pins(workspace: Workspace) -> pl.LazyFrame:
-    """pin_id of every deleted pin."""
-    return parts.scan(workspace.folder(DELETIONS)).filter(pl.col("kind") == "pin").select(pin_id="id")
+    """pin_id of every deleted pin, once."""
+    return parts.scan(workspace.folder(DELETIONS)).filter(pl.col("kind") == "pin").select(pin_id="id").unique()
+
+
+def pins_without(workspace: Workspace, having: pl.DataFrame) -> pl.DataFrame:
+    """pin_id, event_timestamp of the live pins that are not among `having` (pin_id)."""
+    pins = live_pins(workspace).select("pin_id", "event_timestamp")
+    return pins.join(having.lazy(), on="pin_id", how="anti").collect()

@@ -25,10 +25,10 @@ from enrich import parts
 from enrich.codec import PAIR_COLUMNS, QueryValues, content_hash, pack_pins, pack_query
 from enrich.errors import BadInput
 from enrich.job import JobReport
+from enrich.live_pins import deleted_pins, live_pins
 from enrich.payload import NEVER, VERSION
 from enrich.progress import progress
 from enrich.tables import (
-    DELETIONS,
     FOREVER,
     PIN_BOARDS,
     PIN_CAPTION,
@@ -40,7 +40,6 @@ from enrich.tables import (
     PIN_TEXT,
     PIN_TEXT_EMBEDDING,
     PIN_VISUAL_EMBEDDING,
-    PINS,
     QUERY_FEATURES,
     QUERY_PIN_ENGAGEMENT,
     QUERY_SERVING,
@@ -61,7 +60,7 @@ PIN_INPUTS = (
 )
 QUERY_INPUTS = (QUERY_FEATURES, QUERY_PIN_ENGAGEMENT)
 PRODUCER = f"enrich.codec version {VERSION}"
-DELETED = "deleted"  # reason of a pin whose payload was taken back
+DELETED = "deleted"  # reason of a pin that is not in the catalogue any more
 EXPIRED = "expired"  # reason of a key of which nothing is known any more
 
 _QUERY_COLUMNS = ("query_embedding", "interests", "shopping_intent", "lang", "frequency", "created_timestamp", "until")
@@ -84,8 +83,9 @@ class ServingSettings:
 
 def run_serving(workspace: Workspace, settings: ServingSettings) -> tuple[JobReport, JobReport]:
     """Bring `pin_serving` and `query_serving` up to date with the tables as they are now."""
-    pins = _run(workspace, PIN_SERVING, (PINS,), pin_payloads, settings.pins_at_once)
-    queries = _run(workspace, QUERY_SERVING, QUERY_INPUTS, query_payloads, settings.queries_at_once)
+    known = pl.concat([parts.scan(workspace.folder(table)).select("query") for table in QUERY_INPUTS])
+    pins = _run(workspace, PIN_SERVING, live_pins(workspace).select("pin_id"), pin_payloads, settings.pins_at_once)
+    queries = _run(workspace, QUERY_SERVING, known, query_payloads, settings.queries_at_once)
     return pins, queries
 
 
@@ -96,7 +96,7 @@ def pin_payloads(
 
     `written` leaves out rows that were written later, whatever their clocks say: to pack again what was packed then.
     """
-    rows = keys.join(_deleted_pins(workspace), on="pin_id", how="anti", maintain_order="left")
+    rows = keys.join(deleted_pins(workspace).collect(), on="pin_id", how="anti", maintain_order="left")
     known = [f"{table.name} known" for table in PIN_INPUTS]
     for table, name in zip(PIN_INPUTS, known, strict=True):
         values = latest_as_of(workspace, table, keys, now, written).rename({"created_timestamp": name})
@@ -116,7 +116,7 @@ def query_payloads(
     pairs = (
         latest_as_of(workspace, QUERY_PIN_ENGAGEMENT, keys, now, written)
         .filter(_any_known(PAIR_COLUMNS))
-        .join(_deleted_pins(workspace), on="pin_id", how="anti")
+        .join(deleted_pins(workspace).collect(), on="pin_id", how="anti")
         .group_by("query")
         .agg(
             "pin_id",
@@ -169,14 +169,16 @@ def latest_as_of(
     return found.with_columns(until=until).drop("event_timestamp").collect()
 
 
-def _run(workspace: Workspace, table: Table, origins: tuple[Table, ...], pack: _Pack, at_once: int) -> JobReport:
+def _run(workspace: Workspace, table: Table, there: pl.LazyFrame, pack: _Pack, at_once: int) -> JobReport:
+    """Pack the keys that are `there`; take back what is served of others."""
     now, key = datetime.now(UTC), table.key[0]
-    keys = pl.concat([parts.scan(workspace.folder(origin)).select(key) for origin in (*origins, table)])
-    keys_to_pack = keys.unique().sort(key).collect()
+    served = parts.scan(workspace.folder(table)).select(key, there=pl.lit(False))
+    keys = pl.concat([there.with_columns(there=pl.lit(True)), served])
+    keys_in_order = keys.group_by(key).agg(pl.col("there").any()).sort(key).collect()
     fresh, made, taken_back = 0, 0, Counter[str]()
-    with progress(keys_to_pack.height, table.name) as bar:
-        for some in keys_to_pack.iter_slices(at_once):
-            packed = pack(workspace, some, now)
+    with progress(keys_in_order.height, table.name) as bar:
+        for some in keys_in_order.iter_slices(at_once):
+            packed = pack(workspace, some.filter("there").drop("there"), now)
             rows = _news(workspace, table, packed, some)
             if rows.height:
                 parts.append(workspace.folder(table), table, rows.to_arrow())
@@ -189,15 +191,15 @@ def _run(workspace: Workspace, table: Table, origins: tuple[Table, ...], pack: _
 
 
 def _news(workspace: Workspace, table: Table, packed: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame:
-    """The rows to write of `keys`: payloads that changed, and those taken back."""
+    """The rows to write of `keys` (key, there): payloads that changed, and those taken back."""
     key = table.key[0]
     hashes = pl.Series([content_hash(payload) for payload in packed["payload"]], dtype=pl.String)
     packed = packed.with_columns(input_hash=hashes, reason=pl.lit(None, pl.String))
     before = _served(workspace, table, keys)
     changed = packed.join(before, on=[key, "input_hash"], how="anti", maintain_order="left")
     gone = before.filter(pl.col("reason").is_null()).join(packed, on=key, how="anti", maintain_order="left")
-    deleted = _deleted_pins(workspace)["pin_id"].to_list() if key == "pin_id" else []
-    reason = pl.when(pl.col(key).is_in(deleted)).then(pl.lit(DELETED)).otherwise(pl.lit(EXPIRED))
+    gone = gone.join(keys.select(key, "there"), on=key, how="left", maintain_order="left")
+    reason = pl.when("there").then(pl.lit(EXPIRED)).otherwise(pl.lit(DELETED))
     gone = gone.select(key, payload=pl.lit(None, pl.Binary), input_hash=reason, reason=reason)
     return _dated(table, pl.concat([changed, gone]), before)
 
@@ -249,9 +251,3 @@ def _query_payload(
 
 def _any_known(columns: Iterable[str]) -> pl.Expr:
     return pl.any_horizontal(pl.col(name).is_not_null() for name in columns)
-
-
-def _deleted_pins(workspace: Workspace) -> pl.DataFrame:
-    """pin_id of every deleted pin."""
-    deletions = parts.scan(workspace.folder(DELETIONS)).filter(pl.col("kind") == "pin")
-    return deletions.select(pin_id="id").unique().collect()

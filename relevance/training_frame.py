@@ -24,8 +24,9 @@ from feast.errors import FeastObjectNotFoundException, FeatureServiceNotFoundExc
 
 from enrich import parts
 from enrich.errors import BadInput
+from enrich.live_pins import deleted_pins
 from enrich.progress import progress
-from enrich.tables import DELETIONS, ENRICHED, JUDGMENT, SOFT_LABEL, Kind, Table
+from enrich.tables import ENRICHED, JUDGMENT, SOFT_LABEL, Kind, Table
 from enrich.workspace import Workspace
 from relevance.feature_store import apply, fingerprint, open_store, quiet
 from relevance.frame_check import Group, check
@@ -107,9 +108,8 @@ def labelled_pairs(workspace: Workspace) -> pl.DataFrame:
 
 
 def _labels(workspace: Workspace, table: Table, label: str) -> pl.DataFrame:
-    deletions = parts.scan(workspace.folder(DELETIONS)).filter(pl.col("kind") == "pin").select(pin_id="id")
     latest = parts.latest(workspace.folder(table), table).filter(pl.col(label).is_not_null())
-    return latest.join(deletions.collect(), on="pin_id", how="anti").select(
+    return latest.join(deleted_pins(workspace).collect(), on="pin_id", how="anti").select(
         *_PAIR, *(column.name for column in table.features)
     )
 

@@ -10,7 +10,7 @@ from tiny_encoder import tiny_encoder
 from enrich import parts
 from enrich.embeddings import EmbeddingSettings, content_texts, join_texts, run_embeddings
 from enrich.job import JobReport
-from enrich.tables import DELETIONS, PIN_CAPTION, PIN_LINK, PIN_TEXT, PIN_TEXT_EMBEDDING
+from enrich.tables import DELETIONS, PIN_CAPTION, PIN_LINK, PIN_TEXT, PIN_TEXT_EMBEDDING, PINS
 from enrich.text_encoder import TextEncoder
 from enrich.workspace import Workspace
 
@@ -21,6 +21,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def fill(workspace: Workspace) -> None:
+    write_rows(workspace, PINS, *({"pin_id": pin, "created_at": day(1)} for pin in "abc"))
     write_rows(
         workspace, PIN_TEXT,
         {"pin_id": "a", "title": "red vase", "description": "oak.", "event_timestamp": day(1)},

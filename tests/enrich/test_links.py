@@ -139,6 +139,21 @@ def test_a_page_is_asked_for_again_when_it_is_old_and_an_unchanged_one_costs_no_
     assert run_links(workspace, settings(server)).fresh == 2
 
 
+def test_a_link_that_its_owner_removed_takes_its_texts_along_from_then_on(
+    workspace: Workspace, server: FaultyServer
+) -> None:
+    pins(workspace, cake="http://bakery.example/cake", plain=None)
+    run_links(workspace, settings(server))
+    pin = {"pin_id": "cake", "created_at": day(1), "updated_at": day(9)}
+    rows = pl.DataFrame([pin], schema=pl.DataFrame(PINS.schema.empty_table()).schema)
+    parts.replace(workspace.folder(PINS), PINS, rows.to_arrow())
+    assert dict(run_links(workspace, settings(server)).failed) == {"gone": 1}
+    assert links(workspace) == {"cake": (None, "gone")}
+    rows = parts.scan(workspace.folder(PIN_LINK)).sort("event_timestamp").select("event_timestamp", "link_title")
+    assert rows.collect().rows() == [(day(1), "Lemon cake"), (day(9), None)]
+    assert run_links(workspace, settings(server)).failed.total() == 0, "once"
+
+
 def test_a_page_that_is_gone_keeps_what_it_said_until_it_is_back(workspace: Workspace, server: FaultyServer) -> None:
     server.pages["/page"] = b"<title>Lemon cake</title>"
     pins(workspace, gone="http://a.example/page", never="http://a.example/missing")

@@ -112,6 +112,14 @@ def test_a_deleted_pin_is_taken_back_once_and_comes_back_when_it_does(catalogue:
     assert run_serving(catalogue, ServingSettings())[0].made == 1 and titles(catalogue, "a") == {term_id("new")}
 
 
+def test_a_pin_that_a_new_import_does_not_bring_is_taken_back(catalogue: Workspace):
+    run_serving(catalogue, ServingSettings())
+    left = pl.read_parquet(parts.glob(catalogue.folder(PINS))).filter(pl.col("pin_id") != "a")
+    parts.replace(catalogue.folder(PINS), PINS, left.to_arrow())
+    assert run_serving(catalogue, ServingSettings())[0].failed == Counter({"deleted": 1})
+    assert served(catalogue)["a"] is None and served(catalogue)["b"] is not None
+
+
 def test_a_later_row_is_dated_later_even_where_the_clock_went_back(catalogue: Workspace):
     write_rows(catalogue, PIN_SERVING, {"pin_id": "a", "payload": b"ahead", "event_timestamp": TOMORROW})
     run_serving(catalogue, ServingSettings())
