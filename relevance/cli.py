@@ -7,12 +7,14 @@ relevance score --query Q --pins ID ...             five probabilities and an ex
 relevance rank --query Q                            the catalogue's best pins, relevance with engagement
 relevance serve                                     the same over HTTP
 relevance replay                                    logged requests computed again: are they the same?
+relevance frame                                     a training frame, its coverage, what a careless join would leak
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,7 @@ from enrich.errors import BadInput
 
 if TYPE_CHECKING:
     from enrich.workspace import Workspace
+    from relevance.online import Scorer
     from relevance.pipeline import Pipeline, RunSettings
     from relevance.text import Field
 
@@ -154,7 +157,10 @@ def score(query: str, first: str, rest: Sequence[str], workspace: Path | None, a
     """Five probabilities and an expected level for each pin, in the order asked."""
     from relevance.online import Scorer
 
-    scored = Scorer.open(_served(workspace)).score(query, [first, *rest])
+    served = _served(workspace)
+    scorer = Scorer.open(served)
+    _note_other_features(served, scorer)
+    scored = scorer.score(query, [first, *rest])
     lines = [
         f"{pin.pin_id}  {pin.relevance:.2f}  {' '.join(f'{p:.3f}' for p in pin.probabilities)}"
         + (f"  without {', '.join(pin.missing)}" if pin.missing else "")
@@ -178,6 +184,7 @@ def rank(query: str, first: str | None, rest: Sequence[str], top: int, workspace
 
     served = _served(workspace)
     scorer = Scorer.open(served)
+    _note_other_features(served, scorer)
     pins = [first, *rest] if first else workspace_index(served).search(query, scorer.query_vector(query))
     ranking = rank(scorer, query, pins, keep_unknown=first is not None)
     lines = [
@@ -217,6 +224,33 @@ def replay(log: Path | None, limit: int | None, workspace: Path | None, as_json:
     return 0 if found.exact else 1
 
 
+@relevance.command()
+@click.option("--service", default="student_v1", show_default=True, help="The feature service to join.")
+@click.option(
+    "--pairs",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Parquet of query, pin_id, event_timestamp.  [default: the judged pairs]",
+)
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Parquet file to write the frame to.")
+@click.option(
+    "--gap-days",
+    type=click.IntRange(min=0),
+    default=15,
+    show_default=True,
+    help="Between what people did and the pair that it may be joined to.",
+)
+@console.common
+def frame(
+    service: str, pairs: Path | None, out: Path | None, gap_days: int, workspace: Path | None, as_json: bool
+) -> None:
+    """Pairs with what was known of them at their time; how much that is, and what a careless join would have leaked."""
+    from enrich.records import to_mapping
+    from relevance import frame_report
+
+    report = frame_report.made_frame(console.open_workspace(workspace), service, pairs, out, timedelta(days=gap_days))
+    console.finish(frame_report.render(report), to_mapping(report), as_json)
+
+
 def _served(path: Path | None) -> Workspace:
     """The workspace, its online store up to date."""
     from relevance import feature_store
@@ -224,6 +258,15 @@ def _served(path: Path | None) -> Workspace:
     workspace = console.open_workspace(path)
     feature_store.materialize(workspace)
     return workspace
+
+
+def _note_other_features(workspace: Workspace, scorer: Scorer) -> None:
+    """Say so where another encoder, captioner or rule made what is stored now than what the student learned from."""
+    from relevance.feature_store import fingerprint
+    from relevance.frames import STUDENT_SERVICE
+
+    if scorer.student.record.feature_service not in (None, fingerprint(workspace, STUDENT_SERVICE)):
+        click.echo("note: the student learned from other features than are stored now; `relevance run`", err=True)
 
 
 def _pipeline(path: Path | None, flags: Flags) -> Pipeline:

@@ -1,23 +1,27 @@
-"""What a training frame knows, and what a careless join would have leaked into it.
+"""What a training frame knows, and what a careless join would have leaked into it (`relevance frame`).
 
-Reads a frame (from memory or its parquet file) and the tables of its service; writes nothing. Coverage is the share of
-rows where a feature says something, in all and by language. A leak is a row whose value a careless join would have
-taken from a moment that had not passed: `newest`, each key's last row, as a plain join on the key takes it;
-`one_clock`, the last row that had become true at the pair's own time, known or not, with no gap for behaviour.
+Reads a frame (from memory or its parquet file) and the tables of its service; writes the frame where asked.
+Coverage is the share of rows where a feature says something, in all and by language. A leak is a row whose value a
+careless join would have taken from a moment that had not passed: `newest`, each key's last row, as a plain join on the
+key takes it; `one_clock`, the last row that had become true at the pair's own time, known or not, with no gap for
+behaviour.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 import duckdb
 import polars as pl
 
 from enrich import parts
+from enrich.errors import BadInput
 from enrich.tables import ENRICHED, Kind, Table
 from enrich.workspace import Workspace
-from relevance.training_frame import GAP
+from relevance.frames import Judged
+from relevance.training_frame import GAP, training_frame, write_training_frame
 
 _TABLES = {table.name: table for table in ENRICHED}
 _UNKNOWN = "unknown"
@@ -52,6 +56,27 @@ class FrameReport:
     rows: int
     coverage: tuple[Coverage, ...]
     leaks: tuple[Leak, ...]
+
+
+def made_frame(
+    workspace: Workspace, service: str, pairs: Path | None, out: Path | None, gap: timedelta = GAP
+) -> FrameReport:
+    """Join `service` to the pairs in a parquet file, by default the judged ones, write them to `out`, and report.
+
+    Raises BadInput where `pairs` cannot be read, and as `training_frame` does.
+    """
+    asked = Judged.of(workspace).pairs if pairs is None else _read(pairs)
+    if out is None:
+        return frame_report(workspace, training_frame(workspace, asked, service, gap), gap)
+    write_training_frame(workspace, asked, service, out, gap)
+    return frame_report(workspace, pl.scan_parquet(out), gap)
+
+
+def _read(pairs: Path) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(pairs)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise BadInput(f"expected pairs in a parquet file at {pairs}, found none that can be read ({error})") from error
 
 
 def frame_report(workspace: Workspace, frame: pl.DataFrame | pl.LazyFrame, gap: timedelta = GAP) -> FrameReport:

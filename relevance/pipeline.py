@@ -78,14 +78,14 @@ class Pipeline:
         """Of queries: the student's, which is the one that the catalogue was embedded with."""
         return TextEncoder(self.settings.student.text_encoder)
 
-    def teach(self, fold: Fold, name: str = TEACHER_MODEL, settings: TeacherSettings | None = None) -> bool:
+    def teach(self, fold: Fold, name: str = TEACHER_MODEL) -> bool:
         """Train a teacher on the fold's judged texts; whether there was anything to do.
 
         Raises BadInput for a name that is not a teacher's: a model takes the place of what has its name.
         """
         if not _TEACHER_NAME.fullmatch(name):
             raise BadInput(f"expected --name as teacher, or teacher_ and then a-z, 0-9 or _, found {name!r}")
-        chosen = settings or self.settings.teacher
+        chosen = self.settings.teacher
         train, dev = (of_queries(self.judged.texts, side) for side in (fold.split.train, fold.split.dev))
         weak = self._weak(fold)
         service = feature_store.fingerprint(self.workspace, TEACHER_SERVICE)
@@ -104,13 +104,16 @@ class Pipeline:
         return training_frame(self.workspace, pairs, TEACHER_SERVICE) if pairs.height else pairs
 
     def label(self, fold: Fold) -> JobReport:
-        """Have the fold's teacher label a sample of pairs that nobody judged."""
+        """Have the fold's teacher label a sample of pairs that nobody judged.
+
+        Raises BadInput where the texts come from other features than it was taught with.
+        """
         teacher = Teacher.load(_model(fold, TEACHER_MODEL, "train-teacher"))
         queries = Queries(training=fold.split.train, held_out=fold.split.held_out)
         pairs = sample_pairs(self.workspace, queries, self.index, self.encoder.encode, self.settings.sample)
 
         def texts(batch: pl.DataFrame) -> pl.DataFrame:
-            return training_frame(self.workspace, batch, TEACHER_SERVICE)
+            return training_frame(self.workspace, batch, TEACHER_SERVICE, trained_from=teacher.record.feature_service)
 
         folder = self._label_folder(fold)
         return soft_labels.label(self.workspace, teacher, pairs, texts, self.settings.labels, folder)

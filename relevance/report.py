@@ -38,7 +38,6 @@ class Heading:
 
     title: str  # for instance the catalogue's name
     made: str  # when and by which command
-    notes: tuple[str, ...] = ()  # further lines beneath the heading
 
 
 class Cell(NamedTuple):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 import polars as pl
 
@@ -19,12 +18,6 @@ from enrich.job import input_hash
 _SIZE_CLASSES = 4  # strata of a query's number of pairs, by quartile within its language
 
 
-class Side(StrEnum):
-    TRAIN = "train"
-    DEV = "dev"
-    TEST = "test"
-
-
 @dataclass(frozen=True, slots=True)
 class Split:
     """The queries of each side; disjoint."""
@@ -32,11 +25,6 @@ class Split:
     train: frozenset[str]
     dev: frozenset[str]
     test: frozenset[str]
-
-    def side(self, pairs: pl.DataFrame, side: Side) -> pl.DataFrame:
-        """The rows of `pairs` whose query is on `side`, in their order."""
-        queries = {Side.TRAIN: self.train, Side.DEV: self.dev, Side.TEST: self.test}[side]
-        return pairs.filter(pl.col("query").is_in(sorted(queries)))
 
     @property
     def held_out(self) -> frozenset[str]:

@@ -7,6 +7,7 @@ import re
 import shlex
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from enrich import console
@@ -60,6 +61,12 @@ def test_the_own_catalogue_commands_run_as_written(
     assert (tmp_path / "my_workspace" / "reports" / "evaluation" / "index.html").is_file()
     assert console.run(relevance, ["evaluate", "--workspace", "my_workspace", "--folds", "1", "--seed", "1"]) == 2
     assert "never saw" in capsys.readouterr().err  # another split would ask the models what they were taught
+    frame = ["frame", "--workspace", "my_workspace", "--out", "frame.parquet", "--json"]
+    assert console.run(relevance, frame) == 0
+    said = capsys.readouterr().out
+    found = json.loads(said.splitlines()[-1])
+    assert found["rows"] == pq.ParquetFile("frame.parquet").metadata.num_rows > 0
+    assert "pin_text__title" in said and "careless join" in said
 
 
 def test_its_links_lead_somewhere() -> None:

@@ -60,7 +60,7 @@ def page(evaluation, tmp_path_factory) -> str:
     bare = ExamplePin(2, "p2", "", None, 1, (), ())
     example = Example(HOSTILE, "en", "best", 0.5, "teacher", (pin, bare))
     folder = tmp_path_factory.mktemp("report")
-    path = write_report(folder, evaluation, [example], Heading(f"Catalogue {HOSTILE}", "Made today.", ("a note",)))
+    path = write_report(folder, evaluation, [example], Heading(f"Catalogue {HOSTILE}", "Made today."))
     assert json.loads((folder / "evaluation.json").read_text())["pairs"] == 60
     return path.read_text()
 

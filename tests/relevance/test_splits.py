@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enrich.errors import BadInput
-from relevance.splits import Side, folds, split_queries
+from relevance.splits import folds, split_queries
 
 
 def pairs(queries: int, languages: tuple[str, ...] = ("en", "de")) -> pl.DataFrame:
@@ -27,14 +27,6 @@ def test_no_query_is_on_two_sides_and_none_is_lost() -> None:
     assert split.train | split.dev | split.test == set(frame["query"])
     assert (len(split.test), len(split.dev)) == (20, 8)
     assert split.held_out == split.dev | split.test
-
-
-def test_the_sides_rows_are_the_rows_of_its_queries_in_their_order() -> None:
-    frame = pairs(50)
-    split = split_queries(frame)
-    sides = [split.side(frame, side) for side in Side]
-    assert sum(side.height for side in sides) == frame.height
-    assert sides[2].equals(frame.filter(pl.col("query").is_in(sorted(split.test))))
 
 
 @settings(max_examples=20, deadline=None)
