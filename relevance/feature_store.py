@@ -7,15 +7,10 @@ plain `feast apply` and `feast materialize` do the same work and can be mixed wi
 
 from __future__ import annotations
 
-import hashlib
-import importlib
 import io
 import json
 import logging
-import os
 import sqlite3
-import sys
-import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, redirect_stdout
@@ -24,28 +19,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import feast
 import polars as pl
-from feast import Entity, FeatureService, FeatureStore, FeatureView, OnDemandFeatureView, RequestSource
+from feast import FeatureService, FeatureStore, FeatureView, OnDemandFeatureView
 from feast.infra.online_stores.sqlite import SqliteOnlineStoreConfig
 
 from enrich import parts
 from enrich.errors import BadInput, CorkboardError
 from enrich.tables import ENRICHED, Table
-from enrich.workspace import ENVIRONMENT_VARIABLE, FEATURE_REPO, Workspace, Writing
+from enrich.workspace import FEATURE_REPO, Workspace, Writing
+from relevance.feature_definitions import definitions, digest, digest_of
 
 SCORING_SERVICE = "scoring_v1"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WAIT = 600.0  # seconds, for another command that writes the store; a large first load takes longer
 
-_DEFINITIONS = (
-    "entities",
-    "sources",
-    "views",
-    "services",
-    "on_demand",
-)  # modules of feature_repo/, imported as Feast imports them
-_LOADING = threading.Lock()
 logging.getLogger("feast.repo_config").addFilter(  # it holds for file registries too (feast/infra/registry/registry.py)
     lambda record: "`serve_features_while_materializing` is enabled" not in record.getMessage()
 )
@@ -92,12 +79,12 @@ def apply(workspace: Workspace) -> list[str]:
 
 def _is_applied(workspace: Workspace) -> bool:
     store = open_store(workspace)
-    return _read_state(workspace).applied == _definitions_digest(workspace) and _stands(store)
+    return _read_state(workspace).applied == digest_of(workspace) and _stands(store)
 
 
 def _apply(workspace: Workspace) -> list[str]:
-    wanted, store = _definitions_digest(workspace), open_store(workspace)
-    objects = _definitions(workspace)
+    wanted, store = digest_of(workspace), open_store(workspace)
+    objects = definitions(workspace)
     named = [o.name for o in objects if isinstance(o, (FeatureView, FeatureService, OnDemandFeatureView))]
     with quiet():
         registered: list[Any] = [*store.list_feature_services(), *store.list_feature_views()]
@@ -177,47 +164,7 @@ def fingerprint(workspace: Workspace, service: str) -> str:
         rows = parts.scan(workspace.folder(_TABLES[projection.name]))
         producers = rows.filter(pl.col("reason").is_null()).select(pl.col("producer").unique().sort()).collect()
         facts += [f"{projection.name}<{producer}" for producer in producers["producer"]]
-    return _digest(*facts)
-
-
-def _definitions(workspace: Workspace) -> list[Any]:
-    """The objects that feature_repo/ defines for this workspace, by kind and name."""
-    found: dict[int, Any] = {}
-    with _LOADING, _importing(workspace):
-        for name in _DEFINITIONS:
-            for o in vars(importlib.import_module(name)).values():
-                if isinstance(o, (Entity, FeatureView, FeatureService, OnDemandFeatureView, RequestSource)):
-                    found[id(o)] = o
-                if isinstance(o, FeatureView) and o.batch_source is not None:
-                    found[id(o.batch_source)] = o.batch_source
-    return sorted(found.values(), key=lambda o: (type(o).__name__, o.name))
-
-
-@contextmanager
-def _importing(workspace: Workspace) -> Iterator[None]:
-    """feature_repo/ on the import path, its modules fresh and its sources in `workspace`; all restored afterwards."""
-    before = {name: sys.modules.pop(name) for name in _DEFINITIONS if name in sys.modules}
-    variable = os.environ.get(ENVIRONMENT_VARIABLE)
-    os.environ[ENVIRONMENT_VARIABLE] = str(workspace.root)
-    sys.path.insert(0, str(FEATURE_REPO))
-    try:
-        yield
-    finally:
-        sys.path.remove(str(FEATURE_REPO))
-        for name in _DEFINITIONS:
-            sys.modules.pop(name, None)
-        sys.modules.update(before)
-        if variable is None:
-            del os.environ[ENVIRONMENT_VARIABLE]
-        else:
-            os.environ[ENVIRONMENT_VARIABLE] = variable
-
-
-def _definitions_digest(workspace: Workspace) -> str:
-    """A hash of all that the definitions depend on: their code, the tables, Feast's version and its configuration."""
-    code = [path.read_text() for path in sorted(FEATURE_REPO.glob("*.py"))]
-    configuration = workspace.feature_store_yaml.read_text()
-    return _digest(*code, repr(ENRICHED), feast.__version__, configuration, str(workspace.root))
+    return digest(*facts)
 
 
 def _stands(store: FeatureStore) -> bool:
@@ -277,7 +224,3 @@ def _read_state(workspace: Workspace) -> _State:
 def _write_state(workspace: Workspace, state: _State) -> None:
     content = {"applied": state.applied, "loaded": state.loaded}
     parts.write_text(_state_path(workspace), json.dumps(content, indent=1) + "\n")
-
-
-def _digest(*texts: str) -> str:
-    return hashlib.blake2b(json.dumps(texts).encode(), digest_size=16).hexdigest()
