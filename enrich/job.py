@@ -1,14 +1,16 @@
-"""The one resume loop of the per-pin jobs: take what is stale, enrich it in batches, append each batch atomically.
+"""The one resume loop of the per-pin jobs: take what is stale, enrich it in batches, append what is made atomically.
 
 A key is fresh when its newest row was made from the same input by the same producer; an input that returns to an
 earlier one is stale, for a newer row says otherwise. A row that failed for a passing reason (`transient`) is stale
-again at the next run; one that failed for good waits for `--retry`. Since every batch is one atomic part and staleness
-is read from the parts, a job killed anywhere goes on where it was.
+again at the next run; one that failed for good waits for `--retry`. What was made within a minute is one atomic part
+(slow batches do not leave a part each), and staleness is read from the parts: a job killed anywhere loses a minute's
+work at most and goes on where it was; one that is interrupted or fails writes what it has first.
 """
 
 from __future__ import annotations
 
 import hashlib
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +24,7 @@ from enrich.progress import progress
 from enrich.tables import Kind, Table
 from enrich.workspace import Workspace
 
+PART_SECONDS, PART_ROWS = 60.0, 20_000  # whichever comes first makes a part
 BACKFILL_AFTER = timedelta(days=1)  # a content row written later than this after its content's time was backfilled
 RETRY_ALL = "failed"
 GONE = "gone"  # the reason of a row that takes values back: what they were made from is not there any more
@@ -31,7 +34,7 @@ Process = Callable[[pl.DataFrame], pl.DataFrame]
 
 @dataclass(frozen=True, slots=True)
 class JobSettings:
-    batch_size: int = 64  # rows handed to the enriching function at once, and written as one part
+    batch_size: int = 64  # rows handed to the enriching function at once
     limit: int | None = None  # rows to enrich in this run; None for all
     retry: frozenset[str] = frozenset()  # reasons to try again; {"failed"} for all
 
@@ -73,18 +76,22 @@ def run(
     nothing to make of any more: its values, where it had some, are taken back by a row of nulls, reason "gone".
     """
     key = list(tables[0].key)
-    stale = _stale(workspace, tables, inputs, producer, settings, transient)
+    newest = [_newest(workspace, table, inputs) for table in tables]
+    stale = _stale(inputs, newest, key, producer, settings, transient)
     todo = stale if settings.limit is None else stale.head(settings.limit)
     made, failed = 0, Counter[str]()
-    with progress(todo.height, tables[0].name) as bar:
-        for batch in todo.iter_slices(settings.batch_size):
-            outcome = process(batch).join(batch.select(*key, "event_timestamp", "input_hash"), on=key, how="inner")
-            for table in tables:
-                append(workspace, table, outcome, producer)
-            reasons = outcome["reason"].drop_nulls()
-            failed.update(reasons.to_list())
-            made += outcome.height - len(reasons)
-            bar.update(batch.height)
+    pen = _Pen(workspace, tables, newest, producer)
+    try:
+        with progress(todo.height, tables[0].name) as bar:
+            for batch in todo.iter_slices(settings.batch_size):
+                outcome = process(batch).join(batch.select(*key, "event_timestamp", "input_hash"), on=key, how="inner")
+                pen.take(outcome)
+                reasons = outcome["reason"].drop_nulls()
+                failed.update(reasons.to_list())
+                made += outcome.height - len(reasons)
+                bar.update(batch.height)
+    finally:
+        pen.flush()
     if without is not None:
         failed.update(_take_back(workspace, tables, without, producer))
     return JobReport(tables[0].name, inputs.height - stale.height, made, failed)
@@ -94,24 +101,53 @@ def _take_back(workspace: Workspace, tables: Sequence[Table], without: pl.DataFr
     """Rows of nulls for those of `without` that have another newest row; how many keys, by reason."""
     taken: pl.DataFrame = without.select(tables[0].key).clear()
     for table in tables:
-        standing = _newest(workspace, table, without).filter(pl.col("reason").ne_missing(pl.lit(GONE)))
+        newest = _newest(workspace, table, without)
+        standing = newest.filter(pl.col("reason").ne_missing(pl.lit(GONE)))
         gone = without.join(standing, on=list(table.key), how="semi")
         nulls = [pl.lit(None, pl.Null).alias(column.name) for column in table.features]
         outcome = gone.with_columns(*nulls, input_hash=pl.lit(input_hash(None)), reason=pl.lit(GONE))
-        append(workspace, table, outcome, producer)
+        append(workspace, table, outcome, producer, newest)
         taken = pl.concat([taken, gone.select(table.key)]).unique()
     return Counter({GONE: taken.height} if taken.height else {})
 
 
-def append(workspace: Workspace, table: Table, outcome: pl.DataFrame, producer: str) -> None:
+class _Pen:
+    """Holds what was made and writes it, of each table a part, every minute or so many rows."""
+
+    def __init__(
+        self, workspace: Workspace, tables: Sequence[Table], newest: Sequence[pl.DataFrame], producer: str
+    ) -> None:
+        """`newest` is what each table says of the keys now; nobody else writes them meanwhile."""
+        self._workspace, self._tables, self._newest, self._producer = workspace, tables, newest, producer
+        self._held: list[pl.DataFrame] = []
+        self._written = time.monotonic()
+
+    def take(self, outcome: pl.DataFrame) -> None:
+        self._held.append(outcome)
+        late = time.monotonic() - self._written > PART_SECONDS
+        if late or sum(held.height for held in self._held) >= PART_ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._held:
+            outcome, self._held = pl.concat(self._held, how="vertical_relaxed"), []
+            for table, newest in zip(self._tables, self._newest, strict=True):
+                append(self._workspace, table, outcome, self._producer, newest)
+        self._written = time.monotonic()
+
+
+def append(
+    workspace: Workspace, table: Table, outcome: pl.DataFrame, producer: str, newest: pl.DataFrame | None = None
+) -> None:
     """Append `outcome`'s rows, with their clocks and provenance, but those that say again what is newest of their key.
 
     `outcome` has a row a key: the key's columns, `event_timestamp`, `input_hash`, `reason` and the table's features. A
-    row can be known from its event on, and a microsecond after the row that it follows.
+    row can be known from its event on, and a microsecond after the row that it follows. `newest` is read where it is
+    not given.
     """
     key = list(table.key)
     said = [*key, "input_hash", "producer", "reason"]
-    newest = _newest(workspace, table, outcome)
+    newest = _newest(workspace, table, outcome) if newest is None else newest
     named = outcome.with_columns(producer=pl.lit(producer), reason=pl.col("reason").cast(pl.String))
     news = named.join(newest, on=said, how="anti", nulls_equal=True)
     if news.is_empty():
@@ -132,22 +168,20 @@ def append(workspace: Workspace, table: Table, outcome: pl.DataFrame, producer: 
 
 
 def _stale(
-    workspace: Workspace,
-    tables: Sequence[Table],
     inputs: pl.DataFrame,
+    newest: Sequence[pl.DataFrame],
+    keys: Sequence[str],
     producer: str,
     settings: JobSettings,
     transient: frozenset[str],
 ) -> pl.DataFrame:
     """The inputs for which some table's newest row is of another input or producer, or failed and is to be retried."""
-    key = [*tables[0].key, "input_hash"]
+    key = [*keys, "input_hash"]
     retried = sorted(str(reason) for reason in transient | settings.retry)  # plain: Polars makes an enum of a StrEnum
     hopeless = pl.lit(RETRY_ALL not in retried) & ~pl.col("reason").is_in(retried)
     fresh = inputs.select(key)
-    for table in tables:
-        settled = _newest(workspace, table, inputs).filter(
-            pl.col("producer") == producer, pl.col("reason").is_null() | hopeless
-        )
+    for rows in newest:
+        settled = rows.filter(pl.col("producer") == producer, pl.col("reason").is_null() | hopeless)
         fresh = fresh.join(settled, on=key, how="semi")
     return inputs.join(fresh, on=key, how="anti", maintain_order="left")
 

@@ -9,6 +9,7 @@ import bm25s
 import numpy as np
 import polars as pl
 import pytest
+from table_rows import day, write_rows
 
 from enrich import job, tables
 from enrich.errors import BadInput
@@ -90,6 +91,7 @@ def test_a_workspaces_index_follows_its_texts(workspace: Workspace) -> None:
 
 
 def put_texts(workspace: Workspace, titles: dict[str, str]) -> None:
+    write_rows(workspace, tables.PINS, *({"pin_id": pin, "created_at": day(1)} for pin in titles))
     rows = pl.DataFrame(
         [(pin, title, datetime(2024, 1, 1, tzinfo=UTC), title) for pin, title in titles.items()],
         schema={
