@@ -26,6 +26,7 @@ from enrich.workspace import Workspace
 from relevance.feature_store import SCORING_SERVICE, open_store, quiet
 from relevance.payload_readers import PayloadReader, Rows, reader_of
 
+_REST_SECONDS = 1.0  # after a failed read, in which nothing is asked: one time-out is paid a second, not one a read
 _ASK_AGAIN_SECONDS = 5.0  # between looks into the registry for a view's first materialization
 
 
@@ -56,7 +57,8 @@ class OnlineFeatures:
         self._store = store
         self._views = (pins, queries)
         online = store._get_provider().online_store
-        self._pins, self._queries = (_View(store, view, reader_of(store.config, online, view)) for view in self._views)
+        rest = _Rest()
+        self._pins, self._queries = (_View(store, v, reader_of(store.config, online, v), rest) for v in self._views)
 
     @classmethod
     def open(cls, workspace: Workspace) -> OnlineFeatures:
@@ -86,11 +88,25 @@ class OnlineFeatures:
         return self._queries.read([query], datetime.now(UTC)).payloads[0]
 
 
+class _Rest:
+    """What is known of a store that failed just now; shared by the views of one store."""
+
+    def __init__(self) -> None:
+        self._until, self._fault = 0.0, ""
+
+    def begin(self, fault: str) -> None:
+        self._until, self._fault = time.monotonic() + _REST_SECONDS, fault
+
+    @property
+    def fault(self) -> str | None:
+        return self._fault if time.monotonic() < self._until else None
+
+
 class _View:
     """One view, with its time to live."""
 
-    def __init__(self, store: FeatureStore, view: FeatureView, reader: PayloadReader) -> None:
-        self._store, self._view, self._reader = store, view, reader
+    def __init__(self, store: FeatureStore, view: FeatureView, reader: PayloadReader, rest: _Rest) -> None:
+        self._store, self._view, self._reader, self._rest = store, view, reader, rest
         self._materialized = bool(view.materialization_intervals)
         self._asked = time.monotonic()
 
@@ -106,13 +122,17 @@ class _View:
         return Pins(payloads, presence, never)
 
     def _rows(self, keys: list[str]) -> Rows:
+        if (known := self._rest.fault) is not None:
+            raise StoreUnavailable(known)
         try:
             return self._reader.read(keys)
         except Exception as error:  # each kind of store has errors of its own, and all mean the same to a scorer
-            raise StoreUnavailable(
+            fault = (
                 f"expected to read {self._view.name} from the online store ({self._store.config.online_store.type}), "
                 f"found {type(error).__name__}: {error}; check that it runs and holds `feast materialize`'s rows"
-            ) from error
+            )
+            self._rest.begin(fault)
+            raise StoreUnavailable(fault) from error
 
     def _judged(self, rows: Rows, now: datetime) -> tuple[list[bytes | None], list[Presence]]:
         """The payloads that may be used, and what became of each."""

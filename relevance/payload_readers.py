@@ -160,7 +160,7 @@ class KeyBytes:
         self._before = serialize_entity_key(nothing, entity_key_serialization_version=version)[:-4]
 
     def of(self, key: str) -> bytes:
-        text = key.encode()
+        text = key.encode("utf-8", "surrogatepass")  # half a pair is in no store: a key like another, without a row
         return self._before + len(text).to_bytes(4, "little") + text
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
@@ -13,6 +14,7 @@ import pytest
 from redis_server import RedisServer
 from table_rows import day, use_online_store, write_rows
 
+import relevance.lookup
 from enrich import parts
 from enrich.codec import ENGAGEMENT_COLUMNS, PAIR_COLUMNS, PinBatch, pack_pins, unpack_pins, unpack_query
 from enrich.errors import BadInput, CorkboardError
@@ -36,6 +38,7 @@ from enrich.tables import (
 from enrich.workspace import Catalogue, Workspace
 from relevance.feature_store import apply, fingerprint, materialize
 from relevance.lookup import OnlineFeatures, StoreUnavailable
+from relevance.payload_readers import Rows, SqliteReader
 from relevance.training_frame import training_frame
 
 PIN_IDS = ["a", "b", "c"]
@@ -188,6 +191,29 @@ def test_a_deleted_pin_is_unknown_online(served: Workspace):
     run_serving(served, ServingSettings())
     materialize(served)
     assert OnlineFeatures.open(served).pins(["doomed", "a"])[0] is None
+
+
+def test_a_store_that_failed_is_asked_once_a_second(workspace: Workspace, monkeypatch: pytest.MonkeyPatch):
+    write_rows(workspace, PIN_SERVING, {"pin_id": "a", "payload": b"x", "event_timestamp": day(1)})
+    materialize(workspace)
+    features, asked, now, read = OnlineFeatures.open(workspace), [], [100.0], SqliteReader.read
+
+    def failing(self: SqliteReader, keys: Sequence[str]) -> Rows:
+        asked.append(keys)
+        if len(asked) == 1:
+            raise TimeoutError("too slow")
+        return read(self, keys)
+
+    monkeypatch.setattr(SqliteReader, "read", failing)
+    monkeypatch.setattr(relevance.lookup.time, "monotonic", lambda: now[0])
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable, match="too slow"):
+            features.pins(["a"])
+        with pytest.raises(StoreUnavailable, match="too slow"):
+            features.query("chair")
+    assert asked == [["a"]]
+    now[0] += 1.1
+    assert features.pins(["a"]) == [b"x"] and features.pins(["\ud800"]) == [None]
 
 
 def test_a_workspace_without_definitions_and_a_store_without_tables_say_so(workspace: Workspace):
