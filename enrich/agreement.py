@@ -71,7 +71,7 @@ def _agreement(workspace: Workspace, store: Any, view: Any, table: Table) -> Agr
 
 
 def _sample(workspace: Workspace, table: Table) -> pl.DataFrame:
-    """The newest rows, as of now and within their time to live, of keys spread over the table."""
+    """The newest rows whose time has come, of keys spread over the table."""
     now, rows = datetime.now(UTC), parts.scan(workspace.folder(table))
     clocks = ["event_timestamp", "created_timestamp"]
     keys = rows.filter(pl.col("event_timestamp") <= now).select(table.key).unique().sort(table.key).collect()

@@ -9,8 +9,9 @@ published; ours is, for a title t of pin p with the words W,
     score(p, t) = mean over w in W of  boards(p, w) * ln(1 + B / boards(w))
 
 where boards(p, w) counts the boards that hold p and have w in their title, boards(w) all boards that have it and B all
-boards with a pin, each as saved before the snapshot: a word on which the pin's savers agree counts for more, a word
-that is on every board for less. The score is rounded to one decimal, so that word count and length decide near ties.
+boards with a pin and a telling title, each as saved before the snapshot: a word on which the pin's savers agree counts
+for more, a word that is on every board for less. The score is rounded to one decimal, so that word count and length
+decide near ties.
 """
 
 from __future__ import annotations

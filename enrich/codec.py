@@ -5,7 +5,7 @@ and read back in columns, a thousand pins at once. Training packs its rows with 
 the same rounded numbers in both places. Texts stay out: only the ids of their terms (`enrich/term_ids.py`) are kept.
 
     envelope    magic "CP" (pin) or "CQ" (query), version, 0, created_us
-    pin body    lang, until when queries and engagement are evidence, dimension of each vector (0: absent), number of
+    pin body    until when queries and engagement are evidence, lang, dimension of each vector (0: absent), number of
                 engagement columns (0: absent), of distinct terms of each text field and of trigrams, length of each
                 field; then the vectors in float16, engagement in float32, ids of the fields and of the trigrams
                 (uint32, ascending within each), their counts (uint8)

@@ -36,7 +36,10 @@ def glob(folder: Path) -> str:
 def append(folder: Path, table: Table, rows: pa.Table, name: str | None = None) -> Path:
     """Add one part with `rows` (validated against `table`); a part of the same `name` is replaced by it."""
     part = folder / f"part-{name or uuid.uuid4().hex}.parquet"
+    replaced = part.exists()
     _write(part, validate(table, rows, origin=str(part)))
+    if replaced:
+        row_files.forget(folder)
     return part
 
 

@@ -1,6 +1,6 @@
 """The cadence of the behaviour tables: what was known at each snapshot, as one atomic part a snapshot.
 
-Reads how the sources changed over time (`Changes`), writes `part-snapshot-TIME.parquet` beside a manifest,
+Reads how the sources changed over time (`Change`), writes `part-snapshot-TIME.parquet` beside a manifest,
 `snapshots.json`, in the table's folder. `enrich boards|queries|engagement|graph` run on it.
 
 A snapshot is a multiple of the cadence from the epoch; its rows use sources strictly before it, are true from it
@@ -31,6 +31,7 @@ from enrich import parts
 from enrich.errors import BadInput
 from enrich.job import BACKFILL_AFTER, JobReport
 from enrich.progress import progress
+from enrich.stores import row_files
 from enrich.tables import Table
 from enrich.workspace import Workspace
 
@@ -264,6 +265,7 @@ def _without_undue(
     if undue:
         for at in undue:
             _part(folder, at).unlink(missing_ok=True)
+        row_files.forget(folder)
         manifest = {at: record for at, record in manifest.items() if at not in undue}
         _write_manifest(folder, manifest)
     return manifest

@@ -2,9 +2,9 @@
 
 Reads every table, the snapshots' manifests, W/import.json and, once Feast's definitions were applied, its registry and
 online store; writes nothing (`enrich status`). `agreement.py` compares online with offline, `drift.py` new with old
-values. Coverage is the share
-of keys whose newest row has values: of the catalogue's pins for a table keyed by pin, of the log's queries for one
-keyed by query; a table of pairs has none. DuckDB does the counting, so a table need not fit in memory.
+values. Coverage is the share of keys whose newest row has values: of the catalogue's pins for a table keyed by pin, of
+the log's queries for one keyed by query; a table of pairs has none. DuckDB does the counting, so a table need not fit
+in memory; drift holds each key's newest values.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The enrichment steps in the order that data flows, and `enrich run`, which does what is stale of each.
 
-Every step is its own module with a frozen dataclass of settings; a step that finds nothing stale costs a look.
+Every step is its own module with a frozen dataclass of settings; a step that finds nothing stale costs a look
+(captions: and loading its model, whose name is part of what is fresh).
 """
 
 from __future__ import annotations

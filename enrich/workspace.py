@@ -57,6 +57,7 @@ class Writing(StrEnum):
     TABLES = "tables"  # sources and enriched
     MODELS = "models"  # and predictions and reports
     STORE = "store"  # the registry, the online store and what was loaded into it
+    INDEX = "index"  # of candidates
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +150,11 @@ class Workspace:
                     f"{held.format} from {held.origin}; name another with --workspace or remove it"
                 )
 
+    def _has_own_configuration(self) -> bool:
+        """Whether feature_store.yaml is not the one that is written here (a production one was copied over it)."""
+        written = self.feature_store_yaml
+        return written.is_file() and _first_line(written.read_text()) != _first_line(_FEATURE_STORE)
+
     def begin_import(self) -> None:
         """Close the workspace until `create`: its tables, replaced one after another, do not belong together."""
         if self._manifest.is_file():
@@ -157,6 +163,8 @@ class Workspace:
     def create(self, catalogue: Catalogue) -> None:
         """Make every table (typed, empty where nothing was written) and the Feast configuration; manifest last.
 
+        A feature_store.yaml that was put there instead of the one written here stays.
+
         Raises BadInput when the workspace already holds another catalogue.
         """
         self.admit(catalogue)
@@ -164,9 +172,14 @@ class Workspace:
             parts.create(self.folder(table), table)
         for folder in (self.models, self.reports):
             folder.mkdir(parents=True, exist_ok=True)
-        parts.write_text(self.feature_store_yaml, _FEATURE_STORE.format(root=self.root, feature_repo=FEATURE_REPO))
+        if not self._has_own_configuration():
+            parts.write_text(self.feature_store_yaml, _FEATURE_STORE.format(root=self.root, feature_repo=FEATURE_REPO))
         parts.write_text(self._manifest, json.dumps(asdict(catalogue), indent=1) + "\n")
         self._importing.unlink(missing_ok=True)
+
+
+def _first_line(text: str) -> str:
+    return text.partition("\n")[0]
 
 
 def _catalogue(manifest: Path) -> Catalogue:

@@ -2,7 +2,8 @@
 
 Joined from the text views at request time, or in a training frame from each row's own moment, by the same function. The
 scorer does not use it (its payload holds term ids and `relevance/features.py` says more of the match); it is for who
-asks Feast directly: `get_online_features(["query_pin_match:title_share", ...], [{"pin_id": ..., "query_text": ...}])`.
+asks Feast directly, once pin_text, pin_caption and pin_boards are materialized:
+`get_online_features(["query_pin_match:title_share", ...], [{"pin_id": ..., "query_text": ...}])`.
 """
 
 from typing import Any

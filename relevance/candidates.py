@@ -19,12 +19,13 @@ from safetensors.numpy import load_file, save_file
 
 from enrich.errors import BadInput
 from enrich.normalise import terms
-from enrich.workspace import Workspace
+from enrich.workspace import Workspace, Writing
 from relevance import stages
 from relevance.bm25 import K1, B
 from relevance.catalogue import Vectors, catalogue_texts, text_embeddings
 
 CANDIDATES = 200  # that a query is given unless the caller says otherwise
+_WAIT = 600.0  # seconds, for another command that makes the index
 RANK_CONSTANT = 60  # k of reciprocal rank fusion; Cormack, Clarke & Büttcher 2009
 _PINS, _VECTORS, _BM25 = "pins.parquet", "vectors.safetensors", "bm25"
 
@@ -123,7 +124,8 @@ def workspace_index(workspace: Workspace) -> CandidateIndex:
     def make(aside: Path) -> None:
         CandidateIndex.build(pins["pin_id"].to_list(), pins["text"].to_list(), vectors).save(aside)
 
-    stages.make(folder, made_from, make)
+    with workspace.alone(Writing.INDEX, _WAIT):
+        stages.make(folder, made_from, make)
     return CandidateIndex.load(folder)
 
 

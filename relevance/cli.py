@@ -80,7 +80,7 @@ def run(
     for fold in pipeline.folds:
         _said(pipeline.teach(fold), fold.folder / "teacher")
         click.echo(f"soft labels of fold {fold.name}: {pipeline.label(fold).made:,} made")
-        for name in (STUDENT_MODEL, HUMAN_STUDENT):
+        for name in (HUMAN_STUDENT, STUDENT_MODEL):
             _said(pipeline.learn(fold, name), fold.folder / name)
     _evaluate(pipeline, None, as_json)
 

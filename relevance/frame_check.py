@@ -1,8 +1,8 @@
 """A second opinion on the point-in-time join: a sample of what the offline store answered, joined again without it.
 
 An offline store that ignores the clock of knowledge, or a time to live, or that rounds times, would leak the future
-into training without any error; Feast's stores differ in this. So each answer's first rows, and some spread over the
-rest, are looked up in the table's parts directly, and an answer that differs is refused.
+into training without any error; Feast's stores differ in this. So 64 moments spread over the answer (of a frame that
+is written to a file, over its first slice) are looked up in the table's parts, and an answer that differs is refused.
 """
 
 from __future__ import annotations

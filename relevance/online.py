@@ -46,8 +46,8 @@ class ScoredPin(NamedTuple):
 
     @property
     def degraded(self) -> bool:
-        """Whether the answer is not the student's own because something broke."""
-        return STORE in self.missing or CORRUPT in self.missing
+        """Whether the answer is not the student's own because something broke or was never filled."""
+        return not {STORE, CORRUPT, NEVER_MATERIALIZED}.isdisjoint(self.missing)
 
 
 class Answer(NamedTuple):
@@ -149,6 +149,10 @@ class Scorer:
             self._log.add(entry_of(now, model, text, query_payload, ids, read.payloads, features, rows, lost))
         stale = np.fromiter((state is Presence.STALE for state in read.presence), np.bool_, len(ids))
         return Answer(inputs, ids, pins, rates, has_rates, probabilities, lost, stale)
+
+    def ready(self) -> bool:
+        """Whether the store answers and was filled; nothing is scored or logged."""
+        return not self._pins(["ready"])[1]
 
     def query_vector(self, query: str) -> Floats | None:
         """The query's unit vector, stored or encoded here; None when there is neither. For finding candidates."""

@@ -96,7 +96,7 @@ class RedisReader:
     def __init__(self, config: RepoConfig, view: FeatureView) -> None:
         from enrich.stores.safe_redis import client  # here, since redis is an optional extra
 
-        self._pool = client(config.online_store).connection_pool
+        self._pool = client(config.online_store, patient=False).connection_pool
         self._keys = KeyBytes(view.join_keys[0], config.entity_key_serialization_version)
         self._project = config.project.encode()
         self._dated = bool(view.ttl)

@@ -96,7 +96,7 @@ class Scored(BaseModel):
 class ScoreAnswer(BaseModel):
     query: str
     model: str  # fingerprint of the student that answers
-    degraded: bool  # whether something behind the service was lost
+    degraded: bool  # whether the store was lost or empty, or held a damaged pin
     pins: list[Scored]  # in the order asked
 
 
@@ -198,7 +198,7 @@ def create_app(scorer: Scorer, candidates: Candidates | None = None, features: s
     @app.get("/readyz")
     def readyz(response: Response) -> Readiness:
         """503 while the online store does not answer or holds no pins (scores are then the prior, flagged)."""
-        ready = not scorer.answer("ready", ["ready"]).lost_pins
+        ready = scorer.ready()
         response.status_code = 200 if ready else 503
         status: Literal["ready", "degraded"] = "ready" if ready else "degraded"
         return Readiness(status=status, model=model, features=features, corkboard=enrich.__version__)

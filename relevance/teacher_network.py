@@ -2,7 +2,7 @@
 
 Any encoder that AutoModel loads (BERT, MiniLM, mDeBERTa, XLM-R), a T5 encoder, or a decoder (Llama class). The pair is
 summed up by one token – CLS where the tokenizer has one, else the last that is not padding – and, by default, by how
-the query's part of the sequence stands to the pin's part (see `HeadInput.SEGMENTS`).
+the query's part of the sequence stands to the pin's part (see `HeadInput.INTERACTIONS`).
 """
 
 from __future__ import annotations

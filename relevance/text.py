@@ -1,6 +1,6 @@
 """What the teacher reads: a query and a pin's texts, marked, budgeted in tokens and joined into one sequence.
 
-    [CLS] query [SEP] title: … description: … caption: … link: … boards: … queries: … [SEP]
+    [CLS] query [SEP] title: … caption: … boards: … queries: … link: … description: … [SEP]
 
 Reads `PinText` records (of a teacher_v1 training frame, or made by hand) and gives token ids. A missing field costs
 nothing. Where the fields do not fit, each keeps up to its share of the room and the longest for its share is cut first;

@@ -1,6 +1,7 @@
 """What `enrich.fetch` and `enrich.links` are made of: the way to a page, and the way through it.
 
-To it: addresses (what may be asked for), connector (the only door), robots, politeness, decompress, fetch_reasons.
+To it: addresses (what may be asked for), connector and connections (the only door), exchange (one request, one
+answer), fetch_settings, fetch_reasons, robots, directives, politeness, frontier (whose turn it is), decompress, dates.
 Through it: decoding (bytes to text), page (what it says of itself), linked_data, titles, descriptions, site_names,
-boilerplate.
+boilerplate, link_text (all of these). Beside it: visiting, visits and visit_status (what became of each page).
 """
