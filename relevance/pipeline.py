@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
 from enrich import parts
@@ -30,7 +29,7 @@ from enrich.workspace import Workspace
 from relevance import feature_store, soft_labels, stages
 from relevance.candidates import CandidateIndex, workspace_index
 from relevance.frames import STUDENT_SERVICE, TEACHER_SERVICE, Judged, of_queries, teacher_rows, weak_rows
-from relevance.peer_labels import best_share, mixed, opinion
+from relevance.peer_labels import with_second_opinion
 from relevance.plan import SERVING, Fold, PlanSettings, plan
 from relevance.soft_labels import LabelSettings
 from relevance.soft_pairs import Queries, SampleSettings, sample_pairs
@@ -39,7 +38,6 @@ from relevance.student_training import train_student
 from relevance.teacher import Teacher
 from relevance.teacher_checkpoint import TeacherSettings, producer_of, read_record
 from relevance.teacher_training import train_teacher
-from relevance.text import pin_texts_from_frame
 from relevance.training_frame import TEACHER, training_frame
 from relevance.weak_labels import WeakSettings, weak_pairs
 
@@ -161,12 +159,8 @@ class Pipeline:
     def _with_second_opinion(self, fold: Fold, labelled: pl.DataFrame) -> pl.DataFrame:
         """The teacher's labels, averaged with those of the fold's student of human labels (peer_labels.py)."""
         self.learn(fold, HUMAN_STUDENT)
-        peer, teacher = Student.load(fold.folder / HUMAN_STUDENT), Teacher.load(fold.folder / TEACHER_MODEL)
-        texts, features = (of_queries(frame, fold.split.dev) for frame in (self.judged.texts, self.judged.features))
-        read = teacher.predict(texts["query"].to_list(), pin_texts_from_frame(texts))
-        levels = features["level"].to_numpy().astype(np.int64)
-        share = best_share(levels, read, opinion(features, peer, self.encoder))
-        return mixed(labelled, opinion(labelled, peer, self.encoder), share)
+        peer = Student.load(fold.folder / HUMAN_STUDENT)
+        return with_second_opinion(labelled, peer, self.encoder, self.settings.student.peer_share)
 
     def _label_folder(self, fold: Fold) -> Path:
         return self.workspace.folder(SOFT_LABEL) if fold.name == SERVING else fold.folder / SOFT_LABEL.name

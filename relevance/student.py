@@ -47,6 +47,9 @@ class StudentSettings:
     text_encoder: str | None = None  # of queries that have no stored vector; None for the installed all-MiniLM-L6-v2
     gold_share: float = 0.5  # of a human row's target that is its gold level; the rest is the annotators' votes
     human_weight: float = 1.0  # of a human row's loss, a teacher row's being 1
+    peer_share: float = (
+        0.5  # of a soft label that a student of human labels alone has a say in; the rest is the teacher's
+    )
     input_dropout: float = 0.15  # chance that a row's input is left out, in the half of training that leaves any out
     epochs: int = 30  # at most
     patience: int = 5  # epochs without a better dev loss before training stops
@@ -61,8 +64,10 @@ class StudentSettings:
                 "expected epochs, patience, batch_size of 1 or more and a learning rate and human weight above 0, "
                 f"found {self.epochs}, {self.patience}, {self.batch_size}, {self.learning_rate}, {self.human_weight}"
             )
-        if not (0 <= self.gold_share <= 1 and 0 <= self.input_dropout < 1):
-            raise BadInput(f"expected shares of 0 to 1, found {self.gold_share} and {self.input_dropout}")
+        if not (0 <= self.gold_share <= 1 and 0 <= self.peer_share <= 1 and 0 <= self.input_dropout < 1):
+            raise BadInput(
+                f"expected shares of 0 to 1, found {self.gold_share}, {self.peer_share} and {self.input_dropout}"
+            )
 
 
 @dataclass(frozen=True, slots=True)

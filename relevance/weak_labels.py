@@ -43,6 +43,7 @@ SCHEMA = pl.Schema(
 )
 _EVENTS = ("click", "long_click", "save", "hide")
 _PAIR = ["query", "pin_id"]
+_DIGITS = 6  # that sums of looks keep: the engine adds in any order, and the same log must give the same labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ def weak_pairs(
         return SCHEMA.to_frame()
     log = usable_log(History(workspace), held_out)
     shown = _evidence(log, fit_eta(log))
-    known = shown.semi_join(_memtable(training), _PAIR).to_polars().join(training, on=_PAIR)
+    known = shown.semi_join(_memtable(training), _PAIR).to_polars().join(training, on=_PAIR).sort(_PAIR)
     if known.height < LEAST_JUDGED or known["level"].n_unique() < 2:
         return SCHEMA.to_frame()
     rates = _rates(shown)
@@ -91,7 +92,7 @@ def _evidence(log: ir.Table, eta: float) -> ir.Table:
     looked_at = log.position.cast("float64").fill_null(1.0) ** -eta
     pairs = log.group_by("query", "pin_id").agg(
         event_timestamp=log.event_timestamp.min(),
-        examined=looked_at.sum(where=log.event == "impression").fill_null(0.0),
+        examined=looked_at.sum(where=log.event == "impression").fill_null(0.0).round(_DIGITS),
         **{event: (log.event == event).sum() for event in _EVENTS},
     )
     made: ir.Table = pairs.get_backend().create_table("evidence", pairs, temp=True)
@@ -101,7 +102,7 @@ def _evidence(log: ir.Table, eta: float) -> ir.Table:
 def _rates(shown: ir.Table) -> dict[str, float]:
     """Each event's rate over the whole log: a pair's own is drawn towards it by one look."""
     totals = shown.agg(**{name: shown[name].sum() for name in ("examined", *_EVENTS)}).to_polars().row(0, named=True)
-    looks = max(totals["examined"] or 0.0, *(float(totals[event] or 0) for event in _EVENTS), 1.0)
+    looks = max(round(totals["examined"] or 0.0, _DIGITS), *(float(totals[event] or 0) for event in _EVENTS), 1.0)
     return {event: max(float(totals[event] or 0), 1.0) / looks for event in _EVENTS}
 
 
