@@ -26,7 +26,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -173,24 +173,40 @@ def pack_pins(rows: pl.DataFrame) -> list[bytes]:
     return [seal(_PIN, at, body) for at, body in zip(created, bodies, strict=True)]
 
 
-def unpack_pins(payloads: Sequence[bytes | None], now: datetime | None = None) -> PinBatch:
+class Wanted(NamedTuple):
+    """What of a payload is unpacked; the rest comes empty, as of pins that lack it, and costs next to nothing."""
+
+    vectors: tuple[str, ...] = VECTORS
+    texts: bool = True  # terms and trigrams; lengths and languages always come
+
+
+def unpack_pins(
+    payloads: Sequence[bytes | None], now: datetime | None = None, wanted: Wanted | None = None
+) -> PinBatch:
     """The pins in columns, in the order given. None gives an absent pin; unreadable bytes an absent, corrupt one.
 
-    What had stopped being evidence at `now` is left out.
+    What had stopped being evidence at `now` is left out; `wanted` is all unless said.
     """
+    chosen = wanted or Wanted()
     n = len(payloads)
     present, corrupt, kept = check(payloads, _PIN, _PIN_HEAD, {1: _pin_body_of_1})
     rows, sections = np.flatnonzero(present), Sections(kept, _PIN_HEAD, _fixed_bytes)
     head = sections.head
     start = np.full(len(kept), head.dtype.itemsize, np.int64)
     vectors = []
-    for dimensions in head["dimensions"].astype(np.int64).T:
-        vectors.append(_unpack_vectors(sections, start, dimensions, rows, n))
+    for name, dimensions in zip(VECTORS, head["dimensions"].astype(np.int64).T, strict=True):
+        asked = dimensions if name in chosen.vectors else np.zeros_like(dimensions)
+        vectors.append(_unpack_vectors(sections, start, asked, rows, n))
         start = start + 2 * dimensions
     columns = head["engagement"].astype(np.int64)
     values = sections.cut(start, start + 4 * columns).view("<f4").reshape(-1, len(ENGAGEMENT_COLUMNS))
     (text, has_text), (visual, has_visual), (graph, has_graph) = vectors
-    *fields, trigrams = _unpack_terms(sections, start + 4 * columns, head["terms"].astype(np.int64), rows, n)
+    sizes = head["terms"].astype(np.int64)
+    if chosen.texts:
+        *fields, trigrams = _unpack_terms(sections, start + 4 * columns, sizes, rows, n)
+    else:
+        nothing = Terms(np.zeros(n + 1, np.int64), np.zeros(0, np.uint32), np.zeros(0, np.uint16))
+        fields, trigrams = [nothing] * len(TEXT_FIELDS), nothing
     pins = PinBatch(
         present,
         corrupt,

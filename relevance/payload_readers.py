@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -23,11 +23,11 @@ from feast.protos.feast.types.Value_pb2 import Value
 from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from relevance.redis_replies import Replies
+
 _PAYLOAD = "payload"
 _BYTES_FIELD = 0x0A  # how a protobuf Value that holds bytes begins: field 1, length-delimited
 _SQLITE_KEYS = 10_000  # in one statement; SQLite takes at most 32,766
-_SQLITE_PAGES = "PRAGMA cache_size=-65536"  # 64 MB of pages kept a connection
-_NO_ROW = (None, None)
 
 
 class Rows(NamedTuple):
@@ -63,25 +63,27 @@ class SqliteReader:
         self._local = threading.local()
 
     def read(self, keys: Sequence[str]) -> Rows:
-        found: dict[bytes, tuple[bytes | None, int | None]] = {}
-        wanted = list(map(self._keys.of, keys))
+        wanted = self._keys.of_all(keys)
+        if not self._dated:
+            values = dict(self._rows("entity_key, value", wanted))
+            return Rows(all_bytes_of(map(values.get, wanted)), [])
+        found = {key: (value, event) for key, value, event in self._rows("entity_key, value, event_ts", wanted)}
+        there = [found.get(key, (None, None)) for key in wanted]
+        return Rows(all_bytes_of(value for value, _ in there), [_sqlite_time(event) for _, event in there])
+
+    def _rows(self, columns: str, wanted: list[bytes]) -> Iterator[tuple[Any, ...]]:
         for first in range(0, len(wanted), _SQLITE_KEYS):
             some = wanted[first : first + _SQLITE_KEYS]
-            rows = self._connection().execute(
-                f'SELECT entity_key, value, event_ts FROM "{self._table}" '
+            yield from self._connection().execute(
+                f'SELECT {columns} FROM "{self._table}" '
                 f"WHERE entity_key IN ({','.join('?' * len(some))}) AND feature_name = '{_PAYLOAD}'",
                 some,
             )
-            found.update((key, (value, event)) for key, value, event in rows)
-        there = [found.get(key, _NO_ROW) for key in wanted]
-        times = [_sqlite_time(event) for _, event in there] if self._dated else []
-        return Rows([bytes_of(value) for value, _ in there], times)
 
     def _connection(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
             connection = sqlite3.connect(f"{Path(self._path).absolute().as_uri()}?mode=ro", uri=True, timeout=10)
-            connection.execute(_SQLITE_PAGES)
             self._local.connection = connection
         return connection
 
@@ -98,41 +100,50 @@ class RedisReader:
 
         self._pool = client(config.online_store, patient=False).connection_pool
         self._keys = KeyBytes(view.join_keys[0], config.entity_key_serialization_version)
+        self._local = threading.local()  # a buffer a thread
         self._project = config.project.encode()
         self._dated = bool(view.ttl)
         fields = [_mmh3(f"{view.name}:{_PAYLOAD}"), *([f"_ts:{view.name}".encode()] if self._dated else [])]
+        self._fields = len(fields)
         self._opening = b"*%d\r\n$5\r\nHMGET\r\n$" % (2 + len(fields))
         self._ending = b"".join(b"\r\n$%d\r\n%b" % (len(field), field) for field in fields) + b"\r\n"
 
     def read(self, keys: Sequence[str]) -> Rows:
         if not keys:
             return Rows([], [])
-        answers = self._ask(b"".join([self._command(key) for key in keys]), len(keys))
-        times = [_redis_time(answer[1]) for answer in answers] if self._dated else []
-        return Rows([bytes_of(answer[0]) for answer in answers], times)
+        values = self._ask(self._commands(self._keys.of_all(keys)), len(keys))
+        times = list(map(_redis_time, values[1::2])) if self._dated else []
+        return Rows(all_bytes_of(values[:: self._fields]), times)
 
-    def _command(self, key: str) -> bytes:
-        name = self._keys.of(key) + self._project
-        return b"%b%d\r\n%b%b" % (self._opening, len(name), name, self._ending)
+    def _commands(self, names: list[bytes]) -> bytes:
+        """An HMGET a key. Between keys of one length stand always the same bytes."""
+        lengths, project = set(map(len, names)), self._project
+        if len(lengths) > 1:
+            return b"".join(self._commands([name]) for name in names)
+        before = b"%b%d\r\n" % (self._opening, lengths.pop() + len(project))
+        after = project + self._ending
+        return before + (after + before).join(names) + after
 
-    def _ask(self, commands: bytes, count: int) -> list[list[bytes | None]]:
-        """The answers, by the client's own rules of trying again."""
+    def _ask(self, commands: bytes, count: int) -> list[bytes | None]:
+        """Every field of every answer, by the client's own rules of trying again."""
         connection = self._pool.get_connection()
         try:
             return connection.retry.call_with_retry(  # type: ignore[no-any-return]
-                lambda: _round_trip(connection, commands, count), lambda error: connection.disconnect()
+                lambda: self._round_trip(connection, commands, count), lambda error: connection.disconnect()
             )
         finally:
             self._pool.release(connection)
 
-
-def _round_trip(connection: Any, commands: bytes, count: int) -> list[Any]:
-    try:
-        connection.send_packed_command([commands])
-        return [connection.read_response(disable_decoding=True) for _ in range(count)]
-    except BaseException:  # whatever it was, answers may be left on the line: nobody may read them as their own
-        connection.disconnect()
-        raise
+    def _round_trip(self, connection: Any, commands: bytes, count: int) -> list[bytes | None]:
+        replies: Replies | None = getattr(self._local, "replies", None)
+        if replies is None:
+            replies = self._local.replies = Replies()
+        try:
+            connection.send_packed_command([commands])
+            return replies.read(connection, count, self._fields)
+        except BaseException:  # whatever it was, answers may be left on the line: nobody may read them as their own
+            connection.disconnect()
+            raise
 
 
 class AnyReader:
@@ -159,9 +170,20 @@ class KeyBytes:
         nothing = EntityKey(join_keys=[join_key], entity_values=[Value(string_val="")])
         self._before = serialize_entity_key(nothing, entity_key_serialization_version=version)[:-4]
 
+    def of_all(self, keys: Sequence[str]) -> list[bytes]:
+        return [self.of(key) for key in keys]
+
     def of(self, key: str) -> bytes:
         text = key.encode("utf-8", "surrogatepass")  # half a pair is in no store: a key like another, without a row
         return self._before + len(text).to_bytes(4, "little") + text
+
+
+def all_bytes_of(values: Iterable[bytes | None]) -> list[bytes | None]:
+    """As `bytes_of` of each; of what is as long as most payloads (its length takes two bytes) at once."""
+    return [
+        v[3:] if v and len(v) > 2 and v[0] == _BYTES_FIELD and v[1] & 0x80 and not v[2] & 0x80 else bytes_of(v)
+        for v in values
+    ]
 
 
 def bytes_of(value: bytes | None) -> bytes | None:

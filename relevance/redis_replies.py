@@ -1,0 +1,96 @@
+"""A thousand replies of Redis from one connection: arrays of bulk strings (RESP2), cut out of what the socket gives.
+
+redis-py reads a reply through four calls and makes a list of it; hiredis moves what is left of its buffer at each. Here
+the bytes lie where they came in, each value is copied once, and nothing is made that the garbage collector must look
+through. Where a connection is not a plain RESP2 socket, redis-py's own `read_response` is used.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+_LINE_END = b"\r\n"
+_A_REPLY = 4_096  # bytes to begin with, for each reply that is awaited; the buffer grows
+_BULK, _NIL = ord("$"), -1
+
+
+class Replies:
+    """Reads replies into a buffer that is kept; for one thread."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def read(self, connection: Any, count: int, fields: int) -> list[bytes | None]:
+        """The values of the next `count` replies, each an array of `fields` bulk strings, end to end; None for a nil.
+
+        Raises redis-py's ConnectionError, TimeoutError, BusyLoadingError and ResponseError, as its own reader does; the
+        connection must then be dropped, for replies may be left on it.
+        """
+        socket = getattr(connection, "_sock", None)
+        if socket is None or str(getattr(connection, "protocol", "")) != "2":
+            replies = [connection.read_response(disable_decoding=True) for _ in range(count)]
+            return [value for reply in replies for value in reply]
+        if len(self._buffer) < count * _A_REPLY:
+            self._buffer = bytearray(count * _A_REPLY)
+        values: list[bytes | None] = []
+        filled = at = 0
+        while len(values) < count * fields:
+            if filled == len(self._buffer):
+                self._buffer += bytes(filled)
+            filled += _receive(socket, memoryview(self._buffer)[filled:])
+            at = _cut(self._buffer, at, filled, fields, values)
+        return values
+
+
+def _cut(buffer: bytearray, at: int, filled: int, fields: int, values: list[bytes | None]) -> int:
+    """Add the values of the replies that are whole in buffer[at:filled]; where the first that is not begins."""
+    opening = b"*%d\r\n" % fields
+    view = memoryview(buffer)
+    while buffer.startswith(opening, at, filled):
+        place, whole = at + len(opening), len(values)
+        for _ in range(fields):
+            end = buffer.find(_LINE_END, place, filled)
+            if end < 0 or buffer[place] != _BULK:
+                break
+            length = int(buffer[place + 1 : end])
+            stop = end + 2 + length
+            if length == _NIL:
+                values.append(None)
+                place = end + 2
+            elif stop + 2 <= filled:
+                values.append(bytes(view[end + 2 : stop]))
+                place = stop + 2
+            else:
+                break
+        if len(values) - whole < fields:
+            del values[whole:]
+            return at
+        at = place
+    if filled - at >= len(opening):
+        _refuse(buffer, at, filled)
+    return at
+
+
+def _refuse(buffer: bytearray, at: int, filled: int) -> None:
+    """Raise what stands at `at` in place of a reply, once its line is whole."""
+    import redis  # here: an optional extra, and nothing of this is used without it
+
+    end = buffer.find(_LINE_END, at, filled)
+    if end >= 0:
+        line = buffer[at:end].decode("utf-8", "replace")
+        raise (redis.BusyLoadingError if line.startswith("-LOADING") else redis.ResponseError)(line[:200])
+
+
+def _receive(socket: Any, room: memoryview) -> int:
+    """How many bytes came; redis-py's errors where none did."""
+    import redis
+
+    try:
+        count = int(socket.recv_into(room))
+    except TimeoutError as error:
+        raise redis.TimeoutError("Timeout reading from socket") from error
+    except OSError as error:
+        raise redis.ConnectionError(f"Error while reading from socket: {error}") from error
+    if not count:
+        raise redis.ConnectionError("Connection closed by server")
+    return count
