@@ -190,7 +190,8 @@ def unpack_pins(
     chosen = wanted or Wanted()
     n = len(payloads)
     present, corrupt, kept = check(payloads, _PIN, _PIN_HEAD, {1: _pin_body_of_1})
-    rows, sections = np.flatnonzero(present), Sections(kept, _PIN_HEAD, _fixed_bytes)
+    fixed = _fixed_bytes if set(VECTORS) <= set(chosen.vectors) else _head_bytes
+    rows, sections = np.flatnonzero(present), Sections(kept, _PIN_HEAD, fixed)
     head = sections.head
     start = np.full(len(kept), head.dtype.itemsize, np.int64)
     vectors = []
@@ -337,6 +338,11 @@ def _without_expired(pins: PinBatch, queries: Bools, engagement: Bools) -> PinBa
 def _fixed_bytes(head: np.void) -> int:
     """Of a pin's payload, before its terms."""
     return int(head.dtype.itemsize + 2 * head["dimensions"].astype(np.int64).sum() + 4 * int(head["engagement"]))
+
+
+def _head_bytes(head: np.void) -> int:
+    """As `_fixed_bytes`, where little of that is wanted: each section is then cut out of each payload by itself."""
+    return head.dtype.itemsize
 
 
 def _us(time: datetime) -> int:

@@ -23,9 +23,10 @@ from feast.protos.feast.types.Value_pb2 import Value
 from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from relevance.redis_replies import Replies
+from relevance.redis_replies import Batch, Replies
 
 _PAYLOAD = "payload"
+_REDIS_KEYS = 128  # in one batch; more are answered later by a server that must first hold all answers
 _BYTES_FIELD = 0x0A  # how a protobuf Value that holds bytes begins: field 1, length-delimited
 _SQLITE_KEYS = 10_000  # in one statement; SQLite takes at most 32,766
 
@@ -111,7 +112,9 @@ class RedisReader:
     def read(self, keys: Sequence[str]) -> Rows:
         if not keys:
             return Rows([], [])
-        values = self._ask(self._commands(self._keys.of_all(keys)), len(keys))
+        names = self._keys.of_all(keys)
+        some = (names[first : first + _REDIS_KEYS] for first in range(0, len(names), _REDIS_KEYS))
+        values = self._ask([Batch(self._commands(batch), len(batch)) for batch in some])
         times = list(map(_redis_time, values[1::2])) if self._dated else []
         return Rows(all_bytes_of(values[:: self._fields]), times)
 
@@ -124,23 +127,22 @@ class RedisReader:
         after = project + self._ending
         return before + (after + before).join(names) + after
 
-    def _ask(self, commands: bytes, count: int) -> list[bytes | None]:
+    def _ask(self, batches: Sequence[Batch]) -> list[bytes | None]:
         """Every field of every answer, by the client's own rules of trying again."""
         connection = self._pool.get_connection()
         try:
             return connection.retry.call_with_retry(  # type: ignore[no-any-return]
-                lambda: self._round_trip(connection, commands, count), lambda error: connection.disconnect()
+                lambda: self._round_trip(connection, batches), lambda error: connection.disconnect()
             )
         finally:
             self._pool.release(connection)
 
-    def _round_trip(self, connection: Any, commands: bytes, count: int) -> list[bytes | None]:
+    def _round_trip(self, connection: Any, batches: Sequence[Batch]) -> list[bytes | None]:
         replies: Replies | None = getattr(self._local, "replies", None)
         if replies is None:
             replies = self._local.replies = Replies()
         try:
-            connection.send_packed_command([commands])
-            return replies.read(connection, count, self._fields)
+            return replies.ask(connection, batches, self._fields)
         except BaseException:  # whatever it was, answers may be left on the line: nobody may read them as their own
             connection.disconnect()
             raise

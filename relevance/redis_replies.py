@@ -7,38 +7,53 @@ through. Where a connection is not a plain RESP2 socket, redis-py's own `read_re
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 _LINE_END = b"\r\n"
 _A_REPLY = 4_096  # bytes to begin with, for each reply that is awaited; the buffer grows
 _BULK, _NIL = ord("$"), -1
 
 
+class Batch(NamedTuple):
+    """Commands that are sent together, and how many they are."""
+
+    commands: bytes
+    size: int
+
+
 class Replies:
-    """Reads replies into a buffer that is kept; for one thread."""
+    """Asks and reads into a buffer that is kept; for one thread."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def read(self, connection: Any, count: int, fields: int) -> list[bytes | None]:
-        """The values of the next `count` replies, each an array of `fields` bulk strings, end to end; None for a nil.
+    def ask(self, connection: Any, batches: Sequence[Batch], fields: int) -> list[bytes | None]:
+        """The values of every reply, each an array of `fields` bulk strings, end to end; None for a nil.
 
-        Raises redis-py's ConnectionError, TimeoutError, BusyLoadingError and ResponseError, as its own reader does; the
-        connection must then be dropped, for replies may be left on it.
+        Each batch is sent while the one before it is answered, so that neither side waits and the server need not hold
+        all answers at once. Raises redis-py's ConnectionError, TimeoutError, BusyLoadingError and ResponseError, as its
+        own reader does; the connection must then be dropped, for replies may be left on it.
         """
+        connection.send_packed_command([batch.commands for batch in batches[:1]])
         socket = getattr(connection, "_sock", None)
         if socket is None or str(getattr(connection, "protocol", "")) != "2":
-            replies = [connection.read_response(disable_decoding=True) for _ in range(count)]
+            connection.send_packed_command([batch.commands for batch in batches[1:]])
+            replies = [connection.read_response(disable_decoding=True) for batch in batches for _ in range(batch.size)]
             return [value for reply in replies for value in reply]
-        if len(self._buffer) < count * _A_REPLY:
-            self._buffer = bytearray(count * _A_REPLY)
+        if len(self._buffer) < (room := sum(batch.size for batch in batches) * _A_REPLY):
+            self._buffer = bytearray(room)
         values: list[bytes | None] = []
-        filled = at = 0
-        while len(values) < count * fields:
-            if filled == len(self._buffer):
-                self._buffer += bytes(filled)
-            filled += _receive(socket, memoryview(self._buffer)[filled:])
-            at = _cut(self._buffer, at, filled, fields, values)
+        filled = at = asked = 0
+        for place, batch in enumerate(batches):
+            if place + 1 < len(batches):
+                connection.send_packed_command([batches[place + 1].commands], check_health=False)
+            asked += batch.size * fields
+            while len(values) < asked:
+                if filled == len(self._buffer):
+                    self._buffer += bytes(filled)
+                filled += _receive(socket, memoryview(self._buffer)[filled:])
+                at = _cut(self._buffer, at, filled, fields, values)
         return values
 
 
