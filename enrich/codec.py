@@ -401,7 +401,9 @@ def _unpack_vectors(
 ) -> tuple[Floats, Bools]:
     """[n, d] and which rows have one; d is the commonest dimension, and a vector of another one counts as absent."""
     d = int(np.bincount(dimensions[dimensions > 0], minlength=1).argmax())
-    usable = dimensions == d if d else np.zeros(len(dimensions), np.bool_)
+    if not d:
+        return np.zeros((n, 0), np.float32), np.zeros(n, np.bool_)
+    usable = dimensions == d
     values = widen(sections.cut(start, np.where(usable, start + 2 * d, start))).reshape(int(usable.sum()), d)
     return _scatter(values, rows[usable], n), _scatter(usable, rows, n)
 

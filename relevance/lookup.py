@@ -111,7 +111,7 @@ class _View:
         self._asked = time.monotonic()
 
     def read(self, keys: Sequence[str], now: datetime) -> Pins:
-        asked = [str(key) for key in keys]  # NumPy's own strings are no keys to a store
+        asked = list(map(str, keys))  # NumPy's own strings are no keys to a store
         distinct = list(dict.fromkeys(asked))
         payloads, presence = self._judged(self._rows(distinct), now)
         never = bool(distinct) and not any(payloads) and self._was_never_materialized()

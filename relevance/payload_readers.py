@@ -173,11 +173,12 @@ class KeyBytes:
         self._before = serialize_entity_key(nothing, entity_key_serialization_version=version)[:-4]
 
     def of_all(self, keys: Sequence[str]) -> list[bytes]:
-        return [self.of(key) for key in keys]
+        texts = [key.encode("utf-8", "surrogatepass") for key in keys]  # half a pair is in no store, and no error
+        before = {size: self._before + size.to_bytes(4, "little") for size in set(map(len, texts))}
+        return [before[len(text)] + text for text in texts]
 
     def of(self, key: str) -> bytes:
-        text = key.encode("utf-8", "surrogatepass")  # half a pair is in no store: a key like another, without a row
-        return self._before + len(text).to_bytes(4, "little") + text
+        return self.of_all([key])[0]
 
 
 def all_bytes_of(values: Iterable[bytes | None]) -> list[bytes | None]:

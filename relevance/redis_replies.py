@@ -59,29 +59,29 @@ class Replies:
 
 def _cut(buffer: bytearray, at: int, filled: int, fields: int, values: list[bytes | None]) -> int:
     """Add the values of the replies that are whole in buffer[at:filled]; where the first that is not begins."""
-    opening = b"*%d\r\n" % fields
-    view = memoryview(buffer)
+    opening, whole = b"*%d\r\n" % fields, len(values)
+    view, find, size = memoryview(buffer), buffer.find, len(opening)
     while buffer.startswith(opening, at, filled):
-        place, whole = at + len(opening), len(values)
+        place = at + size
         for _ in range(fields):
-            end = buffer.find(_LINE_END, place, filled)
+            end = find(_LINE_END, place, filled)
             if end < 0 or buffer[place] != _BULK:
                 break
-            length = int(buffer[place + 1 : end])
-            stop = end + 2 + length
+            length = int(view[place + 1 : end])
+            place = end + 4 + length  # past the value and its own line end
             if length == _NIL:
                 values.append(None)
                 place = end + 2
-            elif stop + 2 <= filled:
-                values.append(bytes(view[end + 2 : stop]))
-                place = stop + 2
+            elif place <= filled:
+                values.append(bytes(view[end + 2 : place - 2]))
             else:
                 break
-        if len(values) - whole < fields:
-            del values[whole:]
-            return at
-        at = place
-    if filled - at >= len(opening):
+        else:
+            at, whole = place, whole + fields
+            continue
+        del values[whole:]
+        return at
+    if filled - at >= size:
         _refuse(buffer, at, filled)
     return at
 
