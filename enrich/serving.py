@@ -7,7 +7,8 @@ clocks have passed and whose time to live has not. Only a payload that says some
 packing, so that Feast's incremental materialization finds it. A pin that was deleted, and a query of which nothing is
 left, get a row without payload and with the reason; the online store then answers for them as for unknown ones.
 
-The work goes in slices of keys, each one atomic part: killed anywhere, the next run goes on where it was.
+The work goes in slices of keys, each one atomic part, packed on every core where there are many: killed anywhere, the
+next run goes on where it was.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -45,6 +48,7 @@ from enrich.tables import (
     QUERY_SERVING,
     Table,
 )
+from enrich.workers import each
 from enrich.workspace import Workspace
 
 PIN_INPUTS = (
@@ -71,21 +75,35 @@ _Pack = Callable[[Workspace, pl.DataFrame, datetime], pl.DataFrame]
 
 @dataclass(frozen=True, slots=True)
 class ServingSettings:
-    """How many keys are packed at once, and written as one part."""
+    """How many keys are packed at once, and written as one part; and by how many processes."""
 
-    pins_at_once: int = 10_000  # about 100 MB of values
+    pins_at_once: int = 10_000  # about 100 MB of values, in each process
     queries_at_once: int = 1_000  # with the values of up to MAX_PAIRS pins each
+    processes: int | None = None  # None: one a core, where there are slices enough for it
 
     def __post_init__(self) -> None:
-        if min(self.pins_at_once, self.queries_at_once) < 1:
-            raise BadInput("expected to pack at least 1 key at once, found less; raise pins_at_once, queries_at_once")
+        if min(self.pins_at_once, self.queries_at_once, self.processes or 1) < 1:
+            raise BadInput(
+                "expected to pack at least 1 key at once by at least 1 process, found less; "
+                "raise pins_at_once, queries_at_once, processes"
+            )
+
+
+class _Packed(NamedTuple):
+    """What became of one slice of keys."""
+
+    keys: int
+    fresh: int
+    made: int
+    taken_back: Counter[str]  # by reason
 
 
 def run_serving(workspace: Workspace, settings: ServingSettings) -> tuple[JobReport, JobReport]:
     """Bring `pin_serving` and `query_serving` up to date with the tables as they are now."""
     known = pl.concat([parts.scan(workspace.folder(table)).select("query") for table in QUERY_INPUTS])
-    pins = _run(workspace, PIN_SERVING, live_pins(workspace).select("pin_id"), pin_payloads, settings.pins_at_once)
-    queries = _run(workspace, QUERY_SERVING, known, query_payloads, settings.queries_at_once)
+    there = live_pins(workspace).select("pin_id")
+    pins = _run(workspace, PIN_SERVING, there, pin_payloads, settings.pins_at_once, settings.processes)
+    queries = _run(workspace, QUERY_SERVING, known, query_payloads, settings.queries_at_once, settings.processes)
     return pins, queries
 
 
@@ -169,25 +187,33 @@ def latest_as_of(
     return found.with_columns(until=until).drop("event_timestamp").collect()
 
 
-def _run(workspace: Workspace, table: Table, there: pl.LazyFrame, pack: _Pack, at_once: int) -> JobReport:
+def _run(
+    workspace: Workspace, table: Table, there: pl.LazyFrame, pack: _Pack, at_once: int, processes: int | None
+) -> JobReport:
     """Pack the keys that are `there`; take back what is served of others."""
     now, key = datetime.now(UTC), table.key[0]
     served = parts.scan(workspace.folder(table)).select(key, there=pl.lit(False))
     keys = pl.concat([there.with_columns(there=pl.lit(True)), served])
     keys_in_order = keys.group_by(key).agg(pl.col("there").any()).sort(key).collect()
+    slices = list(keys_in_order.iter_slices(at_once))
     fresh, made, taken_back = 0, 0, Counter[str]()
     with progress(keys_in_order.height, table.name) as bar:
-        for some in keys_in_order.iter_slices(at_once):
-            packed = pack(workspace, some.filter("there").drop("there"), now)
-            rows = _news(workspace, table, packed, some)
-            if rows.height:
-                parts.append(workspace.folder(table), table, rows.to_arrow())
-            reasons = rows["reason"].drop_nulls()
-            taken_back.update(reasons.to_list())
-            made += rows.height - len(reasons)
-            fresh += packed.height - (rows.height - len(reasons))
-            bar.update(some.height)
+        for done in each(partial(_pack_slice, workspace, table, pack, now), slices, processes):
+            fresh, made = fresh + done.fresh, made + done.made
+            taken_back += done.taken_back
+            bar.update(done.keys)
     return JobReport(table.name, fresh, made, taken_back)
+
+
+def _pack_slice(workspace: Workspace, table: Table, pack: _Pack, now: datetime, keys: pl.DataFrame) -> _Packed:
+    """One part, of what is new of `keys` (key, there)."""
+    packed = pack(workspace, keys.filter("there").drop("there"), now)
+    rows = _news(workspace, table, packed, keys)
+    if rows.height:
+        parts.append(workspace.folder(table), table, rows.to_arrow())
+    reasons = rows["reason"].drop_nulls().to_list()
+    made = rows.height - len(reasons)
+    return _Packed(keys.height, packed.height - made, made, Counter(reasons))
 
 
 def _news(workspace: Workspace, table: Table, packed: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame:
