@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from enrich import parts
-from enrich.codec import ENGAGEMENT_COLUMNS
+from enrich.pin_payload import ENGAGEMENT_COLUMNS
 from enrich.tables import (
     PIN_BOARDS,
     PIN_CAPTION,

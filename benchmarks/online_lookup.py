@@ -27,7 +27,7 @@ import torch
 
 from benchmarks._catalogue import SAFE, redis_server, use_stores, write_catalogue
 from benchmarks._report import Mark, Report, finish, percentile
-from enrich.codec import ENGAGEMENT_COLUMNS, PinBatch, Wanted, unpack_pins
+from enrich.pin_payload import ENGAGEMENT_COLUMNS, PinBatch, Wanted, unpack_pins
 from enrich.serving import ServingSettings, run_serving
 from enrich.workspace import Workspace
 from relevance import online

@@ -1,7 +1,8 @@
 """The mechanics of packed payloads: sealing and checking bytes, cutting sections out of a thousand of them at once.
 
 A payload is an envelope (magic, version, created_us), a body, and the CRC-32 of both: a truncated or altered one is
-found before a byte of it is believed. What the bodies hold is for `enrich/codec.py` to say. During a roll-out payloads
+found before a byte of it is believed. What the bodies hold is for `enrich/pin_payload.py` and
+`enrich/query_payload.py` to say. During a roll-out payloads
 of this version and of the one before it stand side by side in the online store: an older one is rewritten as it is
 read.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import sys
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import numpy as np
@@ -19,12 +21,14 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from enrich.job import input_hash
 from enrich.tables import FLOATS
 
 VERSION = 2
 NEVER = 2**63 - 1  # an expiry that does not come, µs since 1970
 ENVELOPE = np.dtype([("magic", "S2"), ("version", "u1"), ("zero", "u1"), ("created_us", "<i8")])
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CHECKSUM_BYTES = 4
 _RESIDUE = 0x2144DF1C  # CRC-32 of any bytes followed by their own little-endian CRC-32 (ISO 3309)
 _VERSION_AT = 2  # of the envelope's bytes
@@ -50,6 +54,16 @@ def body_of(payload: bytes) -> bytes:
 def version_of(payload: bytes) -> int:
     """The layout that the payload is in."""
     return payload[_VERSION_AT]
+
+
+def content_hash(payload: bytes) -> str:
+    """A hash of what the payload says (layout version included), not of when that could be known."""
+    return input_hash(str(version_of(payload)), body_of(payload))
+
+
+def microseconds(time: datetime) -> int:
+    """Since 1970."""
+    return (time - _EPOCH) // timedelta(microseconds=1)
 
 
 class Checked(NamedTuple):

@@ -25,12 +25,13 @@ import polars as pl
 
 import enrich
 from enrich import parts
-from enrich.codec import PAIR_COLUMNS, QueryValues, content_hash, pack_pins, pack_query
 from enrich.errors import BadInput
 from enrich.job import JobReport
 from enrich.live_pins import deleted_pins, live_pins
-from enrich.payload import NEVER, VERSION
+from enrich.payload import NEVER, VERSION, content_hash
+from enrich.pin_payload import pack_pins
 from enrich.progress import progress
+from enrich.query_payload import PAIR_COLUMNS, QueryValues, pack_query
 from enrich.tables import (
     FOREVER,
     PIN_BOARDS,
@@ -63,7 +64,7 @@ PIN_INPUTS = (
     PIN_ENGAGEMENT,
 )
 QUERY_INPUTS = (QUERY_FEATURES, QUERY_PIN_ENGAGEMENT)
-PRODUCER = f"enrich.codec version {VERSION}"
+PRODUCER = f"enrich.payload version {VERSION}"
 DELETED = "deleted"  # reason of a pin that is not in the catalogue any more
 EXPIRED = "expired"  # reason of a key of which nothing is known any more
 

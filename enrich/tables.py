@@ -336,13 +336,13 @@ PIN_SERVING = _pin(
     Kind.SERVING,
     "enrich serving",
     "all that scoring needs of a pin, packed",
-    Column("payload", BYTES, "see enrich/codec.py"),
+    Column("payload", BYTES, "see enrich/pin_payload.py"),
 )
 QUERY_SERVING = Table(
     "query_serving",
     Kind.SERVING,
     ("query",),
-    (QUERY, Column("payload", BYTES, "see enrich/codec.py")),
+    (QUERY, Column("payload", BYTES, "see enrich/query_payload.py")),
     "enrich serving",
     "all that scoring needs of a known query, packed, with its pairs' rates",
 )

@@ -1,6 +1,6 @@
 """Texts as numbers: each distinct term of a text becomes a stable 32-bit id, with how often it occurs.
 
-The ids stand in for the words wherever only their matching matters (the packed payloads of `enrich/codec.py`, the
+The ids stand in for the words wherever only their matching matters (the packed payloads of `enrich/payload.py`, the
 match features made from them), so no text travels to the scorer. Two terms share an id with probability 2**-32.
 """
 

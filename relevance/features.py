@@ -1,8 +1,8 @@
 """What the student sees of a query and its candidate pins: one code path for training and for serving.
 
-Reads the records of `enrich/codec.py` (unpacked payloads) and a model's frozen `Statistics`; gives `Features`. Pure
-functions, vectorised over the candidates; every number that has a name has it in PAIR_FEATURES or QUERY_FEATURES, in
-column order. Numbers come out raw here: the student normalises them by what it saw in training.
+Reads unpacked payloads (`enrich/pin_payload.py`, `enrich/query_payload.py`) and a model's frozen `Statistics`; gives
+`Features`. Pure functions, vectorised over the candidates; every number that has a name has it in PAIR_FEATURES or
+QUERY_FEATURES, in column order. Numbers come out raw here: the student normalises them by what it saw in training.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from enrich.codec import ENGAGEMENT_COLUMNS, PAIR_COLUMNS, VECTORS, PinBatch, QueryInputs
+from enrich.pin_payload import ENGAGEMENT_COLUMNS, VECTORS, PinBatch
+from enrich.query_payload import PAIR_COLUMNS, QueryInputs
 from enrich.term_ids import Ids
 from relevance.matching import MATCH_FEATURES, match_features
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from enrich.codec import TEXT_FIELDS, PinBatch, QueryInputs
+from enrich.pin_payload import TEXT_FIELDS, PinBatch
+from enrich.query_payload import QueryInputs
 from enrich.term_ids import Ids, Terms
 
 Floats = NDArray[np.float32]

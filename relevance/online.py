@@ -15,9 +15,10 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from enrich.codec import PinBatch, QueryInputs, unpack_pins, unpack_query
 from enrich.errors import BadInput
 from enrich.normalise import normalise_query
+from enrich.pin_payload import PinBatch, unpack_pins
+from enrich.query_payload import QueryInputs, unpack_query
 from enrich.tables import LEVELS
 from enrich.text_encoder import TextEncoder
 from enrich.workspace import Workspace

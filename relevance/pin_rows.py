@@ -1,7 +1,7 @@
 """Rows of a PinBatch: taking some, and leaving inputs out as if their enrichment had not been made.
 
-Pure functions on the records of `enrich/codec.py`, used where pins are grouped by query and where a model must learn,
-or a report must show, what a missing input costs.
+Pure functions on the records of `enrich/pin_payload.py`, used where pins are grouped by query and where a model must
+learn, or a report must show, what a missing input costs.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from enrich.codec import TEXT_FIELDS, VECTORS, PinBatch
+from enrich.pin_payload import TEXT_FIELDS, VECTORS, PinBatch
 from enrich.term_ids import Terms, without_rows
 
 Bools = NDArray[np.bool_]

@@ -20,8 +20,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from enrich.codec import ENGAGEMENT_COLUMNS, PAIR_COLUMNS
 from enrich.errors import BadInput
+from enrich.pin_payload import ENGAGEMENT_COLUMNS
+from enrich.query_payload import PAIR_COLUMNS
 from enrich.tables import LEVELS
 from relevance.features import Bools, Floats
 from relevance.online import PIN, Answer, ScoredPin, Scorer

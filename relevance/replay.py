@@ -18,8 +18,8 @@ from typing import NamedTuple
 import polars as pl
 
 from enrich import parts
-from enrich.codec import content_hash
 from enrich.errors import BadInput
+from enrich.payload import content_hash
 from enrich.progress import progress
 from enrich.serving import pin_payloads, query_payloads
 from enrich.tables import PIN_SERVING, QUERY_SERVING, Table

@@ -20,8 +20,8 @@ from typing import Protocol
 
 import numpy as np
 
-from enrich.codec import content_hash
 from enrich.errors import BadInput
+from enrich.payload import content_hash
 from enrich.workspace import Workspace
 from relevance.features import Features
 

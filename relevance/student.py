@@ -21,8 +21,9 @@ from safetensors.torch import load_file, save_file
 
 import enrich
 from enrich import parts
-from enrich.codec import PinBatch, QueryInputs
 from enrich.errors import BadInput
+from enrich.pin_payload import PinBatch
+from enrich.query_payload import QueryInputs
 from relevance.features import (
     PAIR_FEATURES,
     QUERY_FEATURES,

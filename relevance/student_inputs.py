@@ -14,9 +14,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from enrich.codec import PAIR_COLUMNS, PinBatch, QueryInputs, QueryValues, pack_pins, pack_query, unpack_pins
-from enrich.codec import unpack_query as unpack_query_payload
 from enrich.errors import BadInput
+from enrich.pin_payload import PinBatch, pack_pins, unpack_pins
+from enrich.query_payload import PAIR_COLUMNS, QueryInputs, QueryValues, pack_query
+from enrich.query_payload import unpack_query as unpack_query_payload
 from relevance import pin_rows
 from relevance.features import Bools, Features, Floats, Ints, Statistics, concatenate, features
 

@@ -14,8 +14,8 @@ import polars as pl
 import torch
 from scipy.special import log_softmax
 
-from enrich.codec import VECTORS
 from enrich.errors import BadInput
+from enrich.pin_payload import VECTORS
 from enrich.progress import progress
 from enrich.text_encoder import TextEncoder
 from relevance import stages

@@ -10,7 +10,8 @@ import pytest
 from table_rows import day, write_rows
 
 from enrich import parts, serving
-from enrich.codec import PAIR_COLUMNS, QueryInputs, unpack_pins, unpack_query
+from enrich.pin_payload import unpack_pins
+from enrich.query_payload import PAIR_COLUMNS, QueryInputs, unpack_query
 from enrich.serving import ServingSettings, run_serving
 from enrich.tables import (
     DELETIONS,

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from enrich.codec import PAIR_COLUMNS, QueryValues, empty_pins, pack_pins, pack_query, unpack_pins, unpack_query
 from enrich.normalise import terms
+from enrich.pin_payload import empty_pins, pack_pins, unpack_pins
+from enrich.query_payload import PAIR_COLUMNS, QueryValues, pack_query, unpack_query
 from relevance import features as f
 from relevance import pin_rows
 

@@ -16,8 +16,9 @@ from table_rows import day, use_online_store, write_rows
 
 import relevance.lookup
 from enrich import parts
-from enrich.codec import ENGAGEMENT_COLUMNS, PAIR_COLUMNS, PinBatch, pack_pins, unpack_pins, unpack_query
 from enrich.errors import BadInput, CorkboardError
+from enrich.pin_payload import ENGAGEMENT_COLUMNS, PinBatch, pack_pins, unpack_pins
+from enrich.query_payload import PAIR_COLUMNS, unpack_query
 from enrich.serving import ServingSettings, run_serving
 from enrich.tables import (
     DELETIONS,

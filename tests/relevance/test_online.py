@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from enrich import parts
-from enrich.codec import PAIR_COLUMNS, QueryValues, pack_pins, pack_query
 from enrich.errors import BadInput
+from enrich.pin_payload import pack_pins
+from enrich.query_payload import PAIR_COLUMNS, QueryValues, pack_query
 from enrich.tables import PIN_SERVING, QUERY_SERVING, TIMESTAMP
 from relevance.feature_store import materialize
 from relevance.lookup import OnlineFeatures

@@ -20,10 +20,10 @@ from table_rows import day, use_online_store, write_rows
 
 from enrich import parts
 from enrich.boards import BoardSettings, run_boards
-from enrich.codec import pack_pins, unpack_pins
 from enrich.engagement import EngagementSettings, run_engagement
 from enrich.errors import CorkboardError
 from enrich.importers import import_catalogue, sample
+from enrich.pin_payload import pack_pins, unpack_pins
 from enrich.serving import PIN_INPUTS, ServingSettings, run_serving
 from enrich.tables import (
     DELETIONS,

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from enrich.codec import PAIR_COLUMNS, QueryValues, pack_pins, pack_query, unpack_pins, unpack_query
 from enrich.errors import BadInput
+from enrich.pin_payload import pack_pins, unpack_pins
+from enrich.query_payload import PAIR_COLUMNS, QueryValues, pack_query, unpack_query
 from relevance.online import Answer
 from relevance.pin_rows import take
 from relevance.ranking import RankSettings, UtilityWeights, rank

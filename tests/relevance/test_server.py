@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import enrich
-from enrich.codec import pack_pins
+from enrich.pin_payload import pack_pins
 from relevance.online import Scorer
 from relevance.server import MAX_BODY_BYTES, MAX_PINS, create_app
 from relevance.student import StudentSettings

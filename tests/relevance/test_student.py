@@ -10,8 +10,9 @@ import polars as pl
 import pytest
 import torch
 
-from enrich.codec import pack_pins, unpack_pins, unpack_query
 from enrich.errors import BadInput
+from enrich.pin_payload import pack_pins, unpack_pins
+from enrich.query_payload import unpack_query
 from relevance import metrics
 from relevance.student import Student, StudentSettings
 from relevance.student_inputs import pin_columns, rounded, student_inputs

@@ -11,21 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from enrich.codec import (
-    ENGAGEMENT_COLUMNS,
-    MAX_PAIRS,
-    PAIR_COLUMNS,
-    TEXT_FIELDS,
-    QueryValues,
-    content_hash,
-    empty_pins,
-    pack_pins,
-    pack_query,
-    unpack_pins,
-    unpack_query,
-)
 from enrich.normalise import terms
-from enrich.payload import NEVER
+from enrich.payload import NEVER, content_hash
+from enrich.pin_payload import ENGAGEMENT_COLUMNS, TEXT_FIELDS, empty_pins, pack_pins, unpack_pins
+from enrich.query_payload import MAX_PAIRS, PAIR_COLUMNS, QueryValues, pack_query, unpack_query
 from enrich.term_ids import MAX_CHARACTERS, Terms, term_id
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -1,18 +1,13 @@
-"""The packed payload: all that scoring needs of a pin, or of a query, in one versioned, checked run of bytes.
+"""The packed pin: all that scoring needs of it in one versioned, checked run of bytes, read back a thousand at once.
 
-Written by `enrich serving` into `pin_serving` and `query_serving`, kept in Feast's online store as one Bytes feature,
-and read back in columns, a thousand pins at once. Training packs its rows with the same functions, so that a model sees
-the same rounded numbers in both places. Texts stay out: only the ids of their terms (`enrich/term_ids.py`) are kept.
+Written by `enrich serving` into `pin_serving`, kept in Feast's online store as one Bytes feature. Training packs its
+rows with the same function, so that a model sees the same rounded numbers in both places. Texts stay out: only the ids
+of their terms (`enrich/term_ids.py`) are kept. Between the envelope and the checksum of `enrich/payload.py` stand
 
-    envelope    magic "CP" (pin) or "CQ" (query), version, 0, created_us
-    pin body    until when queries and engagement are evidence, lang, dimension of each vector (0: absent), number of
-                engagement columns (0: absent), of distinct terms of each text field and of trigrams, length of each
-                field; then the vectors in float16, engagement in float32, ids of the fields and of the trigrams
-                (uint32, ascending within each), their counts (uint8)
-    query body  until when it is evidence, dimension, number of pairs, bytes of JSON, shopping intent, frequency; then
-                the embedding in float16, the pairs' pin hashes (uint64, ascending), values (float32) and until when
-                each is evidence, JSON of [lang, interests]
-    CRC-32 of all before it
+    until when queries and engagement are evidence, lang, dimension of each vector (0: absent), number of engagement
+    columns (0: absent), of distinct terms of each text field and of trigrams, length of each field; then the vectors in
+    float16, engagement in float32, ids of the fields and of the trigrams (uint32, ascending within each), their counts
+    (uint8)
 
 Everything is little-endian; times are µs since 1970. What the log said has a time to live, which Feast does not apply
 online: what a payload holds beyond it is left out when it is read. Any change of this layout, of a column list below or
@@ -22,17 +17,15 @@ had no expiry: it is read as if nothing in it ever expired.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from enrich.job import input_hash
 from enrich.payload import (
     NEVER,
     Bools,
@@ -40,45 +33,27 @@ from enrich.payload import (
     HalfVectors,
     Integers,
     Sections,
-    body_of,
     byte_rows,
     check,
+    microseconds,
     seal,
-    version_of,
     widen,
 )
-from enrich.tables import PIN_ENGAGEMENT, QUERY_PIN_ENGAGEMENT
-from enrich.term_ids import (
-    Ids,
-    Terms,
-    TextIds,
-    key_hashes,
-    query_term_ids,
-    query_trigram_ids,
-    text_ids,
-    trigram_ids,
-    without_rows,
-)
+from enrich.tables import PIN_ENGAGEMENT
+from enrich.term_ids import Terms, TextIds, text_ids, trigram_ids, without_rows
 
 TEXT_FIELDS = ("title", "description", "caption", "link", "boards", "queries")  # link: its title and description
 VECTORS = ("text_embedding", "visual_embedding", "graph_embedding")
 ENGAGEMENT_COLUMNS = tuple(column.name for column in PIN_ENGAGEMENT.features)
-PAIR_COLUMNS = tuple(column.name for column in QUERY_PIN_ENGAGEMENT.features)
-MAX_PAIRS = 4096  # pins of one query whose values are packed
 
-_PIN, _QUERY = b"CP", b"CQ"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MAGIC = b"CP"
 _QUERIES = TEXT_FIELDS.index("queries")
 _LOG = ("queries", "engagement")  # what expires of a pin
-_PIN_HEAD_1 = np.dtype([
+_HEAD_1 = np.dtype([
     ("lang", "S4"), ("dimensions", "<u2", len(VECTORS)), ("engagement", "<u2"),
     ("terms", "<u2", len(TEXT_FIELDS) + 1), ("lengths", "<u2", len(TEXT_FIELDS)),
 ])  # fmt: skip
-_PIN_HEAD = np.dtype([("until", "<i8", len(_LOG)), *_PIN_HEAD_1.descr])
-_QUERY_HEAD_1 = np.dtype([
-    ("dimension", "<u4"), ("pairs", "<u4"), ("json", "<u4"), ("shopping_intent", "<f4"), ("frequency", "<i8"),
-])  # fmt: skip
-_QUERY_HEAD = np.dtype([("until", "<i8"), *_QUERY_HEAD_1.descr])
+_HEAD = np.dtype([("until", "<i8", len(_LOG)), *_HEAD_1.descr])
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,46 +80,6 @@ class PinBatch:
         return len(self.present)
 
 
-@dataclass(frozen=True, slots=True)
-class QueryInputs:
-    """What is known of one query. An unknown query (`known` False) still has its terms and trigrams."""
-
-    query: str  # normalised
-    known: bool
-    embedding: Floats | None  # [d]
-    interests: tuple[str, ...]  # best first
-    shopping_intent: float  # 0..1; 0 where unknown
-    lang: str | None
-    frequency: int
-    terms: Ids  # distinct, ascending
-    trigrams: Ids  # distinct, ascending
-    pair_pins: npt.NDArray[np.uint64]  # [m], `key_hashes` of pin ids, ascending
-    pair_rates: Floats  # [m, len(PAIR_COLUMNS)]
-
-    def rates_of(self, pin_ids: Sequence[str]) -> tuple[Floats, Bools]:
-        """The pairs' values [n, len(PAIR_COLUMNS)], zeros where a pair has none, and which have them [n]."""
-        rates, found = np.zeros((len(pin_ids), len(PAIR_COLUMNS)), np.float32), np.zeros(len(pin_ids), np.bool_)
-        if len(self.pair_pins) and len(pin_ids):
-            hashes = key_hashes(pin_ids)
-            at = np.minimum(np.searchsorted(self.pair_pins, hashes), len(self.pair_pins) - 1)
-            found = self.pair_pins[at] == hashes
-            rates[found] = self.pair_rates[at[found]]
-        return rates, found
-
-
-@dataclass(frozen=True, slots=True)
-class QueryValues:
-    """What the tables hold of one query, to be packed."""
-
-    embedding: Sequence[float] | None = None
-    interests: Sequence[str] | None = None
-    shopping_intent: float | None = None
-    lang: str | None = None
-    frequency: int | None = None
-    created_us: int = 0  # when the newest of these could be known
-    until_us: int = NEVER  # when it stops being evidence
-
-
 def pack_pins(rows: pl.DataFrame) -> list[bytes]:
     """One payload a row of typed columns, each optional and nullable; columns of other names are ignored.
 
@@ -166,11 +101,11 @@ def pack_pins(rows: pl.DataFrame) -> list[bytes]:
         *(byte_rows(part.offsets, part.ids.astype("<u4")) for part in terms),
         *(byte_rows(part.offsets, part.counts.astype(np.uint8)) for part in terms),
     ]
-    until = [_microseconds(rows, f"{name}_until", NEVER) for name in _LOG]
-    openings = _pin_heads(_column(rows, "lang", pl.String()), until, fields, terms, vectors, has_engagement)
-    created = _microseconds(rows, "created_timestamp", 0)
+    until = [_times(rows, f"{name}_until", NEVER) for name in _LOG]
+    openings = _heads(_column(rows, "lang", pl.String()), until, fields, terms, vectors, has_engagement)
+    created = _times(rows, "created_timestamp", 0)
     bodies = map(b"".join, zip(openings, *sections, strict=True))
-    return [seal(_PIN, at, body) for at, body in zip(created, bodies, strict=True)]
+    return [seal(_MAGIC, at, body) for at, body in zip(created, bodies, strict=True)]
 
 
 class Wanted(NamedTuple):
@@ -189,9 +124,9 @@ def unpack_pins(
     """
     chosen = wanted or Wanted()
     n = len(payloads)
-    present, corrupt, kept = check(payloads, _PIN, _PIN_HEAD, {1: _pin_body_of_1})
+    present, corrupt, kept = check(payloads, _MAGIC, _HEAD, {1: _body_of_1})
     fixed = _fixed_bytes if set(VECTORS) <= set(chosen.vectors) else _head_bytes
-    rows, sections = np.flatnonzero(present), Sections(kept, _PIN_HEAD, fixed)
+    rows, sections = np.flatnonzero(present), Sections(kept, _HEAD, fixed)
     head = sections.head
     start = np.full(len(kept), head.dtype.itemsize, np.int64)
     vectors = []
@@ -227,7 +162,7 @@ def unpack_pins(
     )
     if now is None or not len(kept):
         return pins
-    expired = _scatter(head["until"] < _us(now), rows, n)
+    expired = _scatter(head["until"] < microseconds(now), rows, n)
     return _without_expired(pins, *expired.T) if expired.any() else pins
 
 
@@ -236,91 +171,11 @@ def empty_pins(n: int) -> PinBatch:
     return unpack_pins([None] * n)
 
 
-def pack_query(
-    values: QueryValues, pin_ids: Sequence[str] = (), rates: Floats | None = None, until: Sequence[int] | None = None
-) -> bytes:
-    """The payload of a known query, with its pairs' values `rates` [len(pin_ids), len(PAIR_COLUMNS)].
-
-    `until` says when each pair stops being evidence (µs since 1970; never by default). Of more than MAX_PAIRS pairs
-    those with most impressions (the first of PAIR_COLUMNS) are kept.
-    """
-    pins, kept, ends = key_hashes(pin_ids), np.zeros((0, len(PAIR_COLUMNS)), "<f4"), np.zeros(0, "<i8")
-    if rates is not None and len(pins):
-        best = np.lexsort((pins, -rates[:, 0]))[:MAX_PAIRS]
-        best = best[np.argsort(pins[best])]
-        ends = np.full(len(pins), NEVER, "<i8") if until is None else np.asarray(until, "<i8")
-        pins, kept, ends = pins[best], rates[best].astype("<f4"), ends[best]
-    embedding = np.asarray(values.embedding if values.embedding is not None else (), "<f2")
-    text = json.dumps([values.lang, list(values.interests or ())], ensure_ascii=False).encode("utf-8", "replace")
-    sizes = (len(embedding), len(kept), len(text))
-    head = np.array((values.until_us, *sizes, values.shopping_intent or 0.0, values.frequency or 0), _QUERY_HEAD)
-    sections = (head.tobytes(), embedding.tobytes(), pins.astype("<u8").tobytes(), kept.tobytes(), ends.tobytes(), text)
-    body = b"".join(sections)
-    return seal(_QUERY, values.created_us, body)
-
-
-def unpack_query(payload: bytes | None, query: str, now: datetime | None = None) -> QueryInputs:
-    """What the payload says of `query` (normalised); None or unreadable bytes give an unknown query.
-
-    What had stopped being evidence at `now` is left out.
-    """
-    kept = check([payload], _QUERY, _QUERY_HEAD, {1: _query_body_of_1}).kept
-    if not kept:
-        return _query_inputs(query, pack_query(QueryValues()), False, None)
-    return _query_inputs(query, kept[0], True, now)
-
-
-def content_hash(payload: bytes) -> str:
-    """A hash of what the payload says (layout version included), not of when that could be known."""
-    return input_hash(str(version_of(payload)), body_of(payload))
-
-
-def _query_inputs(query: str, payload: bytes, known: bool, now: datetime | None) -> QueryInputs:
-    head = Sections([payload], _QUERY_HEAD, lambda head: head.dtype.itemsize).head[0]
-    dimension, m = int(head["dimension"]), int(head["pairs"])
-    pins_at = head.dtype.itemsize + 2 * dimension
-    rates_at = pins_at + 8 * m
-    until_at = rates_at + 4 * m * len(PAIR_COLUMNS)
-    text_at = until_at + 8 * m
-    lang, interests = json.loads(payload[text_at : text_at + int(head["json"])])
-    pairs = np.frombuffer(payload[pins_at:rates_at], "<u8")
-    rates = np.frombuffer(payload[rates_at:until_at], "<f4").reshape(m, len(PAIR_COLUMNS))
-    shopping_intent, frequency = float(head["shopping_intent"]), int(head["frequency"])
-    if now is not None:
-        alive = np.frombuffer(payload[until_at:text_at], "<i8") >= _us(now)
-        pairs, rates = pairs[alive], rates[alive]
-        if head["until"] < _us(now):
-            dimension, lang, interests, shopping_intent, frequency, known = 0, None, [], 0.0, 0, bool(len(pairs))
-    return QueryInputs(
-        query,
-        known,
-        embedding=np.frombuffer(payload[pins_at - 2 * dimension : pins_at], "<f2").astype(np.float32)
-        if dimension
-        else None,
-        interests=tuple(interests),
-        shopping_intent=shopping_intent,
-        lang=lang,
-        frequency=frequency,
-        terms=query_term_ids(query),
-        trigrams=query_trigram_ids(query),
-        pair_pins=pairs,
-        pair_rates=rates,
-    )
-
-
-def _pin_body_of_1(body: bytes) -> bytes:
+def _body_of_1(body: bytes) -> bytes:
     """A pin's body of version 1, in version 2. Raises ValueError for one that is shorter than its head."""
-    if len(body) < _PIN_HEAD_1.itemsize:
+    if len(body) < _HEAD_1.itemsize:
         raise ValueError("too short")
     return np.full(len(_LOG), NEVER, "<i8").tobytes() + body
-
-
-def _query_body_of_1(body: bytes) -> bytes:
-    """A query's body of version 1, in version 2. Raises ValueError for one that is shorter than its head."""
-    head = np.frombuffer(body, _QUERY_HEAD_1, 1)[0]
-    m = int(head["pairs"])
-    text_at = _QUERY_HEAD_1.itemsize + 2 * int(head["dimension"]) + m * (8 + 4 * len(PAIR_COLUMNS))
-    return np.int64(NEVER).tobytes() + body[:text_at] + np.full(m, NEVER, "<i8").tobytes() + body[text_at:]
 
 
 def _without_expired(pins: PinBatch, queries: Bools, engagement: Bools) -> PinBatch:
@@ -345,11 +200,7 @@ def _head_bytes(head: np.void) -> int:
     return head.dtype.itemsize
 
 
-def _us(time: datetime) -> int:
-    return (time - _EPOCH) // timedelta(microseconds=1)
-
-
-def _microseconds(rows: pl.DataFrame, name: str, default: int) -> list[int]:
+def _times(rows: pl.DataFrame, name: str, default: int) -> list[int]:
     """A column of times as µs since 1970."""
     return _column(rows, name, pl.Datetime("us", "UTC")).dt.epoch("us").fill_null(default).to_list()
 
@@ -378,7 +229,7 @@ def _engagement(rows: pl.DataFrame) -> tuple[Floats, Bools]:
     return np.ascontiguousarray(columns.fill_null(0.0).to_numpy(), "<f4"), has
 
 
-def _pin_heads(
+def _heads(
     langs: pl.Series,
     until: list[list[int]],
     fields: list[TextIds],
@@ -386,7 +237,7 @@ def _pin_heads(
     vectors: list[HalfVectors],
     has_engagement: Bools,
 ) -> list[bytes]:
-    head = np.zeros(len(langs), _PIN_HEAD)
+    head = np.zeros(len(langs), _HEAD)
     head["until"] = np.array(until, "<i8").T
     head["lang"] = [(lang or "")[:4].encode("ascii", "ignore") for lang in langs.to_list()]
     head["dimensions"] = np.column_stack([vector.dimensions for vector in vectors])
