@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeGuard
 
 import ibis
+import pyarrow as pa
 import pyarrow.parquet as pq
 from feast import FileSource
 from feast.data_format import ParquetFormat
@@ -125,4 +126,6 @@ def kept_addresses(source: Source) -> ibis.Table:
 
 def addresses_of(source: Source) -> ibis.Table:
     """The same, computed where it is used: for a question that is asked once."""
-    return ibis.get_backend().sql(source.addresses())
+    found = pq.read_schema(source.parts[0].path)
+    fields = [*(found.field(name) for name in (*source.keys, *source.clocks)), pa.field(ADDRESS, pa.int64())]
+    return ibis.get_backend().sql(source.addresses(), schema=ibis.Schema.from_pyarrow(pa.schema(fields)))
