@@ -7,12 +7,15 @@ the rest goes through Feast's own conversion, a column at a time. Tests hold bot
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple, Protocol, runtime_checkable
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from feast import FeatureView
 from feast.infra.key_encoding_utils import serialize_entity_key, serialize_entity_key_prefix
 from feast.infra.online_stores.helpers import extract_text_and_num
@@ -25,21 +28,24 @@ from feast.value_type import ValueType as FeastType
 
 Protos = list[tuple[EntityKey, dict[str, Value], datetime, datetime | None]]  # of `online_write_batch`
 
-_BYTES_FIELD = b"\x0a"  # how a protobuf Value that holds bytes begins: field 1, length-delimited
 _VERSION = 3  # of key serialization; others are written by Feast's own code
 
 
-class Cell(NamedTuple):
-    feature: str
-    value: bytes  # a Value's
-    text: str | None  # what Feast's SQL stores keep beside it of texts and numbers
+class Feature(NamedTuple):
+    """One feature of every row."""
+
+    name: str
+    values: list[bytes | None]  # a Value's bytes; None where the row has no such feature, which leaves the stored one
+    texts: Sequence[str | None]  # what Feast's SQL stores keep beside it of texts and numbers
 
 
-class Row(NamedTuple):
-    key: bytes  # as `serialize_entity_key` makes it
-    cells: tuple[Cell, ...]
-    event: datetime  # in UTC where it has no zone
-    created: datetime | None
+class Rows(NamedTuple):
+    """Columns, all of one length: no object a cell but its bytes."""
+
+    keys: list[bytes]  # as `serialize_entity_key` makes them
+    features: list[Feature]
+    events: list[datetime]  # in UTC where they have no zone
+    created: Sequence[datetime | None]
 
 
 @runtime_checkable
@@ -50,27 +56,34 @@ class ArrowWriter(Protocol):
         """As `online_write_batch` of the batch's rows; the columns are the view's keys, features and clocks."""
 
 
-def rows_of_protos(data: Protos, version: int) -> Iterator[Row]:
+def rows_of_protos(data: Protos, version: int) -> Rows:
     """What Feast converted, serialized."""
-    for key, values, event, created in data:
-        cells = tuple(_cell(name, value) for name, value in values.items())
-        yield Row(serialize_entity_key(key, entity_key_serialization_version=version), cells, event, created)
+    names = dict.fromkeys(name for _, values, *_ in data for name in values)
+    return Rows(
+        [serialize_entity_key(key, entity_key_serialization_version=version) for key, *_ in data],
+        [_feature(name, [values.get(name) for _, values, *_ in data]) for name in names],
+        [event for *_, event, _ in data],
+        [created for *_, created in data],
+    )
 
 
-def rows_of_batch(batch: pa.RecordBatch, view: FeatureView, version: int) -> list[Row]:
+def rows_of_batch(batch: pa.RecordBatch, view: FeatureView, version: int) -> Rows:
     """The same of an Arrow batch. Raises ValueError for a null key or clock."""
     source = view.batch_source
     if source is None:
         raise ValueError(f"expected a view with a batch source, found none in {view.name}")
     _validate_vector_field_lengths(batch, view)
-    columns = [_cells(batch.column(f.name), f.name, f.dtype.to_value_type()) for f in view.features]
     clocks = [c for c in (source.timestamp_field, source.created_timestamp_column) if c]
     events, *created = [_times(batch.column(name), name) for name in clocks]
-    known: Iterable[datetime | None] = created[0] if created else [None] * len(batch)
-    return list(map(Row, key_bytes(batch, view, version), zip(*columns, strict=True), events, known))
+    return Rows(
+        key_bytes(batch, view, version),
+        [_feature_of_column(batch.column(f.name), f.name, f.dtype.to_value_type()) for f in view.features],
+        events,
+        created[0] if created else [None] * len(batch),
+    )
 
 
-def key_bytes(batch: pa.RecordBatch, view: FeatureView, version: int) -> Iterable[bytes]:
+def key_bytes(batch: pa.RecordBatch, view: FeatureView, version: int) -> list[bytes]:
     """Every row's entity key, serialized."""
     types = {entity.name: entity.dtype.to_value_type() for entity in view.entity_columns}
     names = sorted(types)
@@ -87,21 +100,31 @@ def key_bytes(batch: pa.RecordBatch, view: FeatureView, version: int) -> Iterabl
     return [b"".join((before, *row)) for row in zip(*values, strict=True)]
 
 
-def bytes_cells(payloads: list[bytes | None]) -> list[bytes]:
-    """The protobuf Values of a Bytes column. As Feast's are, all are nothing where none has a byte."""
-    if not any(payloads):
-        return [b""] * len(payloads)
-    return [b"" if p is None else b"".join((_BYTES_FIELD, _varint(len(p)), p)) for p in payloads]
+def values_of_bytes(column: pa.Array) -> list[bytes | None]:
+    """The protobuf Values of a binary column, cut out of its buffer; as Feast's, all empty where all bytes are."""
+    if not pc.sum(pc.binary_length(column)).as_py():
+        return [b""] * len(column)
+    _, offsets, content = column.buffers()
+    width = np.int64 if pa.types.is_large_binary(column.type) else np.int32
+    ends = np.frombuffer(offsets, width)[column.offset : column.offset + len(column) + 1].tolist()
+    view = memoryview(content)
+    values: list[bytes | None] = [
+        b"".join((_bytes_header(end - start), view[start:end])) for start, end in pairwise(ends)
+    ]
+    for place in np.flatnonzero(~np.asarray(column.is_valid())).tolist() if column.null_count else ():
+        values[place] = b""
+    return values
 
 
-def _cells(column: pa.Array, name: str, kind: FeastType) -> list[Cell]:
-    if kind is FeastType.BYTES and pa.types.is_binary(column.type):
-        return [Cell(name, value, None) for value in bytes_cells(column.to_pylist())]
-    return [_cell(name, value) for value in _protos(column, kind)]
+def _feature_of_column(column: pa.Array, name: str, kind: FeastType) -> Feature:
+    if kind is FeastType.BYTES and (pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)):
+        return Feature(name, values_of_bytes(column), [None] * len(column))
+    return _feature(name, _protos(column, kind))
 
 
-def _cell(name: str, value: Value) -> Cell:
-    return Cell(name, value.SerializeToString(), extract_text_and_num(value, False)[0])
+def _feature(name: str, values: Sequence[Value | None]) -> Feature:
+    serialized = [None if value is None else value.SerializeToString() for value in values]
+    return Feature(name, serialized, [value and extract_text_and_num(value, False)[0] for value in values])
 
 
 def _protos(column: pa.Array, kind: FeastType) -> list[Value]:
@@ -126,11 +149,11 @@ def _text_header(size: int) -> bytes:
 
 
 @lru_cache(maxsize=65_536)
-def _varint(number: int) -> bytes:
-    """Base 128, lowest first (https://protobuf.dev/programming-guides/encoding/#varints)."""
-    digits = bytearray()
-    while number > 0x7F:
-        digits.append(number & 0x7F | 0x80)
-        number >>= 7
-    digits.append(number)
+def _bytes_header(size: int) -> bytes:
+    """Field 1, length-delimited, and the length (https://protobuf.dev/programming-guides/encoding)."""
+    digits = bytearray(b"\x0a")
+    while size > 0x7F:  # base 128, lowest first
+        digits.append(size & 0x7F | 0x80)
+        size >>= 7
+    digits.append(size)
     return bytes(digits)

@@ -10,7 +10,7 @@ connection always, an answer that is late where rows are written, not where a sc
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -34,8 +34,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-from enrich.stores.online_rows import Protos, Row, rows_of_batch, rows_of_protos
-from enrich.stores.redis_commands import Command, ask
+from enrich.stores.online_rows import Protos, Rows, rows_of_batch, rows_of_protos
+from enrich.stores.redis_hashes import Hash, read_hashes, write_hashes
 
 _Clocks = tuple[int, int]  # event and created, µs since 1970
 
@@ -72,27 +72,25 @@ class SafeRedisOnlineStore(RedisOnlineStore):
         """`online_write_batch` of an Arrow batch."""
         self._write(config, table, rows_of_batch(batch, table, config.entity_key_serialization_version))
 
-    def _write(self, config: RepoConfig, table: FeatureView, rows: Iterable[Row]) -> None:
+    def _write(self, config: RepoConfig, table: FeatureView, rows: Rows) -> None:
         settings, view, project = config.online_store, _versioned_fv_name(table, config), config.project.encode()
         redis = self._get_client(settings)
-        keyed = [(row.key + project, row) for row in rows]
-        event_field, created_field = stamps = (f"_ts:{view}".encode(), f"_created:{view}".encode())
-        found = ask(redis, [(b"HMGET", key, *stamps) for key, _ in keyed])
-        newest = {key: _clocks(*clocks) for (key, _), clocks in zip(keyed, found, strict=True)}
-        fields = {feature.name: _mmh3(f"{view}:{feature.name}") for feature in table.features}
-        commands: list[Command] = []
-        for key, row in keyed:
-            known_us = _us(row.created) if row.created is not None else 0
-            clocks = (_us(row.event), known_us)
-            if clocks < newest[key]:
-                continue
+        keys = [key + project for key in rows.keys]
+        stamps = (f"_ts:{view}".encode(), f"_created:{view}".encode())
+        stored = read_hashes(redis, keys, stamps)
+        newest = {key: _clocks(*clocks) for key, clocks in zip(keys, stored, strict=True)}
+        fields = (*(_mmh3(f"{view}:{feature.name}") for feature in rows.features), *stamps)
+        write_hashes(redis, _hashes(rows, keys, newest), fields, settings.key_ttl_seconds)
+
+
+def _hashes(rows: Rows, keys: Sequence[bytes], newest: dict[bytes, _Clocks]) -> Iterator[Hash]:
+    """Each row that is not older than the `newest` of its key, which it then is: its features, and both clocks."""
+    values = zip(*(feature.values for feature in rows.features), strict=True)
+    for key, cells, event, created in zip(keys, values, rows.events, rows.created, strict=True):
+        clocks = (_us(event), 0 if created is None else _us(created))
+        if clocks >= newest[key]:
             newest[key] = clocks
-            cells = [part for feature, value, _ in row.cells for part in (fields[feature], value)]
-            stamped = (event_field, _timestamp(row.event), created_field, _MICROSECONDS.pack(known_us))
-            commands.append((b"HSET", key, *cells, *stamped))
-            if settings.key_ttl_seconds:
-                commands.append((b"EXPIRE", key, b"%d" % settings.key_ttl_seconds))
-        ask(redis, commands)
+            yield Hash(key, (*cells, _timestamp(event), _MICROSECONDS.pack(clocks[1])))
 
 
 def client(settings: RedisOnlineStoreConfig, patient: bool = True) -> Any:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from itertools import repeat
 from typing import Any
 
 import pyarrow as pa
@@ -20,9 +21,10 @@ from feast.repo_config import RepoConfig
 from feast.utils import _convert_arrow_to_proto, to_naive_utc
 from pydantic import StrictStr
 
-from enrich.stores.online_rows import Protos, Row, rows_of_batch, rows_of_protos
+from enrich.stores.online_rows import Protos, Rows, rows_of_batch, rows_of_protos
 
 _BUSY_MS = 10_000  # how long a writer waits for another one
+_Record = tuple[bytes, str, bytes | None, str | None, int | None, int | None]
 _CACHE_KB = 65_536  # of pages while writing: both indices of a million keys; with Feast's 2 MB a third slower
 
 
@@ -54,7 +56,7 @@ class SafeSqliteOnlineStore(SqliteOnlineStore):
         if _has_own_columns(config):
             super().online_write_batch(config, table, data, progress)
         else:
-            self._write(config, table, list(rows_of_protos(data, config.entity_key_serialization_version)))
+            self._write(config, table, rows_of_protos(data, config.entity_key_serialization_version))
             if progress:
                 progress(len(data))
 
@@ -66,7 +68,7 @@ class SafeSqliteOnlineStore(SqliteOnlineStore):
         else:
             self._write(config, table, rows_of_batch(batch, table, config.entity_key_serialization_version))
 
-    def _write(self, config: RepoConfig, table: FeatureView, rows: list[Row]) -> None:
+    def _write(self, config: RepoConfig, table: FeatureView, rows: Rows) -> None:
         name = _table_id(config.project, table, config.registry.enable_online_feature_view_versioning)
         connection: sqlite3.Connection = self._get_conn(config)
         connection.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
@@ -88,14 +90,14 @@ def _has_own_columns(config: RepoConfig) -> bool:
     return bool(config.online_store.vector_enabled or config.online_store.enable_openai_compatible_store)
 
 
-def _records(rows: list[Row]) -> Iterator[tuple[bytes, str, bytes, str | None, int | None, int | None]]:
-    """Key, feature, value, the value as text, and both clocks, as Feast stores them."""
-    times = {time for row in rows for time in (row.event, row.created) if time is not None}
-    seconds: dict[datetime | None, int | None] = {time: _seconds(time) for time in times}
-    for key, cells, event, created in rows:
-        event_s, created_s = seconds[event], seconds.get(created)
-        for feature, value, text in cells:
-            yield key, feature, value, text, event_s, created_s
+def _records(rows: Rows) -> Iterator[_Record]:
+    """Key, feature, value, the value as text, and both clocks, as Feast stores them; a row's features together."""
+    seconds: dict[datetime | None, int | None] = {
+        t: _seconds(t) for t in {*rows.events, *rows.created} if t is not None
+    }
+    clocks = [[seconds.get(time) for time in times] for times in (rows.events, rows.created)]
+    columns = [zip(rows.keys, repeat(f.name), f.values, f.texts, *clocks) for f in rows.features]
+    return (record for row in zip(*columns, strict=True) for record in row if record[2] is not None)
 
 
 def _seconds(time: datetime) -> int:
