@@ -86,7 +86,7 @@ def _rows_of(part: Part, wanted: Addresses, schema: pa.Schema, most: int) -> Ite
         raise CorkboardError(
             f"expected {part.path} as it was when its newest rows were chosen, found it rewritten since; run this again"
         )
-    with pq.ParquetFile(part.path, buffer_size=_READ_BYTES) as file:
+    with pq.ParquetFile(part.path, buffer_size=_READ_BYTES, pre_buffer=False) as file:
         for name in schema.names:
             if name not in file.schema_arrow.names:
                 raise KeyError(f"expected a column {name} in {part.path}, found {file.schema_arrow.names}")
