@@ -27,7 +27,7 @@ class Hash(NamedTuple):
 def read_hashes(redis: Any, keys: Sequence[bytes], fields: tuple[bytes, ...]) -> list[list[bytes | None]]:
     """The values of every key's `fields`. Raises redis-py's errors, once it has tried again in vain."""
     if type(redis) is Redis:
-        command = _template(b"HMGET", (b"%b", *fields))
+        command = _template(b"HMGET", (None, *fields))
         return _ask(redis, (command % (len(key), key) for key in keys))
     with redis.pipeline(transaction=False) as pipe:
         for key in keys:
@@ -54,20 +54,20 @@ def _commands(one: Hash, fields: tuple[bytes, ...], ttl: int | None) -> Iterable
         kept = [(f, v) for f, v in zip(fields, values, strict=True) if v is not None]
         fields, values = tuple(f for f, _ in kept), tuple(v for _, v in kept)
     arguments = [x for value in values if value is not None for x in (len(value), value)]
-    yield _template(b"HSET", (b"%b", *(x for f in fields for x in (f, b"%b")))) % (len(key), key, *arguments)
+    yield _template(b"HSET", (None, *(x for f in fields for x in (f, None)))) % (len(key), key, *arguments)
     if ttl:
-        yield _template(b"EXPIRE", (b"%b", b"%d" % ttl)) % (len(key), key)
+        yield _template(b"EXPIRE", (None, b"%d" % ttl)) % (len(key), key)
 
 
 @lru_cache(maxsize=64)
-def _template(name: bytes, arguments: tuple[bytes, ...]) -> bytes:
-    """A command as it is sent (https://redis.io/docs/latest/develop/reference/protocol-spec/), `%b` standing for what
-    differs, before it its length.
+def _template(name: bytes, arguments: tuple[bytes | None, ...]) -> bytes:
+    """A command as it is sent (https://redis.io/docs/latest/develop/reference/protocol-spec/), to be filled, for each
+    argument that is None, with a length and as many bytes.
     """
     written = [b"*%d\r\n$%d\r\n%b\r\n" % (len(arguments) + 1, len(name), name)]
     for said in arguments:
-        literal = b"$%d\r\n%b\r\n" % (len(said), said.replace(b"%", b"%%"))
-        written.append(b"$%d\r\n%b\r\n" if said == b"%b" else literal)
+        literal = b"%b" if said is None else said.replace(b"%", b"%%")
+        written.append(b"$%b\r\n%b\r\n" % (b"%d" if said is None else b"%d" % len(said), literal))
     return b"".join(written)
 
 
