@@ -1,8 +1,8 @@
 """Thousands of Redis hashes read or written in one trip, by the client's own rules of trying again.
 
 All commands are sent before the first answer is read. redis-py's pipeline does the same; packing each command and
-reading each answer by itself, it takes more time for that than the server does. A client of several nodes (a cluster,
-sentinels), or whose connection is no plain socket, goes through redis-py's own pipeline.
+reading each answer by itself, it takes more time for that than the server does. A client of a cluster goes through
+redis-py's pipeline, and a connection that speaks RESP3 is read by its own reader.
 """
 
 from __future__ import annotations
