@@ -109,16 +109,15 @@ def vectors(random: np.random.Generator, n: int) -> pa.Array:
     return pa.ListArray.from_arrays(offsets, pa.array(rounded.reshape(-1)))
 
 
-def use_stores(workspace: Workspace, online: str, address: str, offline: str | None = None) -> None:
-    """Point feature_store.yaml at another online store, and at Feast's own offline store where `offline` names one."""
+def use_stores(workspace: Workspace, online: str, address: str, plain: bool = False) -> None:
+    """Point feature_store.yaml at another online store, and where `plain` at Feast's own offline store and engine."""
     where = "connection_string" if "redis" in online.lower() else "path"
-    text = re.sub(
-        r"online_store:\n(?:  .*\n)+",
-        f"online_store:\n  type: {online}\n  {where}: {address}\n",
-        workspace.feature_store_yaml.read_text(),
-    )
-    if offline:
-        text = re.sub(r"offline_store:\n(?:  .*\n)+", f"offline_store:\n  type: {offline}\n", text)
+    settings = {"online_store": f"  type: {online}\n  {where}: {address}\n"}
+    if plain:
+        settings |= {"offline_store": "  type: duckdb\n", "batch_engine": "  type: local\n"}
+    text = workspace.feature_store_yaml.read_text()
+    for name, lines in settings.items():
+        text = re.sub(rf"{name}:\n(?:  .*\n)+", f"{name}:\n{lines}", text)
     workspace.feature_store_yaml.write_text(text)
 
 

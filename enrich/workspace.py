@@ -44,6 +44,8 @@ offline_store:
 online_store:
   type: enrich.stores.safe_sqlite.SafeSqliteOnlineStore
   path: {root}/online.db
+batch_engine:
+  type: enrich.stores.streaming_engine.StreamingComputeEngine
 materialization:
   pull_latest_features: true
   online_write_batch_size: 2000

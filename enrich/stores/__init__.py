@@ -1,7 +1,12 @@
-"""Feast's own extension points, used where the stock stores lose time or rows; `feature_store.yaml` names them.
+"""Feast's own extension points, used where the stock classes lose time or rows; `feature_store.yaml` names them.
 
-late_duckdb.py   offline: Feast's point-in-time join over keys and clocks alone, values fetched after it by row
-row_files.py     those values: columns of parquet parts, mapped into memory and addressed by row
-safe_sqlite.py   online: an older row never replaces a newer one
-safe_redis.py    online: a value corrected in place arrives; timeouts and retries
+late_duckdb.py       offline store: Feast's joins over keys and clocks alone, values read after them, by address
+parquet_source.py    which files a view reads, and an address for each of their rows
+row_files.py         scattered values: columns of parquet parts, mapped into memory and addressed by row
+late_latest.py       the newest row of every key, streamed from the parts in order
+streaming_engine.py  batch engine: `feast materialize` of a plain view, from files to online store a batch at a time
+online_rows.py       a batch of rows in the online stores' layout, without a protobuf a cell
+safe_sqlite.py       online store: an older row never replaces a newer one
+safe_redis.py        online store: a value corrected in place arrives; timeouts and retries
+redis_hashes.py      thousands of hashes read or written in one trip
 """

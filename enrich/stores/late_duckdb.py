@@ -1,22 +1,19 @@
 """Feast's DuckDB offline store with values joined late: which row is right is asked first, its values are read after.
 
-Named in feature_store.yaml; `feast materialize` and everything but get_historical_features is Feast's own DuckDB store,
-and so is that join. Feast carries every version's values through its window function: here each row goes through it
-as one number, its address, and `row_files.py` fetches the values of the rows that won.
+Named in feature_store.yaml. Feast carries every version's values through its window functions: here each row goes
+through them as one number, its address. For a training frame (`get_historical_features`) `row_files.py` fetches the
+values of the rows that won, for `feast materialize` `late_latest.py` streams them.
 
-Two rows of one key with both clocks equal: the one that stands last counts (by part name, then row). Rows come back in
-the order of `entity_df`. Sources that are no local parquet files go Feast's own way.
+Two rows of one key with both clocks equal: the one that stands last counts (by part name, then row). Rows of a frame
+come back in the order of `entity_df`. Sources that are no local parquet files go Feast's own way.
 """
 
 from __future__ import annotations
 
 import atexit
-import hashlib
-import os
-import tempfile
-import threading
 import warnings
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,22 +21,24 @@ import ibis
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from feast import FeatureView, FileSource, OnDemandFeatureView
-from feast.data_format import ParquetFormat
+from feast import FeatureView, OnDemandFeatureView
 from feast.data_source import DataSource
 from feast.infra.offline_stores.duckdb import DuckDBOfflineStore, DuckDBOfflineStoreConfig, _write_data_source
-from feast.infra.offline_stores.ibis import IbisRetrievalJob, get_historical_features_ibis
+from feast.infra.offline_stores.ibis import (
+    IbisRetrievalJob,
+    get_historical_features_ibis,
+    pull_latest_from_table_or_query_ibis,
+)
 from feast.infra.offline_stores.offline_store import RetrievalJob, RetrievalMetadata
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import RepoConfig
 from pydantic import StrictStr
 
 from enrich.stores import row_files
+from enrich.stores.late_latest import LatestJob
+from enrich.stores.parquet_source import ADDRESS, Source, addresses_of, connect, is_local, kept_addresses
 
-_ADDRESS = "__address"
 _PLACE = "__place"  # of a row in entity_df
-_LOCK = threading.Lock()
-_TABLES: dict[tuple[str, ...], tuple[Any, str]] = {}  # files, keys, clocks -> whose table holds them, and its name
 # ibis warns about its own use of DuckDB; Feast, imported above, shows every deprecation once unless told otherwise.
 warnings.filterwarnings("ignore", r"fetch_arrow_table\(\) is deprecated", DeprecationWarning)
 
@@ -63,7 +62,50 @@ class LateDuckDBOfflineStoreConfig(DuckDBOfflineStoreConfig):
 
 
 class LateDuckDBOfflineStore(DuckDBOfflineStore):
-    """Feast's DuckDBOfflineStore, but for the order in which training frames are put together."""
+    """Feast's DuckDBOfflineStore, but for when values are read."""
+
+    @staticmethod
+    def pull_latest_from_table_or_query(
+        config: RepoConfig,
+        data_source: DataSource,
+        join_key_columns: list[str],
+        feature_name_columns: list[str],
+        timestamp_field: str,
+        created_timestamp_column: str | None,
+        start_date: datetime,
+        end_date: datetime,
+    ) -> RetrievalJob:
+        """As Feast's: of each key the newest row of the window, both ends included; of local files a LatestJob."""
+        connect(config.offline_store)
+        clocks = [c for c in (timestamp_field, created_timestamp_column) if c]
+        columns = [*join_key_columns, *feature_name_columns, *clocks]
+        source = Source.of(data_source, join_key_columns, clocks) if is_local(data_source) else None
+        if source is None or not join_key_columns or not source.holds(columns):
+            return DuckDBOfflineStore.pull_latest_from_table_or_query(
+                config,
+                data_source,
+                join_key_columns,
+                feature_name_columns,
+                timestamp_field,
+                created_timestamp_column,
+                start_date,
+                end_date,
+            )
+        asked_once = addresses_of(source)
+        narrow = pull_latest_from_table_or_query_ibis(
+            config=config,
+            data_source=data_source,
+            join_key_columns=join_key_columns,
+            feature_name_columns=[ADDRESS],
+            timestamp_field=timestamp_field,
+            created_timestamp_column=created_timestamp_column,
+            start_date=start_date,
+            end_date=end_date,
+            data_source_reader=lambda *_: asked_once,
+            data_source_writer=_write_data_source,
+        )
+        chosen = narrow.table  # type: ignore[attr-defined]  # an IbisRetrievalJob, which Feast's annotation hides
+        return LatestJob(source, columns, chosen)
 
     @staticmethod
     def get_historical_features(
@@ -77,8 +119,8 @@ class LateDuckDBOfflineStore(DuckDBOfflineStore):
         filter_by_created_timestamp: bool = False,
     ) -> RetrievalJob:
         """As Feast's, row for row; the rows are chosen here, their values read when the job is."""
-        _connect(config.offline_store)
-        if isinstance(entity_df, str) or not all(_is_local(view) for view in feature_views):
+        connect(config.offline_store)
+        if isinstance(entity_df, str) or not all(is_local(view.batch_source) for view in feature_views):
             return DuckDBOfflineStore.get_historical_features(
                 config,
                 feature_views,
@@ -89,23 +131,21 @@ class LateDuckDBOfflineStore(DuckDBOfflineStore):
                 full_feature_names,
                 filter_by_created_timestamp,
             )
-        sources = {_files(view.batch_source).path: _source(view) for view in feature_views}
+        sources = {_path(view.batch_source): _source(view) for view in feature_views}
         narrow = get_historical_features_ibis(
             config=config,
             feature_views=feature_views,
-            feature_refs=[f"{_asked_as(view)}:{_ADDRESS}" for view in feature_views],
+            feature_refs=[f"{_asked_as(view)}:{ADDRESS}" for view in feature_views],
             entity_df=entity_df.assign(**{_PLACE: np.arange(len(entity_df))}),
             registry=registry,
             project=project,
-            data_source_reader=lambda source, _: _addressed(sources[_files(source).path]),
+            data_source_reader=lambda source, _: kept_addresses(sources[_path(source)]),
             data_source_writer=_write_data_source,
             full_feature_names=True,
             filter_by_created_timestamp=filter_by_created_timestamp,
         )
         rows = narrow.to_arrow().sort_by(_PLACE)
-        wanted = [
-            _Wanted.of(view, sources[_files(view.batch_source).path], feature_refs, rows) for view in feature_views
-        ]
+        wanted = [_Wanted.of(view, sources[_path(view.batch_source)], feature_refs, rows) for view in feature_views]
         return _LateJob(
             entity_df=rows.select(list(entity_df.columns)),
             wanted=wanted,
@@ -113,16 +153,6 @@ class LateDuckDBOfflineStore(DuckDBOfflineStore):
             full_feature_names=full_feature_names,
             metadata=narrow.metadata,
         )
-
-
-class _Source(NamedTuple):
-    """A view's files as they were when they were listed."""
-
-    path: str
-    keys: tuple[str, ...]
-    clocks: tuple[str, ...]
-    parts: tuple[Path, ...]  # an address counts them in this order
-    mark: str  # another one where a part was added, rewritten or removed
 
 
 class _Wanted(NamedTuple):
@@ -134,12 +164,12 @@ class _Wanted(NamedTuple):
     addresses: row_files.Addresses
 
     @classmethod
-    def of(cls, view: FeatureView, source: _Source, feature_refs: Sequence[str], rows: pa.Table) -> _Wanted:
+    def of(cls, view: FeatureView, source: Source, feature_refs: Sequence[str], rows: pa.Table) -> _Wanted:
         asked = _asked_as(view)
         prefix = view.projection.name_alias or view.name
         features = tuple(ref.split(":")[1] for ref in feature_refs if ref.startswith(f"{asked}:"))
-        addresses = rows.column(f"{prefix}__{_ADDRESS}").fill_null(row_files.MISSING).to_numpy()
-        return cls(prefix, features, source.parts, addresses)
+        addresses = rows.column(f"{prefix}__{ADDRESS}").fill_null(row_files.MISSING).to_numpy()
+        return cls(prefix, features, source.paths, addresses)
 
 
 class _LateJob(IbisRetrievalJob):
@@ -171,70 +201,20 @@ class _LateJob(IbisRetrievalJob):
         _write_data_source(table, storage.to_data_source(), "", "overwrite", allow_overwrite)
 
 
-def _connect(settings: LateDuckDBOfflineStoreConfig) -> None:
-    """Have ibis, and so Feast, use a DuckDB that keeps within the settings; one that is set already stays."""
-    with _LOCK:
-        if ibis.options.default_backend is None:
-            spill = settings.temp_directory or str(Path(tempfile.gettempdir()) / f"corkboard-duckdb-{os.getpid()}")
-            limits: dict[str, Any] = {"memory_limit": settings.memory_limit, "temp_directory": spill}
-            if settings.threads is not None:
-                limits["threads"] = settings.threads
-            ibis.set_backend(ibis.duckdb.connect(**limits))
-
-
-def _is_local(view: FeatureView) -> bool:
-    source = view.batch_source
-    return (
-        isinstance(source, FileSource)
-        and isinstance(source.file_format or ParquetFormat(), ParquetFormat)
-        and "://" not in source.path
-        and not source.field_mapping
-    )
-
-
-def _files(source: DataSource | None) -> FileSource:
-    """What a view that `_is_local` let through reads."""
-    if not isinstance(source, FileSource):
-        raise TypeError(f"expected a view that reads files, found {type(source).__name__}")
-    return source
-
-
 def _asked_as(view: FeatureView) -> str:
     """The view's name in feature references."""
     return str(view.projection.name_to_use())  # type: ignore[no-untyped-call]  # feast does not annotate it
 
 
-def _source(view: FeatureView) -> _Source:
-    source = _files(view.batch_source)
-    keys = tuple((view.projection.join_key_map or {e.name: e.name for e in view.entity_columns}).keys())
-    clocks = tuple(c for c in (source.timestamp_field, source.created_timestamp_column) if c)
-    root = Path(Path(source.path).absolute().anchor)
-    parts = tuple(sorted(root.glob(str(Path(source.path).absolute().relative_to(root)))))
-    stats = [(str(part), part.stat().st_size, part.stat().st_mtime_ns) for part in parts]
-    return _Source(
-        source.path,
-        keys,
-        clocks,
-        parts,
-        hashlib.blake2b(repr((source.path, keys, clocks, stats)).encode()).hexdigest()[:24],
-    )
+def _source(view: FeatureView) -> Source:
+    source = view.batch_source
+    if not is_local(source):
+        raise TypeError(f"expected a view that reads parquet files, found {type(source).__name__}")
+    keys = (view.projection.join_key_map or {e.name: e.name for e in view.entity_columns}).keys()
+    clocks = [c for c in (source.timestamp_field, source.created_timestamp_column) if c]
+    return Source.of(source, tuple(keys), clocks)
 
 
-def _addressed(source: _Source) -> ibis.Table:
-    """Keys, clocks and address of every row, in a table of DuckDB's that is kept until the files change."""
-    connection, name = ibis.get_backend(), f"rows_{source.mark}"
-    kind = (source.path, *source.keys, *source.clocks)
-    with _LOCK:
-        owner, known = _TABLES.get(kind, (None, ""))
-        if owner is not connection or known != name:
-            if owner is connection:
-                connection.raw_sql(f"DROP TABLE IF EXISTS {known}")
-            columns = ", ".join(f'"{column}"' for column in (*source.keys, *source.clocks))
-            files = ", ".join("'" + str(part).replace("'", "''") + "'" for part in source.parts)
-            connection.raw_sql(
-                f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT {columns}, "
-                f"max((file_index::BIGINT << {row_files.ROW_BITS}) + file_row_number) AS {_ADDRESS} "
-                f"FROM read_parquet([{files}]) GROUP BY ALL"
-            )
-            _TABLES[kind] = (connection, name)
-        return connection.table(name)
+def _path(source: DataSource | None) -> str:
+    """Where a source that `is_local` let through reads."""
+    return str(getattr(source, "path", ""))

@@ -10,20 +10,20 @@ connection always, an answer that is late where rows are written, not where a sc
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
+import pyarrow as pa
 from feast import FeatureView
-from feast.infra.online_stores.helpers import _mmh3, _redis_key
+from feast.infra.online_stores.helpers import _mmh3
 from feast.infra.online_stores.redis import (
     RedisOnlineStore,
     RedisOnlineStoreConfig,
     RedisType,
     _versioned_fv_name,
 )
-from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import RepoConfig
 from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic import StrictStr
@@ -34,7 +34,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-Rows = list[tuple[EntityKey, dict[str, Value], datetime, datetime | None]]
+from enrich.stores.online_rows import Protos, Rows, rows_of_batch, rows_of_protos
+from enrich.stores.redis_hashes import Hash, read_hashes, write_hashes
+
 _Clocks = tuple[int, int]  # event and created, µs since 1970
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -59,33 +61,36 @@ class SafeRedisOnlineStore(RedisOnlineStore):
         return super()._get_client(online_store_config)
 
     def online_write_batch(
-        self, config: RepoConfig, table: FeatureView, data: Rows, progress: Callable[[int], Any] | None
+        self, config: RepoConfig, table: FeatureView, data: Protos, progress: Callable[[int], Any] | None
     ) -> None:
         """Every row whose clocks are not older than the stored row's; a hash is written whole or not."""
-        settings, view = config.online_store, _versioned_fv_name(table, config)
-        redis = self._get_client(settings)
-        keys = [_redis_key(config.project, key, config.entity_key_serialization_version) for key, *_ in data]
-        stamps = [f"_ts:{view}", f"_created:{view}"]
-        with redis.pipeline(transaction=False) as pipe:
-            for key in keys:
-                pipe.hmget(key, stamps)
-            newest = {key: _clocks(*found) for key, found in zip(keys, pipe.execute(), strict=True)}
-        fields = {feature.name: _mmh3(f"{view}:{feature.name}") for feature in table.features}
-        with redis.pipeline(transaction=False) as pipe:
-            for key, (_, values, event, created) in zip(keys, data, strict=True):
-                clocks = (_us(event), _us(created) if created is not None else 0)
-                if clocks < newest[key]:
-                    continue
-                newest[key] = clocks
-                cells: dict[Any, bytes] = {fields[name]: value.SerializeToString() for name, value in values.items()}
-                cells[stamps[0]] = _timestamp(event)
-                cells[stamps[1]] = _MICROSECONDS.pack(clocks[1])
-                pipe.hset(key, mapping=cells)
-                if settings.key_ttl_seconds:
-                    pipe.expire(key, settings.key_ttl_seconds)
-            pipe.execute()
+        self._write(config, table, rows_of_protos(data, config.entity_key_serialization_version))
         if progress:
             progress(len(data))
+
+    def write_arrow(self, config: RepoConfig, table: FeatureView, batch: pa.RecordBatch) -> None:
+        """`online_write_batch` of an Arrow batch."""
+        self._write(config, table, rows_of_batch(batch, table, config.entity_key_serialization_version))
+
+    def _write(self, config: RepoConfig, table: FeatureView, rows: Rows) -> None:
+        settings, view, project = config.online_store, _versioned_fv_name(table, config), config.project.encode()
+        redis = self._get_client(settings)
+        keys = [key + project for key in rows.keys]
+        stamps = (f"_ts:{view}".encode(), f"_created:{view}".encode())
+        stored = read_hashes(redis, keys, stamps)
+        newest = {key: _clocks(*clocks) for key, clocks in zip(keys, stored, strict=True)}
+        fields = (*(_mmh3(f"{view}:{feature.name}") for feature in rows.features), *stamps)
+        write_hashes(redis, _hashes(rows, keys, newest), fields, settings.key_ttl_seconds)
+
+
+def _hashes(rows: Rows, keys: Sequence[bytes], newest: dict[bytes, _Clocks]) -> Iterator[Hash]:
+    """Each row that is not older than the `newest` of its key, which it then is: its features, and both clocks."""
+    values = zip(*(feature.values for feature in rows.features), strict=True)
+    for key, cells, event, created in zip(keys, values, rows.events, rows.created, strict=True):
+        clocks = (_us(event), 0 if created is None else _us(created))
+        if clocks >= newest[key]:
+            newest[key] = clocks
+            yield Hash(key, (*cells, _timestamp(event), _MICROSECONDS.pack(clocks[1])))
 
 
 def client(settings: RedisOnlineStoreConfig, patient: bool = True) -> Any:
@@ -113,11 +118,13 @@ def _clocks(event: bytes | None, created: bytes | None) -> _Clocks:
     return stamp.seconds * 1_000_000 + stamp.nanos // 1000, known
 
 
+@lru_cache(maxsize=4096)
 def _us(time: datetime) -> int:
     aware = time if time.tzinfo else time.replace(tzinfo=UTC)
     return (aware - _EPOCH) // timedelta(microseconds=1)
 
 
+@lru_cache(maxsize=4096)
 def _timestamp(time: datetime) -> bytes:
     stamp = Timestamp()
     stamp.FromDatetime(time if time.tzinfo else time.replace(tzinfo=UTC))
