@@ -3,10 +3,9 @@
     python -m benchmarks.materialize [--small] [--json]
 
 Ours is `enrich serving` and then Feast's materialize of pin_serving into the store that feature_store.yaml names. The
-rival is Feast's materialize of the nine typed pin views, whose values the payloads hold, by Feast's own store and engine
-classes alone.
-Ours loads 200,000 pins. The rival's rate, which does not depend on how many pins there are (each is loaded for itself),
-is taken on a tenth of them, or the run would take half an hour.
+rival is Feast's materialize of the nine typed pin views, whose values the payloads hold, by Feast's own stores and
+engine alone. Ours loads 200,000 pins. The rival's rate, which does not depend on how many pins there are (each is
+loaded for itself), is taken on a tenth of them, or the run would take half an hour.
 """
 
 from __future__ import annotations

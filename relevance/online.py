@@ -65,8 +65,9 @@ class Answer(NamedTuple):
 
     @property
     def relevance(self) -> Floats:
-        """Expected levels, 1..5; [n]."""
-        return self.probabilities @ np.asarray(LEVELS, np.float32)
+        """Expected levels, 1..5; [n]. Not by BLAS, whose kernel now and then calls a value invalid beside the five."""
+        levels: Floats = (self.probabilities * np.asarray(LEVELS, np.float32)).sum(axis=1)
+        return levels
 
     @property
     def lost_pins(self) -> bool:
