@@ -7,7 +7,7 @@ match features made from them), so no text travels to the scorer. Two terms shar
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
@@ -54,14 +54,23 @@ def _trigram_ids(term: str) -> tuple[int, ...]:
 def text_ids(texts: Sequence[str | None]) -> TextIds:
     """The terms of each text and its length in tokens; a missing text has none."""
     tokens = [_tokens(text) for text in texts]
-    lengths = list(map(len, tokens))
-    return TextIds(_compress(map(term_id, chain.from_iterable(tokens)), lengths), np.array(lengths, np.uint16))
+    lengths = np.fromiter(map(len, tokens), np.int64, len(tokens))
+    ids = np.fromiter(map(term_id, chain.from_iterable(tokens)), np.uint64, lengths.sum())
+    return TextIds(_compress(ids, lengths), lengths.astype(np.uint16))
 
 
 def trigram_ids(texts: Sequence[str | None]) -> Terms:
     """The character trigrams of each text's terms, a blank counted as a character at both ends of a term."""
-    rows = [[i for term in _tokens(text) for i in _trigram_ids(term)] for text in texts]
-    return _compress(chain.from_iterable(rows), list(map(len, rows)))
+    tokens = [_tokens(text) for text in texts]
+    place_of = {term: place for place, term in enumerate(dict.fromkeys(chain.from_iterable(tokens)))}
+    places = np.fromiter(map(place_of.__getitem__, chain.from_iterable(tokens)), np.int64)
+    grams = [_trigram_ids(term) for term in place_of]  # of each distinct term once
+    sizes = np.fromiter(map(len, grams), np.int64, len(grams))
+    firsts, counts = np.cumsum(sizes) - sizes, sizes[places]
+    flat = np.fromiter(chain.from_iterable(grams), np.uint64, sizes.sum())
+    ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+    at = np.repeat(firsts[places] - ends[:-1], counts) + np.arange(ends[-1])
+    return _compress(flat[at], np.diff(ends[np.cumsum([0, *map(len, tokens)])]))
 
 
 def query_term_ids(query: str) -> Ids:
@@ -92,11 +101,10 @@ def _tokens(text: str | None) -> list[str]:
     return terms(text[:MAX_CHARACTERS])[:MAX_CHARACTERS] if text else []
 
 
-def _compress(ids: Iterable[int], lengths: Sequence[int]) -> Terms:
+def _compress(ids: npt.NDArray[np.uint64], lengths: npt.NDArray[np.int64]) -> Terms:
     """Rows of ids, end to end and repetitions included, to ascending distinct ids with counts; one sort for all."""
     rows = len(lengths)
-    row_of = np.repeat(np.arange(rows, dtype=np.uint64), lengths)
-    keys = np.fromiter(ids, np.uint64, len(row_of)) | (row_of << np.uint64(32))
+    keys = ids | (np.repeat(np.arange(rows, dtype=np.uint64), lengths) << np.uint64(32))
     distinct, counts = np.unique(keys, return_counts=True)
     offsets = np.searchsorted(distinct >> np.uint64(32), np.arange(rows + 1, dtype=np.uint64))
     return Terms(

@@ -25,15 +25,16 @@ def each(work: Callable[[Piece], Result], pieces: Sequence[Piece], processes: in
     wanted = processes or min(joblib.cpu_count(), max(1, len(pieces) // _PIECES_A_PROCESS))
     if wanted == 1:
         return map(work, pieces)
-    pool = joblib.Parallel(
-        wanted, return_as="generator_unordered", initializer=_end_with_parent, initargs=(os.getpid(),)
-    )
+    pool = joblib.Parallel(wanted, return_as="generator_unordered", initializer=_start, initargs=(os.getpid(),))
     done: Iterator[Result] = pool(joblib.delayed(work)(piece) for piece in pieces)
     return done
 
 
-def _end_with_parent(parent: int) -> None:
-    """A worker would outlive a parent that was killed, by minutes, and finish what the parent's next run does anew."""
+def _start(parent: int) -> None:
+    """One thread a worker, for there is one a core. And a watch: a worker would outlive a parent that was killed, by
+    minutes, and finish what the parent's next run does anew.
+    """
+    os.environ["POLARS_MAX_THREADS"] = "1"  # read when polars is first used, which is later
 
     def watch() -> None:
         while os.getppid() == parent:
