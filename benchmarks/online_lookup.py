@@ -13,7 +13,6 @@ one HMGET of one field a pin in a redis-py pipeline.
 from __future__ import annotations
 
 import argparse
-import gc
 import sys
 import tempfile
 import time
@@ -34,6 +33,7 @@ from relevance import online
 from relevance.feature_store import EPOCH, apply, open_store, quiet
 from relevance.lookup import OnlineFeatures
 from relevance.payload_readers import KeyBytes
+from relevance.steady_memory import steady_memory
 
 TYPED = ("pin_text_embedding:text_embedding", *(f"pin_engagement:{name}" for name in ENGAGEMENT_COLUMNS[:11]))
 TWELVE = Wanted(vectors=("text_embedding",), texts=False)  # the same of a payload
@@ -85,8 +85,7 @@ def measure(report: Report, workspace: Workspace, kind: str, address: str, pins:
         ids = some()
         check_equal(by_us(ids), by_feast(ids))
         check_equal(whole(ids), by_feast(ids))
-    gc.collect()
-    gc.freeze()  # as `relevance serve` does; both sides gain
+    steady_memory()  # as `relevance serve` does; both sides gain
     ours_s, rival_s = [], []
     for i in range(ours):  # in turn, so that what else the machine does falls on both
         ours_s.append(seconds(by_us, some()))

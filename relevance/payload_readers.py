@@ -105,7 +105,7 @@ class RedisReader:
         self._project = config.project.encode()
         self._dated = bool(view.ttl)
         fields = [_mmh3(f"{view.name}:{_PAYLOAD}"), *([f"_ts:{view.name}".encode()] if self._dated else [])]
-        self._fields = len(fields)
+        self._takes = (payload_of, bytes) if self._dated else (payload_of,)
         self._opening = b"*%d\r\n$5\r\nHMGET\r\n$" % (2 + len(fields))
         self._ending = b"".join(b"\r\n$%d\r\n%b" % (len(field), field) for field in fields) + b"\r\n"
 
@@ -116,7 +116,7 @@ class RedisReader:
         some = (names[first : first + _REDIS_KEYS] for first in range(0, len(names), _REDIS_KEYS))
         values = self._ask([Batch(self._commands(batch), len(batch)) for batch in some])
         times = list(map(_redis_time, values[1::2])) if self._dated else []
-        return Rows(all_bytes_of(values[:: self._fields]), times)
+        return Rows(values[:: len(self._takes)], times)
 
     def _commands(self, names: list[bytes]) -> bytes:
         """An HMGET a key. Between keys of one length stand always the same bytes."""
@@ -128,7 +128,7 @@ class RedisReader:
         return before + (after + before).join(names) + after
 
     def _ask(self, batches: Sequence[Batch]) -> list[bytes | None]:
-        """Every field of every answer, by the client's own rules of trying again."""
+        """Payload and, where dated, time of every answer, by the client's own rules of trying again."""
         connection = self._pool.get_connection()
         try:
             return connection.retry.call_with_retry(  # type: ignore[no-any-return]
@@ -142,7 +142,7 @@ class RedisReader:
         if replies is None:
             replies = self._local.replies = Replies()
         try:
-            return replies.ask(connection, batches, self._fields)
+            return replies.ask(connection, batches, self._takes)
         except BaseException:  # whatever it was, answers may be left on the line: nobody may read them as their own
             connection.disconnect()
             raise
@@ -179,6 +179,13 @@ class KeyBytes:
 
     def of(self, key: str) -> bytes:
         return self.of_all([key])[0]
+
+
+def payload_of(value: memoryview) -> bytes | None:
+    """As `bytes_of`, of a value that lies in a buffer: what is as long as most payloads is copied once."""
+    if len(value) > 2 and value[0] == _BYTES_FIELD and value[1] & 0x80 and not value[2] & 0x80:
+        return bytes(value[3:])
+    return bytes_of(bytes(value))
 
 
 def all_bytes_of(values: Iterable[bytes | None]) -> list[bytes | None]:

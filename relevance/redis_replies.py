@@ -7,12 +7,13 @@ through. Where a connection is not a plain RESP2 socket, redis-py's own `read_re
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 _LINE_END = b"\r\n"
 _A_REPLY = 4_096  # bytes to begin with, for each reply that is awaited; the buffer grows
 _BULK, _NIL = ord("$"), -1
+Take = Callable[[memoryview], bytes | None]  # what is kept of a value; the view is the buffer's, not to be kept itself
 
 
 class Batch(NamedTuple):
@@ -28,8 +29,8 @@ class Replies:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def ask(self, connection: Any, batches: Sequence[Batch], fields: int) -> list[bytes | None]:
-        """The values of every reply, each an array of `fields` bulk strings, end to end; None for a nil.
+    def ask(self, connection: Any, batches: Sequence[Batch], takes: Sequence[Take]) -> list[bytes | None]:
+        """What `takes` make of every reply, each an array of as many bulk strings, end to end; None for a nil.
 
         Each batch is sent while the one before it is answered, so that neither side waits and the server need not hold
         all answers at once. Raises redis-py's ConnectionError, TimeoutError, BusyLoadingError and ResponseError, as its
@@ -40,7 +41,11 @@ class Replies:
         if socket is None or str(getattr(connection, "protocol", "")) != "2":
             connection.send_packed_command([batch.commands for batch in batches[1:]])
             replies = [connection.read_response(disable_decoding=True) for batch in batches for _ in range(batch.size)]
-            return [value for reply in replies for value in reply]
+            return [
+                None if value is None else take(memoryview(value))
+                for reply in replies
+                for take, value in zip(takes, reply, strict=True)
+            ]
         if len(self._buffer) < (room := sum(batch.size for batch in batches) * _A_REPLY):
             self._buffer = bytearray(room)
         values: list[bytes | None] = []
@@ -48,22 +53,22 @@ class Replies:
         for place, batch in enumerate(batches):
             if place + 1 < len(batches):
                 connection.send_packed_command([batches[place + 1].commands], check_health=False)
-            asked += batch.size * fields
+            asked += batch.size * len(takes)
             while len(values) < asked:
                 if filled == len(self._buffer):
                     self._buffer += bytes(filled)
                 filled += _receive(socket, memoryview(self._buffer)[filled:])
-                at = _cut(self._buffer, at, filled, fields, values)
+                at = _cut(self._buffer, at, filled, takes, values)
         return values
 
 
-def _cut(buffer: bytearray, at: int, filled: int, fields: int, values: list[bytes | None]) -> int:
+def _cut(buffer: bytearray, at: int, filled: int, takes: Sequence[Take], values: list[bytes | None]) -> int:
     """Add the values of the replies that are whole in buffer[at:filled]; where the first that is not begins."""
-    opening, whole = b"*%d\r\n" % fields, len(values)
+    opening, whole = b"*%d\r\n" % len(takes), len(values)
     view, find, size = memoryview(buffer), buffer.find, len(opening)
     while buffer.startswith(opening, at, filled):
         place = at + size
-        for _ in range(fields):
+        for take in takes:
             end = find(_LINE_END, place, filled)
             if end < 0 or buffer[place] != _BULK:
                 break
@@ -73,11 +78,11 @@ def _cut(buffer: bytearray, at: int, filled: int, fields: int, values: list[byte
                 values.append(None)
                 place = end + 2
             elif place <= filled:
-                values.append(bytes(view[end + 2 : place - 2]))
+                values.append(take(view[end + 2 : place - 2]))
             else:
                 break
         else:
-            at, whole = place, whole + fields
+            at, whole = place, whole + len(takes)
             continue
         del values[whole:]
         return at

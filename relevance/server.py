@@ -11,7 +11,6 @@ service is a 200 whose answers are flagged. Handlers are plain functions, which 
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter
 from typing import Annotated, Literal
@@ -32,6 +31,7 @@ from relevance.candidates import CANDIDATES, workspace_index
 from relevance.feature_store import SCORING_SERVICE, fingerprint
 from relevance.online import ScoredPin, Scorer
 from relevance.ranking import RankedPin, RankSettings, UtilityWeights, rank
+from relevance.steady_memory import steady_memory
 
 MAX_PINS = 10_000  # of one request
 MAX_QUERY_CHARACTERS = 2_000  # as sent; scoring reads the first 500 after normalisation
@@ -215,9 +215,7 @@ def serve(workspace: Workspace, host: str, port: int) -> None:
     """Serve the workspace's student and its index of candidates until stopped."""
     torch.set_num_threads(1)  # requests are answered side by side; one of them need not take every core
     scorer, index = Scorer.open(workspace), workspace_index(workspace)
-
-    gc.collect()
-    gc.freeze()  # what is loaded stays: else each full collection looks through all of it, 50 ms in some request
+    steady_memory()
 
     def candidates(query: str, limit: int) -> Sequence[str]:
         return index.search(query, scorer.query_vector(query), limit)
