@@ -28,6 +28,11 @@ def create(folder: Path, table: Table) -> None:
         _write(folder / _SCHEMA_PART, table.schema.empty_table())
 
 
+def schema_part(folder: Path) -> Path:
+    """The part without rows that every table has."""
+    return folder / _SCHEMA_PART
+
+
 def glob(folder: Path) -> str:
     """The pattern of the table's parts, for DuckDB, Polars and Feast."""
     return f"{folder}/*.parquet"

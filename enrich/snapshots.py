@@ -5,7 +5,9 @@ Reads how the sources changed over time (`Change`), writes `part-snapshot-TIME.p
 
 A snapshot is a multiple of the cadence from the epoch; its rows use sources strictly before it, are true from it
 (`event_timestamp`) and known `delay` later (`created_timestamp`). Only a key whose values differ from its latest
-earlier row gets a row; a key that lost its values gets one row of nulls with the reason "none-left".
+earlier row gets a row; a key that lost its values gets one row of nulls with the reason "none-left". Where a snapshot
+is written again, each key of the part that goes has a row in the new one: an online store that was loaded from the old
+one takes a correction of equal clocks, and none that is older.
 
 A snapshot is computed once for one producer and one `input_hash`, a chained hash over all source rows before it. New
 log rows leave earlier snapshots alone; a re-import or a deletion that reaches behind a snapshot makes it, and all after
@@ -197,8 +199,10 @@ def write_snapshot(
     earlier = state if state is not None else latest_before(workspace, table, snapshot.at)
     typed = _typed(table, values)
     same = earlier.filter(pl.col("reason").is_null()).select(*key, *features)
-    changed = typed.join(same, on=[*key, *features], how="anti", nulls_equal=True)
-    gone = _gone(folder, table, snapshot, typed, earlier)
+    said = _said_before(folder, table, snapshot)
+    unsaid = same.join(said, on=key, how="anti")
+    changed = typed.join(unsaid, on=[*key, *features], how="anti", nulls_equal=True)
+    gone = _gone(table, said, typed, earlier)
     now = datetime.now(UTC)
     known = snapshot.at + settings.delay
     rows = pl.concat([changed.with_columns(reason=pl.lit(None, pl.String)), gone], how="diagonal").sort(key)
@@ -278,19 +282,23 @@ def _typed(table: Table, values: pl.DataFrame) -> pl.DataFrame:
     return values.select(pl.col(name).cast(empty.schema[name]) for name in columns)
 
 
-def _gone(folder: Path, table: Table, snapshot: Snapshot, values: pl.DataFrame, earlier: pl.DataFrame) -> pl.DataFrame:
+def _said_before(folder: Path, table: Table, snapshot: Snapshot) -> pl.DataFrame:
+    """The keys of the part that is being replaced."""
+    replaced = _part(folder, snapshot.at)
+    source = replaced if replaced.is_file() else parts.schema_part(folder)
+    return pl.read_parquet(source, columns=list(table.key))
+
+
+def _gone(table: Table, said: pl.DataFrame, values: pl.DataFrame, earlier: pl.DataFrame) -> pl.DataFrame:
     """A row of nulls for each key that had values, before or in the part that is being replaced, and has none now.
 
     The latter not for queries: one that is in no snapshot any more was erased, and its key would keep its words.
     """
     key = list(table.key)
-    had = [earlier.filter(pl.col("reason").is_null()).select(key)]
-    replaced = _part(folder, snapshot.at)
-    if replaced.is_file() and "query" not in key:
-        had.append(pl.read_parquet(replaced, columns=key))
-    empty = earlier.filter(pl.col("reason").is_not_null()).select(key)
-    gone = pl.concat(had).unique().join(values.select(key), on=key, how="anti").join(empty, on=key, how="anti")
-    return gone.with_columns(reason=pl.lit(NONE_LEFT))
+    had = earlier.filter(pl.col("reason").is_null()).select(key)
+    if "query" not in key:
+        had = pl.concat([had, said]).unique()
+    return had.join(values.select(key), on=key, how="anti").with_columns(reason=pl.lit(NONE_LEFT))
 
 
 def _advance(table: Table, state: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:

@@ -47,7 +47,7 @@ class EnrichedStatus:
     keys: int
     made: int
     expected: int | None  # keys there could be; None for a table of pairs
-    coverage: float | None  # made ÷ expected
+    coverage: float | None  # made of what is in the catalogue ÷ expected
     features: Counter[str]  # keys whose newest row has the feature (a list: not an empty one)
     failed: Counter[str]
     left_out: Counter[str]  # what the newest snapshot did not count, by reason
@@ -129,16 +129,17 @@ def _enriched(workspace: Workspace, table: Table, catalogue: _Catalogue) -> Enri
     filled = {c.name: f"len({c.name}) > 0" if c.type in (STRINGS, INTS) else f"{c.name} IS NOT NULL" for c in columns}
     flags = "".join(f", '{name}': {condition}" for name, condition in filled.items())
     clocks = ", ".join(f"'{clock}': {clock}" for clock in table.recency)
-    newest = f"SELECT arg_max({{'reason': reason{flags}}}, {{{clocks}}}) AS newest FROM {rows} GROUP BY {key}"
+    newest = f"SELECT {key}, arg_max({{'reason': reason{flags}}}, {{{clocks}}}) AS newest FROM {rows} GROUP BY {key}"
     sums = "".join(f", count(*) FILTER (newest.reason IS NULL AND newest.{name})" for name in filled)
     connection = duckdb.connect()
-    by_reason = connection.sql(f"SELECT newest.reason, count(*){sums} FROM ({newest}) GROUP BY ALL").fetchall()
+    counts = f"count(*), count(*) FILTER ({_in_catalogue(workspace, table)}){sums}"
+    by_reason = connection.sql(f"SELECT newest.reason, {counts} FROM ({newest}) GROUP BY ALL").fetchall()
     by_producer = connection.sql(
         "SELECT producer, count(*), count(*) FILTER (backfilled), max(event_timestamp), max(written_at) "
         f"FROM {rows} GROUP BY producer ORDER BY count(*) DESC, producer"
     ).fetchall()
     failed = Counter({reason: count for reason, count, *_ in by_reason if reason is not None})
-    made, *features = next((counts for reason, *counts in by_reason if reason is None), [0] * (1 + len(filled)))
+    made, covered, *features = next((found for reason, *found in by_reason if reason is None), [0] * (2 + len(filled)))
     expected = catalogue.expected(table)
     manifest = snapshots.read_manifest(workspace.folder(table))
     return EnrichedStatus(
@@ -148,7 +149,7 @@ def _enriched(workspace: Workspace, table: Table, catalogue: _Catalogue) -> Enri
         keys=made + failed.total(),
         made=made,
         expected=expected,
-        coverage=made / expected if expected else None,
+        coverage=covered / expected if expected else None,
         features=Counter(dict(zip(filled, features, strict=True))),
         failed=failed,
         left_out=Counter(manifest[max(manifest)].dropped if manifest else {}),
@@ -157,6 +158,14 @@ def _enriched(workspace: Workspace, table: Table, catalogue: _Catalogue) -> Enri
         latest_written=max((row[4] for row in by_producer), default=None),
         producers=Counter({row[0]: row[1] for row in by_producer}),
     )
+
+
+def _in_catalogue(workspace: Workspace, table: Table) -> str:
+    """A condition on a key: of a pin that is there. The log tells of others too, which no coverage counts."""
+    if table.key != ("pin_id",):
+        return "true"
+    pins, deletions = _rows(workspace, tables.PINS), _rows(workspace, tables.DELETIONS)
+    return f"pin_id IN (SELECT pin_id FROM {pins} EXCEPT SELECT id FROM {deletions} WHERE kind = 'pin')"
 
 
 def _rows(workspace: Workspace, table: Table) -> str:

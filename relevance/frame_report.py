@@ -21,7 +21,7 @@ from enrich.errors import BadInput
 from enrich.tables import ENRICHED, Kind, Table
 from enrich.workspace import Workspace
 from relevance.frames import Judged
-from relevance.training_frame import GAP, training_frame, write_training_frame
+from relevance.training_frame import GAP, checked_pairs, training_frame, write_training_frame
 
 _TABLES = {table.name: table for table in ENRICHED}
 _UNKNOWN = "unknown"
@@ -63,8 +63,10 @@ def made_frame(
 ) -> FrameReport:
     """Join `service` to the pairs in a parquet file, by default the judged ones, write them to `out`, and report.
 
-    Raises BadInput where `pairs` cannot be read, and as `training_frame` does.
+    Raises BadInput where `pairs` cannot be read or `out` is no .parquet file, and as `training_frame` does.
     """
+    if out is not None and out.suffix != ".parquet":
+        raise BadInput(f"expected --out to name a .parquet file, found {out.name}; a frame is written as parquet")
     asked = Judged.of(workspace).pairs if pairs is None else _read(pairs)
     if out is None:
         return frame_report(workspace, training_frame(workspace, asked, service, gap), gap)
@@ -83,7 +85,7 @@ def frame_report(workspace: Workspace, frame: pl.DataFrame | pl.LazyFrame, gap: 
     """Of a frame that `training_frame` gave with `gap`, or of `pl.scan_parquet` of one in a file."""
     lazy = frame.lazy()
     features = [name for name in lazy.collect_schema().names() if name.partition("__")[0] in _TABLES]
-    pairs = lazy.select("query", "pin_id", "event_timestamp").collect()
+    pairs = checked_pairs(lazy.select("query", "pin_id", "event_timestamp").collect())
     views = dict.fromkeys(name.partition("__")[0] for name in features)
     leaks = [_leak(workspace, _TABLES[view], pairs, gap) for view in views]
     return FrameReport(pairs.height, tuple(_coverage(lazy, features)), tuple(leaks))
@@ -91,10 +93,10 @@ def frame_report(workspace: Workspace, frame: pl.DataFrame | pl.LazyFrame, gap: 
 
 def _coverage(frame: pl.LazyFrame, features: list[str]) -> list[Coverage]:
     schema = frame.collect_schema()
-    lang = next((name for name in ("lang", "query_features__lang", "pin_text__lang") if name in schema), None)
+    langs = [name for name in ("lang", "query_features__lang", "pin_text__lang") if name in schema]
     known = [_known(name, schema[name]).sum().alias(name) for name in features]
-    by_lang = pl.lit(_UNKNOWN) if lang is None else pl.col(lang).fill_null(_UNKNOWN)
-    grouped = frame.group_by(by_lang.alias("__lang")).agg(pl.len().alias("__rows"), *known).sort("__lang")
+    lang = pl.coalesce(*(pl.col(name).cast(pl.String) for name in langs), pl.lit(_UNKNOWN))  # the first that is known
+    grouped = frame.group_by(lang.alias("__lang")).agg(pl.len().alias("__rows"), *known).sort("__lang")
     counted = grouped.filter(pl.col("__rows") > 0).collect()  # a lone group stands there even without rows
     total = int(counted["__rows"].sum())
     found = []

@@ -56,12 +56,15 @@ def training_frame(
 
     A feature is named view__feature and typed as its table declares; it is null where nothing was known, so an unknown
     query or pin keeps its row. `trained_from` is the service's fingerprint that a model was trained from, when its
-    features are wanted again. Raises BadInput for pairs without those columns or with nulls in them; for a service that
-    is not there, has labels or packed views, names a view without a table, or has another fingerprint; for a negative
-    gap. Raises CorkboardError when the offline store answers with a row that is not the right one.
+    features are wanted again. Raises BadInput for pairs without those columns, with nulls in them, or with a column
+    named as a feature; for a service that is not there, has labels or packed views, names a view without a table, or
+    has another fingerprint; for a negative gap. Raises CorkboardError when the offline store answers with a row that is
+    not the right one.
     """
-    wanted = _checked(pairs)
-    return pairs.with_columns(_features_of(_prepared(workspace, service, gap, trained_from), wanted))
+    wanted = checked_pairs(pairs)
+    asked = _prepared(workspace, service, gap, trained_from)
+    _refuse_names(pairs, asked)
+    return pairs.with_columns(_features_of(asked, wanted))
 
 
 def write_training_frame(
@@ -77,13 +80,14 @@ def write_training_frame(
     Written aside and renamed: the file is whole or not there. Raises as `training_frame` does.
     """
     asked = _prepared(workspace, service, gap, trained_from)
+    _refuse_names(pairs, asked)
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     path.parent.mkdir(parents=True, exist_ok=True)
     writer: pq.ParquetWriter | None = None
     try:
         with progress(pairs.height, f"training frame {path.name}") as bar:
             for some in _slices(pairs):
-                rows = some.with_columns(_features_of(asked, _checked(some), verified=writer is None)).to_arrow()
+                rows = some.with_columns(_features_of(asked, checked_pairs(some), verified=writer is None)).to_arrow()
                 writer = writer or pq.ParquetWriter(aside, rows.schema, compression="zstd", use_dictionary=_texts(rows))
                 writer.write_table(rows)
                 bar.update(some.height)
@@ -114,8 +118,11 @@ def _labels(workspace: Workspace, table: Table, label: str) -> pl.DataFrame:
     )
 
 
-def _checked(pairs: pl.DataFrame) -> pl.DataFrame:
-    """The pairs' own three columns, typed."""
+def checked_pairs(pairs: pl.DataFrame) -> pl.DataFrame:
+    """query, pin_id and event_timestamp (UTC; taken as UTC where it has no zone, to the microsecond) of each pair.
+
+    Raises BadInput where one is absent, cannot be converted, or is null.
+    """
     missing = [name for name in _PAIR if name not in pairs.columns]
     if missing:
         raise BadInput(f"expected pairs with {', '.join(_PAIR)}, found no {', '.join(missing)}; add it to the pairs")
@@ -129,6 +136,13 @@ def _checked(pairs: pl.DataFrame) -> pl.DataFrame:
     if any(nulls):
         raise BadInput(f"expected no nulls in {', '.join(_PAIR)}, found {nulls}; drop those pairs")
     return wanted
+
+
+def _refuse_names(pairs: pl.DataFrame, asked: _Asked) -> None:
+    """A column of the pairs' own would be lost where a feature has its name."""
+    taken = sorted(set(pairs.columns) & set(asked.names))
+    if taken:
+        raise BadInput(f"expected pairs without columns named as features, found {', '.join(taken)}; rename them")
 
 
 def _slices(pairs: pl.DataFrame) -> Iterator[pl.DataFrame]:

@@ -26,6 +26,7 @@ from enrich.importers import files
 from enrich.importers.clean import BLANKED, DROPPED, EPOCH, Default, clean, default
 from enrich.importers.raw import RawCatalogue, RawTable
 from enrich.importers.report import ImportReport, TableReport
+from enrich.importers.revisions import date_revisions
 from enrich.tables import (
     BOARD_PINS,
     BOARDS,
@@ -45,6 +46,7 @@ DAY = timedelta(days=1)
 MOSTLY_BAD = 0.5  # an import stops when more than this share of a table's rows must be dropped
 PART_ROWS = 250_000
 _ASIDE = ".import-"
+_NO_PINS = pl.DataFrame(pl.from_arrow(PINS.schema.empty_table())).lazy()  # of a workspace that is new
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +102,15 @@ def _write(raw: RawCatalogue, catalogue: Catalogue, workspace: Workspace, aside:
             f"expected at least one pin in {catalogue.origin}, found none; a catalogue needs a row a pin with its id"
         )
     span = _span(staged)
+    before = parts.scan(workspace.folder(PINS)) if workspace.folder(PINS).is_dir() else _NO_PINS
     finished = [_finish(table, span, aside) for table in staged]
-    notes = (*raw.notes, *(note for found in staged for note in _default_notes(found, span)), *_reference_notes(aside))
+    finished, revised = _dated(finished, before, aside)
+    notes = (
+        *raw.notes,
+        *(note for found in staged for note in _default_notes(found, span)),
+        *revised,
+        *_reference_notes(aside, before),
+    )
     report = ImportReport(catalogue.format, catalogue.origin, tuple(report for _, report in finished), notes)
     workspace.begin_import()
     for table in SOURCES:
@@ -210,22 +219,41 @@ def _default_notes(staged: Staged, span: Span) -> Iterator[str]:
             yield f"{name}: absent in {absent:,} rows, taken as {stand_in}, {values[stand_in]}"
 
 
-def _reference_notes(aside: Path) -> Iterator[str]:
-    """Rows that find no pin, and judgments made before their pin's content: said now, not found in a weak model."""
+def _dated(
+    finished: list[tuple[Path, TableReport]], before: pl.LazyFrame, aside: Path
+) -> tuple[list[tuple[Path, TableReport]], list[str]]:
+    """The pins with `date_revisions`, and a note of how many it dated."""
+    dated, notes = [], []
+    for path, report in finished:
+        if report.table == PINS.name:
+            path, found = date_revisions(path, before, aside / "pins.dated.parquet")
+            if found:
+                notes.append(f"pins: {found:,} changed without a later updated_at, dated by this import")
+        dated.append((path, report))
+    return dated, notes
+
+
+def _reference_notes(aside: Path, before: pl.LazyFrame) -> Iterator[str]:
+    """Rows that find no pin, and judgments made before their pin's content: said now, not found in a weak model.
+
+    A pin that was there `before` had content then, which its earlier judgments see.
+    """
     pins = pl.scan_parquet(aside / f"{PINS.name}.parquet")
+    new = pins.join(before.select("pin_id"), on="pin_id", how="anti").select("pin_id", new=pl.lit(True))
     content = pins.select("pin_id", content=pl.coalesce("updated_at", "created_at"))
+    content = content.join(new, on="pin_id", how="left")
     for table in (BOARD_PINS, ENGAGEMENTS, JUDGMENTS):
         path = aside / f"{table.name}.parquet"
         if not path.is_file():
             continue
         joined = pl.scan_parquet(path).join(content, on="pin_id", how="left")
-        early = pl.col("judged_at") < pl.col("content") if table is JUDGMENTS else pl.lit(False)
+        early = (pl.col("judged_at") < pl.col("content")) & pl.col("new") if table is JUDGMENTS else pl.lit(False)
         counts = joined.select(unknown=pl.col("content").is_null().sum(), early=early.sum())
-        unknown, before = counts.collect(engine="streaming").row(0)
+        unknown, unseen = counts.collect(engine="streaming").row(0)
         if unknown:
             yield f"{table.name}: {unknown:,} name a pin that the catalogue does not have"
-        if before:
-            yield f"{table.name}: {before:,} precede their pin's updated_at (else created_at) and will not see its text"
+        if unseen:
+            yield f"{table.name}: {unseen:,} precede their pin's updated_at (else created_at) and will not see its text"
 
 
 def _batches(path: Path) -> Iterator[pa.Table]:

@@ -226,6 +226,27 @@ def test_importing_again_replaces_and_never_doubles(folder, fresh):
     assert rows(fresh, PINS)["pin_id"].to_list() == ["9"]
 
 
+def test_content_that_changed_without_saying_when_is_dated_by_the_import_that_found_it(folder, fresh):
+    import_catalogue("native", folder, fresh)
+    start = datetime.now(UTC)
+    (folder / "pins.csv").write_text(PINS_CSV.replace("red shoe", "blue shoe"))
+    noted = "pins: 1 changed without a later updated_at, dated by this import"
+    assert noted in import_catalogue("native", folder, fresh).notes
+    dated = rows(fresh, PINS).sort("pin_id")["updated_at"].to_list()
+    assert dated[0] >= start and dated[1:] == [None, None]
+    assert noted not in import_catalogue("native", folder, fresh).notes
+    assert rows(fresh, PINS).sort("pin_id")["updated_at"].to_list() == dated
+
+
+def test_content_that_says_when_it_changed_is_dated_so(folder, fresh):
+    import_catalogue("native", folder, fresh)
+    heads, first, *others = PINS_CSV.replace("red shoe", "blue shoe").splitlines()
+    lines = [f"{heads},updated_at", f"{first},2024-03-01", *(f"{line}," for line in others)]
+    (folder / "pins.csv").write_text("\n".join(lines))
+    import_catalogue("native", folder, fresh)
+    assert rows(fresh, PINS).sort("pin_id")["updated_at"].to_list() == [datetime(2024, 3, 1, tzinfo=UTC), None, None]
+
+
 def test_a_killed_import_is_healed_by_the_next(folder, fresh):
     import_catalogue("native", folder, fresh)
     part = next(path for path in fresh.folder(PINS).glob("*.parquet") if "schema" not in path.name)

@@ -165,14 +165,14 @@ def test_another_producer_or_history_writes_again_over_the_same_parts(workspace:
     run(workspace, {2: {"a": ["x"]}, 3: {"a": ["y"]}}, producer="p2")
     assert rows(workspace) == [("a", 2, ["x"], None), ("a", 3, ["y"], None)]
     run(workspace, {2: {"a": ["z"]}, 3: {"a": ["z"]}}, producer="p2", digest=1)
-    assert rows(workspace) == [("a", 2, ["z"], None)]
+    assert rows(workspace) == [("a", 2, ["z"], None), ("a", 3, ["z"], None)]  # what was said of day 3 is taken back
 
 
-def test_a_pin_that_a_rewrite_leaves_out_is_emptied_once(workspace: Workspace) -> None:
+def test_a_pin_that_a_rewrite_leaves_out_is_emptied_wherever_it_stood(workspace: Workspace) -> None:
     run(workspace, {2: {"a": ["x"]}, 3: {"a": ["x", "y"]}})
     for _ in range(2):
         run(workspace, {2: {}, 3: {}}, digest=1)
-        assert rows(workspace) == [("a", 2, None, "none-left")]
+        assert rows(workspace) == [("a", 2, None, "none-left"), ("a", 3, None, "none-left")]
 
 
 def test_another_cadence_removes_the_snapshots_of_the_first(workspace: Workspace) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import polars as pl
+import pytest
 from table_rows import day, write_rows
 
+from enrich.errors import BadInput
 from enrich.tables import PIN_BOARDS, PIN_TEXT
 from enrich.workspace import Workspace
-from relevance.frame_report import Coverage, Leak, frame_report, render
+from relevance.frame_report import Coverage, Leak, frame_report, made_frame, render
 
 GAP = timedelta(days=3)
 
@@ -55,3 +58,22 @@ def test_a_frame_without_rows_has_no_shares(workspace: Workspace):
     report = frame_report(workspace, empty.lazy())
     assert [cover.share for cover in report.coverage] == [0.0]
     assert report.leaks == (Leak("pin_text", 0, 0, 0),)
+
+
+def test_pairs_of_other_types_are_read_as_what_they_say(workspace: Workspace, tmp_path: Path):
+    write_rows(workspace, PIN_TEXT, {"pin_id": "1", "title": "then", "event_timestamp": day(1)})
+    pairs = pl.DataFrame({"query": ["q"], "pin_id": [1], "event_timestamp": [day(5).replace(tzinfo=None)]})
+    pairs.with_columns(pl.col("event_timestamp").cast(pl.Datetime("ns"))).write_parquet(tmp_path / "pairs.parquet")
+    report = made_frame(workspace, "teacher_v1", tmp_path / "pairs.parquet", tmp_path / "frame.parquet")
+    assert Coverage("pin_text__title", None, 1, 1) in report.coverage
+
+
+def test_a_language_that_the_label_lacks_is_the_querys(workspace: Workspace):
+    pairs = {"query": ["q"], "pin_id": ["a"], "event_timestamp": [day(5)], "lang": pl.Series([None], dtype=pl.String)}
+    frame = pl.DataFrame({**pairs, "query_features__lang": ["de"], "pin_text__title": ["x"]})
+    assert Coverage("pin_text__title", "de", 1, 1) in frame_report(workspace, frame).coverage
+
+
+def test_a_frame_goes_to_parquet_alone(workspace: Workspace, tmp_path: Path):
+    with pytest.raises(BadInput, match=r"expected --out to name a \.parquet file, found frame\.csv"):
+        made_frame(workspace, "teacher_v1", None, tmp_path / "frame.csv")
