@@ -21,6 +21,7 @@ from enrich.tables import ENRICHED, Kind, Table
 from enrich.workspace import FEATURE_REPO, Workspace
 
 _SAMPLE = 200  # keys of each view
+_APPLIED = ("feature_store_state.json", "registry.db")  # one is there once definitions were applied to a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +38,28 @@ class Agreement:
 
 def agreements(workspace: Workspace) -> list[Agreement]:
     """Of every view that is served online; nothing where Feast's definitions were never applied."""
+    if not _may_be_applied(workspace):
+        return []
     import feast  # here: it takes seconds to import, and most of what this package does goes without
 
-    if not workspace.feature_store_yaml.is_file():
-        return []
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")  # Feast's own, of which a user of status can make nothing
-        store = feast.FeatureStore(repo_path=str(FEATURE_REPO), fs_yaml_file=workspace.feature_store_yaml)
-        views = {view.name: view for view in store.list_feature_views()}
+        try:
+            store = feast.FeatureStore(repo_path=str(FEATURE_REPO), fs_yaml_file=workspace.feature_store_yaml)
+            views = {view.name: view for view in store.list_feature_views()}
+        except Exception as error:  # noqa: BLE001  # each kind of registry has errors of its own; as below
+            return [Agreement("registry", None, 0, 0, None, f"{type(error).__name__}: {error}")]
         tables = [table for table in ENRICHED if table.kind is not Kind.LABEL and table.name in views]
         return [_agreement(workspace, store, views[table.name], table) for table in tables]
+
+
+def _may_be_applied(workspace: Workspace) -> bool:
+    """Whether there is a registry to ask: a file once something was applied, or a database somewhere."""
+    settings = workspace.feature_store_yaml
+    if not settings.is_file():
+        return False
+    elsewhere = "registry_type: sql" in settings.read_text()
+    return elsewhere or any((workspace.root / name).is_file() for name in _APPLIED)
 
 
 def _agreement(workspace: Workspace, store: Any, view: Any, table: Table) -> Agreement:

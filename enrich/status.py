@@ -23,7 +23,6 @@ from enrich.normalise import normalise_query
 from enrich.tables import BYTES, ENRICHED, FLOATS, INTS, SOURCES, STRINGS, Kind, Table
 from enrich.workspace import Workspace
 
-_APPLIED = ("feature_store_state.json", "registry.db")  # one is there once Feast's definitions were applied
 _WIDE = (FLOATS, BYTES)  # not read for their own coverage: where the row was made, they are there
 
 
@@ -96,7 +95,7 @@ def status(workspace: Workspace) -> Status:
     counted = _catalogue(workspace)
     sources = tuple(_source(workspace, table, report) for table in SOURCES)
     enriched = tuple(_enriched(workspace, table, counted) for table in ENRICHED)
-    online = tuple(agreements(workspace)) if any((workspace.root / name).is_file() for name in _APPLIED) else ()
+    online = tuple(agreements(workspace))
     drifts = [drift(workspace, table) for table in ENRICHED if table.kind in (Kind.CONTENT, Kind.BEHAVIOUR)]
     texts = tuple(found for some, _ in drifts for found in some)
     numbers = tuple(found for _, some in drifts for found in some)

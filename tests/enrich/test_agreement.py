@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
 from table_rows import day, write_rows
 
 from enrich.agreement import agreements
+from enrich.snapshots import Change, Computed, SnapshotSettings, period, plan, run
 from enrich.status import render, status
-from enrich.tables import PIN_SERVING, PIN_TEXT
+from enrich.tables import PIN_BOARDS, PIN_SERVING, PIN_TEXT
 from enrich.workspace import Workspace
 from relevance.feature_store import apply, materialize, open_store, quiet
 
@@ -28,3 +35,45 @@ def test_agreement_before_and_after_a_load_and_after_a_new_row(workspace: Worksp
     assert (newer.sampled, newer.equal, newer.differing) == (3, 2, "payload")
     shown = render(status(workspace))
     assert "payload differs" in shown and "never materialized" in shown
+
+
+def test_what_a_rewritten_snapshot_takes_back_reaches_the_online_store(workspace: Workspace):
+    def boards(titles: dict[int, list[str]], digest: int) -> None:
+        settings = SnapshotSettings(cadence_days=1)
+        log = [Change(number - 1, 1, digest) for number in titles]
+        planned = plan(log, settings)
+        values = {at: titles.get(period(at, settings), titles[max(titles)]) for at, _ in planned}
+        rows = {at: pl.DataFrame({"pin_id": ["a"], "board_titles": [found]}) for at, found in values.items()}
+        run(
+            workspace,
+            PIN_BOARDS,
+            planned,
+            lambda at, _: Computed(rows[at].with_columns(board_count=1), Counter()),
+            "p",
+            settings,
+        )
+
+    def load() -> None:
+        with quiet():
+            open_store(workspace).materialize(datetime(1970, 1, 1, tzinfo=UTC), datetime.now(UTC), ["pin_boards"])
+
+    apply(workspace)
+    boards({20_000: ["kept"], 20_001: ["kept", "deleted"]}, digest=0)
+    load()
+    boards({20_000: ["kept"], 20_001: ["kept"]}, digest=1)
+    load()
+    found = {view.view: view for view in agreements(workspace)}["pin_boards"]
+    assert (found.sampled, found.equal, found.differing) == (1, 1, None)
+
+
+def test_a_registry_in_a_database_is_asked_too_and_its_fault_is_said(workspace: Workspace, tmp_path: Path):
+    text = workspace.feature_store_yaml.read_text()
+    where = f"registry:\n  registry_type: sql\n  path: sqlite:///{tmp_path}/registry.sql\n"
+    workspace.feature_store_yaml.write_text(re.sub(r"registry:\n(?:  .*\n)+", where, text))
+    apply(workspace)
+    (workspace.root / "feature_store_state.json").unlink()
+    assert "pin_text" in {view.view for view in agreements(workspace)}
+    workspace.feature_store_yaml.write_text(
+        re.sub(r"registry:\n(?:  .*\n)+", where.replace("sqlite:", "nothing:"), text)
+    )
+    assert [view.view for view in agreements(workspace) if view.fault] == ["registry"]
