@@ -106,5 +106,8 @@ def write_text(path: Path, text: str) -> None:
 
 def _write(path: Path, rows: pa.Table) -> None:
     aside = path.with_name(f".{path.name}.{os.getpid()}")
-    pq.write_table(rows, aside, compression="zstd", coerce_timestamps="us")
-    aside.replace(path)
+    try:
+        pq.write_table(rows, aside, compression="zstd", coerce_timestamps="us")
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)  # of a disk that is full

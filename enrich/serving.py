@@ -183,7 +183,8 @@ def latest_as_of(
         .unique(subset=list(table.key), keep="last")
     )
     values = rows.select(*table.key, *(column.name for column in table.features), *_CLOCKS)
-    found = values.join(newest, on=[*table.key, *_CLOCKS], how="semi").unique(subset=list(table.key), keep="any")
+    found = values.join(newest, on=[*table.key, *_CLOCKS], how="semi", maintain_order="left")
+    found = found.unique(subset=list(table.key), keep="last", maintain_order=True)  # of equals, as Feast's join here
     until = pl.col("event_timestamp") + table.ttl if table.ttl != FOREVER else pl.lit(None, pl.Datetime("us", "UTC"))
     return found.with_columns(until=until).drop("event_timestamp").collect()
 

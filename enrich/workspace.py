@@ -31,21 +31,24 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 DEFAULT = REPOSITORY / "data" / "workspace"
 FEATURE_REPO = REPOSITORY / "feature_repo"
 
+_UNFIT = set('*?[]{}$"\\\n')  # what a pattern of files, or feature_store.yaml, would read as something else
 _FEATURE_STORE = """\
 # Feast's configuration of this workspace, written by `enrich import`.
 # CORKBOARD_WORKSPACE={root} feast -c {feature_repo} -f {root}/feature_store.yaml apply
 project: corkboard
 provider: local
 registry:
-  path: {root}/registry.db
+  registry_store_type: enrich.stores.safe_registry.SafeFileRegistryStore
+  path: "{root}/registry.db"
   serve_features_while_materializing: true
 offline_store:
   type: enrich.stores.late_duckdb.LateDuckDBOfflineStore
 online_store:
   type: enrich.stores.safe_sqlite.SafeSqliteOnlineStore
-  path: {root}/online.db
+  path: "{root}/online.db"
 batch_engine:
   type: enrich.stores.streaming_engine.StreamingComputeEngine
+  overlap_minutes: 60
 materialization:
   pull_latest_features: true
   online_write_batch_size: 2000
@@ -143,7 +146,13 @@ class Workspace:
         return self.root / f".{writing}.lock"
 
     def admit(self, catalogue: Catalogue) -> None:
-        """Raises BadInput when the workspace already holds another catalogue."""
+        """Raises BadInput when the workspace already holds another catalogue, or Feast could not find its way there."""
+        unfit = sorted(_UNFIT & set(str(self.root)))
+        if unfit:
+            raise BadInput(
+                f"expected a workspace whose path is read as it stands, found {' '.join(map(repr, unfit))} in "
+                f"{self.root}, a sign of patterns or settings; name another with --workspace"
+            )
         for manifest in (self._manifest, self._importing):
             held = _catalogue(manifest) if manifest.is_file() else catalogue
             if held != catalogue:

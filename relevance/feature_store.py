@@ -22,12 +22,14 @@ from typing import Any, NamedTuple
 import polars as pl
 from feast import FeatureService, FeatureStore, FeatureView, OnDemandFeatureView
 from feast.infra.online_stores.sqlite import SqliteOnlineStoreConfig
+from google.protobuf.message import DecodeError
 
 from enrich import parts
 from enrich.errors import BadInput, CorkboardError
 from enrich.tables import ENRICHED, Table
 from enrich.workspace import FEATURE_REPO, Workspace, Writing
 from relevance.feature_definitions import definitions, digest, digest_of
+from relevance.redis_marker import has_lost_its_rows, mark_loaded
 
 SCORING_SERVICE = "scoring_v1"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -62,8 +64,16 @@ def open_store(workspace: Workspace) -> FeatureStore:
             f"expected Feast's configuration at {workspace.feature_store_yaml}, found none; "
             "run `enrich import` for this workspace first"
         )
-    with quiet():
-        return FeatureStore(repo_path=str(FEATURE_REPO), fs_yaml_file=workspace.feature_store_yaml)
+    try:
+        with quiet():
+            store = FeatureStore(repo_path=str(FEATURE_REPO), fs_yaml_file=workspace.feature_store_yaml)
+            _ = store.registry  # read here, not at its first use
+            return store
+    except DecodeError as error:
+        raise CorkboardError(
+            f"expected Feast's registry where {workspace.feature_store_yaml} names it, found a file that is none "
+            f"({error}); remove it: the next command makes it again"
+        ) from error
 
 
 def apply(workspace: Workspace) -> list[str]:
@@ -101,17 +111,19 @@ def materialize(
     """Bring the online store up to date with the tables of `services`; what was loaded, nothing where all was there.
 
     Of each view the window from its oldest new row to now is loaded, so a late row arrives and never replaces a newer
-    one. `full` loads everything again (an online store that lost its rows). Raises CorkboardError when Feast fails: the
-    store then serves what it had, and the next call loads the same window; or where another command has been writing
-    the store for ten minutes.
+    one. `full` loads everything again, as is done for a Redis that lost what it held. Raises CorkboardError when Feast
+    fails: the store then serves what it had, and the next call loads the same window; or where another command has been
+    writing the store for ten minutes.
     """
     apply(workspace)
     with workspace.alone(Writing.STORE, _WAIT):
         store, state = open_store(workspace), _read_state(workspace)
-        if full:
+        if full or has_lost_its_rows(store.config):
             state.loaded = {}
         names = {p.name for service in services for p in store.get_feature_service(service).feature_view_projections}
         done = [_materialize_view(workspace, store, _TABLES[name], state) for name in sorted(names)]
+        if any(done):
+            mark_loaded(store.config)
     return [loaded for loaded in done if loaded is not None]
 
 
@@ -217,8 +229,10 @@ def _state_path(workspace: Workspace) -> Path:
 
 
 def _read_state(workspace: Workspace) -> _State:
-    path = _state_path(workspace)
-    return _State(**json.loads(path.read_text())) if path.is_file() else _State()
+    try:
+        return _State(**json.loads(_state_path(workspace).read_text()))
+    except (OSError, ValueError, TypeError):  # not there, or cut: then all is applied and loaded again
+        return _State()
 
 
 def _write_state(workspace: Workspace, state: _State) -> None:

@@ -82,7 +82,11 @@ def _right_rows(workspace: Workspace, table: Table, moments: pl.DataFrame, colum
         alive &= event >= moment - table.ttl
     newest = (
         asked.lazy()
-        .join(rows.select(*table.key, "event_timestamp", "created_timestamp", *columns), on=list(table.key))
+        .join(
+            rows.select(*table.key, "event_timestamp", "created_timestamp", *columns),
+            on=list(table.key),
+            maintain_order="right",  # of rows alike in both clocks the one that stands last counts
+        )
         .filter(alive)
         .sort("event_timestamp", "created_timestamp", maintain_order=True)
         .unique(subset="place", keep="last")

@@ -82,10 +82,14 @@ class SqliteReader:
             )
 
     def _connection(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = sqlite3.connect(f"{Path(self._path).absolute().as_uri()}?mode=ro", uri=True, timeout=10)
-            self._local.connection = connection
+        """This thread's, to the file that is there now: one that was replaced would be read from for ever."""
+        found = Path(self._path).stat()
+        file = (found.st_dev, found.st_ino)
+        if getattr(self._local, "file", None) != file:
+            address = f"{Path(self._path).absolute().as_uri()}?mode=ro"
+            self._local.connection = sqlite3.connect(address, uri=True, timeout=10)
+            self._local.file = file
+        connection: sqlite3.Connection = self._local.connection
         return connection
 
 
@@ -220,8 +224,8 @@ def _any_value(value: bytes) -> bytes | None:
 
 
 def _sqlite_time(seconds: int | None) -> datetime | None:
-    """Feast writes the digits of UTC as if they were local, and reads them so."""
-    return None if seconds is None else datetime.fromtimestamp(seconds).replace(tzinfo=UTC)
+    """As `safe_sqlite.py` writes it, and Feast's own class in a process that runs in UTC."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 def _redis_time(stamp: bytes | None) -> datetime | None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,6 +35,7 @@ GAP = timedelta(days=15)
 HUMAN, TEACHER = "human", "teacher"  # label_source
 
 _PAIR = {"query": pl.String(), "pin_id": pl.String(), "event_timestamp": pl.Datetime("us", "UTC")}
+_POSSIBLE = (datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC))  # others are no moments of labels
 _MOMENTS_AT_ONCE = 100_000  # keys and times in one call of Feast, to bound the memory of its join
 _ROWS_AT_ONCE = 100_000  # of a frame that goes to a file; 310 MB where two vectors have 384 entries
 _TABLES = {table.name: table for table in ENRICHED}
@@ -79,22 +80,25 @@ def write_training_frame(
 
     Written aside and renamed: the file is whole or not there. Raises as `training_frame` does.
     """
-    asked = _prepared(workspace, service, gap, trained_from)
+    asked, wanted = _prepared(workspace, service, gap, trained_from), checked_pairs(pairs)
     _refuse_names(pairs, asked)
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     path.parent.mkdir(parents=True, exist_ok=True)
     writer: pq.ParquetWriter | None = None
     try:
         with progress(pairs.height, f"training frame {path.name}") as bar:
-            for some in _slices(pairs):
-                rows = some.with_columns(_features_of(asked, checked_pairs(some), verified=writer is None)).to_arrow()
+            for some, keys in zip(_slices(pairs), _slices(wanted), strict=True):
+                rows = some.with_columns(_features_of(asked, keys, verified=writer is None)).to_arrow()
                 writer = writer or pq.ParquetWriter(aside, rows.schema, compression="zstd", use_dictionary=_texts(rows))
                 writer.write_table(rows)
                 bar.update(some.height)
+        if writer:
+            writer.close()
+        aside.replace(path)
     finally:
         if writer:
             writer.close()
-    aside.replace(path)
+        aside.unlink(missing_ok=True)
     return pairs.height
 
 
@@ -126,6 +130,9 @@ def checked_pairs(pairs: pl.DataFrame) -> pl.DataFrame:
     missing = [name for name in _PAIR if name not in pairs.columns]
     if missing:
         raise BadInput(f"expected pairs with {', '.join(_PAIR)}, found no {', '.join(missing)}; add it to the pairs")
+    time = pairs.schema["event_timestamp"]
+    if not isinstance(time, (pl.Datetime, pl.Date, pl.Null)):
+        raise BadInput(f"expected times in event_timestamp, found {time}; convert it, for a number says no unit")
     try:
         wanted = pairs.select(pl.col(name).cast(dtype) for name, dtype in _PAIR.items())
     except pl.exceptions.PolarsError as error:
@@ -135,6 +142,12 @@ def checked_pairs(pairs: pl.DataFrame) -> pl.DataFrame:
     nulls = wanted.null_count().row(0)
     if any(nulls):
         raise BadInput(f"expected no nulls in {', '.join(_PAIR)}, found {nulls}; drop those pairs")
+    impossible = wanted.filter(~pl.col("event_timestamp").is_between(pl.lit(_POSSIBLE[0]), pl.lit(_POSSIBLE[1])))
+    if impossible.height:
+        raise BadInput(
+            f"expected times of {_POSSIBLE[0]:%Y} to {_POSSIBLE[1]:%Y}, found {impossible.height} others "
+            f"(of the year {impossible['event_timestamp'].dt.year()[0]}); correct them"
+        )
     return wanted
 
 

@@ -122,10 +122,13 @@ def _copy(part: Path, column: str) -> Path:
         aside = folder / f".{column}.{os.getpid()}.{uuid.uuid4().hex}"
         parquet = pq.ParquetFile(part)
         schema = pa.schema([parquet.schema_arrow.field(column)])
-        with pa.ipc.new_file(aside, schema) as writer:
-            for batch in parquet.iter_batches(_BATCH_ROWS, columns=[column]):
-                writer.write_batch(batch)
-        aside.replace(copy)
+        try:
+            with pa.ipc.new_file(aside, schema) as writer:
+                for batch in parquet.iter_batches(_BATCH_ROWS, columns=[column]):
+                    writer.write_batch(batch)
+            aside.replace(copy)
+        finally:
+            aside.unlink(missing_ok=True)  # of a disk that is full
     return copy
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import repeat
 from typing import Any
 
@@ -18,7 +18,7 @@ import pyarrow as pa
 from feast import Entity, FeatureView
 from feast.infra.online_stores.sqlite import SqliteOnlineStore, SqliteOnlineStoreConfig, _table_id
 from feast.repo_config import RepoConfig
-from feast.utils import _convert_arrow_to_proto, to_naive_utc
+from feast.utils import _convert_arrow_to_proto
 from pydantic import StrictStr
 
 from enrich.stores.online_rows import Protos, Rows, rows_of_batch, rows_of_protos
@@ -101,5 +101,9 @@ def _records(rows: Rows) -> Iterator[_Record]:
 
 
 def _seconds(time: datetime) -> int:
-    """As Feast's adapter writes a time, which its converter reads back as the same digits."""
-    return int(to_naive_utc(time).timestamp())
+    """Since 1970 in UTC, in whatever zone this process runs.
+
+    Feast's adapter takes UTC's digits for local ones: the same in UTC; elsewhere its clock jumps twice a year, and two
+    processes in two zones do not agree on what is newer.
+    """
+    return int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp())

@@ -5,6 +5,10 @@ through pandas, and makes a protobuf of every cell. A view that is columns of lo
 the files to the online store in batches of `materialization.online_write_batch_size` rows instead; what is held is a
 batch, whatever the table's size. Transformations, aggregations, validation, other offline stores: Feast's own way.
 
+Rows of a packed view are dated when they are packed, a moment before their part can be seen: a load that ended in
+between would leave them to no later one. So loads of these views begin `overlap_minutes` before their window; what was
+loaded before is written again, and changes nothing.
+
 A batch is one transaction where the store has them. Killed, or failed, a load is not recorded as done; the same window
 loaded again writes the same rows again.
 """
@@ -12,6 +16,7 @@ loaded again writes the same rows again.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -30,7 +35,9 @@ from enrich.progress import progress
 from enrich.stores.late_duckdb import LateDuckDBOfflineStore
 from enrich.stores.late_latest import LatestJob
 from enrich.stores.online_rows import ArrowWriter
+from enrich.tables import Kind
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ROWS = 2_000  # in a batch where feature_store.yaml does not say
 _MORE_THAN_COLUMNS = (  # what a view may ask for beside columns of its source; and Feast's offline write of the result
     "source_views",
@@ -47,6 +54,7 @@ class StreamingComputeEngineConfig(LocalComputeEngineConfig):
     """The settings of `batch_engine` in feature_store.yaml; `backend` is of what goes Feast's way."""
 
     type: StrictStr = "enrich.stores.streaming_engine.StreamingComputeEngine"  # type: ignore[assignment]
+    overlap_minutes: int = 60
 
 
 class StreamingComputeEngine(LocalComputeEngine):
@@ -75,10 +83,15 @@ class StreamingComputeEngine(LocalComputeEngine):
             data_source=source,
             column_info=columns,
             context=self.get_execution_context(registry, task),
-            start_time=task.start_time,
+            start_time=self._start(task),
             end_time=task.end_time,
         )
         return job if isinstance(job, LatestJob) else None
+
+    def _start(self, task: MaterializationTask) -> datetime:
+        if task.feature_view.tags.get("kind") != Kind.SERVING or task.start_time <= _EPOCH:
+            return task.start_time
+        return task.start_time - timedelta(minutes=self.repo_config.batch_engine.overlap_minutes)
 
     def _load(self, task: MaterializationTask, latest: LatestJob) -> None:
         write = self._writer(task.feature_view)

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 import pytest
+from redis import Redis
 from redis_server import RedisServer
 from table_rows import day, use_online_store, write_rows
 
@@ -37,7 +38,7 @@ from enrich.tables import (
     QUERY_PIN_ENGAGEMENT,
 )
 from enrich.workspace import Catalogue, Workspace
-from relevance.feature_store import apply, fingerprint, materialize
+from relevance.feature_store import apply, fingerprint, materialize, open_store, quiet
 from relevance.lookup import OnlineFeatures, StoreUnavailable
 from relevance.payload_readers import Rows, SqliteReader
 from relevance.training_frame import training_frame
@@ -182,6 +183,51 @@ def test_a_lost_online_store_is_filled_again(workspace: Workspace):
     assert OnlineFeatures.open(workspace).pins(["a"]) == [b"x"]
 
 
+def test_a_reader_follows_a_store_that_was_made_anew(workspace: Workspace):
+    write_rows(workspace, PIN_SERVING, {"pin_id": "a", "payload": b"old", "event_timestamp": day(1)})
+    materialize(workspace)
+    reader = OnlineFeatures.open(workspace)
+    assert reader.pins(["a"]) == [b"old"]
+    for file in workspace.root.glob("online.db*"):
+        file.unlink()
+    write_rows(workspace, PIN_SERVING, {"pin_id": "a", "payload": b"new", "event_timestamp": day(2)})
+    materialize(workspace)
+    assert reader.pins(["a"]) == [b"new"]
+
+
+def test_a_cut_state_is_as_none_and_a_cut_registry_says_so(workspace: Workspace):
+    write_rows(workspace, PIN_SERVING, {"pin_id": "a", "payload": b"x", "event_timestamp": day(1)})
+    materialize(workspace)
+    state, registry = workspace.root / "feature_store_state.json", workspace.root / "registry.db"
+    state.write_text(state.read_text()[:20])
+    assert [loaded.view for loaded in materialize(workspace)] == ["pin_serving"]
+    registry.write_bytes(registry.read_bytes()[:200])
+    with pytest.raises(CorkboardError, match="expected Feast's registry"):
+        materialize(workspace)
+
+
+def test_readers_of_the_registry_never_find_it_half_written(workspace: Workspace):
+    apply(workspace)
+    stop, failed = threading.Event(), []
+
+    def look() -> None:
+        while not stop.is_set():
+            try:
+                OnlineFeatures.open(workspace)
+            except Exception as error:  # noqa: BLE001  # whatever it is, it is what must not be
+                failed.append(error)
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    store = open_store(workspace)
+    for number in range(30):
+        with quiet():
+            store.materialize(day(0), day(1) + timedelta(hours=number), feature_views=["pin_serving"])
+    stop.set()
+    looking.join()
+    assert failed == []
+
+
 def test_a_deleted_pin_is_unknown_online(served: Workspace):
     write_rows(served, PINS, {"pin_id": "doomed", "created_at": day(1)})
     write_rows(served, PIN_TEXT, {"pin_id": "doomed", "title": "x", "event_timestamp": day(1)})
@@ -254,6 +300,11 @@ def test_redis_serves_the_same_by_configuration_alone_and_its_loss_is_one_error(
     assert same(unpack_pins(found[:-1]), unpack_pins(OnlineFeatures.open(served).pins(PIN_IDS)))
     assert features.query("red shoes") and features.query("unseen") is None
     assert parts.count(workspace.folder(PIN_SERVING)) == 3
+    assert materialize(workspace) == []
+    with closing(Redis.from_url(f"redis://{redis.address}")) as flushed:
+        flushed.flushall()
+    assert "pin_serving" in {loaded.view for loaded in materialize(workspace)}
+    assert features.pins(["a"]) == found[:1]
     redis.stop()
     with pytest.raises(StoreUnavailable, match="redis"):
         features.pins(["a"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -89,6 +90,21 @@ def test_an_older_window_loaded_again_takes_nothing_back(workspace: Workspace, s
     load(workspace, day(0), day(9))
     load(workspace, day(0), day(1, 1))
     assert titles(workspace, "a", "b") == ["second", "late"]
+
+
+def test_what_is_newer_is_so_in_every_zone(workspace: Workspace, store_type: str, monkeypatch: pytest.MonkeyPatch):
+    spring = datetime(2026, 3, 29, 2, 30, tzinfo=UTC)  # digits that Berlin's clocks skip
+    try:
+        for minutes, zone, title in ((0, "Europe/Berlin", "a"), (40, "UTC", "b"), (80, "America/New_York", "c")):
+            monkeypatch.setenv("TZ", zone)
+            time.tzset()
+            at = {"event_timestamp": spring + timedelta(minutes=minutes)}
+            write_rows(workspace, PIN_TEXT, {"pin_id": "a", "title": title, **at})
+            load(workspace, day(0), spring + timedelta(days=1))
+            assert titles(workspace, "a") == [title]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_no_row_of_a_table_in_many_parts_is_lost_and_big_integers_survive(workspace: Workspace, store_type: str):

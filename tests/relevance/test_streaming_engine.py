@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,8 +59,9 @@ def opened(workspace: Workspace, name: str, kind: str, store_type: str, address:
     use_online_store(workspace, store_type, address)
     text = workspace.feature_store_yaml.read_text().replace("registry.db", f"{name}.registry.db")
     if feasts:
-        text = re.sub(r"batch_engine:\n  .*\n", "", text)
+        text = re.sub(r"batch_engine:\n(?:  .*\n)+", "", text)
         text = text.replace("enrich.stores.late_duckdb.LateDuckDBOfflineStore", "duckdb")
+    text = text.replace("overlap_minutes: 60", "overlap_minutes: 0")
     workspace.feature_store_yaml.write_text(text)
     apply(workspace)
     store = open_store(workspace)
@@ -215,7 +216,8 @@ def test_only_plain_views_of_local_files_are_streamed(workspace: Workspace):
     apply(workspace)
     with_engine, streamed = open_store(workspace), []
     text = workspace.feature_store_yaml.read_text()
-    workspace.feature_store_yaml.write_text(re.sub(r"batch_engine:\n  .*\n", "", text))  # as older imports wrote it
+    as_older_imports_wrote_it = re.sub(r"batch_engine:\n(?:  .*\n)+", "", text)
+    workspace.feature_store_yaml.write_text(as_older_imports_wrote_it)
     write_rows(workspace, PIN_SERVING, {"pin_id": "a", "payload": b"x", "event_timestamp": day(1)})
     apply(workspace)
     older = open_store(workspace)
@@ -310,3 +312,16 @@ def test_a_load_that_was_killed_is_loaded_whole_by_the_next(workspace: Workspace
         assert online.execute(count).fetchone() == (30,)
         materialize(workspace)
         assert online.execute(count).fetchone() == (100,)
+
+
+def test_rows_of_a_packed_view_that_came_into_sight_after_a_load_are_in_the_next(workspace: Workspace):
+    apply(workspace)
+    store = open_store(workspace)
+    write_rows(workspace, PIN_SERVING, {"pin_id": "a", "payload": b"x", "event_timestamp": day(1)})
+    with quiet():
+        store.materialize(day(0), day(2), feature_views=["pin_serving"])
+        packed = {"pin_id": "a", "payload": b"y", "event_timestamp": day(2) - timedelta(minutes=59)}
+        write_rows(workspace, PIN_SERVING, packed)
+        store.materialize_incremental(day(3), feature_views=["pin_serving"])
+        found = store.get_online_features(["pin_serving:payload"], [{"pin_id": "a"}]).to_dict()["payload"]
+    assert found == [b"y"]

@@ -201,6 +201,21 @@ def test_a_frame_in_a_file_is_the_same_frame(store: Workspace, tmp_path: Path, m
     assert [path.name for path in tmp_path.iterdir()] == ["f.parquet"]
 
 
+def test_a_frame_that_fails_leaves_no_file(store: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(relevance.training_frame, "_features_of", lambda *_, **__: 1 / 0)
+    pairs = pl.DataFrame({"query": ["q"], "pin_id": ["a"], "event_timestamp": [day(5)]})
+    with pytest.raises(ZeroDivisionError):
+        write_training_frame(store, pairs, "teacher_v1", tmp_path / "frame.parquet")
+    assert list(tmp_path.glob("*frame*")) == list(tmp_path.glob(".*frame*")) == []
+
+
+@pytest.mark.parametrize("moment", [1_770_000_000, 1.5, True, "2026-01-01", datetime(1, 1, 1, tzinfo=UTC)])
+def test_what_is_no_moment_is_refused(store: Workspace, moment: object):
+    pairs = pl.DataFrame({"query": ["q"], "pin_id": ["a"], "event_timestamp": [moment]})
+    with pytest.raises(BadInput, match="expected times"):
+        training_frame(store, pairs, "teacher_v1")
+
+
 def test_a_store_that_forgets_the_clock_of_knowledge_is_refused(store: Workspace, monkeypatch: pytest.MonkeyPatch):
     known_late = {"event_timestamp": day(2), "created_timestamp": day(9)}
     fill(store, {PIN_TEXT: [{"pin_id": "a", "title": "of the future", **known_late}]})
