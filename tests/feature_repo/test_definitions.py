@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -65,7 +66,8 @@ def test_scoring_reads_packed_what_the_student_learns_from(store: FeatureStore):
 
 
 def test_the_default_configuration_is_a_workspaces_but_for_its_paths(workspace: Workspace):
-    default = (FEATURE_REPO / "feature_store.yaml").read_text().replace("../data/workspace", str(workspace.root))
+    default = (FEATURE_REPO / "feature_store.yaml").read_text()
+    default = re.sub(r"\.\./data/workspace/(\S+)", rf'"{workspace.root}/\1"', default)
     settings = [
         [line.split("#")[0].rstrip() for line in text.splitlines() if line.split("#")[0].strip()]
         for text in (default, workspace.feature_store_yaml.read_text())
