@@ -76,10 +76,12 @@ def measure(report: Report, workspace: Workspace, kind: str, address: str, pins:
         return store.get_online_features(list(TYPED), rows).to_dict()  # type: ignore[no-any-return]
 
     def by_us(ids: list[str]) -> PinBatch:
-        return unpack_pins(features.pins(ids), wanted=TWELVE)
+        read = features.read_pins(ids)
+        return unpack_pins(read.payloads, wanted=TWELVE, whole=read.whole)
 
     def whole(ids: list[str]) -> PinBatch:
-        return unpack_pins(features.pins(ids))
+        read = features.read_pins(ids)
+        return unpack_pins(read.payloads, whole=read.whole)
 
     for _ in range(3):
         ids = some()

@@ -116,15 +116,16 @@ class Wanted(NamedTuple):
 
 
 def unpack_pins(
-    payloads: Sequence[bytes | None], now: datetime | None = None, wanted: Wanted | None = None
+    payloads: Sequence[bytes | None], now: datetime | None = None, wanted: Wanted | None = None, whole: bool = False
 ) -> PinBatch:
     """The pins in columns, in the order given. None gives an absent pin; unreadable bytes an absent, corrupt one.
 
-    What had stopped being evidence at `now` is left out; `wanted` is all unless said.
+    What had stopped being evidence at `now` is left out; `wanted` is all unless said. `whole` says that every payload's
+    checksum was found right as it was read (`Pins.whole` of relevance/lookup.py), and need not be looked at again.
     """
     chosen = wanted or Wanted()
     n = len(payloads)
-    present, corrupt, kept = check(payloads, _MAGIC, _HEAD, {1: _body_of_1})
+    present, corrupt, kept = check(payloads, _MAGIC, _HEAD, {1: _body_of_1}, whole)
     fixed = _fixed_bytes if set(VECTORS) <= set(chosen.vectors) else _head_bytes
     rows, sections = np.flatnonzero(present), Sections(kept, _HEAD, fixed)
     head = sections.head

@@ -48,6 +48,7 @@ class Pins(NamedTuple):
     payloads: list[bytes | None]  # None where `presence` is not FOUND
     presence: list[Presence]
     never_materialized: bool = False  # nothing was ever loaded into the view
+    whole: bool = False  # every payload's checksum was found right as it was read; False says nothing
 
 
 class OnlineFeatures:
@@ -113,13 +114,14 @@ class _View:
     def read(self, keys: Sequence[str], now: datetime) -> Pins:
         asked = list(map(str, keys))  # NumPy's own strings are no keys to a store
         distinct = list(dict.fromkeys(asked))
-        payloads, presence = self._judged(self._rows(distinct), now)
+        rows = self._rows(distinct)
+        payloads, presence = self._judged(rows, now)
         never = bool(distinct) and not any(payloads) and self._was_never_materialized()
         if len(distinct) < len(asked):
             place = {key: i for i, key in enumerate(distinct)}
             payloads = [payloads[place[key]] for key in asked]
             presence = [presence[place[key]] for key in asked]
-        return Pins(payloads, presence, never)
+        return Pins(payloads, presence, never, rows.whole)
 
     def _rows(self, keys: list[str]) -> Rows:
         if (known := self._rest.fault) is not None:

@@ -140,7 +140,7 @@ class Scorer:
         query_payload, lost_query = self._query_payload(text)
         inputs, lost_vector = self._query(text, query_payload, now)
         read, lost_pins = self._pins(ids)
-        pins = unpack_pins(read.payloads, now)
+        pins = unpack_pins(read.payloads, now, whole=read.whole)
         rates, has_rates = inputs.rates_of(ids)
         features = self.student.features(inputs, pins, rates, has_rates)
         probabilities = self.student.predict(features)

@@ -23,7 +23,8 @@ from feast.protos.feast.types.Value_pb2 import Value
 from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from relevance.redis_replies import Batch, Replies
+from enrich.payload import is_whole
+from relevance.redis_replies import Batch, Replies, Take
 
 _PAYLOAD = "payload"
 _REDIS_KEYS = 128  # in one batch; more are answered later by a server that must first hold all answers
@@ -36,6 +37,7 @@ class Rows(NamedTuple):
 
     payloads: list[bytes | None]  # None where there is no row, and where the payload was taken back
     times: list[datetime | None]  # event times; None where there is no row. Empty where the reader was not `dated`
+    whole: bool = False  # every payload's checksum was found right as it was read; False says nothing
 
 
 class PayloadReader(Protocol):
@@ -66,10 +68,13 @@ class SqliteReader:
     def read(self, keys: Sequence[str]) -> Rows:
         wanted = self._keys.of_all(keys)
         if not self._dated:
-            values = dict(self._rows("entity_key, value", wanted))
-            return Rows(all_bytes_of(map(values.get, wanted)), [])
-        found = {key: (value, event) for key, value, event in self._rows("entity_key, value, event_ts", wanted)}
-        there = [found.get(key, (None, None)) for key in wanted]
+            seals = _Seals()
+            found = {
+                key: seals.take(memoryview(value or b"")) for key, value in self._rows("entity_key, value", wanted)
+            }
+            return Rows(list(map(found.get, wanted)), [], seals.whole)
+        dated = {key: (value, event) for key, value, event in self._rows("entity_key, value, event_ts", wanted)}
+        there = [dated.get(key, (None, None)) for key in wanted]
         return Rows(all_bytes_of(value for value, _ in there), [_sqlite_time(event) for _, event in there])
 
     def _rows(self, columns: str, wanted: list[bytes]) -> Iterator[tuple[Any, ...]]:
@@ -109,7 +114,7 @@ class RedisReader:
         self._project = config.project.encode()
         self._dated = bool(view.ttl)
         fields = [_mmh3(f"{view.name}:{_PAYLOAD}"), *([f"_ts:{view.name}".encode()] if self._dated else [])]
-        self._takes = (payload_of, bytes) if self._dated else (payload_of,)
+        self._fields = len(fields)
         self._opening = b"*%d\r\n$5\r\nHMGET\r\n$" % (2 + len(fields))
         self._ending = b"".join(b"\r\n$%d\r\n%b" % (len(field), field) for field in fields) + b"\r\n"
 
@@ -118,9 +123,11 @@ class RedisReader:
             return Rows([], [])
         names = self._keys.of_all(keys)
         some = (names[first : first + _REDIS_KEYS] for first in range(0, len(names), _REDIS_KEYS))
-        values = self._ask([Batch(self._commands(batch), len(batch)) for batch in some])
+        seals = _Seals()
+        takes: tuple[Take, ...] = (seals.take, bytes) if self._dated else (seals.take,)
+        values = self._ask([Batch(self._commands(batch), len(batch)) for batch in some], takes)
         times = list(map(_redis_time, values[1::2])) if self._dated else []
-        return Rows(values[:: len(self._takes)], times)
+        return Rows(values[:: self._fields], times, seals.whole)
 
     def _commands(self, names: list[bytes]) -> bytes:
         """An HMGET a key. Between keys of one length stand always the same bytes."""
@@ -131,25 +138,40 @@ class RedisReader:
         after = project + self._ending
         return before + (after + before).join(names) + after
 
-    def _ask(self, batches: Sequence[Batch]) -> list[bytes | None]:
+    def _ask(self, batches: Sequence[Batch], takes: Sequence[Take]) -> list[bytes | None]:
         """Payload and, where dated, time of every answer, by the client's own rules of trying again."""
         connection = self._pool.get_connection()
         try:
             return connection.retry.call_with_retry(  # type: ignore[no-any-return]
-                lambda: self._round_trip(connection, batches), lambda error: connection.disconnect()
+                lambda: self._round_trip(connection, batches, takes), lambda error: connection.disconnect()
             )
         finally:
             self._pool.release(connection)
 
-    def _round_trip(self, connection: Any, batches: Sequence[Batch]) -> list[bytes | None]:
+    def _round_trip(self, connection: Any, batches: Sequence[Batch], takes: Sequence[Take]) -> list[bytes | None]:
         replies: Replies | None = getattr(self._local, "replies", None)
         if replies is None:
             replies = self._local.replies = Replies()
         try:
-            return replies.ask(connection, batches, self._takes)
+            return replies.ask(connection, batches, takes)
         except BaseException:  # whatever it was, answers may be left on the line: nobody may read them as their own
             connection.disconnect()
             raise
+
+
+class _Seals:
+    """Copies payloads out of what came in and looks at their checksums at once, while they are in the chip's cache."""
+
+    __slots__ = ("whole",)
+
+    def __init__(self) -> None:
+        self.whole = True
+
+    def take(self, value: memoryview) -> bytes | None:
+        payload = payload_of(value)
+        if payload is not None and not is_whole(payload):
+            self.whole = False
+        return payload
 
 
 class AnyReader:
