@@ -92,7 +92,7 @@ def check(
     opening = magic + bytes([VERSION])
     read = [
         None
-        if payload is None or not (whole or zlib.crc32(payload) == _RESIDUE)
+        if payload is None or not (whole or is_whole(payload))
         else payload
         if payload.startswith(opening) and len(payload) >= least
         else _upgraded(payload, magic, upgrades)

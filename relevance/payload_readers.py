@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -50,7 +50,7 @@ def reader_of(config: RepoConfig, store: OnlineStore, view: FeatureView) -> Payl
     """The fastest reader there is for the store's kind; event times are read where the view has a time to live."""
     if isinstance(store, SqliteOnlineStore):
         return SqliteReader(config, store, view)
-    if _is_one_redis(config):
+    if is_one_redis(config) and not config.registry.enable_online_feature_view_versioning:
         return RedisReader(config, view)
     return AnyReader(config, store, view)
 
@@ -66,16 +66,16 @@ class SqliteReader:
         self._local = threading.local()
 
     def read(self, keys: Sequence[str]) -> Rows:
-        wanted = self._keys.of_all(keys)
+        wanted, seals = self._keys.of_all(keys), _Seals()
         if not self._dated:
-            seals = _Seals()
             found = {
                 key: seals.take(memoryview(value or b"")) for key, value in self._rows("entity_key, value", wanted)
             }
             return Rows(list(map(found.get, wanted)), [], seals.whole)
-        dated = {key: (value, event) for key, value, event in self._rows("entity_key, value, event_ts", wanted)}
+        rows = self._rows("entity_key, value, event_ts", wanted)
+        dated = {key: (seals.take(memoryview(value or b"")), _sqlite_time(event)) for key, value, event in rows}
         there = [dated.get(key, (None, None)) for key in wanted]
-        return Rows(all_bytes_of(value for value, _ in there), [_sqlite_time(event) for _, event in there])
+        return Rows([payload for payload, _ in there], [time for _, time in there], seals.whole)
 
     def _rows(self, columns: str, wanted: list[bytes]) -> Iterator[tuple[Any, ...]]:
         for first in range(0, len(wanted), _SQLITE_KEYS):
@@ -214,14 +214,6 @@ def payload_of(value: memoryview) -> bytes | None:
     return bytes_of(bytes(value))
 
 
-def all_bytes_of(values: Iterable[bytes | None]) -> list[bytes | None]:
-    """As `bytes_of` of each; of what is as long as most payloads (its length takes two bytes) at once."""
-    return [
-        v[3:] if v and len(v) > 2 and v[0] == _BYTES_FIELD and v[1] & 0x80 and not v[2] & 0x80 else bytes_of(v)
-        for v in values
-    ]
-
-
 def bytes_of(value: bytes | None) -> bytes | None:
     """What a serialized protobuf Value of bytes holds; None for one that holds nothing.
 
@@ -260,8 +252,7 @@ def _redis_time(stamp: bytes | None) -> datetime | None:
     return datetime.fromtimestamp(found.seconds + found.nanos / 1e9, UTC)
 
 
-def _is_one_redis(config: RepoConfig) -> bool:
-    settings: Any = config.online_store
-    kind = getattr(settings, "redis_type", None)
-    versioned = config.registry.enable_online_feature_view_versioning
-    return kind is not None and kind.value == "redis" and not versioned
+def is_one_redis(config: RepoConfig) -> bool:
+    """Whether the online store is one node of Redis, no cluster."""
+    kind = getattr(config.online_store, "redis_type", None)
+    return kind is not None and kind.value == "redis"

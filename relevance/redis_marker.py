@@ -9,6 +9,8 @@ from typing import Any
 
 from feast import RepoConfig
 
+from relevance.payload_readers import is_one_redis
+
 
 def has_lost_its_rows(config: RepoConfig) -> bool:
     """Whether the store is one Redis node, and has no mark. Of a node that cannot be asked nothing is said."""
@@ -36,8 +38,7 @@ def _key(config: RepoConfig) -> str:
 
 def _client(config: RepoConfig) -> Any:
     """None where the store is another one, or a cluster."""
-    kind = getattr(config.online_store, "redis_type", None)
-    if kind is None or kind.value != "redis":
+    if not is_one_redis(config):
         return None
     from enrich.stores.safe_redis import client  # here, since redis is an optional extra
 
