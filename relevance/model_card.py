@@ -39,7 +39,7 @@ Gives a (query, pin) the probabilities of five levels: 1 highly irrelevant, 2 ir
 
 {metrics}
 
-The dev split chose the epoch and the temperature, so its figures flatter; `relevance evaluate` reports queries that
+The dev split chose the epoch and the calibration, so its figures flatter; `relevance evaluate` reports queries that
 were held out.
 """
 

@@ -3,7 +3,7 @@
 Reads a model folder, which `student_training.py` writes:
 
     model.safetensors   weights, normalisation, and the frozen statistics' arrays
-    student.json        settings, statistics, temperature, prior, fingerprints, metrics (`StudentRecord`)
+    student.json        settings, statistics, calibration, prior, fingerprints, metrics (`StudentRecord`)
     README.md           the model card, written from student.json
 """
 
@@ -24,6 +24,7 @@ from enrich import parts
 from enrich.errors import BadInput
 from enrich.pin_payload import PinBatch
 from enrich.query_payload import QueryInputs
+from relevance.calibration import Calibration
 from relevance.features import (
     PAIR_FEATURES,
     QUERY_FEATURES,
@@ -79,7 +80,7 @@ class StudentRecord:
     dimensions: Dimensions
     interests: tuple[str, ...]
     catalogue_pins: int  # of which the term frequencies were counted
-    temperature: float
+    calibration: Calibration
     prior: tuple[float, ...]  # mean target in training: the answer for a pin of which nothing is known
     encoder: str  # producer of the query vectors
     human_rows: int
@@ -141,8 +142,7 @@ class Student:
 
     def predict(self, inputs: Features) -> Floats:
         """Calibrated probabilities of the pairs, float32 [n, 5], columns levels 1..5, rows sum to 1."""
-        scores: Floats = torch.softmax(self._logits(inputs) / self.record.temperature, dim=1).numpy()
-        return scores
+        return self.record.calibration.probabilities(self.logits(inputs))
 
     def logits(self, inputs: Features) -> Floats:
         """Before calibration; float32 [n, 5]."""
@@ -159,6 +159,7 @@ def _read_record(raw: dict[str, Any]) -> StudentRecord:
     network = NetworkSettings(**raw["settings"]["network"] | {"size": Size(raw["settings"]["network"]["size"])})
     plain: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in raw.items()}
     plain["settings"] = StudentSettings(**raw["settings"] | {"network": network})
+    plain["calibration"] = Calibration.of(raw["calibration"])
     plain["dimensions"] = Dimensions(*raw["dimensions"])
     return StudentRecord(**plain)
 
@@ -176,6 +177,7 @@ def _statistics(record: StudentRecord, tensors: dict[str, torch.Tensor]) -> Stat
 
 def _card(record: StudentRecord) -> str:
     loss = "not measured (no dev rows)" if record.dev_loss is None else f"{record.dev_loss:.3f}"
+    biases = ", ".join(f"{bias:+.2f}" for bias in record.calibration.biases)
     return f"""---
 library_name: corkboard
 tags: [search-relevance, distillation]
@@ -190,7 +192,7 @@ of relevance, 5 highly relevant to 1 highly irrelevant. Load it with `relevance.
 - Reads {len(PAIR_FEATURES)} numbers of the pair, {len(QUERY_FEATURES)} of the query, {len(record.interests)} interests,
   and vectors of {record.dimensions.query} (query), {record.dimensions.text} (text), {record.dimensions.visual} (visual)
   and {record.dimensions.graph} (graph) entries; query vectors by {record.encoder}.
-- Probabilities are calibrated by one temperature ({record.temperature:.3f}).
+- Probabilities are calibrated by one temperature ({record.calibration.temperature:.3f}) and a bias a level ({biases}).
 - Fingerprint {record.fingerprint}; made from rows {record.data_fingerprint} of feature service
   {record.feature_service or "none (given by hand)"}, by corkboard {record.code_version}. Settings and feature names are
   in `{_RECORD}`.

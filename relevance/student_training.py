@@ -19,7 +19,8 @@ from enrich.pin_payload import VECTORS
 from enrich.progress import progress
 from enrich.text_encoder import TextEncoder
 from relevance import stages
-from relevance.calibration import fit_temperature
+from relevance.calibration import Calibration
+from relevance.calibration import Floats as AnyFloats
 from relevance.features import Bools, Floats, Ints, Statistics
 from relevance.losses import Targets, soft_cross_entropy, targets_of
 from relevance.pin_rows import INPUTS, take
@@ -44,6 +45,7 @@ class TrainingRows(NamedTuple):
 class DevRows(NamedTuple):
     inputs: Inputs
     levels: Ints
+    queries: list[str]
 
 
 class _Best(NamedTuple):
@@ -82,21 +84,21 @@ def train_student(
         best = _fit(network, training, held_out, settings)
     network.load_state_dict(best.weights)
     network.eval()
-    temperature, loss = _calibrate(network, held_out)
+    calibration, loss = _calibrate(network, held_out)
     human = int((rows["label_source"] == HUMAN).sum())
     record = StudentRecord(
         settings=settings,
         dimensions=statistics.dimensions,
         interests=statistics.interests,
         catalogue_pins=statistics.pins,
-        temperature=temperature,
+        calibration=calibration,
         prior=tuple(float(p) for p in np.average(targets.probabilities, axis=0, weights=targets.weights)),
         encoder=encoder.producer,
         human_rows=human,
         teacher_rows=rows.height - human,
         epochs=best.epoch,
         dev_loss=loss,
-        fingerprint=_fingerprint(network, statistics, settings, temperature),
+        fingerprint=_fingerprint(network, statistics, settings, calibration),
         data_fingerprint=stages.fingerprint(rows, dev),
         feature_service=feature_service,
     )
@@ -143,7 +145,7 @@ def _dev_rows(dev: pl.DataFrame, statistics: Statistics, encoder: QueryEncoder) 
     if human.is_empty():
         return None
     found = student_inputs(human, encoder).features(statistics)
-    return DevRows(Inputs.of(found), human["level"].to_numpy().astype(np.int64))
+    return DevRows(Inputs.of(found), human["level"].to_numpy().astype(np.int64), human["query"].to_list())
 
 
 def _normalise(network: StudentNetwork, rows: Inputs) -> None:
@@ -208,13 +210,13 @@ def _mixed(rows: TrainingRows, batch: torch.Tensor, sparse: torch.Tensor) -> Inp
     )
 
 
-def _calibrate(network: StudentNetwork, dev: DevRows | None) -> tuple[float, float | None]:
-    """The temperature, and the dev loss at it."""
+def _calibrate(network: StudentNetwork, dev: DevRows | None) -> tuple[Calibration, float | None]:
+    """The calibration, and the dev loss under it."""
     if dev is None:
-        return 1.0, None
+        return Calibration(), None
     logits = _logits(network, dev.inputs)
-    temperature = fit_temperature(logits, dev.levels)
-    return temperature, _gold_loss(logits / temperature, dev.levels)
+    calibration = Calibration.fit(logits, dev.levels, dev.queries)
+    return calibration, _gold_loss(calibration.log_probabilities(logits), dev.levels)
 
 
 def _logits(network: StudentNetwork, inputs: Inputs) -> Floats:
@@ -223,15 +225,17 @@ def _logits(network: StudentNetwork, inputs: Inputs) -> Floats:
         return logits
 
 
-def _gold_loss(logits: Floats, levels: Ints) -> float:
+def _gold_loss(logits: AnyFloats, levels: Ints) -> float:
     """Cross-entropy of the gold levels."""
     scores = log_softmax(logits.astype(np.float64), axis=1)
     return float(-scores[np.arange(len(levels)), levels - 1].mean())
 
 
-def _fingerprint(network: StudentNetwork, statistics: Statistics, settings: StudentSettings, temperature: float) -> str:
+def _fingerprint(
+    network: StudentNetwork, statistics: Statistics, settings: StudentSettings, calibration: Calibration
+) -> str:
     """Of all that decides a probability."""
     learned = [*network.state_dict().values()]
     counted = [statistics.terms, statistics.frequencies, statistics.average_lengths]
     arrays = [array.tobytes().hex() for array in (*(tensor.numpy() for tensor in learned), *counted)]
-    return stages.fingerprint(arrays, settings, temperature)
+    return stages.fingerprint(arrays, settings, calibration)

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.special import softmax
 
 from enrich.tables import LEVELS
 from relevance.teacher_checkpoint import TeacherRecord, build_network, load_head, producer_of, read_record
@@ -53,11 +52,10 @@ class Teacher:
 
     def predict(self, queries: Sequence[str], pin_texts: Sequence[str | PinText]) -> npt.NDArray[np.float32]:
         """Probabilities float32 [n, 5], columns levels 1..5, rows sum to 1; a str is a pin that has only a title."""
-        scaled = self.logits(queries, pin_texts).astype(np.float64) / self.record.temperature
-        return np.asarray(softmax(scaled, axis=1), dtype=np.float32)
+        return self.record.calibration.probabilities(self.logits(queries, pin_texts))
 
     def logits(self, queries: Sequence[str], pin_texts: Sequence[str | PinText]) -> npt.NDArray[np.float32]:
-        """Logits before the temperature, float32 [n, 5], in the order given. Raises BadInput on unequal lengths."""
+        """Logits before calibration, float32 [n, 5], in the order given. Raises BadInput on unequal lengths."""
         pairs = pair_texts(queries, pin_texts)
         found = np.zeros((len(pairs), len(LEVELS)), dtype=np.float32)
         tokens = _TOKENS_A_BATCH_CPU if self._device.type == "cpu" else _TOKENS_A_BATCH_GPU

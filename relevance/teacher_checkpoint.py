@@ -2,7 +2,7 @@
 
 config.json, model.safetensors, tokenizer…   the backbone, as transformers saves it
 head.safetensors                             the fully connected layers
-teacher.json                                 settings, temperature, fingerprints, metrics (`TeacherRecord`)
+teacher.json                                 settings, calibration, fingerprints, metrics (`TeacherRecord`)
 README.md                                    the model card, written from teacher.json (model_card.py)
 """
 
@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 import enrich
 from enrich import parts
 from enrich.errors import BadInput
+from relevance.calibration import Calibration
 from relevance.teacher_network import Backbone, HeadInput, Pooling, TeacherNetwork, default_pooling
 from relevance.text import Field, FieldBudget, TextSettings
 
@@ -72,7 +73,7 @@ class TeacherRecord:
 
     settings: TeacherSettings
     pooling: Pooling
-    temperature: float
+    calibration: Calibration
     fingerprint: str  # of weights and settings; the producer of this teacher's soft labels
     data_fingerprint: str  # of the training and dev rows
     feature_service: str | None  # fingerprint of the feature service that gave the texts; None where none did
@@ -112,7 +113,7 @@ def save_teacher(
     backbone: Backbone,
     settings: TeacherSettings,
     provenance: Provenance,
-    temperature: float,
+    calibration: Calibration,
     metrics: dict[str, float],
 ) -> TeacherRecord:
     """Write the checkpoint, `teacher.json` last."""
@@ -123,8 +124,8 @@ def save_teacher(
     record = TeacherRecord(
         settings=settings,
         pooling=settings.pooling or default_pooling(backbone.tokenizer),
-        temperature=temperature,
-        fingerprint=_fingerprint(folder, settings, temperature),
+        calibration=calibration,
+        fingerprint=_fingerprint(folder, settings, calibration),
         data_fingerprint=provenance.data_fingerprint,
         feature_service=provenance.feature_service,
         metrics=metrics,
@@ -156,6 +157,7 @@ def _record(raw: dict[str, Any]) -> TeacherRecord:
         **{
             **raw,
             "pooling": Pooling(raw["pooling"]),
+            "calibration": Calibration.of(raw["calibration"]),
             "settings": TeacherSettings(
                 **{
                     **settings,
@@ -182,9 +184,9 @@ def load_head(network: TeacherNetwork, folder: Path) -> None:
         ) from error
 
 
-def _fingerprint(folder: Path, settings: TeacherSettings, temperature: float) -> str:
+def _fingerprint(folder: Path, settings: TeacherSettings, calibration: Calibration) -> str:
     """Twelve hex digits over the weights and all that decides a probability."""
-    digest = hashlib.sha256(json.dumps([asdict(settings), temperature], sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps([asdict(settings), asdict(calibration)], sort_keys=True).encode())
     for file in sorted(folder.glob("*.safetensors")):
         with file.open("rb") as stream:
             digest.update(file.name.encode() + hashlib.file_digest(stream, "sha256").digest())

@@ -20,7 +20,7 @@ from transformers import TrainerCallback, set_seed
 from enrich.errors import BadInput
 from enrich.tables import LEVELS
 from enrich.text_encoder import default_model_path
-from relevance.calibration import fit_temperature
+from relevance.calibration import Calibration
 from relevance.model_card import write_model_card
 from relevance.rows import TeacherRows, WeakRows, fingerprint
 from relevance.teacher_checkpoint import Provenance, Targets, TeacherSettings, build_network, save_teacher
@@ -67,7 +67,7 @@ def train_teacher(
     train_examples, dev_examples = (_examples(split, renderer, settings.targets) for split in (rows, dev))
     phase = Phase("judgments", train_examples, dev_examples, settings.epochs)
     ran = run_phase(network, phase, settings, backbone.padding_id, checkpoints, made_from, callbacks)
-    temperature = fit_temperature(ran.dev_logits, dev.levels)
+    calibration = Calibration.fit(ran.dev_logits, dev.levels, dev.queries)
     metrics = {
         "weak_pairs": float(len(weak.queries) if weak is not None else 0),
         "train_pairs": float(len(rows.levels)),
@@ -75,10 +75,10 @@ def train_teacher(
         "epochs": ran.epochs,
         "dev_loss": ran.dev_loss,
         "dev_accuracy": float(np.mean(ran.dev_logits.argmax(1) + 1 == dev.levels)),
-        "temperature": temperature,
+        "temperature": calibration.temperature,
     }
     provenance = Provenance(data, feature_service)
-    record = save_teacher(out, network.float().cpu(), backbone, settings, provenance, temperature, metrics)
+    record = save_teacher(out, network.float().cpu(), backbone, settings, provenance, calibration, metrics)
     write_model_card(out, record)
     shutil.rmtree(checkpoints)
     return metrics

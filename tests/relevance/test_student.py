@@ -14,6 +14,7 @@ from enrich.errors import BadInput
 from enrich.pin_payload import pack_pins, unpack_pins
 from enrich.query_payload import unpack_query
 from relevance import metrics
+from relevance.calibration import Calibration
 from relevance.student import Student, StudentSettings
 from relevance.student_inputs import pin_columns, rounded, student_inputs
 from relevance.student_network import Inputs, NetworkSettings, Side, Size
@@ -130,7 +131,7 @@ def test_a_missing_input_degrades_gently(trained):
 def test_without_dev_rows_it_trains_to_the_end_uncalibrated(tmp_path):
     settings = replace(SETTINGS, epochs=2)
     student = train_student(labelled_frame(3, 5, 1), pl.DataFrame(), settings, tmp_path / "s", WordEncoder())
-    assert (student.record.epochs, student.record.temperature, student.record.dev_loss) == (2, 1.0, None)
+    assert (student.record.epochs, student.record.calibration, student.record.dev_loss) == (2, Calibration(), None)
 
 
 def test_no_rows_and_no_features_are_refused(tmp_path):
@@ -152,7 +153,7 @@ def test_a_missing_or_broken_folder_is_one_line(trained, tmp_path):
         record = json.loads((trained / "student.json").read_text())
         (broken / "model.safetensors").write_bytes(raw[:-50] if damage == "weights" else raw)
         if damage == "record":
-            del record["temperature"]
+            del record["calibration"]
         if damage == "features":
             record["features"] = ["other"]
         (broken / "student.json").write_text(json.dumps(record))

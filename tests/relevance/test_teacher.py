@@ -15,7 +15,6 @@ from tiny_models import tiny_bert, tiny_llama, tiny_t5, tiny_xlmr
 from transformers import TrainerCallback
 
 from enrich.errors import BadInput
-from relevance.calibration import fit_temperature
 from relevance.rows import TeacherRows, WeakRows
 from relevance.teacher import Teacher, length_buckets
 from relevance.teacher_checkpoint import Targets, TeacherSettings
@@ -54,7 +53,7 @@ def test_every_family_trains_saves_loads_and_predicts_the_same(
     np.testing.assert_array_equal(probabilities, second.predict(*pairs))
     assert first.record.settings == settings
     dev = rows(16, 1)
-    accuracy = np.mean(first.predict(dev.queries, dev.pin_texts).argmax(1) + 1 == dev.levels)
+    accuracy = np.mean(first.logits(dev.queries, dev.pin_texts).argmax(1) + 1 == dev.levels)
     assert metrics["dev_accuracy"] == pytest.approx(accuracy, abs=0.07)  # trained in bf16, loaded in float32
     assert not (tmp_path / "teacher" / "checkpoints").exists()
     assert "| fingerprint |" in (tmp_path / "teacher" / "README.md").read_text()
@@ -201,13 +200,6 @@ def test_votes_share_the_target_with_the_gold_level() -> None:
     expected = [[0, 0, third, 0.5 + third, third], [0, 0, 0, 0, 1], [1, 0, 0, 0, 0]]
     np.testing.assert_allclose(target_probabilities(three, Targets.VOTES), expected, atol=1e-6)
     np.testing.assert_array_equal(target_probabilities(three, Targets.LEVEL).argmax(1), [3, 4, 0])
-
-
-def test_the_temperature_of_logits_that_are_twice_too_sharp_is_two() -> None:
-    random = np.random.default_rng(0)
-    logits = random.normal(size=(20_000, 5))
-    levels = 1 + np.array([random.choice(5, p=row / row.sum()) for row in np.exp(logits)])
-    assert fit_temperature((2 * logits).astype(np.float32), levels) == pytest.approx(2, rel=0.05)
 
 
 def test_buckets_hold_every_row_once_within_the_budget() -> None:
