@@ -103,6 +103,7 @@ def render(evaluation: Evaluation, examples: Sequence[Example], heading: Heading
         all_comparisons=_by_rival(evaluation.comparisons),
         calibrated=[(one, charts.reliability(f"Calibration of {one.model}", one.reliability))
                     for one in evaluation.models if one.reliability],
+        level_errors=_level_errors(evaluation.models),
         confusions=[(one, _shares(one)) for one in evaluation.models if one.confusion],
         segments=_segments(evaluation),
         segment_measures=_DRAWN,
@@ -126,6 +127,17 @@ def _cell(model: ModelFigures, measure: Measure, models: Sequence[ModelFigures])
         return Cell("–", "", False, reason)
     interval, reason = _interval(estimate) or "no interval", estimate.reason or ""
     return Cell(_number(estimate.value), interval, _is_best(estimate, measure, models), reason)
+
+
+def _level_errors(models: Sequence[ModelFigures]) -> list[tuple[str, list[Cell]]]:
+    """Each model's calibration errors of the five levels, then of 2..5 or more."""
+    found = []
+    for one in models:
+        exactly, at_least = [e.exactly for e in one.level_errors], [e.at_least for e in one.level_errors if e.at_least]
+        if exactly:
+            cells = [Cell(_number(e.value), _interval(e), False, e.reason or "") for e in [*exactly, *at_least]]
+            found.append((one.model, cells))
+    return found
 
 
 def _is_best(estimate: Estimate, measure: Measure, models: Sequence[ModelFigures]) -> bool:
