@@ -20,6 +20,7 @@ from relevance.calibration import Calibration
 from relevance.metrics import Floats, Ints, confidence_bin, most_probable, probability_at_least
 
 DEV_BINS = 10  # of a model's record: dev sides are small, and fifteen bins of a few pairs each show noise
+CUMULATIVE = (3, 4)  # levels whose "or more" is worth a column: that of 2 errs as level 1 does, that of 5 as level 5
 PARTS = 5  # of the dev queries, each measured under a calibration fitted on the others
 
 
@@ -83,9 +84,9 @@ class Reliability:
         return cls(Curve.read(raw["most_probable"]), exactly, at_least)
 
     @property
-    def errors(self) -> list[float]:
-        """Of the most probable level, of levels 1..5, and of 2..5 or more: ten figures."""
-        return [curve.error for curve in (self.most_probable, *self.exactly, *self.at_least)]
+    def curves(self) -> tuple[Curve, ...]:
+        """Of the most probable level, of levels 1..5, and of 2..5 or more: ten."""
+        return (self.most_probable, *self.exactly, *self.at_least)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,16 +148,18 @@ def cross_fitted(
 
 
 def card_table(report: CalibrationReport | None) -> str:
-    """For a model card: ten errors before, ten after, and what they were measured on."""
+    """For a model card: the errors before and after, and what they were measured on."""
     if report is None:
         return "Calibration was not measured: that needs judged dev pairs of two queries or more."
-    names = ["right", *(f"= {k}" for k in LEVELS), *(f"≥ {k}" for k in LEVELS[1:])]
+    names = ["right", *(f"= {k}" for k in LEVELS), *(f"≥ {k}" for k in CUMULATIVE)]
     lines = [_row("ECE of", names), "|---" * (len(names) + 1) + "|"]
     for name, measured in (("before", report.before), ("after", report.after)):
-        lines.append(_row(name, [f"{error:.3f}" for error in measured.errors]))
+        at_least = [measured.at_least[LEVELS[1:].index(k)] for k in CUMULATIVE]
+        curves = [measured.most_probable, *measured.exactly, *at_least]
+        lines.append(_row(name, [f"{curve.error:.3f}" for curve in curves]))
     said = (
         f"On the {report.rows:,} dev pairs of {report.queries:,} queries, {DEV_BINS} bins: of the most probable level "
-        f"being right, of each\nlevel, of each level or more. After calibration is cross-fitted: each of "
+        f"being right, of each\nlevel, of 3 and of 4 or more. After calibration is cross-fitted: each of "
         f"{report.parts} parts of the queries under a\ncalibration fitted on the others."
     )
     return "\n".join([said, "", *lines])

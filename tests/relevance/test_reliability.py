@@ -41,7 +41,9 @@ def test_by_hand() -> None:
     assert found.at_least[0].error == pytest.approx((3 * (1 - 2 / 3) + 0.6) / 4)  # three say 1, one says .6
     high = found.exactly[4].bins[1]
     assert (high.rows, high.confidence, high.accuracy) == (3, pytest.approx(0.8), pytest.approx(2 / 3))
-    assert len(found.exactly) == 5 and len(found.at_least) == 4 and len(found.errors) == 10
+    assert len(found.exactly) == 5 and len(found.at_least) == 4 and len(found.curves) == 10
+    assert found.at_least[0].error == pytest.approx(found.exactly[0].error)  # 2 or more is: not 1
+    assert found.at_least[3].error == pytest.approx(found.exactly[4].error)
 
 
 def test_what_is_always_true_when_it_is_sure_has_no_error() -> None:
@@ -70,8 +72,8 @@ def test_overconfidence_is_mended_and_said() -> None:
     report = cross_fitted(*overconfident(4000, 100))
     assert report is not None and (report.rows, report.queries, report.parts) == (4000, 100, 5)
     assert report.before.most_probable.error > 0.2 > 0.04 > report.after.most_probable.error
-    for before, after in zip(report.before.errors, report.after.errors, strict=True):
-        assert after < before
+    for before, after in zip(report.before.curves, report.after.curves, strict=True):
+        assert after.error < before.error
     table = card_table(report)
     assert "4,000 dev pairs of 100 queries" in table and f"| {report.after.exactly[2].error:.3f} |" in table
     assert len({line.count("|") for line in table.splitlines() if line.startswith("|")}) == 1
