@@ -22,6 +22,7 @@ from enrich.tables import LEVELS
 from enrich.text_encoder import default_model_path
 from relevance.calibration import Calibration
 from relevance.model_card import write_model_card
+from relevance.reliability import cross_fitted
 from relevance.rows import TeacherRows, WeakRows, fingerprint
 from relevance.teacher_checkpoint import Provenance, Targets, TeacherSettings, build_network, save_teacher
 from relevance.teacher_network import load_backbone, prepare_to_train
@@ -78,7 +79,9 @@ def train_teacher(
         "temperature": calibration.temperature,
     }
     provenance = Provenance(data, feature_service)
-    record = save_teacher(out, network.float().cpu(), backbone, settings, provenance, calibration, metrics)
+    reliability = cross_fitted(ran.dev_logits, dev.levels, dev.queries)
+    network.float().cpu()
+    record = save_teacher(out, network, backbone, settings, provenance, calibration, metrics, reliability)
     write_model_card(out, record)
     shutil.rmtree(checkpoints)
     return metrics
