@@ -47,8 +47,8 @@ def run_on_ray(job: Labelling, tasks: Sequence[list[SamplePart]], settings: Labe
         raise error.as_instanceof_cause() from error
     except ray.exceptions.RayActorError as error:
         raise CorkboardError(
-            f"expected workers that live, found one that died {_RETRIES + 1} times ({error}); look into Ray's logs, give "
-            "a worker more memory (--workers), and run this again to go on where it was"
+            f"expected workers that live, found one that died {_RETRIES + 1} times ({error}); look into Ray's logs, "
+            "leave each worker more memory (fewer --workers), and run this again to go on where it was"
         ) from error
     finally:
         for worker in workers:

@@ -35,7 +35,7 @@ from relevance.soft_sample import SamplePart, SoftSample
 from relevance.text import PinText, pin_texts_from_frame, plain_text
 
 NO_TEXT, NO_DISTRIBUTION = "no-text", "no-distribution"
-_SUM_TOLERANCE = 0.01  # by which five probabilities may miss 1
+SUM_TOLERANCE = 0.01  # by which five probabilities may miss 1
 
 Texts = Callable[[pl.DataFrame], pl.DataFrame]
 
@@ -243,7 +243,7 @@ def _distributions(found: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
     """Which rows are probabilities: finite, none below 0, sum 1."""
     rows = np.asarray(found, np.float64).reshape(-1, len(LEVELS))
     with np.errstate(invalid="ignore"):
-        sound: npt.NDArray[np.bool_] = (rows >= 0).all(axis=1) & (np.abs(rows.sum(axis=1) - 1) <= _SUM_TOLERANCE)
+        sound: npt.NDArray[np.bool_] = (rows >= 0).all(axis=1) & (np.abs(rows.sum(axis=1) - 1) <= SUM_TOLERANCE)
     return sound
 
 

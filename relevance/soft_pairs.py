@@ -183,7 +183,7 @@ def first_by_order(pairs: ir.Table, quotas: Mapping[str, int]) -> ir.Table:
     whole = placed.filter(placed.bucket < placed.cut)
     edge = placed.filter(placed.bucket == placed.cut)
     edge = edge.mutate(place=ibis.row_number().over(group_by="stratum", order_by=["order", *PAIR]))
-    chosen = whole.select(pairs.columns).union(edge.filter(edge.place < edge.left_over).select(pairs.columns))
+    chosen: ir.Table = whole.union(edge.filter(edge.place < edge.left_over).drop("place")).select(pairs.columns)
     return chosen
 
 

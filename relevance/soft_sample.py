@@ -43,6 +43,7 @@ from relevance.soft_pairs import (
     sample_log,
 )
 
+SAMPLE_VERSION = 1  # of the design: another one is another sample
 MEMORY = "4GB"  # of the engine; what is more goes to W/.spill
 _LEAST_ROWS, _MOST_ROWS, _PARTS = 4_000, 50_000, 2_000  # of a part, and parts while one has less than the most
 _RECORD, _JUDGED = "sample.json", "judged.parquet"
@@ -70,7 +71,7 @@ class SoftSample:
 
     @cached_property
     def parts(self) -> list[SamplePart]:
-        return [SamplePart(i, part_path(self.folder, i), rows) for i, rows in enumerate(self._record["parts"])]
+        return [SamplePart(i, part_path(self.folder, i), rows) for i, rows in enumerate(self._record.parts)]
 
     @property
     def pairs(self) -> int:
@@ -79,11 +80,16 @@ class SoftSample:
     @property
     def strata(self) -> dict[str, int]:
         """Pairs of each stratum."""
-        return dict(self._record["strata"])
+        return dict(self._record.strata)
 
     def judged(self) -> pl.DataFrame:
-        """query, pin_id, stratum of the judged pairs that are in the log."""
-        return pl.read_parquet(self.folder / _JUDGED)
+        """query, pin_id, stratum of the judged pairs that are in the log; none where no sample was drawn."""
+        path = self.folder / _JUDGED
+        return (
+            pl.read_parquet(path)
+            if path.is_file()
+            else pl.DataFrame(schema=dict.fromkeys((*PAIR, "stratum"), pl.String))
+        )
 
     def scan(self) -> pl.LazyFrame:
         """Every pair, lazily."""
@@ -91,8 +97,13 @@ class SoftSample:
         return pl.scan_parquet(paths) if paths else SCHEMA.to_frame().lazy()
 
     @cached_property
-    def _record(self) -> dict[str, dict[str, int] | list[int]]:  # type: ignore[explicit-any]
-        return dict(json.loads((self.folder / _RECORD).read_text()))
+    def _record(self) -> _Record:
+        return _Record(**json.loads((self.folder / _RECORD).read_text()))
+
+
+class _Record(NamedTuple):
+    parts: list[int]  # rows of each
+    strata: dict[str, int]  # pairs of each
 
 
 def part_path(folder: Path, number: int) -> Path:
@@ -100,7 +111,7 @@ def part_path(folder: Path, number: int) -> Path:
 
 
 def inputs_of(workspace: Workspace) -> str:
-    """A fingerprint of the tables that a sample is drawn from, by their files: it costs nothing however long they are."""
+    """A fingerprint of the tables that a sample is drawn from, by their files: cheap however long they are."""
     files = [file for table in _READ for file in sorted(workspace.folder(table).glob("*.parquet"))]
     return stages.fingerprint(*((str(f.relative_to(workspace.root)), *_state(f)) for f in files))
 
@@ -117,7 +128,7 @@ def write_sample(
     settings: SampleSettings,
     folder: Path,
     limits: EngineLimits | None = None,
-) -> SoftSample:
+) -> None:
     """Draw the sample by the design of soft_pairs.py into `folder`; a killed draw goes on with the same arguments.
 
     A log pair's time is its last event's; a negative's is its query's last event, or, of a query that the log lacks,
@@ -133,7 +144,6 @@ def write_sample(
     write_parts(frames(together, _rows_a_part(settings.pairs), folder / "pairs.tmp"), folder)
     for file in negatives:
         file.unlink()
-    return SoftSample(folder)
 
 
 def _rows_a_part(pairs: int) -> int:
@@ -167,4 +177,5 @@ def write_parts(pieces: Iterable[pl.DataFrame], folder: Path) -> None:
             strata.update(dict(some["stratum"].value_counts().iter_rows()))
             sizes.append(some.height)
             bar.update(some.height)
-    parts.write_text(folder / _RECORD, json.dumps({"parts": sizes, "strata": dict(sorted(strata.items()))}) + "\n")
+    record = _Record(sizes, dict(sorted(strata.items())))
+    parts.write_text(folder / _RECORD, json.dumps(record._asdict()) + "\n")

@@ -85,7 +85,7 @@ def run(
     workspace: Workspace,
     pairs: pl.DataFrame,
     texts: Callable[[pl.DataFrame], pl.DataFrame] = titles,
-    says: Says = Says(),  # noqa: B008
+    says: Says = Says(),
     frame: int = 10,
     rows: int = 4,
 ) -> JobReport:

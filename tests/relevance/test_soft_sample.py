@@ -73,7 +73,8 @@ def draw(
 ) -> SoftSample:
     folder.mkdir(exist_ok=True)
     chosen = SampleSettings(**{"pairs": 200, **settings})
-    return write_sample(workspace, queries, Search(index(), embed), chosen, folder, EngineLimits(threads=threads))
+    write_sample(workspace, queries, Search(index(), embed), chosen, folder, EngineLimits(threads=threads))
+    return SoftSample(folder)
 
 
 def sample(workspace: Workspace, queries: Queries = NOBODY, **settings: float) -> pl.DataFrame:
@@ -184,7 +185,8 @@ def test_a_killed_draw_goes_on_to_the_same_sample(workspace: Workspace, monkeypa
 
     for embedder in (dying, counting):
         with suppress(KeyboardInterrupt):
-            again = write_sample(workspace, NOBODY, Search(index(), embedder), SampleSettings(pairs=300), killed)
+            write_sample(workspace, NOBODY, Search(index(), embedder), SampleSettings(pairs=300), killed)
+    again = SoftSample(killed)
     assert again.scan().collect().equals(whole)
     assert set(searched.values()) == {1}, "a query that was searched for before the kill is not searched for again"
     assert [part.rows for part in again.parts[:-1]] == [30] * (len(again.parts) - 1)
