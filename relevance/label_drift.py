@@ -5,6 +5,7 @@ differently, so a difference between the two says little: what is compared is li
 
     check       compared                                                              blocks
     answers     rows that are no distribution, of all asked                           share > LOST
+    echo        some labels as stored, as the teacher says them again; mean distance  surely > ECHO_APART
     varied      the labels among themselves: the widest deviation of a level          <= CONSTANT
     collapse    each stratum but of random pins: its commonest level's share          > COLLAPSED, people's < HUMAN
     kinds       expected level of random pins less that of other pairs, by query      surely > REVERSED
@@ -39,6 +40,7 @@ from relevance.strata import ENGAGED, OTHER, RANDOM, SHOWN, Stratum
 LOST = 0.01  # share of the pairs asked about
 CONSTANT = 0.005  # standard deviation of a level's probability; bfloat16 alone gives .001
 COLLAPSED, HUMAN = 0.97, 0.8  # shares of one level
+ECHO_APART = 0.2  # total variation; content that came late since may change an answer
 REVERSED = 0.1  # levels
 WORSE = 0.05  # nats
 JUDGED_APART, LIKE_APART = 0.35, 0.6  # total variation
@@ -99,6 +101,7 @@ class Labels:
     lost: int  # of them, those that it gave no distribution
     rows: Rows  # all, or a fair sample
     strata: pl.Series  # of each
+    echo: tuple[Rows, Floats]  # some of the rows, and the shares that the teacher gives them when asked again
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +117,8 @@ def findings(labels: Labels, asked: Asked, like: Like) -> Iterator[Finding]:
     lost = labels.lost / max(1, labels.asked)
     verdict = Verdict.BLOCKS if lost > LOST else Verdict.WARNS if lost else Verdict.OK
     yield Finding("answers", "all", verdict, lost, lost, lost, LOST, labels.asked)
+    if labels.echo[0].enough:
+        yield _echo(*labels.echo)
     human = _levels_shares(asked.levels)
     if labels.rows.enough:
         yield _varied(labels.rows)
@@ -127,6 +132,12 @@ def findings(labels: Labels, asked: Asked, like: Like) -> Iterator[Finding]:
 
 def _levels_shares(levels: Ints) -> Floats:
     return np.asarray(np.asarray(LEVELS) == levels[:, None], np.float64)
+
+
+def _echo(stored: Rows, again: Floats) -> Finding:
+    apart = np.abs(stored.shares - again).sum(axis=1) / 2
+    sums = _by_group(stored.queries, np.column_stack([apart, np.ones(len(apart))]))
+    return _surely("echo", "all", sums, _mean, ECHO_APART, len(apart))
 
 
 def _varied(rows: Rows) -> Finding:

@@ -11,7 +11,6 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import ibis
 import numpy as np
@@ -27,16 +26,19 @@ from enrich.workspace import Workspace
 from relevance import stages, strata
 from relevance.frames import of_queries
 from relevance.label_drift import LEAST_QUERIES, Asked, Finding, Labels, Like, Rows, Verdict, findings
-from relevance.soft_labels import NO_TEXT, SUM_TOLERANCE, SoftTeacher
+from relevance.metrics import Floats
+from relevance.soft_labels import NO_TEXT, SUM_TOLERANCE, SoftTeacher, Texts
 from relevance.soft_pairs import PAIR
 from relevance.soft_sample import MEMORY, SoftSample
 from relevance.splits import Split
 from relevance.text import pin_texts_from_frame
 
 FILE = "drift.json"
+_KEPT = (*PAIR, "event_timestamp", "probabilities", "stratum")
 _VERSION = 1  # of the checks
 _MOST_LABELS = 200_000  # looked at, of whole parts, which are fair samples of the pins
 _MOST_JUDGED = 1_000  # pairs that the teacher is asked about
+_ECHOED = 200  # labelled pairs that it is asked about again
 _SHOWN = 5  # findings in the command's output
 
 
@@ -86,10 +88,13 @@ class Gate:
     labels: Path  # folder of the table soft_label
     judged: pl.DataFrame  # query, pin_id, level, lang of the workspace's judged pairs
 
-    def report(self, producer: str, load: Callable[[], SoftTeacher], texts: Callable[[], pl.DataFrame]) -> DriftReport:
+    def report(
+        self, producer: str, load: Callable[[], SoftTeacher], judged_texts: Callable[[], pl.DataFrame], texts: Texts
+    ) -> DriftReport:
         """The verdict on `producer`'s labels, as kept or made now.
 
-        `load` gives the teacher and `texts` the judged pairs with its teacher_v1 columns, where they are needed.
+        Where they are needed, `load` gives the teacher, `judged_texts` the judged pairs with its teacher_v1 columns,
+        and `texts` other pairs with them.
         """
         files = sorted((f.name, f.stat().st_size) for f in self.labels.glob("*.parquet"))
         kept = self.judged.select(*PAIR, "level", "lang")
@@ -97,18 +102,23 @@ class Gate:
         path = self.labels / FILE
         if (found := _read(path)) and (found.producer, found.made_from) == (producer, made_from):
             return found
-        asked = _asked(self.workspace, load(), self.split, texts())
-        report = DriftReport(producer, made_from, list(findings(self._labels(producer), asked, self._like())))
+        teacher = load()
+        asked = _asked(self.workspace, teacher, self.split, judged_texts())
+        labels = self._labels(producer, teacher, texts)
+        report = DriftReport(producer, made_from, list(findings(labels, asked, self._like())))
         parts.write_text(path, to_json(report, indent=1) + "\n")
         return report
 
-    def _labels(self, producer: str) -> Labels:
+    def _labels(self, producer: str, teacher: SoftTeacher, texts: Texts) -> Labels:
         every = parts.scan(self.labels).filter(pl.col("producer") == producer)
         spoken = every.filter(pl.col("reason").ne_missing(pl.lit(NO_TEXT)))
         counted = spoken.select(asked=pl.len(), sound=_sound().sum()).collect(engine="streaming")
         asked, sound = counted.row(0)
-        some = _some_parts(self.labels, producer).filter(_sound()).select("query", "probabilities", "stratum").collect()
-        return Labels(asked, asked - (sound or 0), Rows(some["query"], _array(some["probabilities"])), some["stratum"])
+        some = _some_parts(self.labels, producer).filter(_sound()).select(*_KEPT).collect()
+        echoed = some.gather_every(-(-some.height // _ECHOED)) if some.height else some
+        again = _ask(teacher, texts(echoed.select(*PAIR, "event_timestamp"))) if some.height else _array(some)
+        echo = Rows(echoed["query"], _array(echoed)), again
+        return Labels(asked, asked - sound, Rows(some["query"], _array(some)), some["stratum"], echo)
 
     def _like(self) -> Like:
         pairs = self.sample.judged().join(self.judged.select(*PAIR, "level"), on=PAIR)
@@ -121,14 +131,19 @@ def _asked(workspace: Workspace, teacher: SoftTeacher, split: Split, texts: pl.D
     dev = of_queries(texts, split.dev)
     held_out = dev["query"].n_unique() >= LEAST_QUERIES
     rows = _whole_queries(dev if held_out else of_queries(texts, split.dev | split.train), _MOST_JUDGED)
-    said = teacher.predict(rows["query"].to_list(), pin_texts_from_frame(rows))
-    found = np.nan_to_num(np.asarray(said, np.float64).reshape(-1, len(LEVELS)), nan=0.0, posinf=0.0, neginf=0.0)
+    found = _ask(teacher, rows)
     classes = rows.select("query", language=pl.col("lang").fill_null(strata.UNKNOWN)).join(
         _frequencies(workspace, rows["query"].unique()), on="query", how="left", maintain_order="left"
     )
     classes = classes.with_columns(pl.col("frequency").fill_null("unlogged"))
     levels = rows["level"].to_numpy().astype(np.int64)
     return Asked(Rows(rows["query"], found), levels, classes.select("language", "frequency"), held_out)
+
+
+def _ask(teacher: SoftTeacher, rows: pl.DataFrame) -> Floats:
+    """What the teacher says of a teacher_v1 frame, [n, 5]; zeros for what is no number."""
+    said = teacher.predict(rows["query"].to_list(), pin_texts_from_frame(rows))
+    return np.nan_to_num(np.asarray(said, np.float64).reshape(-1, len(LEVELS)), nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _whole_queries(rows: pl.DataFrame, most: int) -> pl.DataFrame:
@@ -175,8 +190,9 @@ def _sound() -> pl.Expr:
     return whole.fill_null(False)
 
 
-def _array(probabilities: pl.Series) -> np.ndarray[Any, np.dtype[np.float64]]:
-    return probabilities.explode().to_numpy().astype(np.float64).reshape(-1, len(LEVELS))
+def _array(rows: pl.DataFrame) -> Floats:
+    """The probabilities, [n, 5]."""
+    return rows["probabilities"].explode().to_numpy().astype(np.float64).reshape(-1, len(LEVELS))
 
 
 def _read(path: Path) -> DriftReport | None:

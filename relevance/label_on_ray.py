@@ -46,8 +46,9 @@ def run_on_ray(job: Labelling, tasks: Sequence[list[SamplePart]], settings: Labe
     except ray.exceptions.RayTaskError as error:
         raise error.as_instanceof_cause() from error
     except ray.exceptions.RayActorError as error:
+        why = str(error).partition("\n")[0]
         raise CorkboardError(
-            f"expected workers that live, found one that died {_RETRIES + 1} times ({error}); look into Ray's logs, "
+            f"expected workers that live, found one that died {_RETRIES + 1} times ({why}); look into Ray's logs, "
             "leave each worker more memory (fewer --workers), and run this again to go on where it was"
         ) from error
     finally:

@@ -137,7 +137,9 @@ class Pipeline:
         path = _model(fold, TEACHER_MODEL, "train-teacher")
         labels, judged = self._label_folder(fold), self.judged.pairs
         gate = Gate(self.workspace, fold.split, SoftSample(fold.folder / "soft_pairs"), labels, judged)
-        return gate.report(producer_of(read_record(path)), partial(Teacher.load, path), lambda: self.judged.texts)
+        record = read_record(path)
+        texts = partial(frame_texts, self.workspace, record.feature_service)
+        return gate.report(producer_of(record), partial(Teacher.load, path), lambda: self.judged.texts, texts)
 
     def learn(self, fold: Fold, name: str = STUDENT_MODEL) -> bool:
         """Train a student on the fold's human and soft labels, or, as `student_human`, on the human ones alone."""
@@ -158,6 +160,14 @@ class Pipeline:
 
     def _soft(self, fold: Fold) -> pl.DataFrame:
         """What the student learns from of the pairs that the fold's teacher labelled."""
+        pairs = self.soft_pairs(fold)
+        return self._with_second_opinion(fold, training_frame(self.workspace, pairs, STUDENT_SERVICE))
+
+    def soft_pairs(self, fold: Fold) -> pl.DataFrame:
+        """The pairs that the fold's teacher labelled, with its probabilities; those of pins deleted since left out.
+
+        Raises BadInput where there are none, where one is of a held-out query, and where the gate refuses them.
+        """
         producer = producer_of(read_record(_model(fold, TEACHER_MODEL, "train-teacher")))
         labels = parts.scan(self._label_folder(fold)).filter(
             (pl.col("producer") == producer) & pl.col("probabilities").is_not_null()
@@ -174,8 +184,7 @@ class Pipeline:
             )
         if not self.settings.accept_drift:
             self.drift(fold).refuse(self._label_folder(fold))
-        ordered = pairs.sort("query", "pin_id").with_columns(label_source=pl.lit(TEACHER))
-        return self._with_second_opinion(fold, training_frame(self.workspace, ordered, STUDENT_SERVICE))
+        return pairs.sort("query", "pin_id").with_columns(label_source=pl.lit(TEACHER))
 
     def _with_second_opinion(self, fold: Fold, labelled: pl.DataFrame) -> pl.DataFrame:
         """The teacher's labels, averaged with those of the fold's student of human labels (peer_labels.py)."""

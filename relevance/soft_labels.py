@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -91,26 +91,23 @@ class Done(NamedTuple):
     failed: Counter[str]
 
 
-@dataclass
 class Worker:
     """Holds a teacher and labels parts of the sample."""
 
-    job: Labelling
-    teacher: SoftTeacher = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.teacher = self.job.load()
+    def __init__(self, job: Labelling) -> None:
+        self._job = job
+        self._teacher = job.load()
 
     def label(self, wanted: Sequence[SamplePart]) -> Done:
         """Join the texts of these parts at once; score and write them one by one."""
-        return self.score(with_texts(self.job, wanted))
+        return self.score(with_texts(self._job, wanted))
 
     def score(self, frames: Sequence[tuple[SamplePart, pl.DataFrame]]) -> Done:
         """Label the frames (`with_texts`) and write each as its part of the table."""
         pairs, made, failed = 0, 0, Counter[str]()
         for part, frame in frames:
-            rows = _labelled(frame, self.teacher)
-            parts.append(self.job.into, SOFT_LABEL, rows.to_arrow(), _name(self.job.name, part))
+            rows = _labelled(frame, self._teacher)
+            parts.append(self._job.into, SOFT_LABEL, rows.to_arrow(), _name(self._job.name, part))
             failed.update(rows["reason"].drop_nulls().to_list())
             made += rows["reason"].null_count()
             pairs += part.rows
@@ -213,7 +210,8 @@ def _path(folder: Path, run: str, part: SamplePart) -> Path:
 def _labelled(pairs: pl.DataFrame, teacher: SoftTeacher) -> pl.DataFrame:
     """The table's rows: probabilities, clocks and provenance."""
     pins = pin_texts_from_frame(pairs)
-    said = np.array([plain_text(pin) != "" for pin in pins], dtype=bool)
+    said_of = [plain_text(pin) for pin in pins]
+    said = np.array([text != "" for text in said_of], dtype=bool)
     asked = np.flatnonzero(said)
     queries = pairs["query"].to_list()
     found = teacher.predict([queries[i] for i in asked], [pins[i] for i in asked])
@@ -234,7 +232,7 @@ def _labelled(pairs: pl.DataFrame, teacher: SoftTeacher) -> pl.DataFrame:
         backfilled=pl.lit(False),
         producer=pl.lit(teacher.producer),
         code_version=pl.lit(enrich.__version__),
-        input_hash=_hashes(queries, pins),
+        input_hash=pl.Series([input_hash(*both) for both in zip(queries, said_of, strict=True)], dtype=pl.String),
         reason=pl.when(~answered).then(why),
     ).select(SOFT_LABEL.schema.names)
 
@@ -245,9 +243,3 @@ def _distributions(found: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
     with np.errstate(invalid="ignore"):
         sound: npt.NDArray[np.bool_] = (rows >= 0).all(axis=1) & (np.abs(rows.sum(axis=1) - 1) <= SUM_TOLERANCE)
     return sound
-
-
-def _hashes(queries: Sequence[str], pins: Sequence[PinText]) -> pl.Series:
-    return pl.Series(
-        [input_hash(query, plain_text(pin)) for query, pin in zip(queries, pins, strict=True)], dtype=pl.String
-    )

@@ -195,7 +195,9 @@ def test_ray_labels_what_this_process_labels_though_a_worker_dies(workspace: Wor
     label(made, load, producer, titles, here)
     texts = partial(dies_once, workspace.root / "died")
     on_ray = LabelSettings(pairs_a_frame=8, engine=Engine.RAY, workers=2)
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    importable = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    environment = {"env_vars": {"PYTHONPATH": importable}}  # so that a worker finds this module
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, runtime_env=environment)
     try:
         report = label(made, load, producer, texts, into, on_ray)
         with pytest.raises(BadInput, match="--gpus"):
