@@ -85,6 +85,11 @@ class History:
         )
         return self._connection.create_table("log", keyed.drop("raw", "country"), temp=True)
 
+    def drop(self, *names: str) -> None:
+        """Let the engine forget temporary tables that are not needed any more: each may be as large as the log."""
+        for name in names:
+            self._connection.raw_sql(f'DROP TABLE "{name}"')
+
     def _query_keys(self, raw: ir.Table) -> ir.Table:
         """`query_keys` of the distinct queries, made some at a time and kept by the engine."""
         asked = self._connection.create_table("raw_queries", raw, temp=True)
@@ -93,6 +98,7 @@ class History:
         for start in range(0, count, _QUERIES_AT_ONCE):
             some = asked.limit(_QUERIES_AT_ONCE, offset=start).to_polars()["raw"]
             self._connection.insert("query_keys", ibis.memtable(query_keys(some)))
+        self.drop("raw_queries")
         return keys
 
     def _kept(self, table: ir.Table, kind: str, column: str) -> ir.Table:

@@ -171,7 +171,7 @@ def with_texts(job: Labelling, wanted: Sequence[SamplePart]) -> list[tuple[Sampl
     """The unlabelled pairs of each part with their texts, joined for all of them at once."""
     unlabelled = [_unlabelled(job, part) for part in wanted]
     batch = pl.concat(unlabelled)
-    frame = job.texts(batch)
+    frame = job.texts(batch) if batch.height else batch
     if not frame.select(PAIR).equals(batch.select(PAIR)):
         raise BadInput(
             f"expected the texts of {batch.height} pairs in their order, found {frame.height} rows that differ; build "

@@ -100,6 +100,7 @@ def usable_log(history: History, held_out: frozenset[str]) -> ir.Table:
 def sample_log(history: History, judged: pl.DataFrame, held_out: frozenset[str], settings: SampleSettings) -> LogSample:
     """Draw about `settings.of_log` unjudged pairs within the caps, shared out over the strata by their sizes' roots."""
     pairs = kept("pairs", _described(history, usable_log(history, held_out), settings.seed))
+    history.drop("log", "pair_counts", "volumes")
     unjudged = pairs.anti_join(memtable(judged.select(PAIR).to_dict(as_series=False)), PAIR)
     of_query = first_of_each(unjudged, "query", ["order", "pin_id"], settings.per_query)
     capped = kept("capped", first_of_each(of_query, "pin_id", ["order", "query"], settings.per_pin))

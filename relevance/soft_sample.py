@@ -85,11 +85,9 @@ class SoftSample:
     def judged(self) -> pl.DataFrame:
         """query, pin_id, stratum of the judged pairs that are in the log; none where no sample was drawn."""
         path = self.folder / _JUDGED
-        return (
-            pl.read_parquet(path)
-            if path.is_file()
-            else pl.DataFrame(schema=dict.fromkeys((*PAIR, "stratum"), pl.String))
-        )
+        if not path.is_file():
+            return pl.DataFrame(schema=dict.fromkeys((*PAIR, "stratum"), pl.String))
+        return pl.read_parquet(path)
 
     def scan(self) -> pl.LazyFrame:
         """Every pair, lazily."""
