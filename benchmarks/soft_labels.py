@@ -5,7 +5,7 @@
 A synthetic log (as many distinct pairs as are sampled, and a third more) over 20,000 pins; a sample of 200,000 and one
 of 2,000,000 pairs drawn from it; then every pair labelled with its pin's title by what stands in for the teacher's
 forward pass: a hash of the texts as five probabilities. So what is timed is ours: reading, joining, writing. The engine
-has 1 GB. Each size runs in processes of its own, whose peak is what is compared; the ratio is the small sample's peak
+has 512 MB. Each size runs in processes of its own, whose peak is what is compared; the ratio is the small sample's peak
 by the large one's, 1 where memory is flat. There is no rival: a frame of all pairs in memory is what this replaces.
 """
 
@@ -42,7 +42,7 @@ from relevance.text import PinText
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 PINS_THERE, PAIRS_A_QUERY, ROWS_AT_ONCE = 20_000, 25, 200_000
-MEMORY = "1GB"
+MEMORY = "512MB"
 NEGATIVES = 0.02  # of the pairs: searches are the candidate index's time
 
 
