@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import ibis
 import ibis.expr.types as ir
@@ -26,20 +27,37 @@ from enrich.workspace import Workspace
 
 EMPTY_QUERY = "empty-query"
 SESSION = timedelta(minutes=30)  # the usual session time-out; stands in for a user where the log names none
+_QUERIES_AT_ONCE = 100_000  # distinct ones, in Python for their keys
 MAX_POSITION = 1000  # a position outside 1..this is taken as unknown
+
+
+class EngineLimits(NamedTuple):
+    """What the engine may use; None: as it pleases (DuckDB: every core, four fifths of the memory)."""
+
+    memory: str | None = None  # such as "2GB"; what is more goes to disk
+    threads: int | None = None
 
 
 class History:
     """One workspace's sources on a DuckDB connection of its own."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, limits: EngineLimits | None = None) -> None:
         self._workspace = workspace
         self._connection: Any = ibis.duckdb.connect(temp_directory=str(workspace.root / ".spill"))
         self._connection.raw_sql("SET TimeZone = 'UTC'")
+        limits = limits or EngineLimits()
+        if limits.memory is not None:
+            self._connection.raw_sql(f"SET memory_limit = '{limits.memory}'")
+        if limits.threads is not None:
+            self._connection.raw_sql(f"SET threads = {limits.threads}")
 
     def source(self, table: Table) -> ir.Table:
         """A table as it lies in the workspace."""
         return self._connection.read_parquet(parts.glob(self._workspace.folder(table)))
+
+    def read(self, files: Sequence[Path]) -> ir.Table:
+        """Parquet files of one schema as one table."""
+        return self._connection.read_parquet([str(file) for file in files])
 
     def pins(self) -> ir.Table:
         return self._kept(self.source(tables.PINS), "pin", "pin_id")
@@ -59,13 +77,29 @@ class History:
         """
         log = self._kept(self._kept(self.source(tables.ENGAGEMENTS), "pin", "pin_id"), "user", "user_hash")
         log = log.filter(log.event.isin(EVENTS)).rename(raw="query")
-        keys = ibis.memtable(query_keys(log.select("raw").distinct().to_polars()["raw"]))
+        keys = self._query_keys(log.select("raw").distinct())
         sitting = log.event_timestamp.epoch_seconds() // int(SESSION.total_seconds())
         keyed = log.join(keys, "raw").mutate(
             user=log.user_hash.fill_null("session:" + sitting.cast("string")),
             position=log.position.between(1, MAX_POSITION).ifelse(log.position, ibis.null("int64")),
         )
         return self._connection.create_table("log", keyed.drop("raw", "country"), temp=True)
+
+    def drop(self, *names: str) -> None:
+        """Let the engine forget temporary tables that are not needed any more: each may be as large as the log."""
+        for name in names:
+            self._connection.raw_sql(f'DROP TABLE "{name}"')
+
+    def _query_keys(self, raw: ir.Table) -> ir.Table:
+        """`query_keys` of the distinct queries, made some at a time and kept by the engine."""
+        asked = self._connection.create_table("raw_queries", raw, temp=True)
+        count = int(asked.count().execute())
+        keys = self._connection.create_table("query_keys", ibis.memtable(query_keys([])), temp=True)
+        for start in range(0, count, _QUERIES_AT_ONCE):
+            some = asked.limit(_QUERIES_AT_ONCE, offset=start).to_polars()["raw"]
+            self._connection.insert("query_keys", ibis.memtable(query_keys(some)))
+        self.drop("raw_queries")
+        return keys
 
     def _kept(self, table: ir.Table, kind: str, column: str) -> ir.Table:
         """`table` without the rows whose `column` names something deleted."""

@@ -55,6 +55,22 @@ _fields = click.option(
 )
 _epochs = click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training pairs, at most.")
 _pairs = click.option("--pairs", type=click.IntRange(min=1), help="Pairs for the teacher to label.  [default: 20000]")
+_engine = click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Where pairs are labelled: this process, or a Ray cluster (RAY_ADDRESS), each worker with its own teacher.",
+)
+_workers = click.option(
+    "--workers", type=click.IntRange(min=1), help="On Ray.  [default: one a GPU, or one a core where there is none]"
+)
+_gpus = click.option(
+    "--gpus", type=click.FloatRange(min=0), help="Of each worker on Ray; 0.5: two share one.  [default: 1 if there is]"
+)
+_accept_drift = click.option(
+    "--accept-drift", is_flag=True, help="Learn from soft labels even where `relevance label` found gross faults."
+)
 _query = click.option("--query", required=True, help="The search query.")
 
 
@@ -76,6 +92,10 @@ class Flags:
     fields: str | None = None
     epochs: int | None = None
     pairs: int | None = None
+    engine: str = "local"
+    workers: int | None = None
+    gpus: float | None = None
+    accept_drift: bool = False
 
 
 def _planned(command: Callable[..., object]) -> Callable[..., object]:
@@ -98,16 +118,25 @@ def relevance() -> None:
 @relevance.command()
 @_backbone
 @_pairs
+@_accept_drift
 @_planned
 @console.common
-def run(backbone: str | None, pairs: int | None, plan: PlanFlags, workspace: Path | None, as_json: bool) -> None:
+def run(
+    backbone: str | None,
+    pairs: int | None,
+    accept_drift: bool,
+    plan: PlanFlags,
+    workspace: Path | None,
+    as_json: bool,
+) -> None:
     """Do what is stale, in order: train-teacher, label, train-student, evaluate. Killed, it goes on where it was."""
     from relevance.pipeline import HUMAN_STUDENT, STUDENT_MODEL
 
-    pipeline = _pipeline(workspace, Flags(plan, backbone, pairs=pairs))
+    pipeline = _pipeline(workspace, Flags(plan, backbone, pairs=pairs, accept_drift=accept_drift))
     for fold in pipeline.folds:
         _said(pipeline.teach(fold), fold.folder / "teacher")
         click.echo(f"soft labels of fold {fold.name}: {pipeline.label(fold).made:,} made")
+        click.echo("\n".join(pipeline.drift(fold).lines()))
         for name in (HUMAN_STUDENT, STUDENT_MODEL):
             _said(pipeline.learn(fold, name), fold.folder / name)
     _evaluate(pipeline, None, as_json)
@@ -137,26 +166,44 @@ def train_teacher(
 
 @relevance.command()
 @_pairs
+@_engine
+@_workers
+@_gpus
 @_planned
 @console.common
-def label(pairs: int | None, plan: PlanFlags, workspace: Path | None, as_json: bool) -> None:
-    """Have the teacher label pairs that nobody judged: soft_label."""
-    pipeline = _pipeline(workspace, Flags(plan, pairs=pairs))
-    reports = [(fold, pipeline.label(fold)) for fold in pipeline.folds]
-    lines = [f"soft labels of fold {fold.name}: {one.made:,} made, {one.fresh:,} fresh" for fold, one in reports]
-    result = [{"fold": fold.name, "made": one.made, "fresh": one.fresh, "failed": one.failed} for fold, one in reports]
+def label(
+    pairs: int | None,
+    engine: str,
+    workers: int | None,
+    gpus: float | None,
+    plan: PlanFlags,
+    workspace: Path | None,
+    as_json: bool,
+) -> None:
+    """Have the teacher label pairs that nobody judged, then look at what it said: soft_label, drift.json."""
+    from enrich.records import to_mapping
+
+    pipeline = _pipeline(workspace, Flags(plan, pairs=pairs, engine=engine, workers=workers, gpus=gpus))
+    lines, result = list[str](), list[dict[str, object]]()
+    for fold in pipeline.folds:
+        one, drift = pipeline.label(fold), pipeline.drift(fold)
+        failed = "".join(f", {count:,} {reason}" for reason, count in sorted(one.failed.items()))
+        lines += [f"soft labels of fold {fold.name}: {one.made:,} made, {one.fresh:,} fresh{failed}", *drift.lines()]
+        made = {"fold": fold.name, "made": one.made, "fresh": one.fresh, "failed": one.failed}
+        result.append({**made, "fit": not drift.blocks, "drift": to_mapping(drift)})
     console.finish("\n".join(lines), {"folds": result}, as_json)
 
 
 @relevance.command("train-student")
 @click.option("--labels", type=click.Choice(["all", "human"]), default="all", show_default=True, help="To learn from.")
+@_accept_drift
 @_planned
 @console.common
-def train_student(labels: str, plan: PlanFlags, workspace: Path | None, as_json: bool) -> None:
+def train_student(labels: str, accept_drift: bool, plan: PlanFlags, workspace: Path | None, as_json: bool) -> None:
     """Teach a feed-forward net the judged levels and the teacher's soft labels."""
     from relevance.pipeline import HUMAN_STUDENT, STUDENT_MODEL
 
-    pipeline = _pipeline(workspace, Flags(plan))
+    pipeline = _pipeline(workspace, Flags(plan, accept_drift=accept_drift))
     name = HUMAN_STUDENT if labels == "human" else STUDENT_MODEL
     made = [_said(pipeline.learn(fold, name), fold.folder / name) for fold in pipeline.folds]
     console.finish("", {"model": name, "folds": len(made), "made": sum(made)}, as_json)
@@ -318,6 +365,7 @@ def _pipeline(path: Path | None, flags: Flags) -> Pipeline:
 def _settings(flags: Flags) -> RunSettings:
     from relevance.pipeline import RunSettings
     from relevance.plan import PlanSettings
+    from relevance.soft_labels import Engine
     from relevance.splits import SplitKind
 
     base, seed = RunSettings(), flags.plan.seed
@@ -334,8 +382,9 @@ def _settings(flags: Flags) -> RunSettings:
         teacher=teacher,
         weak=replace(base.weak, seed=seed),
         sample=sample,
-        labels=base.labels,
+        labels=replace(base.labels, engine=Engine(flags.engine), workers=flags.workers, gpus=flags.gpus),
         student=replace(base.student, seed=seed),
+        accept_drift=flags.accept_drift,
     )
 
 

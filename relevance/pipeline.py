@@ -1,7 +1,9 @@
 """The stages of `relevance run`, each made for a fold of the plan, and only where stale.
 
     teach      behaviour's and judged pairs' texts       -> FOLD/teacher (or another name, reading fewer fields)
-    label      pairs nobody judged, scored by a teacher  -> FOLD/soft_label, or the soft_label table where it serves
+    sample     pairs nobody judged                       -> FOLD/soft_pairs
+    label      these, scored by a teacher                -> FOLD/soft_label, or the soft_label table where it serves
+    check      soft labels beside what people said       -> drift.json beside the labels
     learn      human labels' features                    -> FOLD/student_human
                human and soft labels' features           -> FOLD/student
     predict    held-out judged pairs, by every model     -> FOLD/predictions/MODEL
@@ -15,7 +17,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import polars as pl
@@ -30,11 +32,13 @@ from enrich.workspace import Workspace
 from relevance import feature_store, soft_labels, stages
 from relevance.candidates import CandidateIndex, workspace_index
 from relevance.frames import STUDENT_SERVICE, TEACHER_SERVICE, Judged, of_queries, teacher_rows, weak_rows
+from relevance.label_gate import DriftReport, Gate
 from relevance.peer_labels import with_second_opinion
 from relevance.plan import SERVING, Fold, PlanSettings, plan
 from relevance.soft_labels import LabelSettings
-from relevance.soft_pairs import Queries, SampleSettings, sample_pairs
-from relevance.splits import in_time
+from relevance.soft_negatives import Search
+from relevance.soft_pairs import Queries, SampleSettings
+from relevance.soft_sample import SAMPLE_VERSION, SoftSample, inputs_of, write_sample
 from relevance.student import Student, StudentSettings
 from relevance.student_training import train_student
 from relevance.teacher import Teacher
@@ -55,6 +59,7 @@ class RunSettings:
     sample: SampleSettings = field(default_factory=SampleSettings)
     labels: LabelSettings = field(default_factory=LabelSettings)
     student: StudentSettings = field(default_factory=StudentSettings)
+    accept_drift: bool = False  # whether soft labels may teach that the gate refuses (label_gate.py)
 
 
 class Pipeline:
@@ -107,21 +112,36 @@ class Pipeline:
         pairs = weak_pairs(self.workspace, judged, training, fold.split.held_out, self.settings.weak, fold.split.log)
         return training_frame(self.workspace, pairs, TEACHER_SERVICE) if pairs.height else pairs
 
+    def sample(self, fold: Fold) -> SoftSample:
+        """The pairs that the fold's teacher is asked about, drawn where an input changed since."""
+        chosen, split = self.settings.sample, fold.split
+        queries = Queries(split.train, split.held_out, split.log.before)
+        folder, search = fold.folder / "soft_pairs", Search(self.index, self.encoder.encode)
+        index = stages.made_from_of(self.workspace.models / "candidates")
+        inputs = inputs_of(self.workspace), index, self.encoder.producer, split.train, split.held_out, split.log.before
+        made_from = stages.fingerprint(SAMPLE_VERSION, chosen, *inputs)
+        stages.make(folder, made_from, partial(write_sample, self.workspace, queries, search, chosen))
+        return SoftSample(folder)
+
     def label(self, fold: Fold) -> JobReport:
         """Have the fold's teacher label a sample of pairs that nobody judged.
 
         Raises BadInput where the texts come from other features than it was taught with.
         """
-        teacher = Teacher.load(_model(fold, TEACHER_MODEL, "train-teacher"))
-        queries = Queries(training=fold.split.train, held_out=fold.split.held_out)
-        sampled = sample_pairs(self.workspace, queries, self.index, self.encoder.encode, self.settings.sample)
-        pairs = in_time(sampled, fold.split)
+        path = _model(fold, TEACHER_MODEL, "train-teacher")
+        record, into = read_record(path), self._label_folder(fold)
+        texts = partial(frame_texts, self.workspace, record.feature_service)
+        load = partial(Teacher.load, path)
+        return soft_labels.label(self.sample(fold), load, producer_of(record), texts, into, self.settings.labels)
 
-        def texts(batch: pl.DataFrame) -> pl.DataFrame:
-            return training_frame(self.workspace, batch, TEACHER_SERVICE, trained_from=teacher.record.feature_service)
-
-        folder = self._label_folder(fold)
-        return soft_labels.label(self.workspace, teacher, pairs, texts, self.settings.labels, folder)
+    def drift(self, fold: Fold) -> DriftReport:
+        """Whether the fold's soft labels are fit to teach a student; drift.json, made anew where it is stale."""
+        path = _model(fold, TEACHER_MODEL, "train-teacher")
+        labels, judged = self._label_folder(fold), self.judged.pairs
+        gate = Gate(self.workspace, fold.split, SoftSample(fold.folder / "soft_pairs"), labels, judged)
+        record = read_record(path)
+        texts = partial(frame_texts, self.workspace, record.feature_service)
+        return gate.report(producer_of(record), partial(Teacher.load, path), lambda: self.judged.texts, texts)
 
     def learn(self, fold: Fold, name: str = STUDENT_MODEL) -> bool:
         """Train a student on the fold's human and soft labels, or, as `student_human`, on the human ones alone."""
@@ -142,6 +162,14 @@ class Pipeline:
 
     def _soft(self, fold: Fold) -> pl.DataFrame:
         """What the student learns from of the pairs that the fold's teacher labelled."""
+        pairs = self.soft_pairs(fold)
+        return self._with_second_opinion(fold, training_frame(self.workspace, pairs, STUDENT_SERVICE))
+
+    def soft_pairs(self, fold: Fold) -> pl.DataFrame:
+        """The pairs that the fold's teacher labelled, with its probabilities; those of pins deleted since left out.
+
+        Raises BadInput where there are none, where one is of a held-out query, and where the gate refuses them.
+        """
         producer = producer_of(read_record(_model(fold, TEACHER_MODEL, "train-teacher")))
         labels = parts.scan(self._label_folder(fold)).filter(
             (pl.col("producer") == producer) & pl.col("probabilities").is_not_null()
@@ -156,8 +184,9 @@ class Pipeline:
                 f"expected soft labels of training queries alone, found {held_out.height} of held-out ones; remove "
                 f"{self._label_folder(fold)} and run `relevance label` again"
             )
-        ordered = pairs.sort("query", "pin_id").with_columns(label_source=pl.lit(TEACHER))
-        return self._with_second_opinion(fold, training_frame(self.workspace, ordered, STUDENT_SERVICE))
+        if not self.settings.accept_drift:
+            self.drift(fold).refuse(self._label_folder(fold))
+        return pairs.sort("query", "pin_id").with_columns(label_source=pl.lit(TEACHER))
 
     def _with_second_opinion(self, fold: Fold, labelled: pl.DataFrame) -> pl.DataFrame:
         """The teacher's labels, averaged with those of the fold's student of human labels (peer_labels.py)."""
@@ -167,6 +196,11 @@ class Pipeline:
 
     def _label_folder(self, fold: Fold) -> Path:
         return self.workspace.folder(SOFT_LABEL) if fold.name == SERVING else fold.folder / SOFT_LABEL.name
+
+
+def frame_texts(workspace: Workspace, trained_from: str | None, pairs: pl.DataFrame) -> pl.DataFrame:
+    """The pairs with what the teacher reads; on Ray, a worker calls it."""
+    return training_frame(workspace, pairs, TEACHER_SERVICE, trained_from=trained_from)
 
 
 def _queries(*frames: pl.DataFrame) -> frozenset[str]:

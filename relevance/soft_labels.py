@@ -1,19 +1,26 @@
 """Asks the teacher about unlabelled pairs and keeps its answers: the soft labels that the student learns from.
 
-Reads a sample of pairs (soft_pairs.py) and their texts; appends to the table soft_label (`relevance label`), or to
-another folder of that table, such as a fold's. A pair is labelled once by a teacher: what a killed run has written is
-not asked again. A pair whose pin has no text gets a row without probabilities, and the reason "no-text".
+Reads a sample of pairs (soft_sample.py), a part at a time, and their texts; appends to the table soft_label (`relevance
+label`), or to another folder of that table, such as a fold's. Each part of the sample becomes one part of the table,
+named for the teacher, the sample and the part's number, and appears whole: what is done is seen by the names, a killed
+run goes on with the parts that are missing, and a part that two workers made is there once. Pairs that the teacher
+labelled for another sample are left out. A pair whose pin has no text, or for which the teacher gives no distribution,
+gets a row without probabilities, and the reason.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 import enrich
@@ -21,104 +28,218 @@ from enrich import parts
 from enrich.errors import BadInput
 from enrich.job import JobReport, input_hash
 from enrich.progress import progress
-from enrich.tables import SOFT_LABEL
-from enrich.workspace import Workspace
-from relevance.soft_pairs import SCHEMA
-from relevance.teacher import Teacher
+from enrich.tables import LEVELS, SOFT_LABEL
+from relevance.labelled_pairs import known_of, write_known
+from relevance.soft_pairs import PAIR
+from relevance.soft_sample import SamplePart, SoftSample
 from relevance.text import PinText, pin_texts_from_frame, plain_text
 
-NO_TEXT = "no-text"
-_PAIR = ["query", "pin_id"]
+NO_TEXT, NO_DISTRIBUTION = "no-text", "no-distribution"
+SUM_TOLERANCE = 0.01  # by which five probabilities may miss 1
 
 Texts = Callable[[pl.DataFrame], pl.DataFrame]
 
 
+class SoftTeacher(Protocol):
+    """What labels: `Teacher`, or in a benchmark what stands in for it."""
+
+    @property
+    def producer(self) -> str:
+        """The name under which its labels are stored."""
+
+    def predict(self, queries: Sequence[str], pin_texts: Sequence[str | PinText]) -> npt.NDArray[np.float32]:
+        """Probabilities [n, 5]."""
+
+
+class Engine(StrEnum):
+    """Where pairs are labelled."""
+
+    LOCAL = "local"  # this process and its device
+    RAY = "ray"  # workers of a Ray cluster, each with a teacher of its own
+
+
 @dataclass(frozen=True, slots=True)
 class LabelSettings:
-    pairs_a_frame: int = 20_000  # whose texts are joined at once
-    pairs_a_part: int = 4_000  # scored and written at once: what a kill can cost
+    pairs_a_frame: int = 20_000  # whose texts are joined at once; a worker is given so many at a time
+    engine: Engine = Engine.LOCAL
+    workers: int | None = None  # on Ray; None: one a GPU, or, where the cluster has none, one a core
+    gpus: float | None = None  # of each worker on Ray; None: 1 where the cluster has any, else 0
 
     def __post_init__(self) -> None:
-        if self.pairs_a_frame < 1 or self.pairs_a_part < 1:
-            raise BadInput(f"expected batches of 1 or more, found {self.pairs_a_frame} and {self.pairs_a_part}")
+        if self.pairs_a_frame < 1:
+            raise BadInput(f"expected batches of 1 pair or more, found {self.pairs_a_frame}")
+        if (self.workers is not None and self.workers < 1) or (self.gpus is not None and self.gpus < 0):
+            raise BadInput(f"expected 1 worker or more of 0 GPUs or more, found {self.workers} and {self.gpus}")
+
+
+@dataclass(frozen=True, slots=True)
+class Labelling:
+    """What a worker must know; it can be pickled where its functions can."""
+
+    load: Callable[[], SoftTeacher]
+    texts: Texts  # gives a batch of pairs its teacher_v1 columns, in the same order
+    into: Path  # folder of the table soft_label
+    name: str  # of this teacher's labels of this sample; begins the names of their parts
+    known: Path | None  # pairs of the sample that this teacher labelled before (labelled_pairs.py)
+
+
+class Done(NamedTuple):
+    """What became of some parts."""
+
+    pairs: int
+    made: int
+    failed: Counter[str]
+
+
+class Worker:
+    """Holds a teacher and labels parts of the sample."""
+
+    def __init__(self, job: Labelling) -> None:
+        self._job = job
+        self._teacher = job.load()
+
+    def label(self, wanted: Sequence[SamplePart]) -> Done:
+        """Join the texts of these parts at once; score and write them one by one."""
+        return self.score(with_texts(self._job, wanted))
+
+    def score(self, frames: Sequence[tuple[SamplePart, pl.DataFrame]]) -> Done:
+        """Label the frames (`with_texts`) and write each as its part of the table."""
+        pairs, made, failed = 0, 0, Counter[str]()
+        for part, frame in frames:
+            rows = _labelled(frame, self._teacher)
+            parts.append(self._job.into, SOFT_LABEL, rows.to_arrow(), _name(self._job.name, part))
+            failed.update(rows["reason"].drop_nulls().to_list())
+            made += rows["reason"].null_count()
+            pairs += part.rows
+        return Done(pairs, made, failed)
 
 
 def label(
-    workspace: Workspace,
-    teacher: Teacher,
-    pairs: pl.DataFrame,
+    sample: SoftSample,
+    load: Callable[[], SoftTeacher],
+    producer: str,
     texts: Texts,
+    into: Path,
     settings: LabelSettings | None = None,
-    folder: Path | None = None,
 ) -> JobReport:
-    """Label the pairs (query, pin_id, event_timestamp, stratum, …) that this teacher has not labelled yet.
+    """Label the pairs of the sample that the teacher `producer`, which `load` gives, has not labelled yet.
 
-    `texts` gives a batch of pairs its teacher_v1 columns, in the same order. `folder` is the table's folder where it is
-    not the workspace's own. Raises BadInput when a column is missing or the frame of texts is not the batch's.
+    `texts` gives a batch of pairs its teacher_v1 columns, in the same order; `into` is the table's folder. On Ray both
+    functions are sent to the workers, which must see the workspace under the same path. Raises BadInput when the frame
+    of texts is not the batch's, and for Ray where it is not installed or has too few GPUs.
     """
     chosen = settings or LabelSettings()
-    into = folder or workspace.folder(SOFT_LABEL)
     parts.create(into, SOFT_LABEL)
-    todo = _unlabelled(pairs, into, teacher.producer)
+    name = f"{producer.rpartition('@')[2]}-{sample.made_from[:12]}"
+    todo = [part for part in sample.parts if not _path(into, name, part).is_file()]
+    known = write_known(sample, into, producer, name) if todo else None
+    fresh = sample.pairs - sum(part.rows for part in todo)
+    fresh += sum(known_of(known, part.number).height for part in todo) if known else 0
     made, failed = 0, Counter[str]()
-    with progress(todo.height, "label", unit="pair") as bar:
-        for batch in todo.iter_slices(chosen.pairs_a_frame):
-            frame = _with_texts(batch, texts)
-            for part in frame.iter_slices(chosen.pairs_a_part):
-                rows = _labelled(part, teacher)
-                parts.append(into, SOFT_LABEL, rows.to_arrow())
-                failed.update(rows["reason"].drop_nulls().to_list())
-                made += rows["reason"].null_count()
-                bar.update(part.height)
-    return JobReport(SOFT_LABEL.name, pairs.height - todo.height, made, failed)
+    with progress(sum(part.rows for part in todo), "label", unit="pair") as bar:
+        for done in _run(Labelling(load, texts, into, name, known), _tasks(todo, chosen.pairs_a_frame), chosen):
+            made += done.made
+            failed += done.failed
+            bar.update(done.pairs)
+    return JobReport(SOFT_LABEL.name, fresh, made, failed)
 
 
-def _unlabelled(pairs: pl.DataFrame, folder: Path, producer: str) -> pl.DataFrame:
-    missing = [name for name in (*_PAIR, "event_timestamp", "stratum") if name not in pairs.columns]
-    if missing:
-        raise BadInput(f"expected pairs with {', '.join(SCHEMA)}, found no {', '.join(missing)}; sample them anew")
-    done = parts.scan(folder).filter(pl.col("producer") == producer).select(_PAIR)
-    distinct = pairs.lazy().unique(_PAIR, keep="first", maintain_order=True)
-    return distinct.join(done, on=_PAIR, how="anti", maintain_order="left").collect()
+def _run(job: Labelling, tasks: Sequence[list[SamplePart]], settings: LabelSettings) -> Iterator[Done]:
+    if settings.engine is Engine.RAY and tasks:
+        from relevance.label_on_ray import run_on_ray  # Ray is an extra, and loads for seconds
+
+        return run_on_ray(job, tasks, settings)
+    return _run_here(job, tasks)
 
 
-def _with_texts(batch: pl.DataFrame, texts: Texts) -> pl.DataFrame:
-    frame = texts(batch)
-    if not frame.select(_PAIR).equals(batch.select(_PAIR)):
+def _run_here(job: Labelling, tasks: Sequence[list[SamplePart]]) -> Iterator[Done]:
+    """The next task's texts are joined while the teacher reads this one's."""
+    if not tasks:
+        return
+    worker = Worker(job)
+    with ThreadPoolExecutor(1) as joiner:
+        coming = joiner.submit(with_texts, job, tasks[0])
+        for following in (*tasks[1:], None):
+            frames = coming.result()
+            if following is not None:
+                coming = joiner.submit(with_texts, job, following)
+            for frame in frames:
+                yield worker.score([frame])
+
+
+def with_texts(job: Labelling, wanted: Sequence[SamplePart]) -> list[tuple[SamplePart, pl.DataFrame]]:
+    """The unlabelled pairs of each part with their texts, joined for all of them at once."""
+    unlabelled = [_unlabelled(job, part) for part in wanted]
+    batch = pl.concat(unlabelled)
+    frame = job.texts(batch) if batch.height else batch
+    if not frame.select(PAIR).equals(batch.select(PAIR)):
         raise BadInput(
             f"expected the texts of {batch.height} pairs in their order, found {frame.height} rows that differ; build "
             "the frame with training_frame(workspace, pairs, 'teacher_v1')"
         )
-    return frame
+    ends = np.cumsum([pairs.height for pairs in unlabelled]).tolist()
+    starts = [0, *ends[:-1]]
+    return [(part, frame[start:end]) for part, start, end in zip(wanted, starts, ends, strict=True)]
 
 
-def _labelled(pairs: pl.DataFrame, teacher: Teacher) -> pl.DataFrame:
+def _unlabelled(job: Labelling, part: SamplePart) -> pl.DataFrame:
+    pairs = pl.read_parquet(part.path)
+    if job.known is None:
+        return pairs
+    return pairs.join(known_of(job.known, part.number), on=PAIR, how="anti", maintain_order="left")
+
+
+def _tasks(todo: Iterable[SamplePart], pairs: int) -> list[list[SamplePart]]:
+    """The parts in their order, so many together that they have `pairs` pairs at most, or one."""
+    tasks: list[list[SamplePart]] = []
+    for part in todo:
+        if not tasks or sum(one.rows for one in tasks[-1]) + part.rows > pairs:
+            tasks.append([])
+        tasks[-1].append(part)
+    return tasks
+
+
+def _name(run: str, part: SamplePart) -> str:
+    return f"{run}-{part.number:05d}"
+
+
+def _path(folder: Path, run: str, part: SamplePart) -> Path:
+    return folder / f"part-{_name(run, part)}.parquet"
+
+
+def _labelled(pairs: pl.DataFrame, teacher: SoftTeacher) -> pl.DataFrame:
     """The table's rows: probabilities, clocks and provenance."""
     pins = pin_texts_from_frame(pairs)
-    said = np.array([plain_text(pin) != "" for pin in pins], dtype=bool)
+    said_of = [plain_text(pin) for pin in pins]
+    said = np.array([text != "" for text in said_of], dtype=bool)
     asked = np.flatnonzero(said)
     queries = pairs["query"].to_list()
     found = teacher.predict([queries[i] for i in asked], [pins[i] for i in asked])
+    sound = _distributions(found)
     answers: list[list[float] | None] = [None] * pairs.height
-    for place, row in zip(asked, found.tolist(), strict=True):
+    for place, row in zip(asked[sound], found[sound].tolist(), strict=True):
         answers[place] = row
-    now = datetime.now(UTC)
+    answered = pl.Series([answer is not None for answer in answers], dtype=pl.Boolean)
+    why = pl.when(pl.Series(said, dtype=pl.Boolean)).then(pl.lit(NO_DISTRIBUTION)).otherwise(pl.lit(NO_TEXT))
+    now = pl.lit(datetime.now(UTC)).cast(pl.Datetime("us", "UTC"))
     return pairs.select(
-        *_PAIR,
+        *PAIR,
         "stratum",
         "event_timestamp",
         probabilities=pl.Series(answers, dtype=pl.List(pl.Float32)),
-        created_timestamp=pl.lit(now).cast(pl.Datetime("us", "UTC")),
-        written_at=pl.lit(now).cast(pl.Datetime("us", "UTC")),
+        created_timestamp=now,
+        written_at=now,
         backfilled=pl.lit(False),
         producer=pl.lit(teacher.producer),
         code_version=pl.lit(enrich.__version__),
-        input_hash=_hashes(queries, pins),
-        reason=pl.when(pl.Series(said)).then(None).otherwise(pl.lit(NO_TEXT)),
+        input_hash=pl.Series([input_hash(*both) for both in zip(queries, said_of, strict=True)], dtype=pl.String),
+        reason=pl.when(~answered).then(why),
     ).select(SOFT_LABEL.schema.names)
 
 
-def _hashes(queries: Sequence[str], pins: Sequence[PinText]) -> pl.Series:
-    return pl.Series(
-        [input_hash(query, plain_text(pin)) for query, pin in zip(queries, pins, strict=True)], dtype=pl.String
-    )
+def _distributions(found: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    """Which rows are probabilities: finite, none below 0, sum 1."""
+    rows = np.asarray(found, np.float64).reshape(-1, len(LEVELS))
+    with np.errstate(invalid="ignore"):
+        sound: npt.NDArray[np.bool_] = (rows >= 0).all(axis=1) & (np.abs(rows.sum(axis=1) - 1) <= SUM_TOLERANCE)
+    return sound

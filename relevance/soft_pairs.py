@@ -1,39 +1,36 @@
-"""Which unlabelled pairs the teacher is asked about: a stratified sample of the log, with negatives mixed in.
+"""Which pairs of the log the teacher is asked about: a stratified sample that the engine draws, however long the log.
 
-Reads engagements, judgment and the candidate index; gives a frame of pairs. The design:
+Reads engagements, deletions, judgment and query_features; gives tables of the engine (DuckDB), which spills past its
+memory; nothing here grows with the pairs. The design:
 
-- Log pairs: every (query, pin) that was shown, engaged with or not. Strata are query frequency (head, torso and tail:
-  thirds of all shown rows) x language x engaged or only shown. A stratum's share goes with the square root of its
-  pairs, so that tail queries and small languages are heard without being all there is.
-- Negatives, for the sampled queries and the judged training queries: hard ones among the query's candidates by BM25
-  and embedding, and random pins. Where there is no log, these are all there is.
+- Log pairs: every (query, pin) that was shown, engaged with or not. Strata are query frequency x interest x language x
+  engaged or only shown (strata.py). A stratum's share goes with the square root of its pairs, so that tail queries and
+  small languages are heard without being all there is.
+- Negatives (soft_negatives.py), for the sampled queries and the judged training queries: hard ones among the query's
+  candidates by BM25 and embedding, and random pins. Where there is no log, these are all there is.
 - Never a judged pair, a deleted pin, or a held-out query. At most `per_query` pairs a query and `per_pin` a pin
   (50 each, as in OmniSearchSage, arXiv 2404.16260).
 
-Which pair is taken is decided by hashes of seed, query and pin: the same inputs give the same sample, in any order.
+Pairs are taken in an order of hashes of seed, query and pin, so long as caps and quotas have room: the same inputs give
+the same sample, in any order of rows and on any number of threads.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
 import ibis
 import ibis.expr.types as ir
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from enrich import parts
 from enrich.errors import BadInput
-from enrich.history import History
-from enrich.job import input_hash
-from enrich.tables import JUDGMENT
-from enrich.workspace import Workspace
-from relevance.candidates import CandidateIndex
+from enrich.history import History, before
+from enrich.tables import QUERY_FEATURES
+from relevance import strata
+from relevance.strata import ENGAGED, SHOWN, UNKNOWN
 
 ENGAGED_EVENTS = ("click", "long_click", "save")
 SCHEMA = pl.Schema(
@@ -45,12 +42,11 @@ SCHEMA = pl.Schema(
         "stratum": pl.String(),
     }
 )
-_NO_LANGUAGE = "unknown"
-_CANDIDATES = 100  # of which a query's hard negatives are drawn, half of them from the best
-_NEGATIVES_A_QUERY = 5  # at least, on average: fewer queries are searched for rather than each for one
-_PAIR = ["query", "pin_id"]
-
-Embed = Callable[[Sequence[str]], npt.NDArray[np.float32]]
+PAIR = ["query", "pin_id"]
+MOST_A_QUERY_OR_PIN = 50
+_ORDER_DIGITS = 12  # of the hash, hexadecimal: short enough to be kept in place by the engine, long enough to be fair
+_BUCKET_DIGITS = 2  # of those: how finely the engine counts a stratum to find where its quota ends
+_BEYOND = "~"  # after every hexadecimal digit
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +54,27 @@ class SampleSettings:
     pairs: int = 20_000  # to sample, at most
     hard: float = 0.25  # share of them that are hard negatives, where there is a log
     random: float = 0.05  # share of them that are random pins
-    per_query: int = 50  # pairs of one query, at most
-    per_pin: int = 50  # pairs of one pin, at most
+    per_query: int = MOST_A_QUERY_OR_PIN  # pairs of one query, at most
+    per_pin: int = MOST_A_QUERY_OR_PIN  # pairs of one pin, at most
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.pairs < 1 or self.per_query < 1 or self.per_pin < 1:
+        if self.pairs < 1:
+            raise BadInput(f"expected 1 pair or more to sample, found {self.pairs}")
+        if not (1 <= self.per_query <= MOST_A_QUERY_OR_PIN and 1 <= self.per_pin <= MOST_A_QUERY_OR_PIN):
             raise BadInput(
-                f"expected pairs and caps of 1 or more, found {self.pairs}, {self.per_query} and {self.per_pin}"
+                f"expected caps of 1 to {MOST_A_QUERY_OR_PIN} pairs a query and a pin, found {self.per_query} and "
+                f"{self.per_pin}"
             )
         if min(self.hard, self.random) < 0 or self.hard + self.random >= 1:
             raise BadInput(
                 f"expected shares of negatives that leave room for the log, found {self.hard}, {self.random}"
             )
+
+    @property
+    def of_log(self) -> int:
+        """Pairs of the log, at most."""
+        return round(self.pairs * (1 - self.hard - self.random))
 
 
 class Queries(NamedTuple):
@@ -78,189 +82,138 @@ class Queries(NamedTuple):
 
     training: frozenset[str]  # judged queries that the teacher learned from
     held_out: frozenset[str]  # dev and test queries: never sampled
+    before: datetime | None = None  # nothing of that moment or later is sampled, or known; None: no such moment
 
 
-class _Query(NamedTuple):
-    query: str
-    at: datetime
-    stratum: str  # its part without the kind of pair
-    lang: str | None
+class LogSample(NamedTuple):
+    """What was drawn of the log; tables of the engine."""
 
-
-def sample_pairs(
-    workspace: Workspace, queries: Queries, index: CandidateIndex, embed: Embed, settings: SampleSettings
-) -> pl.DataFrame:
-    """Unlabelled pairs by the design above: query, pin_id, event_timestamp, lang, stratum; a pair at most once.
-
-    A log pair's time is its last event's; a negative's is its query's last event, or, of a query that the log lacks,
-    the latest judgment's. `embed` gives queries' vectors [n, d] in the index's space. Raises BadInput when there is
-    neither a log nor a judged training query to sample for.
-    """
-    judged = parts.latest(workspace.folder(JUDGMENT), JUDGMENT).filter(pl.col("level").is_not_null())
-    log = _log_pairs(workspace, judged.select(_PAIR), queries.held_out, settings.seed)
-    logged = _quota_sample(log, round(settings.pairs * (1 - settings.hard - settings.random)), settings)
-    asked = [*_sampled_queries(logged), *_training_queries(judged, queries.training - set(logged["query"]))]
-    if not asked:
-        raise BadInput(
-            "expected an engagement log or judged training queries to sample pairs for, found neither; import a "
-            "catalogue with engagements or judgments"
-        )
-    room = settings.pairs - logged.height
-    chosen = _some(asked, max(1, room // _NEGATIVES_A_QUERY), settings.seed)
-    negatives = _negatives(chosen, _known(log, judged, chosen), index, embed, settings, room)
-    return _capped(pl.concat([logged, negatives]), settings)
-
-
-def _log_pairs(workspace: Workspace, judged: pl.DataFrame, held_out: frozenset[str], seed: int) -> ir.Table:
-    """Every unjudged pair of the log: time, language, stratum and `order`, a hash that no library version changes."""
-    log = usable_log(History(workspace), held_out)
-    pairs = log.group_by("query", "pin_id").agg(
-        event_timestamp=log.event_timestamp.max(),
-        lang=log.lang.min(),
-        rows=log.count(),
-        engaged=log.event.isin(ENGAGED_EVENTS).any(),
-    )
-    unjudged = pairs.anti_join(_table(judged.to_dict(as_series=False)), _PAIR).join(_frequencies(pairs), "query")
-    kind = unjudged.engaged.ifelse("engaged", "shown")
-    language = unjudged.lang.fill_null(_NO_LANGUAGE)
-    described = unjudged.select(
-        "query",
-        "pin_id",
-        "event_timestamp",
-        "lang",
-        stratum=unjudged.frequency + "/" + language + "/" + kind,
-        order=(unjudged.query + "\x1f" + unjudged.pin_id + f"\x1f{seed}").hexdigest("md5"),
-    )
-    return _temporary("log_pairs", described)
+    pairs: ir.Table  # every pair of the log, judged ones too: query, pin_id, event_timestamp, lang, stratum, order
+    drawn: ir.Table  # those sampled, of the same columns, each in the stratum that it is counted with
 
 
 def usable_log(history: History, held_out: frozenset[str]) -> ir.Table:
     """The log's rows of pins that are there and of queries that may be used and are not held out."""
     log = history.engagements()
     log = log.filter(log.refused.isnull()).semi_join(history.pins().select("pin_id"), "pin_id")
-    return log.anti_join(_table({"query": sorted(held_out)}), "query")
+    return log.anti_join(memtable({"query": sorted(held_out)}), "query")
 
 
-def _temporary(name: str, pairs: ir.Table) -> ir.Table:
-    """Computed once and kept by the engine, which spills past its memory."""
-    made: ir.Table = pairs.get_backend().create_table(name, pairs, temp=True)
-    return made
-
-
-def _table(columns: dict[str, list[str]]) -> ir.Table:
-    return ibis.memtable(pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String)))
-
-
-def _frequencies(pairs: ir.Table) -> ir.Table:
-    """query, frequency: head, torso or tail, each about a third of all rows of the log."""
-    volumes = pairs.group_by("query").agg(rows=pairs.rows.sum())
-    upto = volumes.rows.sum().over(ibis.cumulative_window(order_by=[ibis.desc("rows"), "query"]))
-    third = 3 * (upto - volumes.rows) // volumes.rows.sum().over(ibis.window())
-    return volumes.select("query", frequency=third.cases((0, "head"), (1, "torso"), else_="tail"))
-
-
-def _quota_sample(log: ir.Table, wanted: int, settings: SampleSettings) -> pl.DataFrame:
-    """About `wanted` of the log's pairs within the caps, shared out over the strata by the roots of their sizes."""
-    capped = _first_of_each(log, "query", settings.per_query)
-    capped = _temporary("capped_pairs", _first_of_each(capped, "pin_id", settings.per_pin))
+def sample_log(history: History, judged: pl.DataFrame, queries: Queries, settings: SampleSettings) -> LogSample:
+    """Draw about `settings.of_log` unjudged pairs within the caps, shared out over the strata by their sizes' roots."""
+    log = usable_log(history, queries.held_out)
+    log = log if queries.before is None else before(log, "event_timestamp", queries.before)
+    pairs = kept("pairs", _described(history, log, settings.seed))
+    history.drop("log", "pair_counts", "volumes")
+    unjudged = pairs.anti_join(memtable(judged.select(PAIR).to_dict(as_series=False)), PAIR)
+    of_query = first_of_each(unjudged, "query", ["order", "pin_id"], settings.per_query)
+    capped = kept("capped", first_of_each(of_query, "pin_id", ["order", "query"], settings.per_pin))
     sizes = dict(capped.group_by("stratum").agg(pairs=capped.count()).to_polars().iter_rows())
-    quotas = root_quotas(sizes, wanted)
-    quota = _quota_table(quotas)
-    ranked = capped.mutate(place=ibis.row_number().over(group_by="stratum", order_by="order")).join(quota, "stratum")
-    sample: pl.DataFrame = ranked.filter(ranked.place < ranked.quota).order_by("order").to_polars()
-    return sample.select(pl.col(name).cast(dtype) for name, dtype in SCHEMA.items())
+    counted_with = strata.merged(sizes, settings.of_log)
+    quotas = strata.root_quotas(strata.counted(sizes, counted_with), settings.of_log)
+    names = memtable({"stratum": list(counted_with), "counted_with": list(counted_with.values())})
+    renamed = capped.join(names, "stratum").drop("stratum").rename(stratum="counted_with")
+    return LogSample(pairs, kept("drawn", first_by_order(renamed.select(capped.columns), quotas)))
 
 
-def _first_of_each(pairs: ir.Table, column: str, most: int) -> ir.Table:
-    placed = pairs.mutate(place=ibis.row_number().over(group_by=column, order_by="order"))
+def _described(history: History, log: ir.Table, seed: int) -> ir.Table:
+    """Every pair of the log with the time of its last event, its language, stratum and order."""
+    counts = kept(
+        "pair_counts",
+        log.group_by("query", "pin_id").agg(
+            event_timestamp=log.event_timestamp.max(),
+            lang=log.lang.min(),
+            rows=log.count(),
+            engaged=log.event.isin(ENGAGED_EVENTS).any(),
+        ),
+    )
+    known = counts.join(_frequencies(counts), "query").left_join(top_interests(history), "query")
+    kind = known.engaged.ifelse(ENGAGED, SHOWN)
+    named = [known.frequency, plain(known.interest), plain(known.lang), kind]
+    stratum, order = ibis.literal("/").join(named), order_of(seed, known.query, known.pin_id)
+    return known.select(*PAIR, "event_timestamp", "lang", stratum=stratum, order=order)
+
+
+def _frequencies(counts: ir.Table) -> ir.Table:
+    """query, frequency."""
+    volumes = kept("volumes", counts.group_by("query").agg(volume=counts.rows.sum()))
+    histogram = volumes.group_by("volume").agg(queries=volumes.count()).to_polars()
+    classes = strata.frequency_classes(dict(histogram.iter_rows()))
+    named = pl.DataFrame({"volume": list(classes), "frequency": list(classes.values())}, schema=_FREQUENCY)
+    return volumes.join(ibis.memtable(named), "volume").select("query", "frequency")
+
+
+_FREQUENCY = pl.Schema({"volume": pl.Int64(), "frequency": pl.String()})
+
+
+def top_interests(history: History) -> ir.Table:
+    """query, interest: the best one of the query's newest features; no row where it has none."""
+    rows = history.source(QUERY_FEATURES)
+    newest = ibis.row_number().over(
+        group_by="query", order_by=[ibis.desc("event_timestamp"), ibis.desc("created_timestamp")]
+    )
+    latest = rows.select("query", interest=rows.interests[0], place=newest)
+    return latest.filter((latest.place == 0) & latest.interest.notnull()).drop("place")
+
+
+def plain(text: ir.Value) -> ir.StringValue:
+    """A text as part of a stratum's name."""
+    named: ir.StringValue = text.fill_null(UNKNOWN).replace("/", "_")
+    return named
+
+
+def order_of(seed: int, *texts: ir.Value) -> ir.StringValue:
+    """A hash of seed and texts that no library version changes, as hexadecimal digits."""
+    joined = ibis.literal("\x1f").join([ibis.literal(str(seed)), *texts])
+    order: ir.StringValue = joined.hexdigest("md5").substr(0, _ORDER_DIGITS)
+    return order
+
+
+def first_of_each(pairs: ir.Table, column: str, order: Sequence[str], most: int) -> ir.Table:
+    """The first `most` rows of each value of `column`."""
+    placed = pairs.mutate(place=ibis.row_number().over(group_by=column, order_by=list(order)))
     return placed.filter(placed.place < most).drop("place")
 
 
-def _quota_table(quotas: dict[str, int]) -> ir.Table:
-    rows = pl.DataFrame(list(quotas.items()), schema={"stratum": pl.String, "quota": pl.Int64}, orient="row")
-    return ibis.memtable(rows)
+def first_by_order(pairs: ir.Table, quotas: Mapping[str, int]) -> ir.Table:
+    """Of each stratum the first so many by `order`; none of a stratum without a quota.
+
+    A stratum may be larger than memory, so it is not sorted: its hashes' first digits are counted, which tells the
+    digits that are within the quota whole, and only the rows of the one that is cut are ranked.
+    """
+    bucket = pairs.order.substr(0, _BUCKET_DIGITS)
+    found = pairs.group_by("stratum", bucket=bucket).agg(rows=pairs.count()).to_polars()
+    cuts = pl.DataFrame(list(_cuts(found, quotas)), schema=_CUT, orient="row")
+    placed = pairs.mutate(bucket=bucket).join(ibis.memtable(cuts), "stratum")
+    whole = placed.filter(placed.bucket < placed.cut)
+    edge = placed.filter(placed.bucket == placed.cut)
+    edge = edge.mutate(place=ibis.row_number().over(group_by="stratum", order_by=["order", *PAIR]))
+    chosen: ir.Table = whole.union(edge.filter(edge.place < edge.left_over).drop("place")).select(pairs.columns)
+    return chosen
 
 
-def root_quotas(sizes: dict[str, int], wanted: int) -> dict[str, int]:
-    """How many of each stratum, about in proportion to √size; what a small stratum lacks goes to the others."""
-    quotas: dict[str, int] = {}
-    left, weight = wanted, sum(math.sqrt(size) for size in sizes.values())
-    for stratum, size in sorted(sizes.items(), key=lambda item: (item[1], item[0])):
-        quotas[stratum] = min(size, round(left * math.sqrt(size) / weight))
-        left, weight = left - quotas[stratum], weight - math.sqrt(size)
-    return quotas
+_CUT = pl.Schema({"stratum": pl.String(), "cut": pl.String(), "left_over": pl.Int64()})
 
 
-def _capped(pairs: pl.DataFrame, settings: SampleSettings) -> pl.DataFrame:
-    """The first pairs of each query and then of each pin, within the caps, in the order given."""
-    within_query = pairs.filter(pl.int_range(pl.len()).over("query") < settings.per_query)
-    return within_query.filter(pl.int_range(pl.len()).over("pin_id") < settings.per_pin)
+def _cuts(found: pl.DataFrame, quotas: Mapping[str, int]) -> Iterator[tuple[str, str, int]]:
+    """stratum, the digits at which its quota ends, how many of their rows are within it."""
+    for (stratum,), buckets in found.sort("bucket").group_by("stratum", maintain_order=True):
+        left = quotas.get(str(stratum), 0)
+        cut = (str(stratum), _BEYOND, 0)
+        for _, bucket, rows in buckets.iter_rows():
+            if rows > left:
+                cut = (str(stratum), bucket, left)
+                break
+            left -= rows
+        yield cut
 
 
-def _sampled_queries(logged: pl.DataFrame) -> Iterator[_Query]:
-    rows = logged.group_by("query").agg(
-        pl.col("event_timestamp").max(), pl.col("stratum").min(), pl.col("lang").drop_nulls().mode().min()
-    )
-    for query, at, stratum, lang in rows.sort("query").iter_rows():
-        yield _Query(query, at, stratum.rpartition("/")[0], lang)
+def kept(name: str, table: ir.Table) -> ir.Table:
+    """Computed once and kept by the engine, which spills past its memory."""
+    made: ir.Table = table.get_backend().create_table(name, table, temp=True)
+    return made
 
 
-def _training_queries(judged: pl.DataFrame, training: frozenset[str]) -> Iterator[_Query]:
-    """Judged queries that the log sample lacks."""
-    if judged.is_empty():
-        return
-    at = max(judged["event_timestamp"])
-    rows = judged.filter(pl.col("query").is_in(sorted(training))).group_by("query").agg(pl.col("lang").min())
-    for query, lang in rows.sort("query").iter_rows():
-        yield _Query(query, at, f"judged/{lang or _NO_LANGUAGE}", lang)
-
-
-def _some(asked: Sequence[_Query], most: int, seed: int) -> list[_Query]:
-    """At most `most` of the queries, by a hash."""
-    return sorted(asked, key=lambda item: input_hash(str(seed), item.query))[:most]
-
-
-def _known(log: ir.Table, judged: pl.DataFrame, chosen: Sequence[_Query]) -> dict[str, list[str]]:
-    """The pins that each chosen query was judged or logged with."""
-    queries = [item.query for item in chosen]
-    logged: pl.DataFrame = log.semi_join(_table({"query": queries}), "query").select(_PAIR).to_polars()
-    pairs = pl.concat([logged, judged.filter(pl.col("query").is_in(queries)).select(_PAIR)])
-    return dict(pairs.group_by("query").agg("pin_id").iter_rows())
-
-
-def _negatives(
-    asked: Sequence[_Query],
-    known: dict[str, list[str]],
-    index: CandidateIndex,
-    embed: Embed,
-    settings: SampleSettings,
-    room: int,
-) -> pl.DataFrame:
-    """Hard and random pairs of the `asked` queries, none of them `known`; at most `room` in all."""
-    a_query = min(settings.per_query, math.ceil(room / len(asked)))
-    negatives = settings.hard + settings.random
-    hard = round(a_query * settings.hard / negatives) if negatives else 0
-    rows: list[tuple[str, str, datetime, str | None, str]] = []
-    for item, vector in zip(asked, embed([item.query for item in asked]), strict=True):
-        random = np.random.default_rng(int(input_hash(str(settings.seed), item.query)[:16], 16))
-        used = set(known.get(item.query, ()))
-        difficult = _hard(index.search(item.query, vector, _CANDIDATES), used, hard, random)
-        arbitrary = _random(index.pin_ids, used | set(difficult), a_query - hard, random)
-        rows += [(item.query, pin, item.at, item.lang, f"{item.stratum}/hard") for pin in difficult]
-        rows += [(item.query, pin, item.at, item.lang, f"{item.stratum}/random") for pin in arbitrary]
-    mixed = np.random.default_rng(settings.seed).permutation(len(rows))[:room]
-    return pl.DataFrame([rows[i] for i in mixed], schema=SCHEMA, orient="row")
-
-
-def _hard(candidates: Sequence[str], used: set[str], wanted: int, random: np.random.Generator) -> list[str]:
-    """Half of `wanted` from the best candidates, the others from anywhere among them."""
-    free = [pin for pin in candidates if pin not in used]
-    best, others = free[: (wanted + 1) // 2], free[(wanted + 1) // 2 :]
-    drawn = random.permutation(len(others))[: max(0, wanted - len(best))]
-    return [*best, *(others[i] for i in sorted(drawn))]
-
-
-def _random(pins: Sequence[str], used: set[str], wanted: int, random: np.random.Generator) -> list[str]:
-    """`wanted` pins of the catalogue that are not used, or a few less where most of it is."""
-    drawn = random.integers(0, max(1, len(pins)), 4 * wanted if pins else 0)
-    return list(dict.fromkeys(pins[i] for i in drawn if pins[i] not in used))[:wanted]
+def memtable(columns: Mapping[str, Sequence[str]]) -> ir.Table:
+    """A small table of texts."""
+    return ibis.memtable(pl.DataFrame(dict(columns), schema=dict.fromkeys(columns, pl.String)))

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -120,19 +120,6 @@ def split_by_language(pairs: pl.DataFrame, train_lang: str = "en", seed: int = 0
 def primary_language(tag: str | None) -> str | None:
     """The language of a BCP 47 tag, in lower case: en of en-GB and EN_us; None of none."""
     return (tag or "").replace("_", "-").partition("-")[0].strip().lower() or None
-
-
-def in_time(pairs: pl.DataFrame, split: Split) -> pl.DataFrame:
-    """Pairs to be labelled (query, event_timestamp, …) as a split may have them: by time, as before the moment.
-
-    Later pairs of training queries, which were known by then, are dated just before it; those of others are left out.
-    """
-    if split.log.before is None:
-        return pairs
-    known = pl.col("query").is_in(sorted(split.train))
-    kept = pairs.filter(known | (pl.col("event_timestamp") < split.log.before))
-    latest = pl.lit(split.log.before - timedelta(microseconds=1)).cast(pairs.schema["event_timestamp"])
-    return kept.with_columns(pl.min_horizontal("event_timestamp", latest))
 
 
 def _moment(last: pl.Series, test: float) -> datetime:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enrich.errors import BadInput
-from relevance.splits import LogScope, Split, folds, in_time, split_by_language, split_by_time, split_queries
+from relevance.splits import folds, split_by_language, split_by_time, split_queries
 
 
 def pairs(queries: int, languages: tuple[str, ...] = ("en", "de")) -> pl.DataFrame:
@@ -153,16 +153,3 @@ def test_by_language_each_query_has_one_side_by_most_of_its_pairs(rows: list[tup
 def test_a_language_split_with_an_empty_side_is_refused(langs: list[str | None], found: str) -> None:
     with pytest.raises(BadInput, match=found):
         split_by_language(judged([(f"q{i}", lang, 1) for i, lang in enumerate(langs)]))
-
-
-def test_pairs_to_label_are_those_of_before_the_moment() -> None:
-    split = Split(frozenset("a"), frozenset("b"), frozenset("c"), log=LogScope(before=day(5)))
-    frame = judged([("a", None, 2), ("a", None, 7), ("x", None, 4), ("x", None, 5), ("y", None, 9)])
-    kept = in_time(frame, split)
-    just_before = day(5) - timedelta(microseconds=1)
-    assert list(zip(kept["query"], kept["event_timestamp"], strict=True)) == [
-        ("a", day(2)),
-        ("a", just_before),
-        ("x", day(4)),
-    ]
-    assert in_time(frame, Split(frozenset("a"), frozenset("b"), frozenset("c"))).equals(frame)
