@@ -13,7 +13,7 @@ relevance frame                                     a training frame, its covera
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,9 @@ import click
 
 from enrich import console
 from enrich.errors import BadInput
+from relevance import processes
+from relevance.teacher_choices import Adapter, Loss
+from relevance.teacher_flags import TeachingFlags, teaching_options
 
 if TYPE_CHECKING:
     from enrich.workspace import Workspace
@@ -57,6 +60,7 @@ class Flags:
     fields: str | None = None
     epochs: int | None = None
     pairs: int | None = None
+    teaching: TeachingFlags = field(default_factory=TeachingFlags)
 
 
 @click.group(context_settings=_COMMANDS)
@@ -74,6 +78,9 @@ def run(
     backbone: str | None, pairs: int | None, folds: int | None, seed: int, workspace: Path | None, as_json: bool
 ) -> None:
     """Do what is stale, in order: train-teacher, label, train-student, evaluate. Killed, it goes on where it was."""
+    if processes.follows():
+        _follow()
+        return
     from relevance.pipeline import HUMAN_STUDENT, STUDENT_MODEL
 
     pipeline = _pipeline(workspace, Flags(folds, seed, backbone, pairs=pairs))
@@ -82,6 +89,7 @@ def run(
         click.echo(f"soft labels of fold {fold.name}: {pipeline.label(fold).made:,} made")
         for name in (HUMAN_STUDENT, STUDENT_MODEL):
             _said(pipeline.learn(fold, name), fold.folder / name)
+    processes.tell(None)
     _evaluate(pipeline, None, as_json)
 
 
@@ -90,6 +98,7 @@ def run(
 @_fields
 @_backbone
 @_epochs
+@teaching_options
 @_folds
 @_seed
 @console.common
@@ -98,14 +107,30 @@ def train_teacher(
     fields: str | None,
     backbone: str | None,
     epochs: int | None,
+    loss: Loss | None,
+    label_smoothing: float | None,
+    layer_decay: float | None,
+    r_drop: float | None,
+    field_dropout: float | None,
+    adapter: Adapter | None,
+    gradient_checkpointing: bool | None,
     folds: int | None,
     seed: int,
     workspace: Path | None,
     as_json: bool,
 ) -> None:
-    """Teach a cross-encoder to grade (query, pin) pairs on five levels."""
-    pipeline = _pipeline(workspace, Flags(folds, seed, backbone, fields, epochs))
+    """Teach a cross-encoder to grade (query, pin) pairs on five levels; under torchrun by several processes.
+
+    Curves of its losses stay in the model's folder: tensorboard --logdir W/models.
+    """
+    if processes.follows():
+        _follow()
+        return
+    teaching = TeachingFlags(loss, label_smoothing, layer_decay, r_drop, field_dropout, adapter, gradient_checkpointing)
+    pipeline = _pipeline(workspace, Flags(folds, seed, backbone, fields, epochs, teaching=teaching))
     made = [_said(pipeline.teach(fold, name), fold.folder / name) for fold in pipeline.folds]
+    processes.tell(None)
+    _note_no_curves()
     console.finish("", {"model": name, "folds": len(made), "made": sum(made)}, as_json)
 
 
@@ -249,6 +274,21 @@ def frame(
 
     report = frame_report.made_frame(console.open_workspace(workspace), service, pairs, out, timedelta(days=gap_days))
     console.finish(frame_report.render(report), to_mapping(report), as_json)
+
+
+def _note_no_curves() -> None:
+    """Say so where the curves of training cannot be drawn."""
+    from relevance.teacher_watch import has_curves
+
+    if not has_curves():
+        click.echo("note: no curves of the losses without tensorboard; pip install 'corkboard[curves]'", err=True)
+
+
+def _follow() -> None:
+    """What a process does that torchrun started beside the first one."""
+    from relevance import teacher_training
+
+    teacher_training.follow()
 
 
 def _served(path: Path | None) -> Workspace:
