@@ -8,6 +8,7 @@ Low-rank additions go to every linear layer inside the stack: the attention's an
 from __future__ import annotations
 
 import importlib.util
+import warnings
 from typing import Any
 
 import torch
@@ -78,7 +79,16 @@ def _adapted(network: Any, settings: TeacherSettings) -> Any:
     config = peft.LoraConfig(
         r=settings.lora_rank, lora_alpha=settings.lora_alpha, lora_dropout=0.0, target_modules=projections
     )
-    return peft.get_peft_model(network, config)
+    return _beside(network, config)
+
+
+def _beside(network: Any, config: Any) -> Any:
+    """peft's model: the network, frozen, and new weights of the adapter."""
+    import peft
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft asks by a name that transformers is about to give up
+        return peft.get_peft_model(network, config)
 
 
 def _four_bits(computed_in: torch.dtype) -> BitsAndBytesConfig:
@@ -97,6 +107,6 @@ def _unpacked(network: Any) -> Any:
 
     config = network.peft_config["default"]
     learned = peft.get_peft_model_state_dict(network)
-    again = peft.get_peft_model(network.unload().dequantize(), config)
+    again = _beside(network.unload().dequantize(), config)
     peft.set_peft_model_state_dict(again, learned)
     return again

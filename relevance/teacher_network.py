@@ -249,7 +249,7 @@ def prepare_to_train(backbone: Backbone, dropout: float, gradient_checkpointing:
     """Set the backbone's dropout and, on a CPU, plain attention: torch's fused one has the slower backward pass there.
 
     Dropout is set wherever the network has it, to one rate, whatever its config.json says. With gradient checkpointing
-    a layer's inner states are computed again in the backward pass and not kept.
+    a layer's inner states are computed again in the backward pass and not kept; raises BadInput where it cannot.
     """
     for module in backbone.network.modules():
         if isinstance(module, nn.Dropout):
@@ -260,7 +260,12 @@ def prepare_to_train(backbone: Backbone, dropout: float, gradient_checkpointing:
     if not torch.cuda.is_available():
         backbone.network.set_attn_implementation("eager")
     if gradient_checkpointing:
-        backbone.network.gradient_checkpointing_enable({"use_reentrant": False})
+        if not backbone.network.supports_gradient_checkpointing:
+            raise BadInput(
+                f"expected a backbone that can compute its states again for --gradient-checkpointing, found "
+                f"{type(backbone.network).__name__}, which cannot; leave the flag out"
+            )
+        backbone.network.activation_checkpointing_enable()
         backbone.network.config.use_cache = False  # of a decoder; both at once are refused with a warning
 
 
