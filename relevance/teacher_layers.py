@@ -29,7 +29,8 @@ def layer_of(name: str) -> int | None:
 def steps_from_top(names: list[str]) -> list[int]:
     """How many layers stand above each weight: 0 in the top layer and for what follows it, most for embeddings.
 
-    Raises BadInput where no name tells of a layer.
+    `names` are in the network's order: what comes before the layers is embeddings (T5 calls them "shared"), and so is
+    what is called that (mDeBERTa's of relative positions). Raises BadInput where no name tells of a layer.
     """
     depths = [layer_of(name) for name in names]
     layers = 1 + max((depth for depth in depths if depth is not None), default=-1)
@@ -37,9 +38,10 @@ def steps_from_top(names: list[str]) -> list[int]:
         raise BadInput(
             f"expected --layer-decay with a backbone of numbered layers, found weights such as {names[0]}; leave it out"
         )
+    first = next(place for place, depth in enumerate(depths) if depth is not None)
     return [
-        layers - 1 - depth if depth is not None else layers if "embed" in name else 0
-        for name, depth in zip(names, depths, strict=True)
+        layers - 1 - depth if depth is not None else layers if place < first or "embed" in name else 0
+        for place, (name, depth) in enumerate(zip(names, depths, strict=True))
     ]
 
 
