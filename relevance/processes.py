@@ -13,6 +13,8 @@ import os
 from datetime import timedelta
 from typing import Any
 
+from enrich.errors import BadInput
+
 _LONGEST_WAIT = timedelta(days=7)  # of a follower, while the leader joins texts or labels
 
 
@@ -57,7 +59,10 @@ def close() -> None:
 
 
 def _group() -> Any:
-    """torch.distributed, its group joined; not imported before, or every command would wait for torch."""
+    """torch.distributed, its group joined; not imported before, or every command would wait for torch.
+
+    Raises BadInput where there are fewer GPUs than processes.
+    """
     import torch
     from torch import distributed
 
@@ -65,7 +70,13 @@ def _group() -> Any:
         return distributed
     backend = "gloo"
     if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        place, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+        if place >= gpus:
+            raise BadInput(
+                f"expected a GPU for each process, found {gpus} and a process {place + 1}; start {gpus} with "
+                "--nproc_per_node, or set CUDA_VISIBLE_DEVICES= to use the CPU"
+            )
+        torch.cuda.set_device(place)
         backend = "cpu:gloo,cuda:nccl"
     distributed.init_process_group(backend, timeout=_LONGEST_WAIT)
     return distributed

@@ -123,6 +123,8 @@ def _trainer(
         seed=settings.seed,
         data_seed=settings.seed,
     )
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1  # Trainer would take all it sees, and as many pairs a step for each; torchrun spreads them
     trainer = _Trainer(
         model=network,
         args=arguments,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -21,15 +22,15 @@ from relevance.teacher_network import load_backbone
 from relevance.teacher_training import train_teacher
 from relevance.text import PinText, Renderer, TextSettings, pair_texts
 
-_LONGEST = 300  # seconds; a deadlock must not hold the tests up
+_LONGEST = 900  # seconds; a deadlock must not hold the tests up, a busy machine may
 
 
 def torchrun(folder: Path, steps: int) -> int:
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     script = str(Path(__file__).with_name("two_processes.py"))
-    return subprocess.run(
-        [*launcher, script, str(folder), str(steps)], timeout=_LONGEST, capture_output=True
-    ).returncode
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    command = [*launcher, script, str(folder), str(steps)]
+    return subprocess.run(command, timeout=_LONGEST, capture_output=True, env=environment).returncode
 
 
 def test_two_processes_teach_what_one_does_and_survive_a_kill(tmp_path: Path) -> None:
