@@ -330,6 +330,7 @@ def _settings(flags: Flags) -> RunSettings:
         teacher = replace(teacher, epochs=flags.epochs)
     if flags.fields:
         teacher = replace(teacher, text=teacher.text.selecting(*_text_fields(flags.fields)))
+    teacher = flags.teaching.applied(teacher)
     sample = replace(base.sample, seed=flags.seed, pairs=flags.pairs or base.sample.pairs)
     return RunSettings(
         plan=replace(base.plan, folds=flags.folds, seed=flags.seed),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from transformers import TrainerCallback
 
 from enrich import console
 from enrich.errors import BadInput
+from relevance import cli
 from relevance.cli import relevance
 from relevance.rows import TeacherRows
 from relevance.teacher import Teacher
@@ -159,6 +160,14 @@ def test_four_bits_without_cuda_are_refused_before_anything_is_read(
         TeachingFlags(adapter=Adapter.QLORA).applied(TINY)
     assert console.run(relevance, ["train-teacher", "--loss", "hinge", *at]) == 2
     assert "cross-entropy" in capsys.readouterr().err
+
+
+def test_the_command_teaches_with_the_flags_that_it_takes() -> None:
+    taught = cli._settings(cli.Flags(teaching=TeachingFlags(loss=Loss.CORAL, field_dropout=0.2))).teacher
+    assert (taught.loss, taught.field_dropout) == (Loss.CORAL, 0.2)
+    assert replace(taught, loss=Loss.CROSS_ENTROPY, field_dropout=0.0) == cli._settings(cli.Flags()).teacher
+    names = {option.name for option in relevance.commands["train-teacher"].params}
+    assert {field.name for field in fields(TeachingFlags)} <= names
 
 
 def test_flags_that_were_not_given_change_nothing() -> None:
