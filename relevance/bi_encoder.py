@@ -62,7 +62,13 @@ def fit_bi_encoder(rows: TeacherRows, vectors: TextVectors) -> BiEncoder:
     return BiEncoder(vectors, fit_ordinal(_cosines(vectors, pair_texts(rows.queries, rows.pin_texts)), rows.levels))
 
 
+def pair_vectors(
+    vectors: TextVectors, pairs: Sequence[PairText]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Unit vectors of the pairs' queries and of their pins' texts, float32 [n, d] each."""
+    return vectors([normalise_query(pair.query) for pair in pairs]), vectors([plain_text(pair.pin) for pair in pairs])
+
+
 def _cosines(vectors: TextVectors, pairs: Sequence[PairText]) -> npt.NDArray[np.float32]:
-    queries = vectors([normalise_query(pair.query) for pair in pairs])
-    pins = vectors([plain_text(pair.pin) for pair in pairs])
+    queries, pins = pair_vectors(vectors, pairs)
     return np.asarray((queries * pins).sum(axis=1), dtype=np.float32)

@@ -12,11 +12,12 @@ relevance frame                                     a training frame, its covera
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -33,12 +34,22 @@ if TYPE_CHECKING:
     from relevance.text import Field
 
 _COMMANDS = {"max_content_width": 110, "help_option_names": ["-h", "--help"]}
-_folds = click.option(
-    "--folds",
-    type=click.IntRange(min=1),
-    help="1: one split by query; more: every query tested by a fold.  [default: by the number of judged queries]",
+_PLAN = (
+    click.option(
+        "--folds",
+        type=click.IntRange(min=1),
+        help="1: one split by query; more: every query tested by a fold.  [default: by the number of judged queries]",
+    ),
+    click.option(
+        "--split",
+        type=click.Choice(["query", "time", "language"]),
+        default="query",
+        show_default=True,
+        help="What is tested: queries drawn, judged later, or in other languages; all but query only measure.",
+    ),
+    click.option("--train-lang", metavar="LANG", default="en", show_default=True, help="Of --split language."),
+    click.option("--seed", type=int, default=0, show_default=True, help="Of splits, sampling and training."),
 )
-_seed = click.option("--seed", type=int, default=0, show_default=True, help="Of splits, sampling and training.")
 _backbone = click.option(
     "--backbone", metavar="MODEL", help="Teacher's backbone: a folder or hub id.  [default: MiniLM]"
 )
@@ -50,17 +61,37 @@ _pairs = click.option("--pairs", type=click.IntRange(min=1), help="Pairs for the
 _query = click.option("--query", required=True, help="The search query.")
 
 
+class PlanFlags(NamedTuple):
+    """The flags that say who is taught and who is asked, of every stage."""
+
+    folds: int | None
+    split: str
+    train_lang: str
+    seed: int
+
+
 @dataclass(frozen=True, slots=True)
 class Flags:
     """The flags of the stages; each command declares those that concern it."""
 
-    folds: int | None = None
-    seed: int = 0
+    plan: PlanFlags
     backbone: str | None = None
     fields: str | None = None
     epochs: int | None = None
     pairs: int | None = None
     teaching: TeachingFlags = field(default_factory=TeachingFlags)
+
+
+def _planned(command: Callable[..., object]) -> Callable[..., object]:
+    """Give a command --folds, --split, --train-lang and --seed, as one argument `plan: PlanFlags`."""
+
+    @wraps(command)
+    def collected(folds: int | None, split: str, train_lang: str, seed: int, **own: object) -> object:
+        return command(plan=PlanFlags(folds, split, train_lang, seed), **own)
+
+    for option in reversed(_PLAN):
+        collected = option(collected)
+    return collected
 
 
 @click.group(context_settings=_COMMANDS)
@@ -71,19 +102,16 @@ def relevance() -> None:
 @relevance.command()
 @_backbone
 @_pairs
-@_folds
-@_seed
+@_planned
 @console.common
-def run(
-    backbone: str | None, pairs: int | None, folds: int | None, seed: int, workspace: Path | None, as_json: bool
-) -> None:
+def run(backbone: str | None, pairs: int | None, plan: PlanFlags, workspace: Path | None, as_json: bool) -> None:
     """Do what is stale, in order: train-teacher, label, train-student, evaluate. Killed, it goes on where it was."""
     if processes.follows():
         _follow()
         return
     from relevance.pipeline import HUMAN_STUDENT, STUDENT_MODEL
 
-    pipeline = _pipeline(workspace, Flags(folds, seed, backbone, pairs=pairs))
+    pipeline = _pipeline(workspace, Flags(plan, backbone, pairs=pairs))
     for fold in pipeline.folds:
         _said(pipeline.teach(fold), fold.folder / "teacher")
         click.echo(f"soft labels of fold {fold.name}: {pipeline.label(fold).made:,} made")
@@ -99,8 +127,7 @@ def run(
 @_backbone
 @_epochs
 @teaching_options
-@_folds
-@_seed
+@_planned
 @console.common
 def train_teacher(
     name: str,
@@ -114,8 +141,7 @@ def train_teacher(
     field_dropout: float | None,
     adapter: Adapter | None,
     gradient_checkpointing: bool | None,
-    folds: int | None,
-    seed: int,
+    plan: PlanFlags,
     workspace: Path | None,
     as_json: bool,
 ) -> None:
@@ -127,7 +153,7 @@ def train_teacher(
         _follow()
         return
     teaching = TeachingFlags(loss, label_smoothing, layer_decay, r_drop, field_dropout, adapter, gradient_checkpointing)
-    pipeline = _pipeline(workspace, Flags(folds, seed, backbone, fields, epochs, teaching=teaching))
+    pipeline = _pipeline(workspace, Flags(plan, backbone, fields, epochs, teaching=teaching))
     made = [_said(pipeline.teach(fold, name), fold.folder / name) for fold in pipeline.folds]
     processes.tell(None)
     _note_no_curves()
@@ -136,12 +162,11 @@ def train_teacher(
 
 @relevance.command()
 @_pairs
-@_folds
-@_seed
+@_planned
 @console.common
-def label(pairs: int | None, folds: int | None, seed: int, workspace: Path | None, as_json: bool) -> None:
+def label(pairs: int | None, plan: PlanFlags, workspace: Path | None, as_json: bool) -> None:
     """Have the teacher label pairs that nobody judged: soft_label."""
-    pipeline = _pipeline(workspace, Flags(folds, seed, pairs=pairs))
+    pipeline = _pipeline(workspace, Flags(plan, pairs=pairs))
     reports = [(fold, pipeline.label(fold)) for fold in pipeline.folds]
     lines = [f"soft labels of fold {fold.name}: {one.made:,} made, {one.fresh:,} fresh" for fold, one in reports]
     result = [{"fold": fold.name, "made": one.made, "fresh": one.fresh, "failed": one.failed} for fold, one in reports]
@@ -150,27 +175,30 @@ def label(pairs: int | None, folds: int | None, seed: int, workspace: Path | Non
 
 @relevance.command("train-student")
 @click.option("--labels", type=click.Choice(["all", "human"]), default="all", show_default=True, help="To learn from.")
-@_folds
-@_seed
+@_planned
 @console.common
-def train_student(labels: str, folds: int | None, seed: int, workspace: Path | None, as_json: bool) -> None:
+def train_student(labels: str, plan: PlanFlags, workspace: Path | None, as_json: bool) -> None:
     """Teach a feed-forward net the judged levels and the teacher's soft labels."""
     from relevance.pipeline import HUMAN_STUDENT, STUDENT_MODEL
 
-    pipeline = _pipeline(workspace, Flags(folds, seed))
+    pipeline = _pipeline(workspace, Flags(plan))
     name = HUMAN_STUDENT if labels == "human" else STUDENT_MODEL
     made = [_said(pipeline.learn(fold, name), fold.folder / name) for fold in pipeline.folds]
     console.finish("", {"model": name, "folds": len(made), "made": sum(made)}, as_json)
 
 
 @relevance.command()
-@click.option("--models", metavar="NAMES", help="Comma-separated.  [default: the baselines and every trained model]")
-@_folds
-@_seed
+@click.option(
+    "--models", metavar="NAMES", help="Comma-separated.  [default: the quick baselines and every trained model]"
+)
+@_planned
 @console.common
-def evaluate(models: str | None, folds: int | None, seed: int, workspace: Path | None, as_json: bool) -> None:
-    """Judge every model on held-out pairs; writes W/reports/evaluation/ (index.html, evaluation.json)."""
-    _evaluate(_pipeline(workspace, Flags(folds, seed)), models, as_json)
+def evaluate(models: str | None, plan: PlanFlags, workspace: Path | None, as_json: bool) -> None:
+    """Judge every model on held-out pairs; writes W/reports/evaluation/ (index.html, evaluation.json).
+
+    Baselines: bm25, bi_encoder, embedding_lr, and, made when named in --models (minutes), bi_encoder_tuned.
+    """
+    _evaluate(_pipeline(workspace, Flags(plan)), models, as_json)
 
 
 @relevance.command()
@@ -314,31 +342,41 @@ def _pipeline(path: Path | None, flags: Flags) -> Pipeline:
     from enrich.workspace import Writing
     from relevance import feature_store
     from relevance.pipeline import Pipeline
+    from relevance.plan import described
+    from relevance.splits import SplitKind
 
     workspace = console.open_workspace(path, Writing.MODELS)
     for loaded in feature_store.materialize(workspace):
         click.echo(f"materialized {loaded.view}: {loaded.rows:,} rows")
-    return Pipeline(workspace, _settings(flags))
+    pipeline = Pipeline(workspace, _settings(flags))
+    chosen = pipeline.settings.plan
+    if chosen.split is not SplitKind.QUERY:
+        click.echo(described(chosen, pipeline.folds[0].split))
+    return pipeline
 
 
 def _settings(flags: Flags) -> RunSettings:
     from relevance.pipeline import RunSettings
+    from relevance.plan import PlanSettings
+    from relevance.splits import SplitKind
 
-    base = RunSettings()
-    teacher = replace(base.teacher, backbone=flags.backbone, seed=flags.seed)
+    base, seed = RunSettings(), flags.plan.seed
+    teacher = replace(base.teacher, backbone=flags.backbone, seed=seed)
     if flags.epochs:
         teacher = replace(teacher, epochs=flags.epochs)
     if flags.fields:
         teacher = replace(teacher, text=teacher.text.selecting(*_text_fields(flags.fields)))
     teacher = flags.teaching.applied(teacher)
-    sample = replace(base.sample, seed=flags.seed, pairs=flags.pairs or base.sample.pairs)
+    sample = replace(base.sample, seed=seed, pairs=flags.pairs or base.sample.pairs)
     return RunSettings(
-        plan=replace(base.plan, folds=flags.folds, seed=flags.seed),
+        plan=PlanSettings(
+            folds=flags.plan.folds, seed=seed, split=SplitKind(flags.plan.split), train_lang=flags.plan.train_lang
+        ),
         teacher=teacher,
-        weak=replace(base.weak, seed=flags.seed),
+        weak=replace(base.weak, seed=seed),
         sample=sample,
         labels=base.labels,
-        student=replace(base.student, seed=flags.seed),
+        student=replace(base.student, seed=seed),
     )
 
 

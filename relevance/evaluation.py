@@ -7,7 +7,7 @@ its level, is left out of that model's other measures and shown by its `answered
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -23,14 +23,15 @@ from relevance.figures import (
     EvaluationSettings,
     FieldCoverage,
     Figure,
+    LevelErrors,
     Measure,
     ModelFigures,
-    ReliabilityBin,
     SegmentFigures,
 )
 from relevance.gold import Gold, Predictions, by_query_and_pin, checked, gold_pairs, probabilities_of
 from relevance.intervals import Statistic
 from relevance.metrics import GAINS_NAME, Floats, Ints
+from relevance.reliability import Curve, cumulative_claims, exact_claims, top_claim
 
 _AUROC_LEVEL = {Measure.AUROC_3: 3, Measure.AUROC_4: 4, Measure.AUROC_5: 5}
 
@@ -78,6 +79,7 @@ class _Model(NamedTuple):
     name: str
     answered: int
     statistics: dict[Measure, Statistic]
+    query: Ints  # of each row, by its index
     levels: Ints
     probabilities: Floats | None
 
@@ -94,7 +96,7 @@ class _Model(NamedTuple):
         else:
             score = rows["score"].to_numpy().astype(np.float64)
             statistics |= {m: intervals.auroc(query, levels >= k, score) for m, k in _AUROC_LEVEL.items()}
-        return cls(one.model, rows.height, statistics, levels, probabilities)
+        return cls(one.model, rows.height, statistics, query, levels, probabilities)
 
 
 def _of_levels(
@@ -106,7 +108,7 @@ def _of_levels(
         Measure.ACCURACY: intervals.mean(query, (distance == 0).astype(np.float64), queries),
         Measure.WITHIN_ONE: intervals.mean(query, (distance <= 1).astype(np.float64), queries),
         Measure.KAPPA: intervals.kappa(query, levels, top, queries),
-        Measure.ECE: intervals.calibration(query, levels, probabilities, queries, settings.bins),
+        Measure.ECE: intervals.calibration(query, top_claim(levels, probabilities), queries, settings.bins),
         **{
             measure: intervals.auroc(query, levels >= level, metrics.probability_at_least(probabilities, level))
             for measure, level in _AUROC_LEVEL.items()
@@ -134,22 +136,27 @@ def _figures(model: _Model, draws: Floats, settings: EvaluationSettings) -> Mode
     confusion = np.zeros((len(LEVELS), len(LEVELS)), np.int64)
     np.add.at(confusion, (model.levels - 1, metrics.most_probable(model.probabilities) - 1), 1)
     rows = tuple(tuple(int(cell) for cell in row) for row in confusion)
-    return ModelFigures(
-        model.name, model.answered, figures, rows, _reliability(model.levels, model.probabilities, settings.bins)
-    )
+    reliability = Curve.of(top_claim(model.levels, model.probabilities), settings.bins).bins
+    errors = tuple(_level_errors(model, model.probabilities, draws, settings))
+    return ModelFigures(model.name, model.answered, figures, rows, reliability, errors)
 
 
-def _reliability(levels: Ints, probabilities: Floats, bins: int) -> tuple[ReliabilityBin, ...]:
-    confidence = probabilities.max(axis=1)
-    right = (metrics.most_probable(probabilities) == levels).astype(np.float64)
-    bin_of = metrics.confidence_bin(confidence, bins)
-    return tuple(
-        ReliabilityBin(
-            k / bins, (k + 1) / bins, int(inside.sum()), float(confidence[inside].mean()), float(right[inside].mean())
-        )
-        for k in range(bins)
-        if (inside := bin_of == k).any()
+def _level_errors(
+    model: _Model, probabilities: Floats, draws: Floats, settings: EvaluationSettings
+) -> Iterator[LevelErrors]:
+    exactly, at_least = (
+        [
+            intervals.estimate(
+                intervals.calibration(model.query, claim, draws.shape[1], settings.bins),
+                draws,
+                settings.bootstrap.confidence,
+            )
+            for claim in claims(model.levels, probabilities)
+        ]
+        for claims in (exact_claims, cumulative_claims)
     )
+    for level, exact, cumulative in zip(LEVELS, exactly, [None, *at_least], strict=True):
+        yield LevelErrors(level, exact, cumulative)
 
 
 def _compare(

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from enrich.errors import BadInput
 from relevance.intervals import BootstrapSettings, Difference, Estimate
+from relevance.reliability import ReliabilityBin
 
 CUTOFF = 20  # of nDCG
 
@@ -52,14 +53,12 @@ class Figure(NamedTuple):
     estimate: Estimate
 
 
-class ReliabilityBin(NamedTuple):
-    """Rows whose most probable level had a confidence in (low, high]."""
+class LevelErrors(NamedTuple):
+    """Expected calibration errors of P(level) and of P(level or more), which of level 1 is always right: None."""
 
-    low: float
-    high: float
-    rows: int
-    confidence: float
-    accuracy: float
+    level: int
+    exactly: Estimate
+    at_least: Estimate | None
 
 
 class ModelFigures(NamedTuple):
@@ -69,7 +68,8 @@ class ModelFigures(NamedTuple):
     answered: int
     figures: tuple[Figure, ...]
     confusion: tuple[tuple[int, ...], ...] = ()
-    reliability: tuple[ReliabilityBin, ...] = ()
+    reliability: tuple[ReliabilityBin, ...] = ()  # of the most probable level
+    level_errors: tuple[LevelErrors, ...] = ()
 
     def estimate(self, measure: Measure) -> Estimate | None:
         return next((figure.estimate for figure in self.figures if figure.measure is measure), None)

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from enrich.errors import BadInput
 from enrich.tables import LEVELS
-from relevance.metrics import Floats, Ints, confidence_bin, most_probable
+from relevance.metrics import Floats, Ints, confidence_bin
+from relevance.reliability import Claim
 
 _CELLS_AT_ONCE = 4_000_000  # float64 held while ranked pairs are drawn: 32 MB
 
@@ -116,11 +117,10 @@ def kappa(query: Ints, levels: Ints, predicted: Ints, queries: int) -> Sums:
     return Sums(_counts(query, cell, np.ones(len(cell)), queries, len(LEVELS) ** 2), _kappa_of_confusions)
 
 
-def calibration(query: Ints, levels: Ints, probabilities: Floats, queries: int, bins: int = 15) -> Sums:
-    """ECE of the most probable level, from each query's gap and rows by bin of confidence."""
-    confidence = probabilities.max(axis=1)
-    gap = (most_probable(probabilities) == levels) - confidence
-    gaps = _counts(query, confidence_bin(confidence, bins), gap, queries, bins)
+def calibration(query: Ints, claim: Claim, queries: int, bins: int = 15) -> Sums:
+    """ECE of what a claim says of rows [n], from each query's gap and rows by bin of confidence."""
+    gap = claim.true - claim.confidence
+    gaps = _counts(query, confidence_bin(claim.confidence, bins), gap, queries, bins)
     rows = np.bincount(query, minlength=queries).astype(np.float64)
     return Sums(np.column_stack([gaps, rows]), _error_of_gaps)
 

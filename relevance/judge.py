@@ -1,7 +1,7 @@
 """`relevance evaluate`: every model on the judged pairs it was not taught, in one report.
 
-Reads the folds' models and the workspace's status; writes W/reports/evaluation/ (index.html, evaluation.json) and, for
-each fold, its predictions.
+Reads the folds' models and the workspace's status; writes W/reports/evaluation/ (index.html, evaluation.json), of a
+split by time or language W/reports/evaluation-NAME/, and, for each fold, its predictions.
 """
 
 from __future__ import annotations
@@ -14,21 +14,23 @@ from pathlib import Path
 
 from enrich.status import Status, status
 from relevance import stages
+from relevance.baselines import QUICK, Baseline
 from relevance.coverage import field_coverage
 from relevance.evaluation import Versus, evaluate
 from relevance.figures import Evaluation, Measure, ModelFigures
 from relevance.gold import Predictions
 from relevance.pipeline import HUMAN_STUDENT, STUDENT_MODEL, TEACHER_MODEL, Pipeline
-from relevance.plan import Fold
-from relevance.predictions import BASELINES, BI_ENCODER, BM25, Predictor
+from relevance.plan import Fold, described
+from relevance.predictions import Predictor
 from relevance.report import Heading, write_report
 from relevance.showcase import showcase
+from relevance.splits import SplitKind
+from relevance.tuned_bi_encoder import TunedSettings
 
 _COMPARED = (
-    Versus(TEACHER_MODEL, BM25),
-    Versus(TEACHER_MODEL, BI_ENCODER),
+    *(Versus(TEACHER_MODEL, baseline) for baseline in Baseline),
     Versus(STUDENT_MODEL, HUMAN_STUDENT),
-    Versus(STUDENT_MODEL, BM25),
+    Versus(STUDENT_MODEL, Baseline.BM25),
     Versus(STUDENT_MODEL, TEACHER_MODEL),
 )
 _SHOWN = (Measure.ACCURACY, Measure.AUROC_3, Measure.AUROC_4, Measure.AUROC_5, Measure.NDCG)
@@ -73,7 +75,8 @@ def evaluate_models(pipeline: Pipeline, names: Sequence[str] | None = None) -> V
     """Judge `names` (all there are by default) and write the report. Raises BadInput for a model that is not there."""
     folds = [fold for fold in pipeline.folds if fold.tested]
     chosen = list(names) if names is not None else trained_models(folds)
-    predictor = Predictor(pipeline.judged, pipeline.encoder)
+    tuned = TunedSettings(seed=pipeline.settings.plan.seed)
+    predictor = Predictor(pipeline.judged, pipeline.encoder, tuned)
     predictions = [predictor.predictions(name, folds) for name in chosen]
     found = status(pipeline.workspace)
     variants = [name for name in chosen if name.startswith(f"{TEACHER_MODEL}_")]
@@ -85,19 +88,21 @@ def evaluate_models(pipeline: Pipeline, names: Sequence[str] | None = None) -> V
         caveats=_caveats(found, pipeline, folds),
     )
     examples = showcase(pipeline.workspace, _best_first(predictions))
-    folder = pipeline.workspace.reports / "evaluation"
+    plan = pipeline.settings.plan
+    name = "evaluation" if plan.split is SplitKind.QUERY else f"evaluation-{plan.name}"
+    folder = pipeline.workspace.reports / name
     return Verdict(evaluation, write_report(folder, evaluation, examples, _heading(pipeline)))
 
 
 def trained_models(folds: Sequence[Fold]) -> list[str]:
-    """The baselines, then every model that all tested folds have: teachers first, then students."""
+    """The quick baselines, then every model that all tested folds have: teachers first, then students."""
     there = [
         {path.name for path in fold.folder.glob("[!.]*") if stages.made_from_of(path) and _is_model(path)}
         for fold in folds
         if fold.folder.is_dir()
     ]
     common = set.intersection(*there) if there and len(there) == len(folds) else set()
-    return [*BASELINES, *sorted(common, key=lambda name: (not name.startswith(TEACHER_MODEL), name))]
+    return [*QUICK, *sorted(common, key=lambda name: (not name.startswith(TEACHER_MODEL), name))]
 
 
 def _is_model(path: Path) -> bool:
@@ -112,10 +117,12 @@ def _best_first(predictions: Sequence[Predictions]) -> list[Predictions]:
 
 def _caveats(found: Status, pipeline: Pipeline, folds: Sequence[Fold]) -> list[str]:
     """What a reader must know before believing the figures."""
+    plan = pipeline.settings.plan
     tested = f"Tested on {sum(len(fold.split.test) for fold in folds):,} queries that the models never saw"
     how = f"over {len(folds)} folds" if len(folds) > 1 else "held out in one split"
+    split = "split by query" if plan.split is SplitKind.QUERY else described(plan, folds[0].split)
     return [
-        f"{tested}, {how} (split by query, seed {pipeline.settings.plan.seed}).",
+        f"{tested}, {how} ({split}, seed {plan.seed}).",
         "Intervals are 95 % bootstraps over queries; differences are paired by query.",
         *(note[:1].upper() + note[1:] + "." * (not note.endswith(".")) for note in found.notes),
     ]

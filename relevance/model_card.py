@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from enrich import parts
+from relevance.reliability import card_table
 from relevance.teacher_checkpoint import TeacherRecord, TeacherSettings
 from relevance.teacher_choices import Adapter
 
@@ -41,6 +42,8 @@ Gives a (query, pin) the probabilities of five levels: 1 highly irrelevant, 2 ir
 ## Measured while training
 
 {metrics}
+
+{reliability}
 
 The dev split chose the epoch and the calibration, so its figures flatter; `relevance evaluate` reports queries that
 were held out.
@@ -84,5 +87,6 @@ def write_model_card(folder: Path, record: TeacherRecord) -> None:
             feature_service=record.feature_service or "none: the texts were given by hand",
             code_version=record.code_version,
             metrics="\n".join(f"- {name}: {value:.4g}" for name, value in record.metrics.items()),
+            reliability=card_table(record.reliability),
         ),
     )

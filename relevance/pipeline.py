@@ -6,8 +6,9 @@
                human and soft labels' features           -> FOLD/student
     predict    held-out judged pairs, by every model     -> FOLD/predictions/MODEL
 
-FOLD is W/models where the models serve, W/models/folds/K where they are only tested. Held-out queries are in no label
-that a fold's models see: not in the judgments, and not in the pairs that its teacher labels.
+FOLD is W/models where the models serve, W/models/folds/K or W/models/splits/NAME (by time or language) where they are
+only tested. Held-out queries are in no label that a fold's models see: not in the judgments, and not in the pairs that
+its teacher labels.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from relevance.peer_labels import with_second_opinion
 from relevance.plan import SERVING, Fold, PlanSettings, plan
 from relevance.soft_labels import LabelSettings
 from relevance.soft_pairs import Queries, SampleSettings, sample_pairs
+from relevance.splits import in_time
 from relevance.student import Student, StudentSettings
 from relevance.student_training import train_student
 from relevance.teacher import Teacher
@@ -102,7 +104,7 @@ class Pipeline:
         """Pairs with levels read off behaviour, and their texts."""
         judged = self.judged.pairs.select("query", "pin_id", "level")
         training = of_queries(judged, fold.split.train)
-        pairs = weak_pairs(self.workspace, judged, training, fold.split.held_out, self.settings.weak)
+        pairs = weak_pairs(self.workspace, judged, training, fold.split.held_out, self.settings.weak, fold.split.log)
         return training_frame(self.workspace, pairs, TEACHER_SERVICE) if pairs.height else pairs
 
     def label(self, fold: Fold) -> JobReport:
@@ -112,7 +114,8 @@ class Pipeline:
         """
         teacher = Teacher.load(_model(fold, TEACHER_MODEL, "train-teacher"))
         queries = Queries(training=fold.split.train, held_out=fold.split.held_out)
-        pairs = sample_pairs(self.workspace, queries, self.index, self.encoder.encode, self.settings.sample)
+        sampled = sample_pairs(self.workspace, queries, self.index, self.encoder.encode, self.settings.sample)
+        pairs = in_time(sampled, fold.split)
 
         def texts(batch: pl.DataFrame) -> pl.DataFrame:
             return training_frame(self.workspace, batch, TEACHER_SERVICE, trained_from=teacher.record.feature_service)

@@ -1,19 +1,33 @@
 """Which models are trained on which queries, and where they are kept: one split, or folds when queries are few.
 
+By query, the default:
+
 With many judged queries one split serves: the models at W/models answer for its test queries. With few (Chorus has 135)
 a single test side would be a handful of queries, so every query is tested by a fold whose models never saw it, and the
 models at W/models, which serve, learn from all queries but a dev part.
+
+By time or language (splits.py): one split, whose models are for measuring alone and live in W/models/splits/time or
+W/models/splits/language-en, so that they never take the place of those that serve.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
 from enrich.errors import BadInput
-from relevance.splits import Split, folds, split_queries
+from relevance.splits import (
+    Split,
+    SplitKind,
+    folds,
+    primary_language,
+    split_by_language,
+    split_by_time,
+    split_queries,
+)
 
 SINGLE_SPLIT_TEST_QUERIES = 50  # fewer test queries than this in a single split, and folds are taken
 DEFAULT_FOLDS = 5
@@ -25,9 +39,22 @@ class PlanSettings:
     folds: int | None = None  # 1: a single split; None: by the number of judged queries
     seed: int = 0
     dev: float = 0.1  # share of the queries kept to stop training and to calibrate
-    test: float = 0.25  # share tested in a single split
+    test: float = 0.25  # share tested in a single split, by query or time
+    split: SplitKind = SplitKind.QUERY
+    train_lang: str = "en"  # of a split by language
+
+    @property
+    def name(self) -> str:
+        """Of the split: query, time, or language- and the language trained on."""
+        return f"{self.split}-{primary_language(self.train_lang)}" if self.split is SplitKind.LANGUAGE else self.split
 
     def __post_init__(self) -> None:
+        if self.split is not SplitKind.QUERY and self.folds not in (None, 1):
+            raise BadInput(
+                f"expected no --folds with --split {self.split}, which has one test side, found {self.folds}"
+            )
+        if not re.fullmatch(r"[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*", self.train_lang):
+            raise BadInput(f"expected --train-lang as a language tag, such as en or pt, found {self.train_lang!r}")
         if self.folds is not None and self.folds < 1:
             raise BadInput(f"expected --folds of 1 or more, found {self.folds}")
         if not (0 < self.dev < 1 and 0 < self.test < 1 and self.dev + self.test < 1):
@@ -49,7 +76,12 @@ class Fold:
 
 
 def plan(judged: pl.DataFrame, models: Path, settings: PlanSettings) -> list[Fold]:
-    """The folds of the judged pairs (columns query, lang), the tested ones first; the last one's models serve."""
+    """The folds of the judged pairs (query, lang, by time also event_timestamp), the tested ones first.
+
+    By query the last one's models serve. Raises BadInput where a side would be empty.
+    """
+    if settings.split is not SplitKind.QUERY:
+        return [Fold(settings.name, models / "splits" / settings.name, _one_split(judged, settings))]
     count = settings.folds or _folds_for(judged["query"].n_unique(), settings)
     if count == 1:
         return [Fold(SERVING, models, split_queries(judged, settings.seed, settings.dev, settings.test))]
@@ -58,6 +90,21 @@ def plan(judged: pl.DataFrame, models: Path, settings: PlanSettings) -> list[Fol
         for i, split in enumerate(folds(judged, count, settings.seed, settings.dev))
     ]
     return [*tested, Fold(SERVING, models, _without_test(judged, settings))]
+
+
+def described(settings: PlanSettings, split: Split) -> str:
+    """A split by time or language, in a sentence for the terminal and the report."""
+    taught, tested = f"{len(split.train | split.dev):,} queries", f"{len(split.test):,}"
+    if settings.split is SplitKind.TIME:
+        return f"split by time: trained on {taught} judged before {split.log.before:%F %H:%M}, tested on {tested} later"
+    left_out = f"; {len(split.left_out):,} without a language are on no side" if split.left_out else ""
+    return f"split by language: trained on {taught} in {split.log.lang}, tested on {tested} in others{left_out}"
+
+
+def _one_split(judged: pl.DataFrame, settings: PlanSettings) -> Split:
+    if settings.split is SplitKind.TIME:
+        return split_by_time(judged, settings.seed, settings.dev, settings.test)
+    return split_by_language(judged, settings.train_lang, settings.seed, settings.dev)
 
 
 def _folds_for(queries: int, settings: PlanSettings) -> int:

@@ -1,7 +1,7 @@
 """What every model says of the judged pairs that it was not taught: one frame a model, over all tested folds.
 
 Reads each fold's models and its held-out pairs; writes FOLD/predictions/MODEL, so that `relevance evaluate` asks a
-model again only when it, or a pair, changed. The baselines are fitted here, on the same training rows.
+model again only when it, or a pair, changed. The baselines (baselines.py) are made when they are asked.
 """
 
 from __future__ import annotations
@@ -16,10 +16,8 @@ import polars as pl
 from enrich.errors import BadInput
 from enrich.text_encoder import TextEncoder
 from relevance import stages
-from relevance.bi_encoder import BiEncoder, TextVectors, fit_bi_encoder
-from relevance.bm25 import Bm25, fit_bm25
-from relevance.catalogue import catalogue_texts
-from relevance.frames import Judged, of_queries, teacher_rows
+from relevance.baselines import Baseline, Baselines
+from relevance.frames import Judged, of_queries
 from relevance.gold import Predictions
 from relevance.metrics import expected_level
 from relevance.plan import Fold
@@ -27,9 +25,8 @@ from relevance.student import Student
 from relevance.student_inputs import student_inputs
 from relevance.teacher import Teacher
 from relevance.text import pin_texts_from_frame
+from relevance.tuned_bi_encoder import TunedSettings
 
-BM25, BI_ENCODER = "bm25", "bi_encoder"
-BASELINES = (BM25, BI_ENCODER)
 _FILE = "predictions.parquet"
 _KEPT = ("query", "pin_id", "level", "lang")
 
@@ -38,12 +35,12 @@ Answers = tuple[Probabilities, npt.NDArray[np.floating]]  # probabilities [n, 5]
 
 
 class Predictor:
-    """Asks models about the folds' held-out pairs; embeds each text once, however many folds there are."""
+    """Asks models about the folds' held-out pairs; baselines are made where their answers are not kept already."""
 
-    def __init__(self, judged: Judged, encoder: TextEncoder) -> None:
+    def __init__(self, judged: Judged, encoder: TextEncoder, tuned: TunedSettings | None = None) -> None:
         self._judged = judged
         self._encoder = encoder
-        self._vectors = TextVectors(encoder)
+        self._baselines = Baselines(judged, encoder, tuned)
 
     def predictions(self, model: str, folds: Sequence[Fold]) -> Predictions:
         """One model's answers for the test pairs of every tested fold.
@@ -58,7 +55,8 @@ class Predictor:
 
     def _fold(self, model: str, fold: Fold) -> pl.DataFrame:
         pairs = of_queries(self._judged.pairs, fold.split.test)
-        answer, made_from = self._baseline(model, fold) if model in BASELINES else self._trained(model, fold)
+        made_here = self._baseline(Baseline(model), fold) if model in list(Baseline) else None
+        answer, made_from = made_here or self._trained(model, fold)
         artefact = fold.folder / "predictions" / model
 
         def work(out: Path) -> None:
@@ -94,21 +92,14 @@ class Predictor:
         probabilities = student.predict(inputs.features(student.statistics))
         return probabilities, expected_level(probabilities)
 
-    def _baseline(self, model: str, fold: Fold) -> tuple[Callable[[frozenset[str]], Answers], str]:
-        train = of_queries(self._judged.texts, fold.split.train | fold.split.dev)
-        if model == BM25:
-            catalogue = catalogue_texts(self._judged.workspace)["text"]
+    def _baseline(self, baseline: Baseline, fold: Fold) -> tuple[Callable[[frozenset[str]], Answers], str]:
+        def ask(queries: frozenset[str]) -> Answers:
+            frame = of_queries(self._judged.texts, queries)
+            asked, pins = frame["query"].to_list(), pin_texts_from_frame(frame)
+            fitted = self._baselines.fit(baseline, fold)
+            return fitted.predict(asked, pins), fitted.score(asked, pins)
 
-            def ask(queries: frozenset[str]) -> Answers:
-                return _answers(fit_bm25(teacher_rows(train), catalogue), of_queries(self._judged.texts, queries))
-
-            return ask, stages.fingerprint(model, train, catalogue.to_frame())
-
-        def ask_bi_encoder(queries: frozenset[str]) -> Answers:
-            fitted = fit_bi_encoder(teacher_rows(train), self._vectors)
-            return _answers(fitted, of_queries(self._judged.texts, queries))
-
-        return ask_bi_encoder, stages.fingerprint(model, train, self._encoder.producer)
+        return ask, self._baselines.made_from(baseline, fold)
 
 
 def _refuse_taught(folder: Path, asked: frozenset[str]) -> None:
@@ -121,8 +112,3 @@ def _refuse_taught(folder: Path, asked: frozenset[str]) -> None:
             f"expected a model that never saw the {len(asked):,} held-out queries, found {folder}, which {what}; train "
             "it again with these --seed, --folds and judgments (`relevance run`), or leave it out of --models"
         )
-
-
-def _answers(model: Bm25 | BiEncoder, frame: pl.DataFrame) -> Answers:
-    queries, texts = frame["query"].to_list(), pin_texts_from_frame(frame)
-    return model.predict(queries, texts), model.score(queries, texts)

@@ -23,6 +23,7 @@ from relevance import charts
 from relevance.charts import Series
 from relevance.figures import Comparison, Evaluation, Measure, ModelFigures
 from relevance.intervals import Difference, Estimate
+from relevance.reliability import CUMULATIVE
 from relevance.showcase import Example
 
 PAGE, JSON = "index.html", "evaluation.json"
@@ -103,6 +104,8 @@ def render(evaluation: Evaluation, examples: Sequence[Example], heading: Heading
         all_comparisons=_by_rival(evaluation.comparisons),
         calibrated=[(one, charts.reliability(f"Calibration of {one.model}", one.reliability))
                     for one in evaluation.models if one.reliability],
+        level_errors=_level_errors(evaluation.models),
+        cumulative=CUMULATIVE,
         confusions=[(one, _shares(one)) for one in evaluation.models if one.confusion],
         segments=_segments(evaluation),
         segment_measures=_DRAWN,
@@ -126,6 +129,18 @@ def _cell(model: ModelFigures, measure: Measure, models: Sequence[ModelFigures])
         return Cell("–", "", False, reason)
     interval, reason = _interval(estimate) or "no interval", estimate.reason or ""
     return Cell(_number(estimate.value), interval, _is_best(estimate, measure, models), reason)
+
+
+def _level_errors(models: Sequence[ModelFigures]) -> list[tuple[str, list[Cell]]]:
+    """Each model's calibration errors of the five levels, then of 3 and of 4 or more; the rest says nothing new."""
+    found = []
+    for one in models:
+        exactly = [errors.exactly for errors in one.level_errors]
+        at_least = [errors.at_least for errors in one.level_errors if errors.at_least and errors.level in CUMULATIVE]
+        if exactly:
+            cells = [Cell(_number(e.value), _interval(e), False, e.reason or "") for e in [*exactly, *at_least]]
+            found.append((one.model, cells))
+    return found
 
 
 def _is_best(estimate: Estimate, measure: Measure, models: Sequence[ModelFigures]) -> bool:

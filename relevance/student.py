@@ -35,6 +35,7 @@ from relevance.features import (
     Statistics,
     features,
 )
+from relevance.reliability import CalibrationReport, card_table
 from relevance.student_network import Inputs, NetworkSettings, Size, StudentNetwork
 
 _RECORD, _WEIGHTS, _CARD = "student.json", "model.safetensors", "README.md"
@@ -90,6 +91,7 @@ class StudentRecord:
     fingerprint: str  # of weights and settings: another one, another answer
     data_fingerprint: str  # of the training and dev rows
     feature_service: str | None  # fingerprint of the feature service that gave them; None where none did
+    reliability: CalibrationReport | None = None  # on dev, before and after calibration; None: too few dev queries
     features: tuple[str, ...] = (*PAIR_FEATURES, *QUERY_FEATURES)
     code_version: str = enrich.__version__
 
@@ -160,6 +162,7 @@ def _read_record(raw: dict[str, Any]) -> StudentRecord:
     plain: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in raw.items()}
     plain["settings"] = StudentSettings(**raw["settings"] | {"network": network})
     plain["calibration"] = Calibration.of(raw["calibration"])
+    plain["reliability"] = CalibrationReport.read(raw.get("reliability"))
     plain["dimensions"] = Dimensions(*raw["dimensions"])
     return StudentRecord(**plain)
 
@@ -196,6 +199,8 @@ of relevance, 5 highly relevant to 1 highly irrelevant. Load it with `relevance.
 - Fingerprint {record.fingerprint}; made from rows {record.data_fingerprint} of feature service
   {record.feature_service or "none (given by hand)"}, by corkboard {record.code_version}. Settings and feature names are
   in `{_RECORD}`.
+
+{card_table(record.reliability)}
 
 What it was not tested on (other catalogues, languages without judgments) it may get wrong; measure it there with
 `relevance evaluate` before relying on it.

@@ -24,6 +24,7 @@ from relevance.calibration import Floats as AnyFloats
 from relevance.features import Bools, Floats, Ints, Statistics
 from relevance.losses import Targets, soft_cross_entropy, targets_of
 from relevance.pin_rows import INPUTS, take
+from relevance.reliability import CalibrationReport, cross_fitted
 from relevance.student import Student, StudentRecord, StudentSettings
 from relevance.student_inputs import QueryEncoder, StudentInputs, student_inputs
 from relevance.student_network import Inputs, StudentNetwork
@@ -84,7 +85,7 @@ def train_student(
         best = _fit(network, training, held_out, settings)
     network.load_state_dict(best.weights)
     network.eval()
-    calibration, loss = _calibrate(network, held_out)
+    calibration, loss, reliability = _calibrate(network, held_out)
     human = int((rows["label_source"] == HUMAN).sum())
     record = StudentRecord(
         settings=settings,
@@ -101,6 +102,7 @@ def train_student(
         fingerprint=_fingerprint(network, statistics, settings, calibration),
         data_fingerprint=stages.fingerprint(rows, dev),
         feature_service=feature_service,
+        reliability=reliability,
     )
     student = Student(record, statistics, network)
     student.save(out)
@@ -210,13 +212,16 @@ def _mixed(rows: TrainingRows, batch: torch.Tensor, sparse: torch.Tensor) -> Inp
     )
 
 
-def _calibrate(network: StudentNetwork, dev: DevRows | None) -> tuple[Calibration, float | None]:
-    """The calibration, and the dev loss under it."""
+def _calibrate(
+    network: StudentNetwork, dev: DevRows | None
+) -> tuple[Calibration, float | None, CalibrationReport | None]:
+    """The calibration, the dev loss under it, and how reliable it leaves the probabilities."""
     if dev is None:
-        return Calibration(), None
+        return Calibration(), None, None
     logits = _logits(network, dev.inputs)
     calibration = Calibration.fit(logits, dev.levels, dev.queries)
-    return calibration, _gold_loss(calibration.log_probabilities(logits), dev.levels)
+    loss = _gold_loss(calibration.log_probabilities(logits), dev.levels)
+    return calibration, loss, cross_fitted(logits, dev.levels, dev.queries)
 
 
 def _logits(network: StudentNetwork, inputs: Inputs) -> Floats:

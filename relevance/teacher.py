@@ -13,19 +13,20 @@ import numpy.typing as npt
 import torch
 
 from enrich.tables import LEVELS
+from relevance.core_threads import on_every_core
 from relevance.teacher_checkpoint import TeacherRecord, build_network, load_head, producer_of, read_record
 from relevance.teacher_network import Backbone, TeacherNetwork, collate, fast_dtype, load_backbone
-from relevance.text import PinText, Rendered, Renderer, pair_texts
+from relevance.text import PairText, PinText, Rendered, Renderer, pair_texts
 
 _PAIRS_AT_ONCE = 16_384  # rendered together and sorted by length
-_TOKENS_A_BATCH_CPU, _TOKENS_A_BATCH_GPU = 4_096, 131_072  # padded tokens of one forward pass
+_TOKENS_A_BATCH_CPU, _TOKENS_A_BATCH_GPU = 1_024, 131_072  # padded tokens of one forward pass
 
 
 class Teacher:
     """A trained teacher, ready to predict."""
 
     def __init__(self, network: TeacherNetwork, backbone: Backbone, record: TeacherRecord) -> None:
-        self._network = network.eval()
+        self.network = network.eval()
         self._padding_id = backbone.padding_id
         self._renderer = Renderer(backbone.tokenizer, record.settings.text)
         self._device = next(network.parameters()).device
@@ -58,17 +59,26 @@ class Teacher:
         """Logits before calibration, float32 [n, 5], in the order given. Raises BadInput on unequal lengths."""
         pairs = pair_texts(queries, pin_texts)
         found = np.zeros((len(pairs), len(LEVELS)), dtype=np.float32)
-        tokens = _TOKENS_A_BATCH_CPU if self._device.type == "cpu" else _TOKENS_A_BATCH_GPU
-        with torch.inference_mode():
-            for start in range(0, len(pairs), _PAIRS_AT_ONCE):
-                rows = self._renderer.render(pairs[start : start + _PAIRS_AT_ONCE])
-                for places in length_buckets([len(row.ids) for row in rows], tokens):
-                    found[start + places] = self._forward([rows[i] for i in places])
+        for start in range(0, len(pairs), _PAIRS_AT_ONCE):
+            found[start : start + _PAIRS_AT_ONCE] = self._answers(pairs[start : start + _PAIRS_AT_ONCE])
         return found
 
+    def _answers(self, pairs: Sequence[PairText]) -> npt.NDArray[np.float32]:
+        """In batches of like length: on a CPU one a core, else one after another."""
+        rows = self._renderer.render(pairs)
+        on_cpu = self._device.type == "cpu"
+        tokens = _TOKENS_A_BATCH_CPU if on_cpu else _TOKENS_A_BATCH_GPU
+        buckets = list(length_buckets([len(row.ids) for row in rows], tokens))
+        batches = [[rows[i] for i in places] for places in buckets]
+        answers = on_every_core(self._forward, batches) if on_cpu else [self._forward(batch) for batch in batches]
+        found = np.zeros((len(pairs), len(LEVELS)), dtype=np.float32)
+        found[np.concatenate(buckets)] = np.concatenate(answers)
+        return found
+
+    @torch.inference_mode()
     def _forward(self, rows: Sequence[Rendered]) -> npt.NDArray[np.float32]:
         batch = collate(rows, self._padding_id).to(self._device)
-        logits = self._network(*batch)["logits"]
+        logits = self.network(*batch)["logits"]
         return np.asarray(logits.float().cpu().numpy(), dtype=np.float32)
 
 

@@ -21,6 +21,7 @@ import enrich
 from enrich import parts
 from enrich.errors import BadInput
 from relevance.calibration import Calibration
+from relevance.reliability import CalibrationReport
 from relevance.teacher_choices import Adapter, Loss
 from relevance.teacher_network import Backbone, HeadInput, HeadShape, Pooling, TeacherNetwork, default_pooling
 from relevance.text import Field, FieldBudget, TextSettings
@@ -107,6 +108,7 @@ class TeacherRecord:
     data_fingerprint: str  # of the training and dev rows
     feature_service: str | None  # fingerprint of the feature service that gave the texts; None where none did
     metrics: dict[str, float]
+    reliability: CalibrationReport | None = None  # on dev, before and after calibration; None: too few dev queries
     code_version: str = enrich.__version__
 
 
@@ -142,6 +144,7 @@ def save_teacher(
     provenance: Provenance,
     calibration: Calibration,
     metrics: dict[str, float],
+    reliability: CalibrationReport | None = None,
 ) -> TeacherRecord:
     """Write the checkpoint, `teacher.json` last."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -156,6 +159,7 @@ def save_teacher(
         data_fingerprint=provenance.data_fingerprint,
         feature_service=provenance.feature_service,
         metrics=metrics,
+        reliability=reliability,
     )
     parts.write_text(folder / _RECORD, json.dumps(asdict(record), indent=1) + "\n")
     return record
@@ -185,6 +189,7 @@ def _record(raw: dict[str, Any]) -> TeacherRecord:
             **raw,
             "pooling": Pooling(raw["pooling"]),
             "calibration": Calibration.of(raw["calibration"]),
+            "reliability": CalibrationReport.read(raw.get("reliability")),
             "settings": TeacherSettings(
                 **{
                     **settings,

@@ -23,6 +23,7 @@ from enrich.tables import LEVELS
 from relevance import processes
 from relevance.calibration import Calibration
 from relevance.model_card import write_model_card
+from relevance.reliability import cross_fitted
 from relevance.rows import TeacherRows, WeakRows, fingerprint
 from relevance.teacher_adapters import backbone_to_teach, exportable
 from relevance.teacher_checkpoint import Provenance, Targets, TeacherSettings, build_network, save_teacher
@@ -78,7 +79,8 @@ def train_teacher(
     network = taught.network
     network.backbone = exportable(network.backbone)
     provenance = Provenance(lesson.data, feature_service)
-    record = save_teacher(out, network.cpu(), taught.backbone, settings, provenance, calibration, metrics)
+    reliability = cross_fitted(logits, dev.levels, dev.queries)
+    record = save_teacher(out, network.cpu(), taught.backbone, settings, provenance, calibration, metrics, reliability)
     write_model_card(out, record)
     forget_checkpoints(out)
     return metrics

@@ -25,11 +25,12 @@ import numpy.typing as npt
 import polars as pl
 
 from enrich.errors import BadInput
-from enrich.history import History
+from enrich.history import History, before
 from enrich.propensity import fit_eta
 from enrich.workspace import Workspace
 from relevance.ordinal import fit_ordinal
 from relevance.soft_pairs import usable_log
+from relevance.splits import WHOLE_LOG, LogScope
 
 LEAST_JUDGED = 100  # about ten a parameter of the regression
 RANDOM_PIN = (0.85, 0.12, 0.03, 0.0, 0.0)  # of levels 1..5; chosen: a pin drawn blindly is hardly ever relevant
@@ -62,16 +63,21 @@ class WeakSettings:
 
 
 def weak_pairs(
-    workspace: Workspace, judged: pl.DataFrame, training: pl.DataFrame, held_out: frozenset[str], settings: WeakSettings
+    workspace: Workspace,
+    judged: pl.DataFrame,
+    training: pl.DataFrame,
+    held_out: frozenset[str],
+    settings: WeakSettings,
+    scope: LogScope = WHOLE_LOG,
 ) -> pl.DataFrame:
     """Pairs of the log and random ones by the design above: query, pin_id, event_timestamp, probabilities.
 
     `judged` holds the pairs (query, pin_id) that are not to be given, `training` those to fit the levels on, with their
-    level. Empty where there is no log, or too few of the `training` pairs are in it.
+    level; nothing outside `scope` is read. Empty where there is no log, or too few of the `training` pairs are in it.
     """
     if not settings.pairs:
         return SCHEMA.to_frame()
-    log = usable_log(History(workspace), held_out)
+    log = _within(usable_log(History(workspace), held_out), scope)
     shown = _evidence(log, fit_eta(log))
     known = shown.semi_join(_memtable(training), _PAIR).to_polars().join(training, on=_PAIR).sort(_PAIR)
     if known.height < LEAST_JUDGED or known["level"].n_unique() < 2:
@@ -85,6 +91,15 @@ def weak_pairs(
     random = _random(sampled, settings).join(judged, on=_PAIR, how="anti")
     unseen = random.join(shown.semi_join(_memtable(random), _PAIR).select(_PAIR).to_polars(), on=_PAIR, how="anti")
     return pl.concat([frame.cast(SCHEMA).select(*SCHEMA) for frame in (of_log, unseen)])
+
+
+def _within(log: ir.Table, scope: LogScope) -> ir.Table:
+    if scope.before is not None:
+        log = before(log, "event_timestamp", scope.before)
+    if scope.lang is not None:
+        tag = log.lang.lower().replace("_", "-")
+        log = log.filter((tag == scope.lang) | tag.startswith(f"{scope.lang}-"))
+    return log
 
 
 def _evidence(log: ir.Table, eta: float) -> ir.Table:

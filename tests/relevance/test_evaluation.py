@@ -14,6 +14,7 @@ from relevance.evaluation import Versus, evaluate
 from relevance.figures import EvaluationSettings, FieldCoverage, Measure
 from relevance.gold import Predictions
 from relevance.intervals import BootstrapSettings
+from relevance.reliability import Reliability
 
 SETTINGS = EvaluationSettings(BootstrapSettings(draws=200), segment_pairs=10)
 
@@ -59,6 +60,15 @@ def test_every_figure_equals_its_measure():
     for figure in found.figures:
         assert figure.estimate.value == pytest.approx(expected[figure.measure]), figure.measure
         assert figure.estimate.low <= figure.estimate.value <= figure.estimate.high or figure.measure is Measure.ECE
+
+
+def test_calibration_errors_of_each_level_equal_those_of_the_rows():
+    found = evaluate([GOOD], settings=SETTINGS).model("good").level_errors
+    levels, probabilities = GOOD.rows["level"].to_numpy(), np.array(GOOD.rows["probabilities"].to_list())
+    expected = Reliability.of(levels, probabilities, SETTINGS.bins)
+    assert [one.exactly.value for one in found] == pytest.approx([curve.error for curve in expected.exactly])
+    assert [one.at_least.value for one in found[1:]] == pytest.approx([curve.error for curve in expected.at_least])
+    assert found[0].at_least is None and all(one.exactly.low <= one.exactly.high for one in found)
 
 
 def _ndcg(rows: pl.DataFrame, scores: np.ndarray) -> float:

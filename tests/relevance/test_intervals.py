@@ -11,6 +11,7 @@ from scipy.stats import bootstrap as scipy_bootstrap
 from enrich.errors import BadInput
 from relevance import intervals, metrics
 from relevance.intervals import BootstrapSettings
+from relevance.reliability import top_claim
 
 
 def _rows(seed: int, queries: int = 12, rows: int = 150):
@@ -26,7 +27,7 @@ def _statistics(query, levels, probabilities, queries):
     return {
         "accuracy": intervals.mean(query, (top == levels).astype(float), queries),
         "kappa": intervals.kappa(query, levels, top, queries),
-        "ece": intervals.calibration(query, levels, probabilities, queries),
+        "ece": intervals.calibration(query, top_claim(levels, probabilities), queries),
         "auroc": intervals.auroc(query, levels >= 3, metrics.probability_at_least(probabilities, 3)),
     }
 

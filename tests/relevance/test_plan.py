@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
+import pytest
 
-from relevance.plan import PlanSettings, plan
+from enrich.errors import BadInput
+from relevance.plan import PlanSettings, described, plan
+from relevance.splits import SplitKind
 
 
 def judged(queries: int) -> pl.DataFrame:
@@ -29,3 +33,35 @@ def test_sides_are_disjoint() -> None:
     for fold in plan(judged(30), Path("models"), PlanSettings(folds=3)):
         sides = (fold.split.train, fold.split.dev, fold.split.test)
         assert sum(map(len, sides)) == len(frozenset().union(*sides)) == 30
+
+
+def dated(queries: int) -> pl.DataFrame:
+    times = [datetime(2025, 1, 1, tzinfo=UTC) + timedelta(days=i) for i in range(queries)]
+    langs = ["en", "de", None, "en"] * (queries // 4)
+    return pl.DataFrame({"query": [f"q{i}" for i in range(queries)], "lang": langs, "event_timestamp": times})
+
+
+def test_a_split_by_time_or_language_never_takes_the_place_of_what_serves() -> None:
+    by_time, by_language = PlanSettings(split=SplitKind.TIME), PlanSettings(split=SplitKind.LANGUAGE, train_lang="de")
+    (fold,) = plan(dated(40), Path("models"), by_time)
+    assert fold.tested and fold.folder == Path("models/splits/time") and fold.name != "serving"
+    assert len(fold.split.test) == 10 and "30 queries judged before 2025-01-31 00:00, tested on 10" in described(
+        by_time, fold.split
+    )
+    (fold,) = plan(dated(40), Path("models"), by_language)
+    assert fold.folder == Path("models/splits/language-de")
+    said = described(by_language, fold.split)
+    assert "on 10 queries in de, tested on 20 in others; 10 without a language" in said
+
+
+@pytest.mark.parametrize(
+    ("made", "named"),
+    [
+        (lambda: PlanSettings(split=SplitKind.TIME, folds=5), "--folds"),
+        (lambda: PlanSettings(split=SplitKind.LANGUAGE, train_lang="../en"), "--train-lang"),
+        (lambda: PlanSettings(split=SplitKind.LANGUAGE, train_lang=""), "--train-lang"),
+    ],
+)
+def test_settings_that_clash_or_leave_the_folder_are_refused(made, named: str) -> None:
+    with pytest.raises(BadInput, match=named):
+        made()

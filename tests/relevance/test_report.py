@@ -112,6 +112,10 @@ def test_every_figure_and_interval_is_there(page, evaluation):
         for figure in model.figures:
             assert f"{figure.estimate.value:.3f}" in page
             assert f"{figure.estimate.low:.3f} – {figure.estimate.high:.3f}" in page
+        for one in model.level_errors:
+            for estimate in (one.exactly, one.at_least):
+                shown = estimate is not None and (estimate is one.exactly or one.level in (3, 4))
+                assert not shown or f"<td>{estimate.value:.3f}<small>{estimate.low:.3f} – " in page
     for measure in Measure:
         assert measure in page
     assert "71%" in page and evaluation.gains in page

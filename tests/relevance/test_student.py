@@ -57,7 +57,9 @@ def test_the_record_says_how_it_was_made(trained):
     assert record.settings == SETTINGS and record.interests == ("home",)
     assert sum(record.prior) == pytest.approx(1, abs=1e-4)
     assert record.dev_loss is not None and 0 < record.epochs <= 25
-    assert "400 judged by people" in (trained / "README.md").read_text()
+    assert record.reliability is not None and record.reliability.rows == 120
+    card = (trained / "README.md").read_text()
+    assert "400 judged by people" in card and "120 dev pairs of 6 queries" in card
 
 
 def test_training_again_gives_the_same_student(trained, tmp_path):
@@ -132,6 +134,7 @@ def test_without_dev_rows_it_trains_to_the_end_uncalibrated(tmp_path):
     settings = replace(SETTINGS, epochs=2)
     student = train_student(labelled_frame(3, 5, 1), pl.DataFrame(), settings, tmp_path / "s", WordEncoder())
     assert (student.record.epochs, student.record.calibration, student.record.dev_loss) == (2, Calibration(), None)
+    assert student.record.reliability is None
 
 
 def test_no_rows_and_no_features_are_refused(tmp_path):

@@ -42,7 +42,10 @@ def test_every_family_trains_saves_loads_and_predicts_the_same(
     accuracy = np.mean(first.logits(dev.queries, dev.pin_texts).argmax(1) + 1 == dev.levels)
     assert metrics["dev_accuracy"] == pytest.approx(accuracy, abs=0.07)  # trained in bf16, loaded in float32
     assert not (tmp_path / "teacher" / "checkpoints").exists()
-    assert "| fingerprint |" in (tmp_path / "teacher" / "README.md").read_text()
+    card = (tmp_path / "teacher" / "README.md").read_text()
+    assert "| fingerprint |" in card and "dev pairs of" in card
+    measured = first.record.reliability
+    assert measured is not None and measured.rows == 16 and measured == second.record.reliability
 
 
 @pytest.mark.parametrize("make", FAMILIES)

@@ -163,9 +163,14 @@ def test_four_bits_without_cuda_are_refused_before_anything_is_read(
 
 
 def test_the_command_teaches_with_the_flags_that_it_takes() -> None:
-    taught = cli._settings(cli.Flags(teaching=TeachingFlags(loss=Loss.CORAL, field_dropout=0.2))).teacher
+    taught = cli._settings(
+        cli.Flags(cli.PlanFlags(None, "query", "en", 0), teaching=TeachingFlags(loss=Loss.CORAL, field_dropout=0.2))
+    ).teacher
     assert (taught.loss, taught.field_dropout) == (Loss.CORAL, 0.2)
-    assert replace(taught, loss=Loss.CROSS_ENTROPY, field_dropout=0.0) == cli._settings(cli.Flags()).teacher
+    assert (
+        replace(taught, loss=Loss.CROSS_ENTROPY, field_dropout=0.0)
+        == cli._settings(cli.Flags(cli.PlanFlags(None, "query", "en", 0))).teacher
+    )
     names = {option.name for option in relevance.commands["train-teacher"].params}
     assert {field.name for field in fields(TeachingFlags)} <= names
 

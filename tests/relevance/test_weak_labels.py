@@ -11,6 +11,7 @@ import pytest
 from enrich import parts, tables
 from enrich.errors import BadInput
 from enrich.workspace import Workspace
+from relevance.splits import LogScope
 from relevance.weak_labels import LEAST_JUDGED, RANDOM_PIN, SCHEMA, WeakSettings, weak_pairs
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -89,6 +90,22 @@ def test_no_held_out_query_no_judged_pair_and_none_twice(workspace: Workspace) -
 def test_a_pairs_time_is_when_it_was_first_shown(workspace: Workspace) -> None:
     fill(workspace)
     assert (weak(workspace, judged(8), frozenset())["event_timestamp"] < START + timedelta(days=1)).all()
+
+
+def test_what_the_log_said_later_or_in_another_language_is_not_read(workspace: Workspace) -> None:
+    """Each pair's first look, a day before the others, ends in no click: then, clicks tell nothing yet."""
+    fill(workspace)
+    known, first_day = judged(8), LogScope(before=START + timedelta(days=1))
+    found = weak_pairs(workspace, known, known, frozenset(), WeakSettings(random=0.0), first_day)
+    asked = found.select("query", "pin_id").iter_rows()
+    good = np.array([kind(QUERIES.index(query), PINS.index(pin)) == GOOD for query, pin in asked])
+    likely = np.array(found["probabilities"].to_list())[:, 4]
+    assert found.height == 12 * 20 and abs(likely[good].mean() - likely[~good].mean()) < 0.01
+    log = parts.scan(workspace.folder(tables.ENGAGEMENTS)).with_columns(lang=pl.lit("pt_BR")).collect()
+    parts.replace(workspace.folder(tables.ENGAGEMENTS), tables.ENGAGEMENTS, log.to_arrow())
+    for lang, pairs in (("en", 0), ("pt", 12 * 20)):
+        found = weak_pairs(workspace, known, known, frozenset(), WeakSettings(random=0.0), LogScope(lang=lang))
+        assert found.height == pairs
 
 
 def test_caps_hold_and_the_seed_names_the_sample(workspace: Workspace) -> None:
