@@ -13,7 +13,7 @@ relevance frame                                     a training frame, its covera
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import wraps
 from pathlib import Path
@@ -23,6 +23,9 @@ import click
 
 from enrich import console
 from enrich.errors import BadInput
+from relevance import processes
+from relevance.teacher_choices import Adapter, Loss
+from relevance.teacher_flags import TeachingFlags, teaching_options
 
 if TYPE_CHECKING:
     from enrich.workspace import Workspace
@@ -96,6 +99,7 @@ class Flags:
     workers: int | None = None
     gpus: float | None = None
     accept_drift: bool = False
+    teaching: TeachingFlags = field(default_factory=TeachingFlags)
 
 
 def _planned(command: Callable[..., object]) -> Callable[..., object]:
@@ -130,6 +134,9 @@ def run(
     as_json: bool,
 ) -> None:
     """Do what is stale, in order: train-teacher, label, train-student, evaluate. Killed, it goes on where it was."""
+    if processes.follows():
+        _follow()
+        return
     from relevance.pipeline import HUMAN_STUDENT, STUDENT_MODEL
 
     pipeline = _pipeline(workspace, Flags(plan, backbone, pairs=pairs, accept_drift=accept_drift))
@@ -139,6 +146,7 @@ def run(
         click.echo("\n".join(pipeline.drift(fold).lines()))
         for name in (HUMAN_STUDENT, STUDENT_MODEL):
             _said(pipeline.learn(fold, name), fold.folder / name)
+    processes.tell(None)
     _evaluate(pipeline, None, as_json)
 
 
@@ -147,6 +155,7 @@ def run(
 @_fields
 @_backbone
 @_epochs
+@teaching_options
 @_planned
 @console.common
 def train_teacher(
@@ -154,13 +163,29 @@ def train_teacher(
     fields: str | None,
     backbone: str | None,
     epochs: int | None,
+    loss: Loss | None,
+    label_smoothing: float | None,
+    layer_decay: float | None,
+    r_drop: float | None,
+    field_dropout: float | None,
+    adapter: Adapter | None,
+    gradient_checkpointing: bool | None,
     plan: PlanFlags,
     workspace: Path | None,
     as_json: bool,
 ) -> None:
-    """Teach a cross-encoder to grade (query, pin) pairs on five levels."""
-    pipeline = _pipeline(workspace, Flags(plan, backbone, fields, epochs))
+    """Teach a cross-encoder to grade (query, pin) pairs on five levels; under torchrun by several processes.
+
+    Curves of its losses stay in the model's folder: tensorboard --logdir W/models.
+    """
+    if processes.follows():
+        _follow()
+        return
+    teaching = TeachingFlags(loss, label_smoothing, layer_decay, r_drop, field_dropout, adapter, gradient_checkpointing)
+    pipeline = _pipeline(workspace, Flags(plan, backbone, fields, epochs, teaching=teaching))
     made = [_said(pipeline.teach(fold, name), fold.folder / name) for fold in pipeline.folds]
+    processes.tell(None)
+    _note_no_curves()
     console.finish("", {"model": name, "folds": len(made), "made": sum(made)}, as_json)
 
 
@@ -326,6 +351,21 @@ def frame(
     console.finish(frame_report.render(report), to_mapping(report), as_json)
 
 
+def _note_no_curves() -> None:
+    """Say so where the curves of training cannot be drawn."""
+    from relevance.teacher_watch import has_curves
+
+    if not has_curves():
+        click.echo("note: no curves of the losses without tensorboard; pip install 'corkboard[curves]'", err=True)
+
+
+def _follow() -> None:
+    """What a process does that torchrun started beside the first one."""
+    from relevance import teacher_training
+
+    teacher_training.follow()
+
+
 def _served(path: Path | None) -> Workspace:
     """The workspace, its online store up to date."""
     from relevance import feature_store
@@ -374,6 +414,7 @@ def _settings(flags: Flags) -> RunSettings:
         teacher = replace(teacher, epochs=flags.epochs)
     if flags.fields:
         teacher = replace(teacher, text=teacher.text.selecting(*_text_fields(flags.fields)))
+    teacher = flags.teaching.applied(teacher)
     sample = replace(base.sample, seed=seed, pairs=flags.pairs or base.sample.pairs)
     return RunSettings(
         plan=PlanSettings(

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from enrich import parts
 from relevance.reliability import card_table
-from relevance.teacher_checkpoint import TeacherRecord
+from relevance.teacher_checkpoint import TeacherRecord, TeacherSettings
+from relevance.teacher_choices import Adapter
 
 _CARD = """\
 ---
@@ -29,8 +30,10 @@ Gives a (query, pin) the probabilities of five levels: 1 highly irrelevant, 2 ir
 | backbone | {backbone} |
 | pooling and head | {pooling}, {head_inputs}, hidden layers {hidden} |
 | training | up to {epochs} epochs, batches of {batch_size} |
-| learning rate | {learning_rate}, head {head_learning_rate} |
-| targets | {targets} |
+| learning rate | {learning_rate}, head {head_learning_rate}, a layer by the one above it {layer_decay} |
+| targets and loss | {targets}, {loss} |
+| against overfitting | label smoothing {label_smoothing}, R-drop {r_drop}, field dropout {field_dropout} |
+| adapter | {adapter} |
 | seed | {seed} |
 | rows | {data_fingerprint} |
 | feature service | {feature_service} |
@@ -45,6 +48,12 @@ Gives a (query, pin) the probabilities of five levels: 1 highly irrelevant, 2 ir
 The dev split chose the epoch and the calibration, so its figures flatter; `relevance evaluate` reports queries that
 were held out.
 """
+
+
+def _adapter(settings: TeacherSettings) -> str:
+    if settings.adapter is Adapter.NONE:
+        return "none: all weights were taught"
+    return f"{settings.adapter}, rank {settings.lora_rank}, alpha {settings.lora_alpha}, merged"
 
 
 def write_model_card(folder: Path, record: TeacherRecord) -> None:
@@ -62,9 +71,17 @@ def write_model_card(folder: Path, record: TeacherRecord) -> None:
             hidden=list(settings.hidden),
             epochs=settings.epochs,
             batch_size=settings.batch_size,
-            learning_rate=settings.learning_rate,
+            learning_rate=settings.learning_rate
+            if settings.adapter is Adapter.NONE
+            else settings.adapter_learning_rate,
             head_learning_rate=settings.head_learning_rate,
+            layer_decay=settings.layer_decay,
             targets=settings.targets,
+            loss=settings.loss,
+            label_smoothing=settings.label_smoothing,
+            r_drop=settings.r_drop,
+            field_dropout=settings.field_dropout,
+            adapter=_adapter(settings),
             seed=settings.seed,
             data_fingerprint=record.data_fingerprint,
             feature_service=record.feature_service or "none: the texts were given by hand",

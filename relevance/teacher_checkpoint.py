@@ -22,7 +22,8 @@ from enrich import parts
 from enrich.errors import BadInput
 from relevance.calibration import Calibration
 from relevance.reliability import CalibrationReport
-from relevance.teacher_network import Backbone, HeadInput, Pooling, TeacherNetwork, default_pooling
+from relevance.teacher_choices import Adapter, Loss
+from relevance.teacher_network import Backbone, HeadInput, HeadShape, Pooling, TeacherNetwork, default_pooling
 from relevance.text import Field, FieldBudget, TextSettings
 
 _RECORD = "teacher.json"
@@ -30,7 +31,7 @@ _HEAD = "head.safetensors"
 
 
 class Targets(StrEnum):
-    """What the cross-entropy aims at: the gold level, or half that and half the annotators' votes."""
+    """What the loss aims at: the gold level, or half that and half the annotators' votes."""
 
     LEVEL = "level"
     VOTES = "votes"
@@ -48,12 +49,22 @@ class TeacherSettings:
     dropout: float = 0.1  # in the head
     backbone_dropout: float = 0.0  # in the backbone while it trains; drawing it costs a CPU a third of each step
     targets: Targets = Targets.VOTES
+    loss: Loss = Loss.CROSS_ENTROPY
+    label_smoothing: float = 0.0  # share of each training target that is spread evenly over the levels
+    r_drop: float = 0.0  # weight of the divergence between two passes of a pair with other dropout; 0: one pass
+    field_dropout: float = 0.0  # chance that a text field of a training pair is left out, drawn anew each epoch
+    adapter: Adapter = Adapter.NONE  # which of the backbone's weights are taught
+    lora_rank: int = 16
+    lora_alpha: int = 32  # what an adapter adds is scaled by alpha / rank
+    gradient_checkpointing: bool = False  # less memory, about a third more time
     weak_epochs: int = 1  # over the pairs whose levels were read off behaviour, before those that people judged
     epochs: int = 3  # over the judged pairs, at most
     patience: int = 2  # epochs without a better dev loss before training stops
     batch_size: int = 32  # pairs a step
     learning_rate: float = 5e-5  # of the backbone, at its peak
+    layer_decay: float = 1.0  # a layer's rate by that of the layer above it; 1: one rate for all
     head_learning_rate: float = 1e-3  # of the head
+    adapter_learning_rate: float = 2e-4  # of LoRA's weights, in place of the backbone's (QLoRA, arXiv 2305.14314)
     weight_decay: float = 0.01
     warmup: float = 0.1  # share of the steps; linear up, then linear down to 0
     seed: int = 0
@@ -64,8 +75,26 @@ class TeacherSettings:
                 f"expected weak_epochs, epochs, batch_size and patience of 1 or more, found {self.weak_epochs}, "
                 f"{self.epochs}, {self.batch_size} and {self.patience}"
             )
-        if self.learning_rate <= 0 or self.head_learning_rate <= 0:
-            raise BadInput(f"expected learning rates above 0, found {self.learning_rate} and {self.head_learning_rate}")
+        rates = (self.learning_rate, self.head_learning_rate, self.adapter_learning_rate)
+        if not min(rates) > 0:
+            raise BadInput(f"expected learning rates above 0, found {rates}; 5e-5, 1e-3 and 2e-4 are the defaults")
+        for flag, share in (("--label-smoothing", self.label_smoothing), ("--field-dropout", self.field_dropout)):
+            if not 0 <= share < 1:
+                raise BadInput(f"expected {flag} of 0 or more and below 1, found {share}; 0 leaves it out")
+        if not 0 < self.layer_decay <= 1:
+            raise BadInput(f"expected --layer-decay above 0 and at most 1, found {self.layer_decay}; 1 leaves it out")
+        if not 0 <= self.r_drop < float("inf"):
+            raise BadInput(f"expected --r-drop of 0 or more, found {self.r_drop}; 0 leaves it out")
+        if self.r_drop and not max(self.dropout, self.backbone_dropout):
+            raise BadInput(
+                "expected dropout with --r-drop, which compares two draws of it, found dropout and backbone_dropout 0; "
+                "raise one of them or leave --r-drop at 0"
+            )
+        if self.lora_rank < 1 or self.lora_alpha < 1:
+            raise BadInput(
+                f"expected lora_rank and lora_alpha of 1 or more, found {self.lora_rank} and {self.lora_alpha}; "
+                "16 and 32 are the defaults"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +131,8 @@ def build_network(backbone: Backbone, settings: TeacherSettings) -> TeacherNetwo
         backbone.network,
         backbone.width,
         pooling,
-        settings.head_inputs,
-        settings.hidden,
-        settings.dropout,
-        len(settings.text.fields),
+        HeadShape(settings.head_inputs, settings.hidden, settings.dropout, len(settings.text.fields), settings.loss),
+        settings.r_drop,
     )
 
 
@@ -171,6 +198,8 @@ def _record(raw: dict[str, Any]) -> TeacherRecord:
                     "head_inputs": HeadInput(settings["head_inputs"]),
                     "hidden": tuple(settings["hidden"]),
                     "targets": Targets(settings["targets"]),
+                    "loss": Loss(settings.get("loss", Loss.CROSS_ENTROPY)),  # absent in a teacher of an earlier version
+                    "adapter": Adapter(settings.get("adapter", Adapter.NONE)),
                 }
             ),
         }

@@ -1,4 +1,4 @@
-"""The teacher's network: a pretrained backbone, what it says of the pair, fully connected layers, five logits.
+"""The teacher's network: a pretrained backbone, what it says of the pair, fully connected layers, five numbers.
 
 Any encoder that AutoModel loads (BERT, MiniLM, mDeBERTa, XLM-R), a T5 encoder, or a decoder (Llama class). The pair is
 summed up by one token – CLS where the tokenizer has one, else the last that is not padding – and, by default, by how
@@ -18,8 +18,9 @@ from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, AutoTo
 from transformers.utils import logging as _transformers_logging
 
 from enrich.errors import BadInput
-from enrich.tables import LEVELS
 from relevance.interactions import TokenInteractions
+from relevance.teacher_choices import Loss
+from relevance.teacher_losses import divergence_of_halves, last_layer, loss_of
 from relevance.text import Rendered, Segment
 
 _logging: Any = _transformers_logging  # it has no annotations
@@ -72,48 +73,69 @@ def collate(rows: Sequence[Rendered], padding_id: int) -> Batch:
     return Batch(ids, mask, segments)
 
 
-class TeacherNetwork(nn.Module):
-    """Backbone and head; `forward` gives what transformers' Trainer asks for."""
+class HeadShape(NamedTuple):
+    """How the head is built."""
 
-    def __init__(
-        self,
-        backbone: Any,
-        width: int,
-        pooling: Pooling,
-        inputs: HeadInput,
-        hidden: Sequence[int],
-        dropout: float,
-        fields: int,
-    ) -> None:
+    inputs: HeadInput
+    hidden: Sequence[int]  # widths of the fully connected layers
+    dropout: float  # before each of them
+    fields: int  # text fields that the settings read
+    loss: Loss
+
+
+class TeacherNetwork(nn.Module):
+    """Backbone and head; `forward` gives what transformers' Trainer asks for.
+
+    Its state holds what is taught: beside an adapter, not the frozen backbone.
+    """
+
+    def __init__(self, backbone: Any, width: int, pooling: Pooling, shape: HeadShape, r_drop: float = 0.0) -> None:
         super().__init__()
         self.backbone: Any = backbone
-        self.head = _Head(width, inputs, hidden, dropout, fields)
+        self.head = _Head(width, shape)
         self._pooling = pooling
+        self._loss = shape.loss
+        self._r_drop = r_drop
         self.register_state_dict_post_hook(_untie)  # type: ignore[no-untyped-call]
+        self.register_state_dict_post_hook(_without_frozen)  # type: ignore[no-untyped-call]
 
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, segments: Tensor, labels: Tensor | None = None
     ) -> dict[str, Tensor]:
-        """Logits float32 [pairs, 5]; with `labels`, probabilities [pairs, 5], also the mean cross-entropy."""
+        """Logits float32 [pairs, 5]; with `labels`, target probabilities [pairs, 5], also a loss.
+
+        The loss is the settings' own in training; else the mean cross-entropy, so that dev losses can be compared.
+        """
+        if labels is None:
+            return {"logits": self._logits(input_ids, attention_mask, segments)}
+        if not self.training:
+            logits = self._logits(input_ids, attention_mask, segments)
+            return {"loss": nn.functional.cross_entropy(logits, labels), "logits": logits}
+        if not self._r_drop:
+            logits = self._logits(input_ids, attention_mask, segments)
+            return {"loss": loss_of(self._loss, logits, labels), "logits": logits}
+        logits = self._logits(*(part.repeat(2, 1) for part in (input_ids, attention_mask, segments)))
+        loss = loss_of(self._loss, logits, labels.repeat(2, 1)) + self._r_drop * divergence_of_halves(logits)
+        return {"loss": loss, "logits": logits[: len(labels)]}
+
+    def _logits(self, input_ids: Tensor, attention_mask: Tensor, segments: Tensor) -> Tensor:
         states = self.backbone(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         with torch.autocast(states.device.type, enabled=False):  # the head is small: exact costs nothing
             token = _pooled(states.float(), attention_mask, self._pooling)
             words = self.backbone.get_input_embeddings()(input_ids).detach()
-            logits = self.head(token, words.float(), states.float(), segments)
-        if labels is None:
-            return {"logits": logits}
-        return {"loss": nn.functional.cross_entropy(logits, labels), "logits": logits}
+            logits: Tensor = self.head(token, words.float(), states.float(), segments)
+        return logits
 
 
 class _Head(nn.Module):
-    """What `inputs` names, then fully connected layers of the `hidden` widths, then the five logits."""
+    """What `shape.inputs` names, then fully connected layers of the hidden widths, then five numbers a pair."""
 
-    def __init__(self, width: int, inputs: HeadInput, hidden: Sequence[int], dropout: float, fields: int) -> None:
+    def __init__(self, width: int, shape: HeadShape) -> None:
         super().__init__()
-        self._inputs = inputs
-        size = width if inputs is HeadInput.TOKEN else 5 * width + 1
-        self.interactions = TokenInteractions(width, fields) if inputs is HeadInput.INTERACTIONS else None
-        self.layers = _layers(size + (self.interactions.size if self.interactions else 0), hidden, dropout)
+        self._inputs = shape.inputs
+        size = width if shape.inputs is HeadInput.TOKEN else 5 * width + 1
+        self.interactions = TokenInteractions(width, shape.fields) if shape.inputs is HeadInput.INTERACTIONS else None
+        self.layers = _layers(size + (self.interactions.size if self.interactions else 0), shape)
 
     def forward(self, token: Tensor, words: Tensor, states: Tensor, segments: Tensor) -> Tensor:
         found = [token]
@@ -135,12 +157,12 @@ def _comparison(states: Tensor, segments: Tensor) -> list[Tensor]:
     return [u, v, (u - v).abs(), u * v, 4 * cosine]
 
 
-def _layers(width: int, hidden: Sequence[int], dropout: float) -> nn.Sequential:
+def _layers(width: int, shape: HeadShape) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for size in hidden:
-        layers += [nn.Dropout(dropout), nn.Linear(width, size), nn.GELU()]
+    for size in shape.hidden:
+        layers += [nn.Dropout(shape.dropout), nn.Linear(width, size), nn.GELU()]
         width = size
-    return nn.Sequential(*layers, nn.Dropout(dropout), nn.Linear(width, len(LEVELS)))
+    return nn.Sequential(*layers, nn.Dropout(shape.dropout), last_layer(shape.loss, width))
 
 
 def _pooled(states: Tensor, mask: Tensor, pooling: Pooling) -> Tensor:
@@ -164,6 +186,15 @@ def _untie(module: nn.Module, state: dict[str, Any], prefix: str, metadata: Any)
         seen.add(tensor.data_ptr())
 
 
+def _without_frozen(module: nn.Module, state: dict[str, Any], prefix: str, metadata: Any) -> None:
+    """Leave out what is not taught: beside an adapter the backbone stays as it was loaded, perhaps in 4 bits."""
+    if prefix or all(weight.requires_grad for weight in module.parameters()):
+        return
+    taught = {name for name, weight in module.named_parameters() if weight.requires_grad}
+    for name in [name for name in state if name not in taught]:
+        del state[name]
+
+
 class Backbone(NamedTuple):
     """A loaded pretrained model with what the network and the renderer ask of it."""
 
@@ -173,9 +204,10 @@ class Backbone(NamedTuple):
     padding_id: int
 
 
-def load_backbone(model: str, dtype: torch.dtype = torch.float32) -> Backbone:
+def load_backbone(model: str, dtype: torch.dtype = torch.float32, quantization: Any = None) -> Backbone:
     """The model and its tokenizer from a folder or a hub id, `name` or `name@revision`; safetensors weights only.
 
+    `quantization` is a configuration of transformers under which the weights are packed as they are read.
     Raises BadInput where it is absent, truncated, or not a text model.
     """
     name, _, revision = model.partition("@") if not Path(model).exists() else (model, "", "")
@@ -186,7 +218,12 @@ def load_backbone(model: str, dtype: torch.dtype = torch.float32) -> Backbone:
         config = AutoConfig.from_pretrained(name, revision=revision or None)
         auto = AutoModelForTextEncoding if hasattr(config, "num_decoder_layers") else AutoModel
         network, loading = auto.from_pretrained(
-            name, revision=revision or None, dtype=dtype, use_safetensors=True, output_loading_info=True
+            name,
+            revision=revision or None,
+            dtype=dtype,
+            use_safetensors=True,
+            output_loading_info=True,
+            quantization_config=quantization,
         )
         tokenizer = AutoTokenizer.from_pretrained(name, revision=revision or None)
     except Exception as error:  # the loaders raise OSError, ValueError, SafetensorError, KeyError … for a bad folder
@@ -208,10 +245,11 @@ def load_backbone(model: str, dtype: torch.dtype = torch.float32) -> Backbone:
     return Backbone(network, tokenizer, _width(config), int(padding))
 
 
-def prepare_to_train(backbone: Backbone, dropout: float) -> None:
+def prepare_to_train(backbone: Backbone, dropout: float, gradient_checkpointing: bool = False) -> None:
     """Set the backbone's dropout and, on a CPU, plain attention: torch's fused one has the slower backward pass there.
 
-    Dropout is set wherever the network has it, to one rate, whatever its config.json says.
+    Dropout is set wherever the network has it, to one rate, whatever its config.json says. With gradient checkpointing
+    a layer's inner states are computed again in the backward pass and not kept; raises BadInput where it cannot.
     """
     for module in backbone.network.modules():
         if isinstance(module, nn.Dropout):
@@ -221,6 +259,14 @@ def prepare_to_train(backbone: Backbone, dropout: float) -> None:
                 setattr(module, name, dropout)
     if not torch.cuda.is_available():
         backbone.network.set_attn_implementation("eager")
+    if gradient_checkpointing:
+        if not backbone.network.supports_gradient_checkpointing:
+            raise BadInput(
+                f"expected a backbone that can compute its states again for --gradient-checkpointing, found "
+                f"{type(backbone.network).__name__}, which cannot; leave the flag out"
+            )
+        backbone.network.activation_checkpointing_enable()
+        backbone.network.config.use_cache = False  # of a decoder; both at once are refused with a warning
 
 
 def default_pooling(tokenizer: Any) -> Pooling:

@@ -193,6 +193,10 @@ class Renderer:
         self._cache: dict[str, TokenIds] = {}
         self._markers = self._tokenise([budget.marker for budget in settings.fields])
 
+    @property
+    def settings(self) -> TextSettings:
+        return self._settings
+
     def render(self, pairs: Sequence[PairText]) -> list[Rendered]:
         """The pairs' sequences, each at most `max_tokens` long, in order."""
         queries = [normalise_query(pair.query) for pair in pairs]

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import softmax
-from tiny_models import tiny_bert, tiny_llama, tiny_t5, tiny_xlmr
+from tiny_lessons import TINY, Kill, rows, weak_rows
+from tiny_models import FAMILIES, tiny_bert
 from transformers import TrainerCallback
 
 from enrich.errors import BadInput
@@ -22,23 +23,8 @@ from relevance.teacher_network import HeadInput, fast_dtype, load_backbone, prep
 from relevance.teacher_training import target_probabilities, train_teacher
 from relevance.text import Field, PinText, TextSettings
 
-THINGS = ("table", "chair", "lamp", "rug", "sofa", "desk", "vase", "clock")
-TINY = TeacherSettings(epochs=2, batch_size=16, hidden=(16,), head_learning_rate=1e-2, learning_rate=1e-3)
 
-
-def rows(count: int, seed: int = 0) -> TeacherRows:
-    """Pairs whose level is 5 when the pin is what the query asks for, else 1."""
-    random = np.random.default_rng(seed)
-    asked, shown = random.integers(0, len(THINGS), (2, count))
-    shown = np.where(random.random(count) < 0.5, asked, shown)
-    return TeacherRows(
-        queries=[THINGS[i] for i in asked],
-        pin_texts=[PinText(title=f"oak {THINGS[i]}", board_titles=("dining ideas",) * (i % 3)) for i in shown],
-        levels=np.where(asked == shown, 5, 1),
-    )
-
-
-@pytest.mark.parametrize("make", [tiny_bert, tiny_xlmr, tiny_t5, tiny_llama])
+@pytest.mark.parametrize("make", FAMILIES)
 @pytest.mark.parametrize("inputs", HeadInput)
 def test_every_family_trains_saves_loads_and_predicts_the_same(
     tmp_path: Path, make: Callable[[Path], Path], inputs: HeadInput
@@ -62,7 +48,7 @@ def test_every_family_trains_saves_loads_and_predicts_the_same(
     assert measured is not None and measured.rows == 16 and measured == second.record.reliability
 
 
-@pytest.mark.parametrize("make", [tiny_bert, tiny_xlmr, tiny_t5, tiny_llama])
+@pytest.mark.parametrize("make", FAMILIES)
 def test_the_backbone_trains_with_the_dropout_asked_for_and_no_other(
     tmp_path: Path, make: Callable[[Path], Path]
 ) -> None:
@@ -86,25 +72,6 @@ def test_the_same_seed_gives_the_same_teacher_and_another_seed_another(tmp_path:
     assert a == b != c
 
 
-class _Kill(TrainerCallback):
-    """What a power cut is to a run: nothing after `steps` steps of it happens."""
-
-    def __init__(self, steps: int) -> None:
-        self._left = steps
-
-    def on_step_end(self, args: object, state: object, control: object, **_: object) -> None:
-        self._left -= 1
-        if self._left < 0:
-            raise KeyboardInterrupt
-
-
-def weak_rows(count: int) -> WeakRows:
-    """What `rows` says, less surely."""
-    sure = rows(count, 2)
-    probabilities = np.where(sure.levels[:, None] == 5, [[0.1, 0, 0, 0, 0.9]], [[0.9, 0, 0, 0, 0.1]])
-    return WeakRows(sure.queries, sure.pin_texts, probabilities.astype(np.float32))
-
-
 @pytest.mark.parametrize(
     ("steps", "left"),
     [(1, []), (3, ["behaviour/checkpoint-3"]), (9, ["behaviour/checkpoint-3", "judgments/checkpoint-5"])],
@@ -117,7 +84,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(tmp_path: Path, ste
         return Teacher.load(folder).record.fingerprint
 
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path / "killed", _Kill(steps))
+        train(tmp_path / "killed", Kill(steps))
     checkpoints = tmp_path / "killed" / "checkpoints"
     assert sorted(str(path.relative_to(checkpoints)) for path in checkpoints.glob("*/checkpoint-*")) == left
     (checkpoints / "behaviour" / "checkpoint-9").mkdir()  # one that the kill cut short

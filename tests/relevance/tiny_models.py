@@ -9,6 +9,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
     BertConfig,
     BertModel,
+    DebertaV2Config,
+    DebertaV2Model,
     LlamaConfig,
     LlamaModel,
     PreTrainedModel,
@@ -43,6 +45,19 @@ def tiny_xlmr(folder: Path) -> Path:
     )  # fmt: skip
     tokenizer = _tokenizer("<s> $A </s> </s> $B </s>", cls_token="<s>", sep_token="</s>", pad_token="<pad>")
     return _save(XLMRobertaModel, config, tokenizer, folder)
+
+
+def tiny_deberta(folder: Path) -> Path:
+    """An encoder of relative positions, as mDeBERTa-v3."""
+    config = DebertaV2Config(
+        vocab_size=64, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
+        max_position_embeddings=256, type_vocab_size=0, relative_attention=True, position_buckets=16,
+        norm_rel_ebd="layer_norm", share_att_key=True, pos_att_type=["p2c", "c2p"], position_biased_input=False,
+    )  # fmt: skip
+    tokenizer = _tokenizer(
+        "[CLS] $A [SEP] $B [SEP]", cls_token="[CLS]", sep_token="[SEP]", pad_token="[PAD]", unk_token="[UNK]"
+    )
+    return _save(DebertaV2Model, config, tokenizer, folder)
 
 
 def tiny_t5(folder: Path) -> Path:
@@ -82,3 +97,6 @@ def _save(kind: type[PreTrainedModel], config: object, tokenizer: PreTrainedToke
     kind(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+FAMILIES = (tiny_bert, tiny_xlmr, tiny_deberta, tiny_t5, tiny_llama)
