@@ -14,8 +14,8 @@ import polars as pl
 from enrich.importers import chorus
 from enrich.judgments import gold_level
 from enrich.tables import JUDGMENTS, PINS
-from relevance.rows import TeacherRows
 from relevance.splits import split_queries
+from relevance.teaching.rows import TeacherRows
 
 ROOT = Path(__file__).resolve().parents[1]
 CHORUS = ROOT.parent / "shared" / "data" / "chorus"

@@ -23,7 +23,7 @@ from benchmarks._report import Mark, Report, finish, peak_mb
 from enrich.serving import PIN_INPUTS, ServingSettings, run_serving
 from enrich.workspace import Workspace
 from relevance.feature_store import EPOCH, apply, open_store, quiet
-from relevance.lookup import OnlineFeatures
+from relevance.serving.lookup import OnlineFeatures
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

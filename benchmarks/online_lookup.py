@@ -31,9 +31,9 @@ from enrich.serving import ServingSettings, run_serving
 from enrich.workspace import Workspace
 from relevance import online
 from relevance.feature_store import EPOCH, apply, open_store, quiet
-from relevance.lookup import OnlineFeatures
-from relevance.payload_readers import KeyBytes
-from relevance.steady_memory import steady_memory
+from relevance.serving.lookup import OnlineFeatures
+from relevance.serving.payload_readers import KeyBytes
+from relevance.serving.steady_memory import steady_memory
 
 TYPED = ("pin_text_embedding:text_embedding", *(f"pin_engagement:{name}" for name in ENGAGEMENT_COLUMNS[:11]))
 TWELVE = Wanted(vectors=("text_embedding",), texts=False)  # the same of a payload

@@ -34,10 +34,10 @@ from enrich.tables import ENGAGEMENTS, PINS, SOFT_LABEL
 from enrich.workspace import Catalogue, Workspace
 from relevance import stages
 from relevance.candidates import CandidateIndex
+from relevance.labelling.log_pairs import Queries, SampleSettings
+from relevance.labelling.negatives import Search
+from relevance.labelling.sample import SoftSample, write_sample
 from relevance.soft_labels import label
-from relevance.soft_negatives import Search
-from relevance.soft_pairs import Queries, SampleSettings
-from relevance.soft_sample import SoftSample, write_sample
 from relevance.text import PinText
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)

@@ -28,9 +28,9 @@ from torch import nn
 from benchmarks._judged_pairs import LONG, JudgedPairs, judged_pairs, teacher_rows
 from benchmarks._report import Mark, Report, finish
 from relevance.teacher import Teacher
-from relevance.teacher_checkpoint import Targets, TeacherSettings
-from relevance.teacher_network import HeadInput, fast_dtype
-from relevance.teacher_training import train_teacher
+from relevance.teaching.checkpoint import Targets, TeacherSettings
+from relevance.teaching.network import HeadInput, fast_dtype
+from relevance.teaching.training import train_teacher
 from relevance.text import Field, TextSettings
 
 PACKAGES = ("torch", "transformers", "sentence-transformers", "tokenizers")

@@ -30,9 +30,9 @@ from benchmarks._judged_pairs import LONG, SHORT, JudgedPairs, judged_pairs, tea
 from benchmarks._report import Mark, Report, finish
 from enrich.text_encoder import default_model_path
 from relevance.teacher import Teacher
-from relevance.teacher_checkpoint import TeacherSettings
-from relevance.teacher_network import fast_dtype
-from relevance.teacher_training import train_teacher
+from relevance.teaching.checkpoint import TeacherSettings
+from relevance.teaching.network import fast_dtype
+from relevance.teaching.training import train_teacher
 from relevance.text import Field, TextSettings
 
 PACKAGES = ("torch", "transformers", "sentence-transformers", "accelerate")

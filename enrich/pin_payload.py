@@ -121,7 +121,8 @@ def unpack_pins(
     """The pins in columns, in the order given. None gives an absent pin; unreadable bytes an absent, corrupt one.
 
     What had stopped being evidence at `now` is left out; `wanted` is all unless said. `whole` says that every payload's
-    checksum was found right as it was read (`Pins.whole` of relevance/lookup.py), and need not be looked at again.
+    checksum was found right as it was read (`Pins.whole` of relevance/serving/lookup.py), and need not be looked at
+    again.
     """
     chosen = wanted or Wanted()
     n = len(payloads)

@@ -21,7 +21,7 @@ from enrich.errors import BadInput
 from enrich.normalise import terms
 from enrich.workspace import Workspace, Writing
 from relevance import stages
-from relevance.bm25 import K1, B
+from relevance.baselines.bm25 import K1, B
 from relevance.catalogue import Vectors, catalogue_texts, text_embeddings
 
 CANDIDATES = 200  # that a query is given unless the caller says otherwise

@@ -1,7 +1,7 @@
 """The catalogue's pins as they are now: their texts, embeddings and pictures, to find pins with and to show them.
 
 Reads the latest rows of the enriched tables and the pins' own; writes nothing. Models learn and score through Feast
-alone; candidates.py indexes what is read here, the BM25 baseline counts it, and showcase.py shows it.
+alone; candidates.py indexes what is read here, the BM25 baseline counts it, and judging/showcase.py shows it.
 """
 
 from __future__ import annotations

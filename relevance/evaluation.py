@@ -1,8 +1,8 @@
 """What models are worth on the same judged pairs, with intervals, paired differences and segments.
 
-Reads each model's `Predictions` (gold.py) and gives an `Evaluation` (figures.py), which `report.py` renders; run by
-`relevance evaluate`. A pair that a model does not answer counts against its ranking and, since nothing can be said of
-its level, is left out of that model's other measures and shown by its `answered`.
+Reads each model's `Predictions` (judging/gold.py) and gives an `Evaluation` (judging/figures.py), which `report.py`
+renders; run by `relevance evaluate`. A pair that a model does not answer counts against its ranking and, since nothing
+can be said of its level, is left out of that model's other measures and shown by its `answered`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import polars as pl
 
 from enrich.errors import BadInput
 from enrich.tables import LEVELS
-from relevance import intervals, metrics
-from relevance.figures import (
+from relevance import metrics
+from relevance.judging import intervals
+from relevance.judging.figures import (
     CUTOFF,
     Comparison,
     Evaluation,
@@ -28,10 +29,10 @@ from relevance.figures import (
     ModelFigures,
     SegmentFigures,
 )
-from relevance.gold import Gold, Predictions, by_query_and_pin, checked, gold_pairs, probabilities_of
-from relevance.intervals import Statistic
+from relevance.judging.gold import Gold, Predictions, by_query_and_pin, checked, gold_pairs, probabilities_of
+from relevance.judging.intervals import Statistic
+from relevance.judging.reliability import Curve, cumulative_claims, exact_claims, top_claim
 from relevance.metrics import GAINS_NAME, Floats, Ints
-from relevance.reliability import Curve, cumulative_claims, exact_claims, top_claim
 
 _AUROC_LEVEL = {Measure.AUROC_3: 3, Measure.AUROC_4: 4, Measure.AUROC_5: 5}
 

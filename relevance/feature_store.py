@@ -29,7 +29,7 @@ from enrich.errors import BadInput, CorkboardError
 from enrich.tables import ENRICHED, Table
 from enrich.workspace import FEATURE_REPO, Workspace, Writing
 from relevance.feature_definitions import definitions, digest, digest_of
-from relevance.redis_marker import has_lost_its_rows, mark_loaded
+from relevance.serving.redis_marker import has_lost_its_rows, mark_loaded
 
 SCORING_SERVICE = "scoring_v1"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

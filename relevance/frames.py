@@ -15,7 +15,7 @@ import polars as pl
 from enrich.errors import BadInput
 from enrich.tables import LEVELS
 from enrich.workspace import Workspace
-from relevance.rows import TeacherRows, WeakRows
+from relevance.teaching.rows import TeacherRows, WeakRows
 from relevance.text import pin_texts_from_frame
 from relevance.training_frame import HUMAN, labelled_pairs, training_frame
 

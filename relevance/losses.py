@@ -17,8 +17,8 @@ from torch.nn import functional
 
 from enrich.errors import BadInput
 from enrich.tables import LEVELS
+from relevance.teaching.votes import vote_shares
 from relevance.training_frame import HUMAN
-from relevance.votes import vote_shares
 
 Floats = NDArray[np.float32]
 

@@ -1,7 +1,8 @@
 """Scoring: a query and pin ids in, five probabilities and an expected level out, read from the online store.
 
-Reads the payloads of `lookup.py` and the student in W/models/student; writes nothing (`relevance score`). Always
-answers: a pin that is unknown, or a store that is lost, gets the student's prior, and `ScoredPin.missing` says why.
+Reads the payloads of `serving/lookup.py` and the student in W/models/student; writes nothing (`relevance score`).
+Always answers: a pin that is unknown, or a store that is lost, gets the student's prior, and `ScoredPin.missing` says
+why.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from enrich.text_encoder import TextEncoder
 from enrich.workspace import Workspace
 from relevance import pin_rows
 from relevance.features import Bools, Floats
-from relevance.lookup import OnlineFeatures, Pins, Presence, StoreUnavailable
-from relevance.request_log import AnswerLog, RequestLog, entry_of, recorded_share
+from relevance.serving.lookup import OnlineFeatures, Pins, Presence, StoreUnavailable
+from relevance.serving.request_log import AnswerLog, RequestLog, entry_of, recorded_share
 from relevance.student import Student
 from relevance.student_inputs import QueryEncoder, rounded
 

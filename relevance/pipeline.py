@@ -32,20 +32,20 @@ from enrich.workspace import Workspace
 from relevance import feature_store, soft_labels, stages
 from relevance.candidates import CandidateIndex, workspace_index
 from relevance.frames import STUDENT_SERVICE, TEACHER_SERVICE, Judged, of_queries, teacher_rows, weak_rows
-from relevance.label_gate import DriftReport, Gate
+from relevance.labelling.gate import DriftReport, Gate
+from relevance.labelling.log_pairs import Queries, SampleSettings
+from relevance.labelling.negatives import Search
+from relevance.labelling.sample import SAMPLE_VERSION, SoftSample, inputs_of, write_sample
 from relevance.peer_labels import with_second_opinion
 from relevance.plan import SERVING, Fold, PlanSettings, plan
 from relevance.soft_labels import LabelSettings
-from relevance.soft_negatives import Search
-from relevance.soft_pairs import Queries, SampleSettings
-from relevance.soft_sample import SAMPLE_VERSION, SoftSample, inputs_of, write_sample
 from relevance.student import Student, StudentSettings
 from relevance.student_training import train_student
 from relevance.teacher import Teacher
-from relevance.teacher_checkpoint import TeacherSettings, producer_of, read_record
-from relevance.teacher_training import train_teacher
+from relevance.teaching.checkpoint import TeacherSettings, producer_of, read_record
+from relevance.teaching.training import train_teacher
+from relevance.teaching.weak_labels import WeakSettings, weak_pairs
 from relevance.training_frame import TEACHER, training_frame
-from relevance.weak_labels import WeakSettings, weak_pairs
 
 TEACHER_MODEL, STUDENT_MODEL, HUMAN_STUDENT = "teacher", "student", "student_human"
 _TEACHER_NAME = re.compile(r"teacher(_[a-z0-9_]+)?")
@@ -59,7 +59,7 @@ class RunSettings:
     sample: SampleSettings = field(default_factory=SampleSettings)
     labels: LabelSettings = field(default_factory=LabelSettings)
     student: StudentSettings = field(default_factory=StudentSettings)
-    accept_drift: bool = False  # whether soft labels may teach that the gate refuses (label_gate.py)
+    accept_drift: bool = False  # whether soft labels may teach that the gate refuses (labelling/gate.py)
 
 
 class Pipeline:

@@ -1,8 +1,8 @@
 """An evaluation as one HTML page that needs nothing else: tables, drawings, and queries shown with their pins.
 
-Reads an `Evaluation` and the examples of `showcase.py`; writes W/reports/NAME/index.html and evaluation.json, run by
-`relevance evaluate`. Everything from outside (queries, texts) is escaped by the template; the page runs no script and
-fetches nothing.
+Reads an `Evaluation` and the examples of `judging/showcase.py`; writes W/reports/NAME/index.html and evaluation.json,
+run by `relevance evaluate`. Everything from outside (queries, texts) is escaped by the template; the page runs no
+script and fetches nothing.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from markupsafe import Markup, escape
 
 from enrich import parts
 from enrich.tables import LEVELS
-from relevance import charts
-from relevance.charts import Series
-from relevance.figures import Comparison, Evaluation, Measure, ModelFigures
-from relevance.intervals import Difference, Estimate
-from relevance.reliability import CUMULATIVE
-from relevance.showcase import Example
+from relevance.judging import charts
+from relevance.judging.charts import Series
+from relevance.judging.figures import Comparison, Evaluation, Measure, ModelFigures
+from relevance.judging.intervals import Difference, Estimate
+from relevance.judging.reliability import CUMULATIVE
+from relevance.judging.showcase import Example
 
 PAGE, JSON = "index.html", "evaluation.json"
 LEVEL_NAMES = ("highly irrelevant", "irrelevant", "marginally relevant", "relevant", "highly relevant")

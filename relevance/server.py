@@ -31,7 +31,7 @@ from relevance.candidates import CANDIDATES, workspace_index
 from relevance.feature_store import SCORING_SERVICE, fingerprint
 from relevance.online import ScoredPin, Scorer
 from relevance.ranking import RankedPin, RankSettings, UtilityWeights, rank
-from relevance.steady_memory import steady_memory
+from relevance.serving.steady_memory import steady_memory
 
 MAX_PINS = 10_000  # of one request
 MAX_QUERY_CHARACTERS = 2_000  # as sent; scoring reads the first 500 after normalisation

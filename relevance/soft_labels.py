@@ -1,11 +1,11 @@
 """Asks the teacher about unlabelled pairs and keeps its answers: the soft labels that the student learns from.
 
-Reads a sample of pairs (soft_sample.py), a part at a time, and their texts; appends to the table soft_label (`relevance
-label`), or to another folder of that table, such as a fold's. Each part of the sample becomes one part of the table,
-named for the teacher, the sample and the part's number, and appears whole: what is done is seen by the names, a killed
-run goes on with the parts that are missing, and a part that two workers made is there once. Pairs that the teacher
-labelled for another sample are left out. A pair whose pin has no text, or for which the teacher gives no distribution,
-gets a row without probabilities, and the reason.
+Reads a sample of pairs (labelling/sample.py), a part at a time, and their texts; appends to the table soft_label
+(`relevance label`), or to another folder of that table, such as a fold's. Each part of the sample becomes one part of
+the table, named for the teacher, the sample and the part's number, and appears whole: what is done is seen by the
+names, a killed run goes on with the parts that are missing, and a part that two workers made is there once. Pairs that
+the teacher labelled for another sample are left out. A pair whose pin has no text, or for which the teacher gives no
+distribution, gets a row without probabilities, and the reason.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from enrich.errors import BadInput
 from enrich.job import JobReport, input_hash
 from enrich.progress import progress
 from enrich.tables import LEVELS, SOFT_LABEL
-from relevance.labelled_pairs import known_of, write_known
-from relevance.soft_pairs import PAIR
-from relevance.soft_sample import SamplePart, SoftSample
+from relevance.labelling.labelled_pairs import known_of, write_known
+from relevance.labelling.log_pairs import PAIR
+from relevance.labelling.sample import SamplePart, SoftSample
 from relevance.text import PinText, pin_texts_from_frame, plain_text
 
 NO_TEXT, NO_DISTRIBUTION = "no-text", "no-distribution"
@@ -80,7 +80,7 @@ class Labelling:
     texts: Texts  # gives a batch of pairs its teacher_v1 columns, in the same order
     into: Path  # folder of the table soft_label
     name: str  # of this teacher's labels of this sample; begins the names of their parts
-    known: Path | None  # pairs of the sample that this teacher labelled before (labelled_pairs.py)
+    known: Path | None  # pairs of the sample that this teacher labelled before (labelling/labelled_pairs.py)
 
 
 class Done(NamedTuple):
@@ -146,7 +146,7 @@ def label(
 
 def _run(job: Labelling, tasks: Sequence[list[SamplePart]], settings: LabelSettings) -> Iterator[Done]:
     if settings.engine is Engine.RAY and tasks:
-        from relevance.label_on_ray import run_on_ray  # Ray is an extra, and loads for seconds
+        from relevance.labelling.on_ray import run_on_ray  # Ray is an extra, and loads for seconds
 
         return run_on_ray(job, tasks, settings)
     return _run_here(job, tasks)

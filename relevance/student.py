@@ -35,7 +35,7 @@ from relevance.features import (
     Statistics,
     features,
 )
-from relevance.reliability import CalibrationReport, card_table
+from relevance.judging.reliability import CalibrationReport, card_table
 from relevance.student_network import Inputs, NetworkSettings, Size, StudentNetwork
 
 _RECORD, _WEIGHTS, _CARD = "student.json", "model.safetensors", "README.md"

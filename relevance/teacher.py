@@ -1,6 +1,6 @@
 """The teacher: a cross-encoder that gives a (query, pin) the probabilities of the five levels.
 
-Reads a checkpoint folder (teacher_checkpoint.py; `teacher_training.py` writes it) and texts.
+Reads a checkpoint folder (teaching/checkpoint.py; `teaching/training.py` writes it) and texts.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import numpy.typing as npt
 import torch
 
 from enrich.tables import LEVELS
-from relevance.core_threads import on_every_core
-from relevance.teacher_checkpoint import TeacherRecord, build_network, load_head, producer_of, read_record
-from relevance.teacher_network import Backbone, TeacherNetwork, collate, fast_dtype, load_backbone
+from relevance.teaching.checkpoint import TeacherRecord, build_network, load_head, producer_of, read_record
+from relevance.teaching.core_threads import on_every_core
+from relevance.teaching.network import Backbone, TeacherNetwork, collate, fast_dtype, load_backbone
 from relevance.text import PairText, PinText, Rendered, Renderer, pair_texts
 
 _PAIRS_AT_ONCE = 16_384  # rendered together and sorted by length

@@ -19,7 +19,7 @@ from enrich.serving import PIN_INPUTS, QUERY_INPUTS
 from enrich.tables import ENRICHED, PIN_BOARDS, PIN_SERVING, PIN_TEXT, Kind
 from enrich.workspace import ENVIRONMENT_VARIABLE, FEATURE_REPO, REPOSITORY, Catalogue, Workspace
 from relevance.feature_store import apply, materialize, open_store, quiet
-from relevance.lookup import OnlineFeatures
+from relevance.serving.lookup import OnlineFeatures
 
 JOIN_KEYS = {"pin": "pin_id", "query": "query"}
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import numpy as np
 import polars as pl
 
-from relevance.lookup import Pins, Presence, StoreUnavailable
+from relevance.serving.lookup import Pins, Presence, StoreUnavailable
 
 THINGS = ("chair", "table", "lamp", "cake", "dress", "garden")
 COLOURS = ("blue", "red", "green", "white")

@@ -14,18 +14,18 @@ from enrich import tables
 from enrich.errors import BadInput
 from enrich.text_encoder import TextEncoder
 from enrich.workspace import Workspace
-from relevance import baselines
-from relevance.baselines import Baseline, Baselines
+from relevance.baselines import baselines
+from relevance.baselines.baselines import Baseline, Baselines
+from relevance.baselines.embedding_lr import fit_embedding_lr
+from relevance.baselines.tuned_bi_encoder import TunedSettings, fit_tuned_bi_encoder
 from relevance.bi_encoder import TextVectors, fit_bi_encoder
-from relevance.embedding_lr import fit_embedding_lr
 from relevance.frames import Judged
+from relevance.judging.predictions import Predictor
 from relevance.metrics import accuracy, auroc_at_least
 from relevance.plan import PlanSettings, plan
-from relevance.predictions import Predictor
-from relevance.rows import TeacherRows
 from relevance.splits import SplitKind
+from relevance.teaching.rows import TeacherRows
 from relevance.text import PinText
-from relevance.tuned_bi_encoder import TunedSettings, fit_tuned_bi_encoder
 
 THINGS = ("table", "chair", "lamp", "rug", "sofa", "desk", "vase", "clock")
 TINY = TunedSettings(epochs=8, batch_size=16, learning_rate=3e-3)
@@ -160,7 +160,7 @@ def test_answers_are_kept_and_a_killed_baseline_begins_again(
                 raise KeyboardInterrupt
             return super().fit(baseline, fold)
 
-    monkeypatch.setattr("relevance.predictions.Baselines", Watched)
+    monkeypatch.setattr("relevance.judging.predictions.Baselines", Watched)
     tuned = TunedSettings(epochs=1, batch_size=8)
     with pytest.raises(KeyboardInterrupt):
         Predictor(judged, encoder, tuned).predictions("bi_encoder_tuned", folds)

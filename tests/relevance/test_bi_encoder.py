@@ -12,10 +12,10 @@ from sklearn.linear_model import LogisticRegression
 from tiny_models import tiny_bert
 
 from enrich.text_encoder import TextEncoder
+from relevance.baselines.bm25 import K1, B, Collection, bm25_scores, fit_bm25
+from relevance.baselines.ordinal import fit_ordinal
 from relevance.bi_encoder import TextVectors, fit_bi_encoder
-from relevance.bm25 import K1, B, Collection, bm25_scores, fit_bm25
-from relevance.ordinal import fit_ordinal
-from relevance.rows import TeacherRows
+from relevance.teaching.rows import TeacherRows
 from relevance.text import PinText
 
 CATALOGUE = ("oak table", "red lamp", "round oak dining table", "blue rug")

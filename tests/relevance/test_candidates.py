@@ -14,7 +14,7 @@ from table_rows import day, write_rows
 from enrich import job, tables
 from enrich.errors import BadInput
 from enrich.workspace import Workspace
-from relevance.bm25 import K1, B, Collection, bm25_scores
+from relevance.baselines.bm25 import K1, B, Collection, bm25_scores
 from relevance.candidates import CandidateIndex, workspace_index
 
 TEXTS = {"p1": "oak table", "p2": "red lamp", "p3": "round oak dining table oak", "p4": "", "p5": "desk"}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from relevance.core_threads import on_every_core
+from relevance.teaching.core_threads import on_every_core
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ import pytest
 from enrich.errors import BadInput
 from relevance import metrics
 from relevance.evaluation import Versus, evaluate
-from relevance.figures import EvaluationSettings, FieldCoverage, Measure
-from relevance.gold import Predictions
-from relevance.intervals import BootstrapSettings
-from relevance.reliability import Reliability
+from relevance.judging.figures import EvaluationSettings, FieldCoverage, Measure
+from relevance.judging.gold import Predictions
+from relevance.judging.intervals import BootstrapSettings
+from relevance.judging.reliability import Reliability
 
 SETTINGS = EvaluationSettings(BootstrapSettings(draws=200), segment_pairs=10)
 

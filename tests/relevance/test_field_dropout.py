@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relevance.field_dropout import drop_fields, without
+from relevance.teaching.field_dropout import drop_fields, without
 from relevance.text import Field, PairText, PinText, TextSettings
 
 FULL = PinText("a vase", "tall", "a red vase", "shop", "vases", ("home",), ("red vase",))

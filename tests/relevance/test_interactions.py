@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from relevance.interactions import TokenInteractions
+from relevance.teaching.interactions import TokenInteractions
 from relevance.text import Segment
 
 RED, VASE, GREEN = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0]), torch.tensor([-1.0, 0.0])

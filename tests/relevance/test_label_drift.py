@@ -19,15 +19,15 @@ from enrich import job, parts, tables
 from enrich.errors import BadInput
 from enrich.workspace import Workspace
 from relevance import stages
-from relevance.label_drift import Asked, Finding, Labels, Like, Rows, Verdict, findings
-from relevance.label_gate import FILE, DriftReport, Gate
+from relevance.labelling.drift import Asked, Finding, Labels, Like, Rows, Verdict, findings
+from relevance.labelling.gate import FILE, DriftReport, Gate
 from relevance.pipeline import Pipeline, RunSettings
 from relevance.plan import Fold
-from relevance.rows import TeacherRows
 from relevance.splits import Split
 from relevance.teacher import Teacher
-from relevance.teacher_checkpoint import TeacherSettings
-from relevance.teacher_training import train_teacher
+from relevance.teaching.checkpoint import TeacherSettings
+from relevance.teaching.rows import TeacherRows
+from relevance.teaching.training import train_teacher
 
 LEVELS = np.arange(1, 6)
 START = datetime(2024, 1, 1, tzinfo=UTC)

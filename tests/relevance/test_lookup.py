@@ -15,7 +15,7 @@ from redis import Redis
 from redis_server import RedisServer
 from table_rows import day, use_online_store, write_rows
 
-import relevance.lookup
+import relevance.serving.lookup
 from enrich import parts
 from enrich.errors import BadInput, CorkboardError
 from enrich.pin_payload import ENGAGEMENT_COLUMNS, PinBatch, pack_pins, unpack_pins
@@ -39,8 +39,8 @@ from enrich.tables import (
 )
 from enrich.workspace import Catalogue, Workspace
 from relevance.feature_store import apply, fingerprint, materialize, open_store, quiet
-from relevance.lookup import OnlineFeatures, StoreUnavailable
-from relevance.payload_readers import Rows, SqliteReader
+from relevance.serving.lookup import OnlineFeatures, StoreUnavailable
+from relevance.serving.payload_readers import Rows, SqliteReader
 from relevance.training_frame import training_frame
 
 PIN_IDS = ["a", "b", "c"]
@@ -252,7 +252,7 @@ def test_a_store_that_failed_is_asked_once_a_second(workspace: Workspace, monkey
         return read(self, keys)
 
     monkeypatch.setattr(SqliteReader, "read", failing)
-    monkeypatch.setattr(relevance.lookup.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(relevance.serving.lookup.time, "monotonic", lambda: now[0])
     for _ in range(3):
         with pytest.raises(StoreUnavailable, match="too slow"):
             features.pins(["a"])

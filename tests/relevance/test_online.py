@@ -13,8 +13,8 @@ from enrich.pin_payload import pack_pins
 from enrich.query_payload import PAIR_COLUMNS, QueryValues, pack_query
 from enrich.tables import PIN_SERVING, QUERY_SERVING, TIMESTAMP
 from relevance.feature_store import materialize
-from relevance.lookup import OnlineFeatures
 from relevance.online import Scorer
+from relevance.serving.lookup import OnlineFeatures
 from relevance.student import Student, StudentSettings
 from relevance.student_inputs import pin_columns, student_inputs
 from relevance.student_network import NetworkSettings, Size

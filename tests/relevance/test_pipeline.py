@@ -10,9 +10,9 @@ import pytest
 from enrich.errors import BadInput
 from enrich.workspace import Workspace
 from relevance import stages
+from relevance.judging.predictions import Predictor
 from relevance.pipeline import Pipeline, RunSettings
 from relevance.plan import Fold
-from relevance.predictions import Predictor
 from relevance.splits import Split
 
 

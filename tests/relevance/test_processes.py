@@ -14,12 +14,12 @@ from tiny_models import tiny_bert
 from two_processes import settings
 
 from enrich.errors import BadInput
-from relevance import processes
 from relevance.teacher import Teacher
-from relevance.teacher_checkpoint import read_record
-from relevance.teacher_examples import Examples, LengthGrouped
-from relevance.teacher_network import load_backbone
-from relevance.teacher_training import train_teacher
+from relevance.teaching import processes
+from relevance.teaching.checkpoint import read_record
+from relevance.teaching.examples import Examples, LengthGrouped
+from relevance.teaching.network import load_backbone
+from relevance.teaching.training import train_teacher
 from relevance.text import PinText, Renderer, TextSettings, pair_texts
 
 _LONGEST = 900  # seconds; a deadlock must not hold the tests up, a busy machine may

@@ -11,7 +11,7 @@ from scipy.special import softmax
 
 from relevance import metrics
 from relevance.calibration import Calibration
-from relevance.reliability import (
+from relevance.judging.reliability import (
     CalibrationReport,
     Claim,
     Curve,

@@ -15,10 +15,10 @@ from enrich.serving import ServingSettings, run_serving
 from enrich.tables import PIN_BOARDS, PIN_CAPTION, PIN_SERVING, PIN_TEXT, PINS, QUERY_FEATURES
 from enrich.workspace import Workspace
 from relevance.feature_store import materialize
-from relevance.lookup import OnlineFeatures
 from relevance.online import Scorer
-from relevance.replay import ANOTHER_MODEL, FEATURES, NOT_KEPT, REWRITTEN, SCORES, render, replay
-from relevance.request_log import RequestLog, folder_of, read_entries, recorded_share
+from relevance.serving.lookup import OnlineFeatures
+from relevance.serving.replay import ANOTHER_MODEL, FEATURES, NOT_KEPT, REWRITTEN, SCORES, render, replay
+from relevance.serving.request_log import RequestLog, folder_of, read_entries, recorded_share
 from relevance.student import Student, StudentSettings
 from relevance.student_network import NetworkSettings, Size
 from relevance.student_training import train_student

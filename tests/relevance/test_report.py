@@ -15,13 +15,14 @@ from PIL import Image
 
 from enrich import parts
 from enrich.tables import PIN_TEXT, PINS
-from relevance import charts, report
+from relevance import report
 from relevance.evaluation import Versus, evaluate
-from relevance.figures import EvaluationSettings, FieldCoverage, Measure
-from relevance.gold import Predictions
-from relevance.intervals import BootstrapSettings, Estimate
+from relevance.judging import charts
+from relevance.judging.figures import EvaluationSettings, FieldCoverage, Measure
+from relevance.judging.gold import Predictions
+from relevance.judging.intervals import BootstrapSettings, Estimate
+from relevance.judging.showcase import Example, ExamplePin, FieldText, Opinion, ShowcaseSettings, showcase
 from relevance.report import Heading, write_report
-from relevance.showcase import Example, ExamplePin, FieldText, Opinion, ShowcaseSettings, showcase
 
 HOSTILE = "<script>alert('q')</script>"
 SETTINGS = EvaluationSettings(BootstrapSettings(draws=100), segment_pairs=5)

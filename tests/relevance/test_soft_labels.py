@@ -23,12 +23,12 @@ from enrich.errors import BadInput
 from enrich.job import JobReport
 from enrich.workspace import Workspace
 from relevance import stages
-from relevance.rows import TeacherRows
+from relevance.labelling.sample import SoftSample, write_parts
 from relevance.soft_labels import NO_DISTRIBUTION, NO_TEXT, Engine, LabelSettings, label
-from relevance.soft_sample import SoftSample, write_parts
 from relevance.teacher import Teacher
-from relevance.teacher_checkpoint import TeacherSettings
-from relevance.teacher_training import train_teacher
+from relevance.teaching.checkpoint import TeacherSettings
+from relevance.teaching.rows import TeacherRows
+from relevance.teaching.training import train_teacher
 from relevance.text import PinText
 
 START = datetime(2024, 1, 1, tzinfo=UTC)

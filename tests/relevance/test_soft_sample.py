@@ -17,12 +17,13 @@ from enrich import job, parts, tables
 from enrich.errors import BadInput
 from enrich.history import EngineLimits
 from enrich.workspace import Workspace
-from relevance import soft_negatives, soft_sample
 from relevance.candidates import CandidateIndex
-from relevance.soft_negatives import Search
-from relevance.soft_pairs import Queries, SampleSettings, _cuts
-from relevance.soft_sample import SoftSample, write_sample
-from relevance.strata import FREQUENCIES, OTHER, Stratum, counted, frequency_classes, merged, root_quotas
+from relevance.labelling import negatives as soft_negatives
+from relevance.labelling import sample as soft_sample
+from relevance.labelling.log_pairs import Queries, SampleSettings, _cuts
+from relevance.labelling.negatives import Search
+from relevance.labelling.sample import SoftSample, write_sample
+from relevance.labelling.strata import FREQUENCIES, OTHER, Stratum, counted, frequency_classes, merged, root_quotas
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 THINGS = ("table", "chair", "lamp", "rug")

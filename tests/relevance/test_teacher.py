@@ -16,11 +16,11 @@ from tiny_models import FAMILIES, tiny_bert
 from transformers import TrainerCallback
 
 from enrich.errors import BadInput
-from relevance.rows import TeacherRows, WeakRows
 from relevance.teacher import Teacher, length_buckets
-from relevance.teacher_checkpoint import Targets, TeacherSettings
-from relevance.teacher_network import HeadInput, fast_dtype, load_backbone, prepare_to_train
-from relevance.teacher_training import target_probabilities, train_teacher
+from relevance.teaching.checkpoint import Targets, TeacherSettings
+from relevance.teaching.network import HeadInput, fast_dtype, load_backbone, prepare_to_train
+from relevance.teaching.rows import TeacherRows, WeakRows
+from relevance.teaching.training import target_probabilities, train_teacher
 from relevance.text import Field, PinText, TextSettings
 
 

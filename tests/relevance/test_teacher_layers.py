@@ -11,9 +11,9 @@ from tiny_lessons import TINY
 from tiny_models import FAMILIES, tiny_bert, tiny_t5
 
 from enrich.errors import BadInput
-from relevance.teacher_checkpoint import build_network
-from relevance.teacher_layers import layer_of, optimizer_of, steps_from_top
-from relevance.teacher_network import load_backbone
+from relevance.teaching.checkpoint import build_network
+from relevance.teaching.layers import layer_of, optimizer_of, steps_from_top
+from relevance.teaching.network import load_backbone
 
 
 @pytest.mark.parametrize(

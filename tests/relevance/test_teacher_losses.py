@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from relevance.teacher_choices import Loss
-from relevance.teacher_losses import OrderedLevels, divergence_of_halves, last_layer, loss_of
-from relevance.teacher_training import smoothed
+from relevance.teaching.choices import Loss
+from relevance.teaching.losses import OrderedLevels, divergence_of_halves, last_layer, loss_of
+from relevance.teaching.training import smoothed
 
 VOTES = torch.tensor([[0.0, 0.0, 1.0, 0.0, 0.0], [0.5, 0.25, 0.0, 0.0, 0.25]])
 

@@ -18,15 +18,15 @@ from transformers import TrainerCallback
 
 from enrich import console
 from enrich.errors import BadInput
-from relevance import cli
 from relevance.cli import relevance
-from relevance.rows import TeacherRows
+from relevance.commands import flags
+from relevance.commands.teaching_flags import TeachingFlags
 from relevance.teacher import Teacher
-from relevance.teacher_adapters import backbone_to_teach, exportable
-from relevance.teacher_checkpoint import TeacherSettings, build_network, read_record
-from relevance.teacher_choices import Adapter, Loss
-from relevance.teacher_flags import TeachingFlags
-from relevance.teacher_training import train_teacher
+from relevance.teaching.adapters import backbone_to_teach, exportable
+from relevance.teaching.checkpoint import TeacherSettings, build_network, read_record
+from relevance.teaching.choices import Adapter, Loss
+from relevance.teaching.rows import TeacherRows
+from relevance.teaching.training import train_teacher
 from relevance.text import PinText
 
 ORDINAL = (Loss.CORAL, Loss.CUMULATIVE_LINK)
@@ -163,13 +163,13 @@ def test_four_bits_without_cuda_are_refused_before_anything_is_read(
 
 
 def test_the_command_teaches_with_the_flags_that_it_takes() -> None:
-    taught = cli._settings(
-        cli.Flags(cli.PlanFlags(None, "query", "en", 0), teaching=TeachingFlags(loss=Loss.CORAL, field_dropout=0.2))
+    taught = flags.run_settings(
+        flags.Flags(flags.PlanFlags(None, "query", "en", 0), teaching=TeachingFlags(loss=Loss.CORAL, field_dropout=0.2))
     ).teacher
     assert (taught.loss, taught.field_dropout) == (Loss.CORAL, 0.2)
     assert (
         replace(taught, loss=Loss.CROSS_ENTROPY, field_dropout=0.0)
-        == cli._settings(cli.Flags(cli.PlanFlags(None, "query", "en", 0))).teacher
+        == flags.run_settings(flags.Flags(flags.PlanFlags(None, "query", "en", 0))).teacher
     )
     names = {option.name for option in relevance.commands["train-teacher"].params}
     assert {field.name for field in fields(TeachingFlags)} <= names

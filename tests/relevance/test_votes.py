@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from relevance.votes import vote_shares
+from relevance.teaching.votes import vote_shares
 
 GOLD = np.eye(5, dtype=np.float32)
 

@@ -12,7 +12,7 @@ from enrich import parts, tables
 from enrich.errors import BadInput
 from enrich.workspace import Workspace
 from relevance.splits import LogScope
-from relevance.weak_labels import LEAST_JUDGED, RANDOM_PIN, SCHEMA, WeakSettings, weak_pairs
+from relevance.teaching.weak_labels import LEAST_JUDGED, RANDOM_PIN, SCHEMA, WeakSettings, weak_pairs
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 QUERIES, PINS = [f"query {i}" for i in range(20)], [f"p{i:02}" for i in range(40)]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from transformers import TrainerCallback
 
-from relevance.rows import TeacherRows, WeakRows
-from relevance.teacher_checkpoint import TeacherSettings
+from relevance.teaching.checkpoint import TeacherSettings
+from relevance.teaching.rows import TeacherRows, WeakRows
 from relevance.text import PinText
 
 THINGS = ("table", "chair", "lamp", "rug", "sofa", "desk", "vase", "clock")

@@ -14,8 +14,9 @@ from pathlib import Path
 from tiny_lessons import TINY, rows, weak_rows
 from transformers import TrainerCallback
 
-from relevance import processes, teacher_training
-from relevance.teacher_checkpoint import TeacherSettings
+from relevance.teaching import processes
+from relevance.teaching import training as teacher_training
+from relevance.teaching.checkpoint import TeacherSettings
 
 
 class Die(TrainerCallback):

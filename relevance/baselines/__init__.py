@@ -1,0 +1,1 @@
+"""The models that those which were trained are compared with."""

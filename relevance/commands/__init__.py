@@ -1,0 +1,1 @@
+"""The commands of `relevance`, by what they are for, and their flags."""

@@ -1,0 +1,132 @@
+"""The flags of the stages of `relevance`: who is taught and who is asked, and the settings that they become."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import wraps
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from enrich.errors import BadInput
+from relevance.commands.teaching_flags import TeachingFlags
+
+if TYPE_CHECKING:
+    from relevance.pipeline import RunSettings
+    from relevance.text import Field
+
+_PLAN = (
+    click.option(
+        "--folds",
+        type=click.IntRange(min=1),
+        help="1: one split by query; more: every query tested by a fold.  [default: by the number of judged queries]",
+    ),
+    click.option(
+        "--split",
+        type=click.Choice(["query", "time", "language"]),
+        default="query",
+        show_default=True,
+        help="What is tested: queries drawn, judged later, or in other languages; all but query only measure.",
+    ),
+    click.option("--train-lang", metavar="LANG", default="en", show_default=True, help="Of --split language."),
+    click.option("--seed", type=int, default=0, show_default=True, help="Of splits, sampling and training."),
+)
+BACKBONE = click.option(
+    "--backbone", metavar="MODEL", help="Teacher's backbone: a folder or hub id.  [default: MiniLM]"
+)
+FIELDS = click.option(
+    "--fields", metavar="NAMES", help="Text fields the teacher reads, comma-separated.  [default: all]"
+)
+EPOCHS = click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training pairs, at most.")
+PAIRS = click.option("--pairs", type=click.IntRange(min=1), help="Pairs for the teacher to label.  [default: 20000]")
+ENGINE = click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Where pairs are labelled: this process, or a Ray cluster (RAY_ADDRESS), each worker with its own teacher.",
+)
+WORKERS = click.option(
+    "--workers", type=click.IntRange(min=1), help="On Ray.  [default: one a GPU, or one a core where there is none]"
+)
+GPUS = click.option(
+    "--gpus", type=click.FloatRange(min=0), help="Of each worker on Ray; 0.5: two share one.  [default: 1 if there is]"
+)
+ACCEPT_DRIFT = click.option(
+    "--accept-drift", is_flag=True, help="Learn from soft labels even where `relevance label` found gross faults."
+)
+
+
+class PlanFlags(NamedTuple):
+    """The flags that say who is taught and who is asked, of every stage."""
+
+    folds: int | None
+    split: str
+    train_lang: str
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """The flags of the stages; each command declares those that concern it."""
+
+    plan: PlanFlags
+    backbone: str | None = None
+    fields: str | None = None
+    epochs: int | None = None
+    pairs: int | None = None
+    engine: str = "local"
+    workers: int | None = None
+    gpus: float | None = None
+    accept_drift: bool = False
+    teaching: TeachingFlags = field(default_factory=TeachingFlags)
+
+
+def planned(command: Callable[..., object]) -> Callable[..., object]:
+    """Give a command --folds, --split, --train-lang and --seed, as one argument `plan: PlanFlags`."""
+
+    @wraps(command)
+    def collected(folds: int | None, split: str, train_lang: str, seed: int, **own: object) -> object:
+        return command(plan=PlanFlags(folds, split, train_lang, seed), **own)
+
+    for option in reversed(_PLAN):
+        collected = option(collected)
+    return collected
+
+
+def run_settings(flags: Flags) -> RunSettings:
+    """The stages' settings, with what was given. Raises BadInput where flags clash or name nothing."""
+    from relevance.pipeline import RunSettings
+    from relevance.plan import PlanSettings
+    from relevance.soft_labels import Engine
+    from relevance.splits import SplitKind
+
+    base, seed = RunSettings(), flags.plan.seed
+    teacher = replace(base.teacher, backbone=flags.backbone, seed=seed)
+    if flags.epochs:
+        teacher = replace(teacher, epochs=flags.epochs)
+    if flags.fields:
+        teacher = replace(teacher, text=teacher.text.selecting(*_text_fields(flags.fields)))
+    teacher = flags.teaching.applied(teacher)
+    sample = replace(base.sample, seed=seed, pairs=flags.pairs or base.sample.pairs)
+    return RunSettings(
+        plan=PlanSettings(
+            folds=flags.plan.folds, seed=seed, split=SplitKind(flags.plan.split), train_lang=flags.plan.train_lang
+        ),
+        teacher=teacher,
+        weak=replace(base.weak, seed=seed),
+        sample=sample,
+        labels=replace(base.labels, engine=Engine(flags.engine), workers=flags.workers, gpus=flags.gpus),
+        student=replace(base.student, seed=seed),
+        accept_drift=flags.accept_drift,
+    )
+
+
+def _text_fields(names: str) -> list[Field]:
+    from relevance.text import Field
+
+    try:
+        return [Field(name.strip()) for name in names.split(",")]
+    except ValueError as error:
+        raise BadInput(f"expected --fields among {', '.join(Field)}, found {names!r}") from error

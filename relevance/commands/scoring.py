@@ -1,0 +1,111 @@
+"""Scores out: `relevance score`, `rank` and `serve`, and `replay` of what was answered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from enrich import console
+
+if TYPE_CHECKING:
+    from enrich.workspace import Workspace
+    from relevance.online import Scorer
+
+_query = click.option("--query", required=True, help="The search query.")
+
+
+@click.command()
+@_query
+@click.option("--pins", "first", required=True, metavar="ID...", help="Pin ids, as many as wanted.")
+@click.argument("rest", nargs=-1, metavar="")
+@console.common
+def score(query: str, first: str, rest: Sequence[str], workspace: Path | None, as_json: bool) -> None:
+    """Five probabilities and an expected level for each pin, in the order asked."""
+    from relevance.online import Scorer
+
+    served = _served(workspace)
+    scorer = Scorer.open(served)
+    _note_other_features(served, scorer)
+    scored = scorer.score(query, [first, *rest])
+    lines = [
+        f"{pin.pin_id}  {pin.relevance:.2f}  {' '.join(f'{p:.3f}' for p in pin.probabilities)}"
+        + (f"  without {', '.join(pin.missing)}" if pin.missing else "")
+        for pin in scored
+    ]
+    header = "pin  level  p(1) p(2) p(3) p(4) p(5)"
+    console.finish("\n".join([header, *lines]), {"query": query, "pins": [pin._asdict() for pin in scored]}, as_json)
+
+
+@click.command()
+@_query
+@click.option("--pins", "first", metavar="ID...", help="Pin ids to rank.  [default: the top 200 by BM25 and embedding]")
+@click.argument("rest", nargs=-1, metavar="")
+@click.option("--top", type=click.IntRange(min=1), default=20, show_default=True, help="Pins to print.")
+@console.common
+def rank(query: str, first: str | None, rest: Sequence[str], top: int, workspace: Path | None, as_json: bool) -> None:
+    """The best pins for a query: relevance with engagement, above a floor."""
+    from relevance.candidates import workspace_index
+    from relevance.online import Scorer
+    from relevance.ranking import rank
+
+    served = _served(workspace)
+    scorer = Scorer.open(served)
+    _note_other_features(served, scorer)
+    pins = [first, *rest] if first else workspace_index(served).search(query, scorer.query_vector(query))
+    ranking = rank(scorer, query, pins, keep_unknown=first is not None)
+    lines = [
+        f"{pin.rank:3d}  {pin.scored.pin_id}  level {pin.scored.relevance:.2f}  utility {pin.utility:.3f}"
+        for pin in ranking.pins[:top]
+    ]
+    shown = f"{len(ranking.pins):,} of {len(pins):,} candidates ranked, {len(ranking.below_floor):,} below the floor"
+    result = [{"rank": pin.rank, "utility": pin.utility, **pin.scored._asdict()} for pin in ranking.pins[:top]]
+    console.finish("\n".join([*lines, shown]), {"query": query, "pins": result}, as_json)
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True)
+@console.common
+def serve(host: str, port: int, workspace: Path | None, as_json: bool) -> None:
+    """Score and rank over HTTP: POST /score, /rank; GET /healthz, /readyz, /metrics, /docs."""
+    from relevance.server import serve as run_server
+
+    served = _served(workspace)
+    if as_json:
+        console.finish("", {"host": host, "port": port, "workspace": str(served.root)}, as_json)
+    run_server(served, host, port)
+
+
+@click.command()
+@click.option("--log", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="One file of W/requests.")
+@click.option("--limit", type=click.IntRange(min=1), help="The newest requests only.")
+@console.common
+def replay(log: Path | None, limit: int | None, workspace: Path | None, as_json: bool) -> int:
+    """Compute logged online requests again offline; exit 1 where a feature or score is not the same to the last bit."""
+    from enrich.records import to_mapping
+    from relevance.serving import replay as module
+
+    found = module.replay(console.open_workspace(workspace), [log] if log else [], limit)
+    console.finish(module.render(found), to_mapping(found), as_json)
+    return 0 if found.exact else 1
+
+
+def _served(path: Path | None) -> Workspace:
+    """The workspace, its online store up to date."""
+    from relevance import feature_store
+
+    workspace = console.open_workspace(path)
+    feature_store.materialize(workspace)
+    return workspace
+
+
+def _note_other_features(workspace: Workspace, scorer: Scorer) -> None:
+    """Say so where another encoder, captioner or rule made what is stored now than what the student learned from."""
+    from relevance.feature_store import fingerprint
+    from relevance.frames import STUDENT_SERVICE
+
+    if scorer.student.record.feature_service not in (None, fingerprint(workspace, STUDENT_SERVICE)):
+        click.echo("note: the student learned from other features than are stored now; `relevance run`", err=True)

@@ -1,0 +1,197 @@
+"""`relevance run` and its stages, each for every fold: train-teacher, label, train-student, evaluate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from enrich import console
+from enrich.errors import BadInput
+from relevance.commands import flags
+from relevance.commands.teaching_flags import TeachingFlags, teaching_options
+from relevance.teaching import processes
+from relevance.teaching.choices import Adapter, Loss
+
+if TYPE_CHECKING:
+    from relevance.pipeline import Pipeline
+
+
+@click.command()
+@flags.BACKBONE
+@flags.PAIRS
+@flags.ACCEPT_DRIFT
+@flags.planned
+@console.common
+def run(
+    backbone: str | None,
+    pairs: int | None,
+    accept_drift: bool,
+    plan: flags.PlanFlags,
+    workspace: Path | None,
+    as_json: bool,
+) -> None:
+    """Do what is stale, in order: train-teacher, label, train-student, evaluate. Killed, it goes on where it was."""
+    if processes.follows():
+        _follow()
+        return
+    from relevance.pipeline import HUMAN_STUDENT, STUDENT_MODEL
+
+    pipeline = _pipeline(workspace, flags.Flags(plan, backbone, pairs=pairs, accept_drift=accept_drift))
+    for fold in pipeline.folds:
+        _said(pipeline.teach(fold), fold.folder / "teacher")
+        click.echo(f"soft labels of fold {fold.name}: {pipeline.label(fold).made:,} made")
+        click.echo("\n".join(pipeline.drift(fold).lines()))
+        for name in (HUMAN_STUDENT, STUDENT_MODEL):
+            _said(pipeline.learn(fold, name), fold.folder / name)
+    processes.tell(None)
+    _evaluate(pipeline, None, as_json)
+
+
+@click.command("train-teacher")
+@click.option("--name", default="teacher", show_default=True, help="Of the model; another name is a variant beside it.")
+@flags.FIELDS
+@flags.BACKBONE
+@flags.EPOCHS
+@teaching_options
+@flags.planned
+@console.common
+def train_teacher(
+    name: str,
+    fields: str | None,
+    backbone: str | None,
+    epochs: int | None,
+    loss: Loss | None,
+    label_smoothing: float | None,
+    layer_decay: float | None,
+    r_drop: float | None,
+    field_dropout: float | None,
+    adapter: Adapter | None,
+    gradient_checkpointing: bool | None,
+    plan: flags.PlanFlags,
+    workspace: Path | None,
+    as_json: bool,
+) -> None:
+    """Teach a cross-encoder to grade (query, pin) pairs on five levels; under torchrun by several processes.
+
+    Curves of its losses stay in the model's folder: tensorboard --logdir W/models.
+    """
+    if processes.follows():
+        _follow()
+        return
+    teaching = TeachingFlags(loss, label_smoothing, layer_decay, r_drop, field_dropout, adapter, gradient_checkpointing)
+    pipeline = _pipeline(workspace, flags.Flags(plan, backbone, fields, epochs, teaching=teaching))
+    made = [_said(pipeline.teach(fold, name), fold.folder / name) for fold in pipeline.folds]
+    processes.tell(None)
+    _note_no_curves()
+    console.finish("", {"model": name, "folds": len(made), "made": sum(made)}, as_json)
+
+
+@click.command()
+@flags.PAIRS
+@flags.ENGINE
+@flags.WORKERS
+@flags.GPUS
+@flags.planned
+@console.common
+def label(
+    pairs: int | None,
+    engine: str,
+    workers: int | None,
+    gpus: float | None,
+    plan: flags.PlanFlags,
+    workspace: Path | None,
+    as_json: bool,
+) -> None:
+    """Have the teacher label pairs that nobody judged, then look at what it said: soft_label, drift.json."""
+    from enrich.records import to_mapping
+
+    pipeline = _pipeline(workspace, flags.Flags(plan, pairs=pairs, engine=engine, workers=workers, gpus=gpus))
+    lines, result = list[str](), list[dict[str, object]]()
+    for fold in pipeline.folds:
+        one, drift = pipeline.label(fold), pipeline.drift(fold)
+        failed = "".join(f", {count:,} {reason}" for reason, count in sorted(one.failed.items()))
+        lines += [f"soft labels of fold {fold.name}: {one.made:,} made, {one.fresh:,} fresh{failed}", *drift.lines()]
+        made = {"fold": fold.name, "made": one.made, "fresh": one.fresh, "failed": one.failed}
+        result.append({**made, "fit": not drift.blocks, "drift": to_mapping(drift)})
+    console.finish("\n".join(lines), {"folds": result}, as_json)
+
+
+@click.command("train-student")
+@click.option("--labels", type=click.Choice(["all", "human"]), default="all", show_default=True, help="To learn from.")
+@flags.ACCEPT_DRIFT
+@flags.planned
+@console.common
+def train_student(
+    labels: str, accept_drift: bool, plan: flags.PlanFlags, workspace: Path | None, as_json: bool
+) -> None:
+    """Teach a feed-forward net the judged levels and the teacher's soft labels."""
+    from relevance.pipeline import HUMAN_STUDENT, STUDENT_MODEL
+
+    pipeline = _pipeline(workspace, flags.Flags(plan, accept_drift=accept_drift))
+    name = HUMAN_STUDENT if labels == "human" else STUDENT_MODEL
+    made = [_said(pipeline.learn(fold, name), fold.folder / name) for fold in pipeline.folds]
+    console.finish("", {"model": name, "folds": len(made), "made": sum(made)}, as_json)
+
+
+@click.command()
+@click.option(
+    "--models", metavar="NAMES", help="Comma-separated.  [default: the quick baselines and every trained model]"
+)
+@flags.planned
+@console.common
+def evaluate(models: str | None, plan: flags.PlanFlags, workspace: Path | None, as_json: bool) -> None:
+    """Judge every model on held-out pairs; writes W/reports/evaluation/ (index.html, evaluation.json).
+
+    Baselines: bm25, bi_encoder, embedding_lr, and, made when named in --models (minutes), bi_encoder_tuned.
+    """
+    _evaluate(_pipeline(workspace, flags.Flags(plan)), models, as_json)
+
+
+def _note_no_curves() -> None:
+    """Say so where the curves of training cannot be drawn."""
+    from relevance.teaching.watch import has_curves
+
+    if not has_curves():
+        click.echo("note: no curves of the losses without tensorboard; pip install 'corkboard[curves]'", err=True)
+
+
+def _follow() -> None:
+    """What a process does that torchrun started beside the first one."""
+    from relevance.teaching import training as teacher_training
+
+    teacher_training.follow()
+
+
+def _pipeline(path: Path | None, given: flags.Flags) -> Pipeline:
+    """The stages of the workspace, its definitions applied and its online store up to date."""
+    from enrich.workspace import Writing
+    from relevance import feature_store
+    from relevance.pipeline import Pipeline
+    from relevance.plan import described
+    from relevance.splits import SplitKind
+
+    workspace = console.open_workspace(path, Writing.MODELS)
+    for loaded in feature_store.materialize(workspace):
+        click.echo(f"materialized {loaded.view}: {loaded.rows:,} rows")
+    pipeline = Pipeline(workspace, flags.run_settings(given))
+    chosen = pipeline.settings.plan
+    if chosen.split is not SplitKind.QUERY:
+        click.echo(described(chosen, pipeline.folds[0].split))
+    return pipeline
+
+
+def _evaluate(pipeline: Pipeline, models: str | None, as_json: bool) -> None:
+    from relevance.judging import judge
+
+    names = [name.strip() for name in models.split(",")] if models else None
+    if names is not None and not all(names):
+        raise BadInput(f"expected --models as names with commas between, found {models!r}")
+    verdict = judge.evaluate_models(pipeline, names)
+    console.finish("\n".join(verdict.lines()), verdict.summary(), as_json)
+
+
+def _said(made: bool, model: Path) -> bool:
+    click.echo(f"{model}: {'trained' if made else 'fresh'}")
+    return made

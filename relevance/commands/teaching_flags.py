@@ -1,0 +1,82 @@
+"""The flags of `relevance train-teacher` that say how it learns: each a field of TeacherSettings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from relevance.teaching.choices import Adapter, Loss
+
+if TYPE_CHECKING:
+    from relevance.teaching.checkpoint import TeacherSettings
+
+Command = TypeVar("Command", bound=Callable[..., object])
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class TeachingFlags:
+    """What was given; None leaves the setting as it is."""
+
+    loss: Loss | None = None
+    label_smoothing: float | None = None
+    layer_decay: float | None = None
+    r_drop: float | None = None
+    field_dropout: float | None = None
+    adapter: Adapter | None = None
+    gradient_checkpointing: bool | None = None
+
+    def applied(self, settings: TeacherSettings) -> TeacherSettings:
+        """The settings with what was given. Raises BadInput where it clashes, or this machine cannot do it."""
+        from relevance.teaching.adapters import require
+
+        require(_given(self.adapter, settings.adapter))
+        return replace(
+            settings,
+            loss=_given(self.loss, settings.loss),
+            label_smoothing=_given(self.label_smoothing, settings.label_smoothing),
+            layer_decay=_given(self.layer_decay, settings.layer_decay),
+            r_drop=_given(self.r_drop, settings.r_drop),
+            field_dropout=_given(self.field_dropout, settings.field_dropout),
+            adapter=_given(self.adapter, settings.adapter),
+            gradient_checkpointing=_given(self.gradient_checkpointing, settings.gradient_checkpointing),
+        )
+
+
+def _given(flag: Value | None, setting: Value) -> Value:
+    return setting if flag is None else flag
+
+
+_OPTIONS = (
+    click.option(
+        "--loss",
+        type=click.Choice([loss.value for loss in Loss]),
+        callback=lambda _context, _option, value: value and Loss(value),
+        help="The last layer and what it learns by.  [default: cross-entropy]",
+    ),
+    click.option("--label-smoothing", type=float, metavar="SHARE", help="Of each target, spread over all levels."),
+    click.option(
+        "--layer-decay", type=float, metavar="FACTOR", help="A layer's learning rate by the next one's above."
+    ),
+    click.option("--r-drop", type=float, metavar="WEIGHT", help="Of the divergence of two passes with other dropout."),
+    click.option(
+        "--field-dropout", type=float, metavar="CHANCE", help="That a text field is left out, each epoch anew."
+    ),
+    click.option(
+        "--adapter",
+        type=click.Choice([adapter.value for adapter in Adapter]),
+        callback=lambda _context, _option, value: value and Adapter(value),
+        help="Teach low-rank additions alone; qlora: on 4 bits (CUDA).",
+    ),
+    click.option("--gradient-checkpointing", is_flag=True, default=None, help="Less memory for a third more time."),
+)
+
+
+def teaching_options(command: Command) -> Command:
+    """Give a command the flags; it takes each as an argument named for it."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command

@@ -1,0 +1,1 @@
+"""What `relevance evaluate` does: predictions, figures with intervals, comparisons, and what its page shows."""

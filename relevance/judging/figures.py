@@ -1,0 +1,138 @@
+"""The records of an evaluation: measures, figures with their intervals, comparisons, segments; and their JSON form.
+
+`evaluation.py` fills them, `report.py` renders them, `relevance evaluate --json` prints them.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, fields, is_dataclass
+from enum import StrEnum
+from math import isnan
+from typing import NamedTuple
+
+from enrich.errors import BadInput
+from relevance.judging.intervals import BootstrapSettings, Difference, Estimate
+from relevance.judging.reliability import ReliabilityBin
+
+CUTOFF = 20  # of nDCG
+
+
+class Measure(StrEnum):
+    """The figures of an evaluation, as reports name them. AUROC k+ separates levels k and more from the rest."""
+
+    ACCURACY = "accuracy"
+    WITHIN_ONE = "within one"
+    AUROC_3 = "AUROC 3+"
+    AUROC_4 = "AUROC 4+"
+    AUROC_5 = "AUROC 5+"
+    KAPPA = "quadratic κ"
+    ECE = "ECE"
+    NDCG = f"nDCG@{CUTOFF}"
+
+    @property
+    def lower_is_better(self) -> bool:
+        return self is Measure.ECE
+
+    @property
+    def has_ratio(self) -> bool:
+        """Whether a share of the rival's figure means something: AUROC and κ count from chance, ECE down to zero."""
+        return self in (Measure.ACCURACY, Measure.WITHIN_ONE, Measure.NDCG)
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationSettings:
+    bootstrap: BootstrapSettings = field(default_factory=BootstrapSettings)
+    bins: int = 15  # of confidence, for calibration
+    segments: tuple[str, ...] = ("lang",)  # columns of the predictions by whose values figures are also given
+    segment_pairs: int = 30  # judged pairs below which a segment is not shown
+
+
+class Figure(NamedTuple):
+    measure: Measure
+    estimate: Estimate
+
+
+class LevelErrors(NamedTuple):
+    """Expected calibration errors of P(level) and of P(level or more), which of level 1 is always right: None."""
+
+    level: int
+    exactly: Estimate
+    at_least: Estimate | None
+
+
+class ModelFigures(NamedTuple):
+    """One model's figures. `confusion` is rows by gold level, columns by predicted; empty for a model of scores."""
+
+    model: str
+    answered: int
+    figures: tuple[Figure, ...]
+    confusion: tuple[tuple[int, ...], ...] = ()
+    reliability: tuple[ReliabilityBin, ...] = ()  # of the most probable level
+    level_errors: tuple[LevelErrors, ...] = ()
+
+    def estimate(self, measure: Measure) -> Estimate | None:
+        return next((figure.estimate for figure in self.figures if figure.measure is measure), None)
+
+
+class Comparison(NamedTuple):
+    model: str
+    rival: str
+    measure: Measure
+    difference: Difference
+
+
+class SegmentFigures(NamedTuple):
+    column: str
+    value: str
+    pairs: int
+    queries: int
+    models: tuple[ModelFigures, ...]
+
+
+class FieldCoverage(NamedTuple):
+    """How many of the catalogue's pins have an input, or a reason why they could not have it."""
+
+    field: str
+    pins: int
+    of: int
+
+    @property
+    def share(self) -> float:
+        return self.pins / self.of if self.of else float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    pairs: int
+    queries: int
+    folds: int
+    level_counts: tuple[int, ...]  # gold pairs of levels 1..5
+    gains: str  # the gain table of nDCG
+    models: tuple[ModelFigures, ...]
+    comparisons: tuple[Comparison, ...]
+    segments: tuple[SegmentFigures, ...]
+    coverage: tuple[FieldCoverage, ...]
+    caveats: tuple[str, ...]
+    settings: EvaluationSettings
+
+    def model(self, name: str) -> ModelFigures:
+        for figures in self.models:
+            if figures.model == name:
+                return figures
+        raise BadInput(f"expected one of {', '.join(m.model for m in self.models)}, found model {name!r}")
+
+    def to_json(self) -> str:
+        """One JSON object; a figure without a value is null."""
+        return json.dumps(_plain(self), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+
+
+def _plain(value: object) -> object:
+    """As JSON knows it: records as objects, nan as null."""
+    if is_dataclass(value):
+        return {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return {key: _plain(item) for key, item in value._asdict().items()}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and isnan(value) else value

@@ -1,0 +1,215 @@
+"""How sure a figure is: 95 % intervals and paired differences by the bootstrap over queries.
+
+Pairs of one query are alike, so whole queries are drawn (cluster bootstrap), and every model of an evaluation is seen
+on the same draws: the difference of two models is then paired by query. A measure is kept as what a draw needs of each
+query (`Sums`, `RankedPairs`), so that 2,000 draws are a few matrix products and no loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from enrich.errors import BadInput
+from enrich.tables import LEVELS
+from relevance.judging.reliability import Claim
+from relevance.metrics import Floats, Ints, confidence_bin
+
+_CELLS_AT_ONCE = 4_000_000  # float64 held while ranked pairs are drawn: 32 MB
+
+
+@dataclass(frozen=True, slots=True)
+class BootstrapSettings:
+    draws: int = 2000  # resamples of the queries
+    confidence: float = 0.95
+    seed: int = 17
+
+    def __post_init__(self) -> None:
+        if self.draws < 100 or not 0.5 <= self.confidence < 1:
+            raise BadInput(
+                f"expected at least 100 draws and a confidence of 0.5 to 1, found {self.draws} and {self.confidence}"
+            )
+
+
+class Estimate(NamedTuple):
+    """A figure and its interval; where one of them, or both, cannot be had it is nan, and `reason` says why."""
+
+    value: float
+    low: float
+    high: float
+    reason: str | None = None
+
+
+class Difference(NamedTuple):
+    """a - b by query and a ÷ b, each with its interval; `p_value` is two-sided, of "no difference".
+
+    Where there is no interval (one query, or draws that mostly leave a or b undefined) it is nan, and so is `p_value`.
+    """
+
+    value: float
+    low: float
+    high: float
+    p_value: float
+    ratio: float
+    ratio_low: float
+    ratio_high: float
+
+
+class Statistic(Protocol):
+    """A measure that can be drawn again."""
+
+    def values(self, draws: Floats) -> Floats:
+        """Its value on each draw; `draws` [b, q] says how often each query was drawn. nan where undefined."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """A measure that is a function of sums over queries: `finish(draws @ by_query)`."""
+
+    by_query: Floats  # [q, k]
+    finish: Callable[[Floats], Floats]  # [b, k] -> [b]
+
+    def values(self, draws: Floats) -> Floats:
+        return self.finish(draws @ self.by_query)
+
+
+@dataclass(frozen=True, slots=True)
+class RankedPairs:
+    """AUROC: the chance that a positive row stands above a negative one, ties half."""
+
+    query: Ints  # [n] row -> query, rows in ascending order of score
+    positive: Floats  # [n] 1 or 0
+    group: Ints  # [n] rows of one score share a group, 0 upwards
+    cells_at_once: int = _CELLS_AT_ONCE
+
+    def values(self, draws: Floats) -> Floats:
+        step = max(1, self.cells_at_once // max(1, len(self.query)))
+        return np.concatenate([self._some(draws[i : i + step]) for i in range(0, len(draws), step)])
+
+    def _some(self, draws: Floats) -> Floats:
+        weight = draws[:, self.query]
+        starts = np.flatnonzero(np.diff(self.group, prepend=-1))
+        positive = np.add.reduceat(weight * self.positive, starts, axis=1)
+        negative = np.add.reduceat(weight * (1 - self.positive), starts, axis=1)
+        below = np.cumsum(negative, axis=1) - negative
+        area = (positive * (below + negative / 2)).sum(axis=1)
+        return _divide(area, positive.sum(axis=1) * negative.sum(axis=1))
+
+
+def draw_queries(queries: int, settings: BootstrapSettings) -> Floats:
+    """How often each query is drawn, in each draw; float64 [draws, queries], every row sums to `queries`."""
+    rng = np.random.default_rng(settings.seed)
+    return rng.multinomial(queries, np.full(queries, 1 / queries), size=settings.draws).astype(np.float64)
+
+
+def mean(query: Ints, values: Floats, queries: int) -> Sums:
+    """The mean of `values` [n] over rows; `query` [n] says whose each row is, 0..queries-1."""
+    return Sums(_by_query(query, np.column_stack([values, np.ones(len(values))]), queries), _ratio_of_two)
+
+
+def kappa(query: Ints, levels: Ints, predicted: Ints, queries: int) -> Sums:
+    """Quadratic κ, from each query's confusion matrix."""
+    cell = (levels - 1) * len(LEVELS) + predicted - 1
+    return Sums(_counts(query, cell, np.ones(len(cell)), queries, len(LEVELS) ** 2), _kappa_of_confusions)
+
+
+def calibration(query: Ints, claim: Claim, queries: int, bins: int = 15) -> Sums:
+    """ECE of what a claim says of rows [n], from each query's gap and rows by bin of confidence."""
+    gap = claim.true - claim.confidence
+    gaps = _counts(query, confidence_bin(claim.confidence, bins), gap, queries, bins)
+    rows = np.bincount(query, minlength=queries).astype(np.float64)
+    return Sums(np.column_stack([gaps, rows]), _error_of_gaps)
+
+
+def auroc(query: Ints, positive: NDArray[np.bool_], score: Floats) -> RankedPairs:
+    """AUROC of `score` [n] for `positive` [n]."""
+    order = np.argsort(score, kind="stable")
+    group = np.cumsum(np.diff(score[order], prepend=-np.inf) > 0) - 1
+    return RankedPairs(query[order], positive[order].astype(np.float64), group.astype(np.int64))
+
+
+def estimate(statistic: Statistic, draws: Floats, confidence: float = 0.95) -> Estimate:
+    """The statistic on all queries once, with the percentile interval of `draws`."""
+    value = float(statistic.values(_once(draws))[0])
+    if np.isnan(value):
+        return Estimate(value, value, value, "not defined on these rows")
+    low, high = _interval(statistic.values(draws), draws, confidence)
+    return Estimate(value, low, high, "too few queries for an interval" if np.isnan(low) else None)
+
+
+def difference(a: Statistic, b: Statistic, draws: Floats, confidence: float = 0.95) -> Difference:
+    """a against b on the same draws. The p-value counts draws on the other side of zero, twice the smaller side."""
+    once = _once(draws)
+    value_a, value_b = a.values(once), b.values(once)
+    drawn_a, drawn_b = a.values(draws), b.values(draws)
+    gaps = drawn_a - drawn_b
+    low, high = _interval(gaps, draws, confidence)
+    ratio_low, ratio_high = _interval(_divide(drawn_a, drawn_b), draws, confidence)
+    return Difference(
+        value=float((value_a - value_b)[0]),
+        low=low,
+        high=high,
+        p_value=float("nan") if np.isnan(low) else _p_value(gaps[~np.isnan(gaps)]),
+        ratio=float(_divide(value_a, value_b)[0]),
+        ratio_low=ratio_low,
+        ratio_high=ratio_high,
+    )
+
+
+def _once(draws: Floats) -> Floats:
+    """The draw that is the queries themselves."""
+    return np.ones((1, draws.shape[1]))
+
+
+def _p_value(gaps: Floats) -> float:
+    """Twice the smaller share of draws at or beyond zero, the gaps seen counted among the draws; never 0."""
+    tail = min(int((gaps <= 0).sum()), int((gaps >= 0).sum()))
+    return min(1.0, 2 * (tail + 1) / (len(gaps) + 1))
+
+
+def _interval(values: Floats, draws: Floats, confidence: float) -> tuple[float, float]:
+    """Percentiles of the values drawn; two nans where these would mislead.
+
+    So it is with one query, whose draws are all alike, and where more draws are undefined than the interval leaves out.
+    """
+    defined = values[~np.isnan(values)]
+    if draws.shape[1] == 1 or len(defined) < confidence * len(values):
+        return float("nan"), float("nan")
+    low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
+
+
+def _by_query(query: Ints, columns: Floats, queries: int) -> Floats:
+    return np.column_stack([np.bincount(query, weights=column, minlength=queries) for column in columns.T])
+
+
+def _counts(query: Ints, cell: Ints, weight: Floats, queries: int, cells: int) -> Floats:
+    """Sums of `weight` by query and cell; [queries, cells]."""
+    flat = np.bincount(query * cells + cell, weights=weight, minlength=queries * cells)
+    return flat.astype(np.float64).reshape(queries, cells)
+
+
+def _ratio_of_two(sums: Floats) -> Floats:
+    return _divide(sums[:, 0], sums[:, 1])
+
+
+def _error_of_gaps(sums: Floats) -> Floats:
+    return _divide(np.abs(sums[:, :-1]).sum(axis=1), sums[:, -1])
+
+
+def _kappa_of_confusions(sums: Floats) -> Floats:
+    seen = sums.reshape(-1, len(LEVELS), len(LEVELS))
+    rows = seen.sum(axis=(1, 2))
+    cost = np.subtract.outer(np.asarray(LEVELS), np.asarray(LEVELS)).astype(np.float64) ** 2
+    observed = np.einsum("bij,ij->b", seen, cost)
+    chance = _divide(np.einsum("bi,bj,ij->b", seen.sum(axis=2), seen.sum(axis=1), cost), rows)
+    return 1 - _divide(observed, chance)
+
+
+def _divide(a: Floats, b: Floats) -> Floats:
+    quotient: Floats = np.divide(a, b, out=np.full(np.broadcast(a, b).shape, np.nan), where=b != 0)
+    return quotient

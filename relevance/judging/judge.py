@@ -1,0 +1,152 @@
+"""`relevance evaluate`: every model on the judged pairs it was not taught, in one report.
+
+Reads the folds' models and the workspace's status; writes W/reports/evaluation/ (index.html, evaluation.json), of a
+split by time or language W/reports/evaluation-NAME/, and, for each fold, its predictions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from math import isnan
+from pathlib import Path
+
+from enrich.status import Status, status
+from relevance import stages
+from relevance.baselines.baselines import QUICK, Baseline
+from relevance.baselines.tuned_bi_encoder import TunedSettings
+from relevance.evaluation import Versus, evaluate
+from relevance.judging.coverage import field_coverage
+from relevance.judging.figures import Evaluation, Measure, ModelFigures
+from relevance.judging.gold import Predictions
+from relevance.judging.predictions import Predictor
+from relevance.judging.showcase import showcase
+from relevance.pipeline import HUMAN_STUDENT, STUDENT_MODEL, TEACHER_MODEL, Pipeline
+from relevance.plan import Fold, described
+from relevance.report import Heading, write_report
+from relevance.splits import SplitKind
+
+_COMPARED = (
+    *(Versus(TEACHER_MODEL, baseline) for baseline in Baseline),
+    Versus(STUDENT_MODEL, HUMAN_STUDENT),
+    Versus(STUDENT_MODEL, Baseline.BM25),
+    Versus(STUDENT_MODEL, TEACHER_MODEL),
+)
+_SHOWN = (Measure.ACCURACY, Measure.AUROC_3, Measure.AUROC_4, Measure.AUROC_5, Measure.NDCG)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the evaluation found, and where its report is."""
+
+    evaluation: Evaluation
+    report: Path
+
+    def lines(self) -> list[str]:
+        """A table of the headline figures, the differences in accuracy, and the report's place."""
+        return [*self._table(), *self._differences(), f"report: {self.report}"]
+
+    def summary(self) -> dict[str, object]:
+        """For --json."""
+        models = {
+            model.model: {figure.measure.value: _or_null(figure.estimate.value) for figure in model.figures}
+            for model in self.evaluation.models
+        }
+        return {"report": str(self.report), "pairs": self.evaluation.pairs, "models": models}
+
+    def _table(self) -> Iterator[str]:
+        found = self.evaluation
+        yield f"{found.pairs:,} judged pairs of {found.queries:,} held-out queries, {found.folds} fold(s)"
+        yield f"{'model':<16}" + "".join(f"{measure.value:>24}" for measure in _SHOWN)
+        for model in found.models:
+            yield f"{model.model:<16}" + "".join(f"{_figure(model, measure):>24}" for measure in _SHOWN)
+
+    def _differences(self) -> Iterator[str]:
+        for one in self.evaluation.comparisons:
+            if one.measure in (Measure.ACCURACY, Measure.NDCG):
+                d = one.difference
+                p_value = "" if isnan(d.p_value) else f", p {d.p_value:.3f}"
+                interval = _interval(d.low, d.high, "+.3f")
+                yield f"{one.model} - {one.rival}: {one.measure.value} {d.value:+.3f} {interval}{p_value}"
+
+
+def evaluate_models(pipeline: Pipeline, names: Sequence[str] | None = None) -> Verdict:
+    """Judge `names` (all there are by default) and write the report. Raises BadInput for a model that is not there."""
+    folds = [fold for fold in pipeline.folds if fold.tested]
+    chosen = list(names) if names is not None else trained_models(folds)
+    tuned = TunedSettings(seed=pipeline.settings.plan.seed)
+    predictor = Predictor(pipeline.judged, pipeline.encoder, tuned)
+    predictions = [predictor.predictions(name, folds) for name in chosen]
+    found = status(pipeline.workspace)
+    variants = [name for name in chosen if name.startswith(f"{TEACHER_MODEL}_")]
+    compared = [*_COMPARED, *(Versus(TEACHER_MODEL, name) for name in variants)]
+    evaluation = evaluate(
+        predictions,
+        comparisons=[versus for versus in compared if versus.model in chosen and versus.rival in chosen],
+        coverage=field_coverage(found),
+        caveats=_caveats(found, pipeline, folds),
+    )
+    examples = showcase(pipeline.workspace, _best_first(predictions))
+    plan = pipeline.settings.plan
+    name = "evaluation" if plan.split is SplitKind.QUERY else f"evaluation-{plan.name}"
+    folder = pipeline.workspace.reports / name
+    return Verdict(evaluation, write_report(folder, evaluation, examples, _heading(pipeline)))
+
+
+def trained_models(folds: Sequence[Fold]) -> list[str]:
+    """The quick baselines, then every model that all tested folds have: teachers first, then students."""
+    there = [
+        {path.name for path in fold.folder.glob("[!.]*") if stages.made_from_of(path) and _is_model(path)}
+        for fold in folds
+        if fold.folder.is_dir()
+    ]
+    common = set.intersection(*there) if there and len(there) == len(folds) else set()
+    return [*QUICK, *sorted(common, key=lambda name: (not name.startswith(TEACHER_MODEL), name))]
+
+
+def _is_model(path: Path) -> bool:
+    return (path / "teacher.json").is_file() or (path / "student.json").is_file()
+
+
+def _best_first(predictions: Sequence[Predictions]) -> list[Predictions]:
+    """The model by whose ranking the report shows its examples leads: the student, which serves."""
+    leaders = (STUDENT_MODEL, TEACHER_MODEL)
+    return sorted(predictions, key=lambda one: leaders.index(one.model) if one.model in leaders else len(leaders))
+
+
+def _caveats(found: Status, pipeline: Pipeline, folds: Sequence[Fold]) -> list[str]:
+    """What a reader must know before believing the figures."""
+    plan = pipeline.settings.plan
+    tested = f"Tested on {sum(len(fold.split.test) for fold in folds):,} queries that the models never saw"
+    how = f"over {len(folds)} folds" if len(folds) > 1 else "held out in one split"
+    split = "split by query" if plan.split is SplitKind.QUERY else described(plan, folds[0].split)
+    return [
+        f"{tested}, {how} ({split}, seed {plan.seed}).",
+        "Intervals are 95 % bootstraps over queries; differences are paired by query.",
+        *(note[:1].upper() + note[1:] + "." * (not note.endswith(".")) for note in found.notes),
+    ]
+
+
+def _heading(pipeline: Pipeline) -> Heading:
+    catalogue = pipeline.workspace.catalogue
+    made = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC by relevance evaluate"
+    folder = Path(catalogue.origin).name
+    title = catalogue.format if folder == catalogue.format else f"{catalogue.format}: {folder}"
+    return Heading(title=f"Relevance on {title}", made=made)
+
+
+def _or_null(value: float) -> float | None:
+    """JSON has no NaN."""
+    return None if isnan(value) else value
+
+
+def _figure(model: ModelFigures, measure: Measure) -> str:
+    estimate = model.estimate(measure)
+    if estimate is None or isnan(estimate.value):
+        return "–"
+    return f"{estimate.value:.3f} {_interval(estimate.low, estimate.high, '.3f')}"
+
+
+def _interval(low: float, high: float, form: str) -> str:
+    return "[no interval]" if isnan(low) else f"[{low:{form}}, {high:{form}}]"

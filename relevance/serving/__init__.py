@@ -1,0 +1,1 @@
+"""Scoring at a request: payloads out of the online store, and what was answered, kept and computed again."""

@@ -1,0 +1,1 @@
+"""How a teacher is made: what it reads and aims at, its network, its training, its checkpoint."""

@@ -1,0 +1,227 @@
+"""A teacher's checkpoint: how it is built and trained, what is written beside its weights, and reading both back.
+
+config.json, model.safetensors, tokenizer…   the backbone, as transformers saves it
+head.safetensors                             the fully connected layers
+teacher.json                                 settings, calibration, fingerprints, metrics (`TeacherRecord`)
+README.md                                    the model card, written from teacher.json (model_card.py)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from safetensors.torch import load_file, save_file
+
+import enrich
+from enrich import parts
+from enrich.errors import BadInput
+from relevance.calibration import Calibration
+from relevance.judging.reliability import CalibrationReport
+from relevance.teaching.choices import Adapter, Loss
+from relevance.teaching.network import Backbone, HeadInput, HeadShape, Pooling, TeacherNetwork, default_pooling
+from relevance.text import Field, FieldBudget, TextSettings
+
+_RECORD = "teacher.json"
+_HEAD = "head.safetensors"
+
+
+class Targets(StrEnum):
+    """What the loss aims at: the gold level, or half that and half the annotators' votes."""
+
+    LEVEL = "level"
+    VOTES = "votes"
+
+
+@dataclass(frozen=True, slots=True)
+class TeacherSettings:
+    """How a teacher is built and trained; recorded in its checkpoint."""
+
+    backbone: str | None = None  # folder or hub id[@revision]; None for the installed all-MiniLM-L6-v2
+    text: TextSettings = field(default_factory=TextSettings)
+    pooling: Pooling | None = None  # None: CLS where the tokenizer has it, else the last token
+    head_inputs: HeadInput = HeadInput.INTERACTIONS
+    hidden: tuple[int, ...] = (256,)  # widths of the fully connected layers before the logits
+    dropout: float = 0.1  # in the head
+    backbone_dropout: float = 0.0  # in the backbone while it trains; drawing it costs a CPU a third of each step
+    targets: Targets = Targets.VOTES
+    loss: Loss = Loss.CROSS_ENTROPY
+    label_smoothing: float = 0.0  # share of each training target that is spread evenly over the levels
+    r_drop: float = 0.0  # weight of the divergence between two passes of a pair with other dropout; 0: one pass
+    field_dropout: float = 0.0  # chance that a text field of a training pair is left out, drawn anew each epoch
+    adapter: Adapter = Adapter.NONE  # which of the backbone's weights are taught
+    lora_rank: int = 16
+    lora_alpha: int = 32  # what an adapter adds is scaled by alpha / rank
+    gradient_checkpointing: bool = False  # less memory, about a third more time
+    weak_epochs: int = 1  # over the pairs whose levels were read off behaviour, before those that people judged
+    epochs: int = 3  # over the judged pairs, at most
+    patience: int = 2  # epochs without a better dev loss before training stops
+    batch_size: int = 32  # pairs a step
+    learning_rate: float = 5e-5  # of the backbone, at its peak
+    layer_decay: float = 1.0  # a layer's rate by that of the layer above it; 1: one rate for all
+    head_learning_rate: float = 1e-3  # of the head
+    adapter_learning_rate: float = 2e-4  # of LoRA's weights, in place of the backbone's (QLoRA, arXiv 2305.14314)
+    weight_decay: float = 0.01
+    warmup: float = 0.1  # share of the steps; linear up, then linear down to 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.weak_epochs, self.epochs, self.batch_size, self.patience) < 1:
+            raise BadInput(
+                f"expected weak_epochs, epochs, batch_size and patience of 1 or more, found {self.weak_epochs}, "
+                f"{self.epochs}, {self.batch_size} and {self.patience}"
+            )
+        rates = (self.learning_rate, self.head_learning_rate, self.adapter_learning_rate)
+        if not min(rates) > 0:
+            raise BadInput(f"expected learning rates above 0, found {rates}; 5e-5, 1e-3 and 2e-4 are the defaults")
+        for flag, share in (("--label-smoothing", self.label_smoothing), ("--field-dropout", self.field_dropout)):
+            if not 0 <= share < 1:
+                raise BadInput(f"expected {flag} of 0 or more and below 1, found {share}; 0 leaves it out")
+        if not 0 < self.layer_decay <= 1:
+            raise BadInput(f"expected --layer-decay above 0 and at most 1, found {self.layer_decay}; 1 leaves it out")
+        if not 0 <= self.r_drop < float("inf"):
+            raise BadInput(f"expected --r-drop of 0 or more, found {self.r_drop}; 0 leaves it out")
+        if self.r_drop and not max(self.dropout, self.backbone_dropout):
+            raise BadInput(
+                "expected dropout with --r-drop, which compares two draws of it, found dropout and backbone_dropout 0; "
+                "raise one of them or leave --r-drop at 0"
+            )
+        if self.lora_rank < 1 or self.lora_alpha < 1:
+            raise BadInput(
+                f"expected lora_rank and lora_alpha of 1 or more, found {self.lora_rank} and {self.lora_alpha}; "
+                "16 and 32 are the defaults"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class TeacherRecord:
+    """What is written beside the weights."""
+
+    settings: TeacherSettings
+    pooling: Pooling
+    calibration: Calibration
+    fingerprint: str  # of weights and settings; the producer of this teacher's soft labels
+    data_fingerprint: str  # of the training and dev rows
+    feature_service: str | None  # fingerprint of the feature service that gave the texts; None where none did
+    metrics: dict[str, float]
+    reliability: CalibrationReport | None = None  # on dev, before and after calibration; None: too few dev queries
+    code_version: str = enrich.__version__
+
+
+def producer_of(record: TeacherRecord) -> str:
+    """The name under which this teacher's soft labels are stored."""
+    return f"teacher@{record.fingerprint}"
+
+
+class Provenance(NamedTuple):
+    """What a teacher was made from."""
+
+    data_fingerprint: str  # of the training and dev rows
+    feature_service: str | None  # fingerprint of the feature service that gave the texts; None where none did
+
+
+def build_network(backbone: Backbone, settings: TeacherSettings) -> TeacherNetwork:
+    """The backbone with a new head (random weights, float32)."""
+    pooling = settings.pooling or default_pooling(backbone.tokenizer)
+    return TeacherNetwork(
+        backbone.network,
+        backbone.width,
+        pooling,
+        HeadShape(settings.head_inputs, settings.hidden, settings.dropout, len(settings.text.fields), settings.loss),
+        settings.r_drop,
+    )
+
+
+def save_teacher(
+    folder: Path,
+    network: TeacherNetwork,
+    backbone: Backbone,
+    settings: TeacherSettings,
+    provenance: Provenance,
+    calibration: Calibration,
+    metrics: dict[str, float],
+    reliability: CalibrationReport | None = None,
+) -> TeacherRecord:
+    """Write the checkpoint, `teacher.json` last."""
+    folder.mkdir(parents=True, exist_ok=True)
+    network.backbone.save_pretrained(folder)
+    backbone.tokenizer.save_pretrained(folder)
+    save_file({name: weight.contiguous() for name, weight in network.head.state_dict().items()}, folder / _HEAD)
+    record = TeacherRecord(
+        settings=settings,
+        pooling=settings.pooling or default_pooling(backbone.tokenizer),
+        calibration=calibration,
+        fingerprint=_fingerprint(folder, settings, calibration),
+        data_fingerprint=provenance.data_fingerprint,
+        feature_service=provenance.feature_service,
+        metrics=metrics,
+        reliability=reliability,
+    )
+    parts.write_text(folder / _RECORD, json.dumps(asdict(record), indent=1) + "\n")
+    return record
+
+
+def read_record(folder: Path) -> TeacherRecord:
+    """What `teacher.json` says. Raises BadInput where there is none that can be read."""
+    path = folder / _RECORD
+    remedy = "train one with `relevance train-teacher`, or name another folder"
+    if not path.is_file():
+        raise BadInput(f"expected a teacher's checkpoint ({_RECORD} and weights) at {folder}, found none; {remedy}")
+    try:
+        return _record(json.loads(path.read_text()))
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise BadInput(
+            f"expected a teacher's record in {path}, found one that cannot be read ({type(error).__name__}: {error}); "
+            f"{remedy}"
+        ) from error
+
+
+def _record(raw: dict[str, Any]) -> TeacherRecord:
+    settings = raw["settings"]
+    budgets = tuple(FieldBudget(Field(name), marker, share) for name, marker, share in settings["text"]["fields"])
+    text = TextSettings(**{**settings["text"], "fields": budgets})
+    return TeacherRecord(
+        **{
+            **raw,
+            "pooling": Pooling(raw["pooling"]),
+            "calibration": Calibration.of(raw["calibration"]),
+            "reliability": CalibrationReport.read(raw.get("reliability")),
+            "settings": TeacherSettings(
+                **{
+                    **settings,
+                    "text": text,
+                    "pooling": Pooling(settings["pooling"]) if settings["pooling"] else None,
+                    "head_inputs": HeadInput(settings["head_inputs"]),
+                    "hidden": tuple(settings["hidden"]),
+                    "targets": Targets(settings["targets"]),
+                    "loss": Loss(settings.get("loss", Loss.CROSS_ENTROPY)),  # absent in a teacher of an earlier version
+                    "adapter": Adapter(settings.get("adapter", Adapter.NONE)),
+                }
+            ),
+        }
+    )
+
+
+def load_head(network: TeacherNetwork, folder: Path) -> None:
+    """Give the network its head's weights. Raises BadInput where they do not load."""
+    path = folder / _HEAD
+    try:
+        network.head.load_state_dict(load_file(path))
+    except Exception as error:  # safetensors has a type of its own for a cut file, torch raises RuntimeError on shapes
+        raise BadInput(
+            f"expected the teacher's head in {path}, found one that does not load ({type(error).__name__}); copy the "
+            "checkpoint again or train it anew with `relevance train-teacher`"
+        ) from error
+
+
+def _fingerprint(folder: Path, settings: TeacherSettings, calibration: Calibration) -> str:
+    """Twelve hex digits over the weights and all that decides a probability."""
+    digest = hashlib.sha256(json.dumps([asdict(settings), asdict(calibration)], sort_keys=True).encode())
+    for file in sorted(folder.glob("*.safetensors")):
+        with file.open("rb") as stream:
+            digest.update(file.name.encode() + hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,99 @@
+"""What a phase of a teacher's training feeds, and in which order: both follow from (seed, epoch) alone.
+
+Pure but for `Examples`, which holds the sequences of the epoch that it was last told of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import Dataset, Sampler
+
+from relevance.teaching.field_dropout import drop_fields
+from relevance.teaching.network import collate
+from relevance.text import PairText, Renderer
+
+_BATCHES_SORTED_TOGETHER = 20  # more wastes less on padding and shuffles less
+
+
+class Examples(Dataset[dict[str, Any]]):
+    """Pairs with their target probabilities float32 [n, 5], rendered whole or, with field dropout, anew each epoch."""
+
+    def __init__(
+        self,
+        pairs: Sequence[PairText],
+        targets: npt.NDArray[np.float32],
+        renderer: Renderer,
+        field_dropout: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        self._pairs = pairs
+        self._targets = targets
+        self._renderer = renderer
+        self._field_dropout = field_dropout
+        self._seed = seed
+        self._epoch: int | None = None
+        self._rendered = renderer.render(pairs)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Drop the fields that this epoch drops."""
+        if self._field_dropout and epoch != self._epoch:
+            dropped = drop_fields(self._pairs, self._renderer.settings, self._field_dropout, self._seed, epoch)
+            self._rendered = self._renderer.render(dropped)
+            self._epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self._rendered)
+
+    def __getitem__(self, place: int) -> dict[str, Any]:
+        return {"rendered": self._rendered[place], "target": self._targets[place]}
+
+    @property
+    def lengths(self) -> list[int]:
+        return [len(row.ids) for row in self._rendered]
+
+
+class LengthGrouped(Sampler[int]):
+    """Random places in which every batch holds rows of like length; the order follows from (seed, epoch) alone.
+
+    `batch_size` is of the whole step: processes that share it take equal slices of it in turn.
+    """
+
+    def __init__(self, examples: Examples, batch_size: int, seed: int) -> None:
+        self._examples = examples
+        self._batch_size = batch_size
+        self._seed = seed
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    def __iter__(self) -> Iterator[int]:
+        self._examples.set_epoch(self._epoch)
+        lengths = np.asarray(self._examples.lengths)
+        random = np.random.default_rng((self._seed, self._epoch))
+        order = random.permutation(len(lengths))
+        together = self._batch_size * _BATCHES_SORTED_TOGETHER
+        batches: list[npt.NDArray[np.int64]] = []
+        for start in range(0, len(order), together):
+            block = order[start : start + together]
+            block = block[np.argsort(lengths[block], kind="stable")]
+            batches += [block[i : i + self._batch_size] for i in range(0, len(block), self._batch_size)]
+        whole = [batch for batch in batches if len(batch) == self._batch_size]
+        rest = [batch for batch in batches if len(batch) < self._batch_size]  # last, or it would shift the others
+        random.shuffle(whole)
+        return (int(place) for batch in [*whole, *rest] for place in batch)
+
+
+def collate_examples(examples: Sequence[dict[str, Any]], padding_id: int) -> dict[str, torch.Tensor]:
+    """One batch as the network's forward takes it; `labels` are the targets."""
+    batch = collate([example["rendered"] for example in examples], padding_id)
+    targets = torch.from_numpy(np.stack([example["target"] for example in examples]))
+    return {**batch._asdict(), "labels": targets}
