@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+import transformers
 from torch import nn
 
 from benchmarks._judged_pairs import LONG, JudgedPairs, judged_pairs, teacher_rows
@@ -36,6 +37,7 @@ from relevance.text import Field, TextSettings
 PACKAGES = ("torch", "transformers", "sentence-transformers", "tokenizers")
 BATCH_SIZES = (8, 16, 32, 64, 128)
 TURNS = 3
+PAIRS = 1_200  # that both sides are taught with and asked about
 TEXT = TextSettings().selecting(Field.TITLE)  # one field, so that the rival's plain truncation gives the same ids
 CLS_ALONE = TeacherSettings(head_inputs=HeadInput.TOKEN, hidden=(), targets=Targets.LEVEL, text=TEXT, epochs=1)
 DEFAULT_HEAD = TeacherSettings(text=TEXT, epochs=1)
@@ -48,12 +50,12 @@ def main() -> int:
     parser.add_argument("--small", action="store_true", help="few pairs, to see that it runs")
     parser.add_argument("--json", action="store_true", help="the JSON line, too")
     flags = parser.parse_args()
-    pairs = judged_pairs(200 if flags.small else None)
+    pairs = judged_pairs(200 if flags.small else PAIRS)
     queries, texts = pairs.rows["query"].to_list(), pairs.rows[LONG].to_list()
     with tempfile.TemporaryDirectory() as folder:
         teacher, rival = taught(pairs, CLS_ALONE, Path(folder) / "cls")
         usual, _ = taught(pairs, DEFAULT_HEAD, Path(folder) / "default")
-        size = best_batch_size(rival, queries[:400], texts[:400])
+        size = best_batch_size(rival, queries[:200], texts[:200])
         sides: dict[str, Predict] = {"ours": teacher.predict, "rival": rival(size), "usual": usual.predict}
         answers, seconds = turns(sides, queries, texts, 1 if flags.small else TURNS)
     report = Report("teacher_label", "pairs/s", PACKAGES)
@@ -98,6 +100,7 @@ def cross_encoder(folder: Path, settings: TeacherSettings, batch_size: int) -> P
         from sentence_transformers.base.modules import Transformer
     except ImportError:
         sys.exit("expected sentence-transformers to compare with, found none; pip install -e '.[bench]'")
+    transformers.utils.logging.set_verbosity_error()  # or it reports the pooler, which neither side uses, as missing
     teacher = Teacher.load(folder, torch.float32)
     transformer = Transformer(str(folder), max_seq_length=settings.text.max_tokens)
     model = CrossEncoder(modules=[transformer, _Logits(teacher.network.head.layers)], num_labels=5, device="cpu")

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
 from enrich.tables import LEVELS
 from relevance.teaching.checkpoint import TeacherRecord, build_network, load_head, producer_of, read_record
 from relevance.teaching.core_threads import on_every_core
-from relevance.teaching.network import Backbone, TeacherNetwork, collate, fast_dtype, load_backbone
+from relevance.teaching.fast_bert import FastBert, fits
+from relevance.teaching.network import Backbone, HeadInput, Pooling, TeacherNetwork, collate, fast_dtype, load_backbone
 from relevance.text import PairText, PinText, Rendered, Renderer, pair_texts
 
 _PAIRS_AT_ONCE = 16_384  # rendered together and sorted by length
@@ -41,9 +44,13 @@ class Teacher:
         folder = Path(path)
         record = read_record(folder)
         where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        backbone = load_backbone(str(folder), dtype or fast_dtype(where))
+        chosen = dtype or fast_dtype(where)
+        on_cpu = where.type == "cpu" and chosen is torch.bfloat16
+        backbone = load_backbone(str(folder), torch.float32 if on_cpu else chosen)
         network = build_network(backbone, record.settings)
         load_head(network, folder)
+        if on_cpu:
+            network.backbone = _in_bf16(backbone.network.eval(), record)
         return cls(network.to(where), backbone, record)
 
     @property
@@ -80,6 +87,15 @@ class Teacher:
         batch = collate(rows, self._padding_id).to(self._device)
         logits = self.network(*batch)["logits"]
         return np.asarray(logits.float().cpu().numpy(), dtype=np.float32)
+
+
+def _in_bf16(network: Any, record: TeacherRecord) -> nn.Module:
+    """The backbone as a CPU computes it best in bf16."""
+    if fits(network):
+        alone = record.settings.head_inputs is HeadInput.TOKEN and record.pooling is Pooling.CLS
+        return FastBert(network, first_token_alone=alone)
+    plain: nn.Module = network.bfloat16()
+    return plain
 
 
 def length_buckets(lengths: Sequence[int], tokens: int) -> Iterator[npt.NDArray[np.int64]]:
