@@ -4,8 +4,8 @@
 
 Both sides hold the same weights (MiniLM, CLS to five logits, taught for one epoch here) and are given the same pairs of
 real text (benchmarks/_judged_pairs.py), tokenised to the same ids, at most 128. The rival runs as its documentation
-shows, in fp32, at the best of several batch sizes; ours as `relevance label` runs it. They take turns and the median
-turn of each counts. Ours is also measured with the head that is the default, which reads more than CLS.
+shows, in fp32, at the best of several batch sizes; ours as `relevance label` runs it. Each has a process of its own,
+and the median of its turns counts. Ours is also measured with the head that is the default, which reads more than CLS.
 Needs `pip install -e '.[bench]'`.
 """
 
@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +38,8 @@ from relevance.text import Field, TextSettings
 PACKAGES = ("torch", "transformers", "sentence-transformers", "tokenizers")
 BATCH_SIZES = (8, 16, 32, 64, 128)
 TURNS = 3
-PAIRS = 1_200  # that both sides are taught with and asked about
+PAIRS, SMALL = 1_200, 200  # that both sides are taught with and asked about
+CLS, RIVAL, USUAL = "cls", "rival", "default"  # the sides
 TEXT = TextSettings().selecting(Field.TITLE)  # one field, so that the rival's plain truncation gives the same ids
 CLS_ALONE = TeacherSettings(head_inputs=HeadInput.TOKEN, hidden=(), targets=Targets.LEVEL, text=TEXT, epochs=1)
 DEFAULT_HEAD = TeacherSettings(text=TEXT, epochs=1)
@@ -45,40 +47,67 @@ DEFAULT_HEAD = TeacherSettings(text=TEXT, epochs=1)
 Predict = Callable[[list[str], list[str]], npt.NDArray[np.float32]]
 
 
+class Ran(NamedTuple):
+    """A side's pairs/s, the median of its turns, and its answers."""
+
+    pairs_per_second: float
+    probabilities: npt.NDArray[np.float32]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Pairs labelled a second, against sentence-transformers.")
     parser.add_argument("--small", action="store_true", help="few pairs, to see that it runs")
     parser.add_argument("--json", action="store_true", help="the JSON line, too")
+    parser.add_argument("--side", nargs=2, metavar=("SIDE", "FOLDER"), help=argparse.SUPPRESS)
     flags = parser.parse_args()
-    pairs = judged_pairs(200 if flags.small else PAIRS)
-    queries, texts = pairs.rows["query"].to_list(), pairs.rows[LONG].to_list()
-    with tempfile.TemporaryDirectory() as folder:
-        teacher, rival = taught(pairs, CLS_ALONE, Path(folder) / "cls")
-        usual, _ = taught(pairs, DEFAULT_HEAD, Path(folder) / "default")
-        size = best_batch_size(rival, queries[:200], texts[:200])
-        sides: dict[str, Predict] = {"ours": teacher.predict, "rival": rival(size), "usual": usual.predict}
-        answers, seconds = turns(sides, queries, texts, 1 if flags.small else TURNS)
+    pairs = judged_pairs(SMALL if flags.small else PAIRS)
+    if flags.side:
+        run_side(flags.side[0], Path(flags.side[1]), pairs, 1 if flags.small else TURNS)
+        return 0
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        teach(pairs, CLS_ALONE, folder / CLS)
+        teach(pairs, DEFAULT_HEAD, folder / USUAL)
+        ours, rival, usual = (side(one, folder, flags.small) for one in (CLS, RIVAL, USUAL))
     report = Report("teacher_label", "pairs/s", PACKAGES)
-    report.compare(len(queries) / seconds["ours"], len(queries) / seconds["rival"])
+    report.compare(ours.pairs_per_second, rival.pairs_per_second)
     report.figures |= {
-        "pairs": f"{len(queries):,} of {pairs.origin}",
-        "rival's best batch size": size,
-        "ours with the default head, pairs/s": len(queries) / seconds["usual"],
+        "pairs": f"{pairs.rows.height:,} of {pairs.origin}",
+        "ours with the default head, pairs/s": usual.pairs_per_second,
         "ours computes in": str(fast_dtype(torch.device("cpu"))).removeprefix("torch."),
     }
     report.marks = [
         Mark("ratio", report.ratio, ">= 3"),
-        Mark("ratio with the default head", seconds["rival"] / seconds["usual"], ">= 3"),
-        *agreement(answers["ours"], answers["rival"]),
+        Mark("ratio with the default head", usual.pairs_per_second / rival.pairs_per_second, ">= 3"),
+        *agreement(ours.probabilities, rival.probabilities),
     ]
     return finish(report, flags.json)
 
 
-def taught(pairs: JudgedPairs, settings: TeacherSettings, folder: Path) -> tuple[Teacher, Callable[[int], Predict]]:
-    """A teacher of these pairs, and the rival with its weights (where the head is CLS alone)."""
+def side(name: str, folder: Path, small: bool) -> Ran:
+    """Measured in a process of its own, so that no side gains or loses by what another set."""
+    arguments = ["--side", name, str(folder), *(["--small"] if small else [])]
+    subprocess.run([sys.executable, "-m", "benchmarks.teacher_label", *arguments], check=True)
+    found = np.load(folder / f"{name}.npz")
+    return Ran(float(found["pairs_per_second"]), found["probabilities"])
+
+
+def run_side(name: str, folder: Path, pairs: JudgedPairs, turns: int) -> None:
+    queries, texts = pairs.rows["query"].to_list(), pairs.rows[LONG].to_list()
+    if name == RIVAL:
+        size = best_batch_size(folder / CLS, queries[:200], texts[:200])
+        predict = cross_encoder(folder / CLS, size)
+    else:
+        predict = Teacher.load(folder / name).predict
+    predict(queries[:64], texts[:64])  # what is loaded at first use is not measured
+    ran = [_timed(predict, queries, texts) for _ in range(turns)]
+    speed = len(queries) / statistics.median(seconds for _, seconds in ran)
+    np.savez(folder / f"{name}.npz", pairs_per_second=speed, probabilities=ran[0][0])
+
+
+def teach(pairs: JudgedPairs, settings: TeacherSettings, folder: Path) -> None:
     train, dev, _ = pairs.split()
     train_teacher(teacher_rows(train, LONG), teacher_rows(dev, LONG), settings, folder)
-    return Teacher.load(folder), lambda size: cross_encoder(folder, settings, size)
 
 
 class _Logits(nn.Module):
@@ -93,7 +122,7 @@ class _Logits(nn.Module):
         return features
 
 
-def cross_encoder(folder: Path, settings: TeacherSettings, batch_size: int) -> Predict:
+def cross_encoder(folder: Path, batch_size: int) -> Predict:
     """sentence-transformers' CrossEncoder with the checkpoint's weights. Exits with what to install where it lacks."""
     try:
         from sentence_transformers import CrossEncoder
@@ -102,9 +131,10 @@ def cross_encoder(folder: Path, settings: TeacherSettings, batch_size: int) -> P
         sys.exit("expected sentence-transformers to compare with, found none; pip install -e '.[bench]'")
     transformers.utils.logging.set_verbosity_error()  # or it reports the pooler, which neither side uses, as missing
     teacher = Teacher.load(folder, torch.float32)
-    transformer = Transformer(str(folder), max_seq_length=settings.text.max_tokens)
+    transformer = Transformer(str(folder), max_seq_length=TEXT.max_tokens)
+    transformer.tokenizer.model_input_names = ["input_ids", "attention_mask"]  # the weights know no token types
     model = CrossEncoder(modules=[transformer, _Logits(teacher.network.head.layers)], num_labels=5, device="cpu")
-    marker = settings.text.fields[0].marker
+    marker = TEXT.fields[0].marker
 
     def predict(queries: list[str], texts: list[str]) -> npt.NDArray[np.float32]:
         inputs = [(query, f"{marker} {text}") for query, text in zip(queries, texts, strict=True)]
@@ -114,28 +144,13 @@ def cross_encoder(folder: Path, settings: TeacherSettings, batch_size: int) -> P
     return predict
 
 
-def best_batch_size(rival: Callable[[int], Predict], queries: list[str], texts: list[str]) -> int:
+def best_batch_size(folder: Path, queries: list[str], texts: list[str]) -> int:
     def seconds(size: int) -> float:
-        predict = rival(size)
+        predict = cross_encoder(folder, size)
         predict(queries[:32], texts[:32])
         return _timed(predict, queries, texts)[1]
 
     return min(BATCH_SIZES, key=seconds)
-
-
-def turns(
-    sides: dict[str, Predict], queries: list[str], texts: list[str], count: int
-) -> tuple[dict[str, npt.NDArray[np.float32]], dict[str, float]]:
-    """Each side's answers and the median of its seconds."""
-    answers: dict[str, npt.NDArray[np.float32]] = {}
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
-    for predict in sides.values():
-        predict(queries[:64], texts[:64])  # what is loaded at first use is not measured
-    for _ in range(count):
-        for name, predict in sides.items():
-            answers[name], taken = _timed(predict, queries, texts)
-            seconds[name].append(taken)
-    return answers, {name: statistics.median(taken) for name, taken in seconds.items()}
 
 
 def _timed(predict: Predict, queries: list[str], texts: list[str]) -> tuple[npt.NDArray[np.float32], float]:

@@ -18,6 +18,7 @@ from typing import TypeVar
 import click
 
 from enrich.errors import BadInput, CorkboardError
+from enrich.memory import keep_freed_memory
 from enrich.workspace import ENVIRONMENT_VARIABLE, Workspace, Writing
 
 Command = TypeVar("Command", bound=Callable[..., object])
@@ -59,6 +60,7 @@ def open_workspace(path: Path | None, writing: Writing | None = None) -> Workspa
 def run(command: click.Group, arguments: list[str] | None = None) -> int:
     """Run a command line; returns the exit status and says every error we know in one line."""
     _quieten()
+    keep_freed_memory()
     try:
         status = command.main(args=arguments, standalone_mode=False)
     except click.exceptions.Abort:

@@ -12,6 +12,8 @@ from typing import TypeVar
 
 import torch
 
+from enrich.memory import keep_freed_memory
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -21,6 +23,7 @@ def on_every_core(work: Callable[[Item], Result], items: Sequence[Item]) -> list
 
     The first exception that `work` raises is raised here, once the items under way have ended.
     """
+    keep_freed_memory()
     cores = min(torch.get_num_threads(), len(items))
     if cores < 2:
         return [work(item) for item in items]

@@ -66,7 +66,7 @@ class FastBert(nn.Module):
         return words
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> BaseModelOutput:
-        """Last states float32 [n, tokens, d] of ids and mask [n, tokens]; CLS's, [n, 1, d], where that alone is read."""
+        """Last states float32 [n, tokens, d] of ids and mask [n, tokens]; of CLS, [n, 1, d], if only that is read."""
         rows, tokens = input_ids.shape
         states = self.embeddings(input_ids=input_ids).reshape(rows * tokens, -1)
         padding = (attention_mask == 0)[:, None, None, :]
