@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from enrich.normalise import normalise_query
 from enrich.text_encoder import TextEncoder
-from relevance.baselines.ordinal import OrdinalLogistic, fit_ordinal
+from relevance.ordinal import OrdinalLogistic, fit_ordinal
 from relevance.teaching.rows import TeacherRows
 from relevance.text import PairText, PinText, pair_texts, plain_text
 

@@ -33,7 +33,7 @@ class Calibration:
     biases: tuple[float, ...] = (0.0,) * len(LEVELS)  # of levels 1..5, mean 0
 
     @classmethod
-    def of(cls, raw: Mapping[str, Any]) -> Self:
+    def read(cls, raw: Mapping[str, Any]) -> Self:
         """As it was written with a model. Raises KeyError, TypeError or ValueError where it is not whole."""
         biases = tuple(float(bias) for bias in raw["biases"])
         if len(biases) != len(LEVELS):

@@ -15,8 +15,8 @@ import polars as pl
 
 from enrich.errors import BadInput
 from enrich.tables import LEVELS
-from relevance import metrics
-from relevance.judging import intervals
+from relevance import intervals, metrics
+from relevance.intervals import Statistic
 from relevance.judging.figures import (
     CUTOFF,
     Comparison,
@@ -30,9 +30,8 @@ from relevance.judging.figures import (
     SegmentFigures,
 )
 from relevance.judging.gold import Gold, Predictions, by_query_and_pin, checked, gold_pairs, probabilities_of
-from relevance.judging.intervals import Statistic
-from relevance.judging.reliability import Curve, cumulative_claims, exact_claims, top_claim
 from relevance.metrics import GAINS_NAME, Floats, Ints
+from relevance.reliability import Curve, cumulative_claims, exact_claims, top_claim
 
 _AUROC_LEVEL = {Measure.AUROC_3: 3, Measure.AUROC_4: 4, Measure.AUROC_5: 5}
 

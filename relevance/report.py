@@ -19,12 +19,12 @@ from markupsafe import Markup, escape
 
 from enrich import parts
 from enrich.tables import LEVELS
+from relevance.intervals import Difference, Estimate
 from relevance.judging import charts
 from relevance.judging.charts import Series
 from relevance.judging.figures import Comparison, Evaluation, Measure, ModelFigures
-from relevance.judging.intervals import Difference, Estimate
-from relevance.judging.reliability import CUMULATIVE
 from relevance.judging.showcase import Example
+from relevance.reliability import CUMULATIVE
 
 PAGE, JSON = "index.html", "evaluation.json"
 LEVEL_NAMES = ("highly irrelevant", "irrelevant", "marginally relevant", "relevant", "highly relevant")

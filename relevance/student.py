@@ -35,7 +35,7 @@ from relevance.features import (
     Statistics,
     features,
 )
-from relevance.judging.reliability import CalibrationReport, card_table
+from relevance.reliability import CalibrationReport, card_table
 from relevance.student_network import Inputs, NetworkSettings, Size, StudentNetwork
 
 _RECORD, _WEIGHTS, _CARD = "student.json", "model.safetensors", "README.md"
@@ -161,7 +161,7 @@ def _read_record(raw: dict[str, Any]) -> StudentRecord:
     network = NetworkSettings(**raw["settings"]["network"] | {"size": Size(raw["settings"]["network"]["size"])})
     plain: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in raw.items()}
     plain["settings"] = StudentSettings(**raw["settings"] | {"network": network})
-    plain["calibration"] = Calibration.of(raw["calibration"])
+    plain["calibration"] = Calibration.read(raw["calibration"])
     plain["reliability"] = CalibrationReport.read(raw.get("reliability"))
     plain["dimensions"] = Dimensions(*raw["dimensions"])
     return StudentRecord(**plain)

@@ -22,9 +22,9 @@ from relevance import stages
 from relevance.calibration import Calibration
 from relevance.calibration import Floats as AnyFloats
 from relevance.features import Bools, Floats, Ints, Statistics
-from relevance.judging.reliability import CalibrationReport, cross_fitted
 from relevance.losses import Targets, soft_cross_entropy, targets_of
 from relevance.pin_rows import INPUTS, take
+from relevance.reliability import CalibrationReport, cross_fitted
 from relevance.student import Student, StudentRecord, StudentSettings
 from relevance.student_inputs import QueryEncoder, StudentInputs, student_inputs
 from relevance.student_network import Inputs, StudentNetwork

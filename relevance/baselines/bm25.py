@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from enrich.normalise import terms
-from relevance.baselines.ordinal import OrdinalLogistic, fit_ordinal
+from relevance.ordinal import OrdinalLogistic, fit_ordinal
 from relevance.teaching.rows import TeacherRows
 from relevance.text import PinText, pair_texts, plain_text
 

@@ -23,8 +23,9 @@ from enrich.errors import BadInput
 from enrich.normalise import normalise_query
 from enrich.progress import progress
 from enrich.tables import LEVELS
-from relevance.baselines.ordinal import fit_ordinal
+from relevance.ordinal import fit_ordinal
 from relevance.teacher import length_buckets
+from relevance.teaching.layers import with_and_without_decay
 from relevance.teaching.network import Backbone, collate, fast_dtype, load_backbone, prepare_to_train
 from relevance.teaching.rows import TeacherRows
 from relevance.text import PinText, Rendered, pair_texts, plain_text
@@ -238,11 +239,8 @@ def _epoch(
 def _optimizer(network: _Network, settings: TunedSettings) -> torch.optim.AdamW:
     """No decay on biases, normalisation weights and the head."""
     weights = [weight for weight in network.backbone.parameters() if weight.requires_grad]
-    matrices = [weight for weight in weights if weight.ndim > 1]
-    vectors = [weight for weight in weights if weight.ndim <= 1]
     groups = [
-        {"params": matrices, "lr": settings.learning_rate, "weight_decay": settings.weight_decay},
-        {"params": vectors, "lr": settings.learning_rate, "weight_decay": 0.0},
+        *with_and_without_decay(weights, settings.learning_rate, settings.weight_decay),
         {"params": list(network.head.parameters()), "lr": settings.head_learning_rate, "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, fused=True)

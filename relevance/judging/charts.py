@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from markupsafe import Markup, escape
 
-from relevance.judging.intervals import Estimate
-from relevance.judging.reliability import ReliabilityBin
+from relevance.intervals import Estimate
+from relevance.reliability import ReliabilityBin
 
 _ROW, _LEFT, _RIGHT, _PLOT = 30, 172, 62, 380  # pixels of the interval plot
 _LONGEST_NAME = 21  # characters of 13 pixels that the room left of it holds

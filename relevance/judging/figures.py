@@ -12,8 +12,8 @@ from math import isnan
 from typing import NamedTuple
 
 from enrich.errors import BadInput
-from relevance.judging.intervals import BootstrapSettings, Difference, Estimate
-from relevance.judging.reliability import ReliabilityBin
+from relevance.intervals import BootstrapSettings, Difference, Estimate
+from relevance.reliability import ReliabilityBin
 
 CUTOFF = 20  # of nDCG
 

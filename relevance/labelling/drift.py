@@ -33,7 +33,7 @@ import polars as pl
 
 from enrich.drift import stability_index
 from enrich.tables import LEVELS
-from relevance.judging.intervals import BootstrapSettings, draw_queries
+from relevance.intervals import BootstrapSettings, draw_queries
 from relevance.labelling.strata import ENGAGED, OTHER, RANDOM, SHOWN, Stratum
 from relevance.metrics import Floats, Ints
 

@@ -21,7 +21,7 @@ import enrich
 from enrich import parts
 from enrich.errors import BadInput
 from relevance.calibration import Calibration
-from relevance.judging.reliability import CalibrationReport
+from relevance.reliability import CalibrationReport
 from relevance.teaching.choices import Adapter, Loss
 from relevance.teaching.network import Backbone, HeadInput, HeadShape, Pooling, TeacherNetwork, default_pooling
 from relevance.text import Field, FieldBudget, TextSettings
@@ -188,7 +188,7 @@ def _record(raw: dict[str, Any]) -> TeacherRecord:
         **{
             **raw,
             "pooling": Pooling(raw["pooling"]),
-            "calibration": Calibration.of(raw["calibration"]),
+            "calibration": Calibration.read(raw["calibration"]),
             "reliability": CalibrationReport.read(raw.get("reliability")),
             "settings": TeacherSettings(
                 **{

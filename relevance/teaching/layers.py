@@ -56,7 +56,7 @@ def optimizer_of(network: TeacherNetwork, settings: TeacherSettings) -> torch.op
             *_by_depth(network.backbone, settings),
             (list(network.head.parameters()), settings.head_learning_rate),
         ]
-        for group in _with_and_without_decay(weights, rate, settings.weight_decay)
+        for group in with_and_without_decay(weights, rate, settings.weight_decay)
     ]
     return torch.optim.AdamW(groups, fused=True)
 
@@ -75,7 +75,8 @@ def _by_depth(backbone: nn.Module, settings: TeacherSettings) -> list[tuple[list
     return [(weights, rate * settings.layer_decay**steps) for steps, weights in sorted(groups.items())]
 
 
-def _with_and_without_decay(weights: list[nn.Parameter], rate: float, decay: float) -> list[dict[str, Any]]:
+def with_and_without_decay(weights: list[nn.Parameter], rate: float, decay: float) -> list[dict[str, Any]]:
+    """Groups of an optimizer: matrices decay, biases and normalisation weights do not."""
     matrices = [weight for weight in weights if weight.ndim > 1]
     vectors = [weight for weight in weights if weight.ndim <= 1]
     groups = [

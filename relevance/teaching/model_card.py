@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from enrich import parts
-from relevance.judging.reliability import card_table
+from relevance.reliability import card_table
 from relevance.teaching.checkpoint import TeacherRecord, TeacherSettings
 from relevance.teaching.choices import Adapter
 

@@ -21,7 +21,7 @@ from transformers import TrainerCallback, set_seed
 from enrich.errors import BadInput
 from enrich.tables import LEVELS
 from relevance.calibration import Calibration
-from relevance.judging.reliability import cross_fitted
+from relevance.reliability import cross_fitted
 from relevance.teaching import processes
 from relevance.teaching.adapters import backbone_to_teach, exportable
 from relevance.teaching.checkpoint import Provenance, Targets, TeacherSettings, build_network, save_teacher

@@ -28,8 +28,8 @@ from enrich.errors import BadInput
 from enrich.history import History, before
 from enrich.propensity import fit_eta
 from enrich.workspace import Workspace
-from relevance.baselines.ordinal import fit_ordinal
 from relevance.labelling.log_pairs import usable_log
+from relevance.ordinal import fit_ordinal
 from relevance.splits import WHOLE_LOG, LogScope
 
 LEAST_JUDGED = 100  # about ten a parameter of the regression

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 from table_rows import day, write_rows
+from tiny_lessons import THINGS, rows
 from tiny_models import tiny_bert, tiny_llama, tiny_t5, tiny_xlmr
 
 from enrich import tables
@@ -27,20 +28,7 @@ from relevance.splits import SplitKind
 from relevance.teaching.rows import TeacherRows
 from relevance.text import PinText
 
-THINGS = ("table", "chair", "lamp", "rug", "sofa", "desk", "vase", "clock")
 TINY = TunedSettings(epochs=8, batch_size=16, learning_rate=3e-3)
-
-
-def rows(count: int, seed: int = 0) -> TeacherRows:
-    """Pairs whose level is 5 when the pin is what the query asks for, else 1."""
-    random = np.random.default_rng(seed)
-    asked, shown = random.integers(0, len(THINGS), (2, count))
-    shown = np.where(random.random(count) < 0.5, asked, shown)
-    return TeacherRows(
-        queries=[THINGS[i] for i in asked],
-        pin_texts=[PinText(title=f"round {THINGS[i]}", description="oak " * (i % 3)) for i in shown],
-        levels=np.where(asked == shown, 5, 1),
-    )
 
 
 def test_logistic_regression_learns_what_cosines_do_not_say(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from tiny_models import tiny_bert
 
 from enrich.text_encoder import TextEncoder
 from relevance.baselines.bm25 import K1, B, Collection, bm25_scores, fit_bm25
-from relevance.baselines.ordinal import fit_ordinal
 from relevance.bi_encoder import TextVectors, fit_bi_encoder
+from relevance.ordinal import fit_ordinal
 from relevance.teaching.rows import TeacherRows
 from relevance.text import PinText
 

@@ -59,7 +59,7 @@ def test_the_plain_one_is_a_softmax() -> None:
 
 def test_it_is_read_as_it_was_written_and_not_in_part() -> None:
     raw = {"temperature": 1.5, "biases": [0.1, 0.2, -0.3, 0.0, 0.0]}
-    assert Calibration.of(raw) == Calibration(1.5, (0.1, 0.2, -0.3, 0.0, 0.0))
+    assert Calibration.read(raw) == Calibration(1.5, (0.1, 0.2, -0.3, 0.0, 0.0))
     for broken in ({"temperature": 1.5}, {**raw, "biases": [0.1]}, {**raw, "temperature": None}):
         with pytest.raises((KeyError, ValueError, TypeError)):
-            Calibration.of(broken)
+            Calibration.read(broken)

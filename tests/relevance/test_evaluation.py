@@ -11,10 +11,10 @@ import pytest
 from enrich.errors import BadInput
 from relevance import metrics
 from relevance.evaluation import Versus, evaluate
+from relevance.intervals import BootstrapSettings
 from relevance.judging.figures import EvaluationSettings, FieldCoverage, Measure
 from relevance.judging.gold import Predictions
-from relevance.judging.intervals import BootstrapSettings
-from relevance.judging.reliability import Reliability
+from relevance.reliability import Reliability
 
 SETTINGS = EvaluationSettings(BootstrapSettings(draws=200), segment_pairs=10)
 

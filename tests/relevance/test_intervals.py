@@ -9,10 +9,9 @@ import pytest
 from scipy.stats import bootstrap as scipy_bootstrap
 
 from enrich.errors import BadInput
-from relevance import metrics
-from relevance.judging import intervals
-from relevance.judging.intervals import BootstrapSettings
-from relevance.judging.reliability import top_claim
+from relevance import intervals, metrics
+from relevance.intervals import BootstrapSettings
+from relevance.reliability import top_claim
 
 
 def _rows(seed: int, queries: int = 12, rows: int = 150):

@@ -11,7 +11,7 @@ from scipy.special import softmax
 
 from relevance import metrics
 from relevance.calibration import Calibration
-from relevance.judging.reliability import (
+from relevance.reliability import (
     CalibrationReport,
     Claim,
     Curve,

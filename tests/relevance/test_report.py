@@ -17,10 +17,10 @@ from enrich import parts
 from enrich.tables import PIN_TEXT, PINS
 from relevance import report
 from relevance.evaluation import Versus, evaluate
+from relevance.intervals import BootstrapSettings, Estimate
 from relevance.judging import charts
 from relevance.judging.figures import EvaluationSettings, FieldCoverage, Measure
 from relevance.judging.gold import Predictions
-from relevance.judging.intervals import BootstrapSettings, Estimate
 from relevance.judging.showcase import Example, ExamplePin, FieldText, Opinion, ShowcaseSettings, showcase
 from relevance.report import Heading, write_report
 

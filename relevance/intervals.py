@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from enrich.errors import BadInput
 from enrich.tables import LEVELS
-from relevance.judging.reliability import Claim
 from relevance.metrics import Floats, Ints, confidence_bin
+from relevance.reliability import Claim
 
 _CELLS_AT_ONCE = 4_000_000  # float64 held while ranked pairs are drawn: 32 MB
 
