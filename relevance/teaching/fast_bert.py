@@ -8,6 +8,7 @@ Where the head reads CLS alone, the last layer computes CLS alone (docs/decision
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -66,26 +67,32 @@ class FastBert(nn.Module):
         return words
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> BaseModelOutput:
-        """Last states float32 [n, tokens, d] of ids and mask [n, tokens]; of CLS, [n, 1, d], if only that is read."""
+        """Last states float32 [n, tokens, d] of ids and mask [n, tokens]; of CLS, [n, 1, d], if only that is read.
+
+        Rows are padded on the right.
+        """
         rows, tokens = input_ids.shape
         states = self.embeddings(input_ids=input_ids).reshape(rows * tokens, -1)
-        padding = (attention_mask == 0)[:, None, None, :]
-        absent = padding if bool(padding.any()) else None
+        padded = [(row, length) for row, length in enumerate(attention_mask.sum(1).tolist()) if length < tokens]
         for place, layer in enumerate(self._layers):
-            found = self._attention(layer.query_key_value(states), rows, tokens, absent)
+            found = self._attention(layer.query_key_value(states), rows, tokens, padded)
             if self._first_token_alone and place == len(self._layers) - 1:
                 states, found = (part.view(rows, tokens, -1)[:, 0].contiguous() for part in (states, found))
             states = layer.attended_norm(states + layer.attended(found))
             states = layer.output_norm(states + layer.narrowed(layer.widened(states)))
         return BaseModelOutput(last_hidden_state=states.view(rows, -1, states.shape[-1]))
 
-    def _attention(self, projected: Tensor, rows: int, tokens: int, absent: Tensor | None) -> Tensor:
-        """Each token's mean of the values, [rows · tokens, d], of projections [rows · tokens, 3 d]."""
+    def _attention(self, projected: Tensor, rows: int, tokens: int, padded: Sequence[tuple[int, int]]) -> Tensor:
+        """Each token's mean of the values, [rows · tokens, d], of projections [rows · tokens, 3 d].
+
+        `padded` are (row, its length), of the rows that are shorter: few where batches are of like length.
+        """
         parts = projected.view(rows, tokens, 3, self._heads, -1).permute(2, 0, 3, 1, 4)
         query, key, value = (part.reshape(rows * self._heads, tokens, -1) for part in parts)
         scores = torch.bmm(query, key.transpose(1, 2)).float()
-        if absent is not None:
-            scores.view(rows, self._heads, tokens, tokens).masked_fill_(absent, float("-inf"))
+        by_row = scores.view(rows, self._heads, tokens, tokens)
+        for row, length in padded:
+            by_row[row, :, :, length:] = float("-inf")
         mixed = torch.bmm(scores.softmax(dim=-1).bfloat16(), value)
         return mixed.view(rows, self._heads, tokens, -1).transpose(1, 2).reshape(rows * tokens, -1)
 
