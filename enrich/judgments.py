@@ -54,7 +54,7 @@ def _inputs(workspace: Workspace) -> pl.DataFrame:
     """query, pin_id, votes (ascending), lang, reason, event_timestamp and input_hash of every judged pair."""
     pins = parts.scan(workspace.folder(PINS)).select("pin_id", known=pl.lit(True))
     pairs = (
-        _votes(workspace)
+        counted_votes(workspace)
         .group_by(_PAIR)
         .agg(
             votes=pl.col("level").sort(),
@@ -73,8 +73,8 @@ def _inputs(workspace: Workspace) -> pl.DataFrame:
     return pairs.with_columns(input_hash=pl.Series(hashes, dtype=pl.String))
 
 
-def _votes(workspace: Workspace) -> pl.LazyFrame:
-    """The votes that count, with the query's key in place of the query."""
+def counted_votes(workspace: Workspace) -> pl.LazyFrame:
+    """The votes that count, a row each, with the columns of `judgments`; `query` is normalised."""
     votes = parts.scan(workspace.folder(JUDGMENTS))
     spellings = votes.select("query").unique().collect()["query"]
     keys = pl.LazyFrame({"query": spellings, "key": [normalise_query(text) for text in spellings]})

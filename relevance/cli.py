@@ -7,6 +7,7 @@ relevance score --query Q --pins ID ...             five probabilities and an ex
 relevance rank --query Q                            the catalogue's best pins, relevance with engagement
 relevance serve                                     the same over HTTP
 relevance replay                                    logged requests computed again: are they the same?
+relevance agreement                                 the people who judged: how far they agree, each one's bias
 relevance frame                                     a training frame, its coverage, what a careless join would leak
 """
 
@@ -15,13 +16,14 @@ from __future__ import annotations
 import click
 
 from enrich import console
-from relevance.commands import frame, scoring, stages
+from relevance.commands import annotators, frame, scoring, stages
 
 _SETTINGS = {"max_content_width": 110, "help_option_names": ["-h", "--help"]}
 _COMMANDS = (
     *(stages.run, stages.train_teacher, stages.label, stages.train_student, stages.evaluate),
     *(scoring.score, scoring.rank, scoring.serve, scoring.replay),
     frame.frame,
+    annotators.agreement,
 )
 
 

@@ -97,7 +97,7 @@ class RankedPairs:
         negative = np.add.reduceat(weight * (1 - self.positive), starts, axis=1)
         below = np.cumsum(negative, axis=1) - negative
         area = (positive * (below + negative / 2)).sum(axis=1)
-        return _divide(area, positive.sum(axis=1) * negative.sum(axis=1))
+        return divided(area, positive.sum(axis=1) * negative.sum(axis=1))
 
 
 def draw_queries(queries: int, settings: BootstrapSettings) -> Floats:
@@ -114,15 +114,35 @@ def mean(query: Ints, values: Floats, queries: int) -> Sums:
 def kappa(query: Ints, levels: Ints, predicted: Ints, queries: int) -> Sums:
     """Quadratic κ, from each query's confusion matrix."""
     cell = (levels - 1) * len(LEVELS) + predicted - 1
-    return Sums(_counts(query, cell, np.ones(len(cell)), queries, len(LEVELS) ** 2), _kappa_of_confusions)
+    confusions = counted(query, cell, np.ones(len(cell)), queries, len(LEVELS) ** 2)
+    return kappa_of_confusions(confusions, np.asarray(LEVELS, dtype=np.float64), np.square)
+
+
+def kappa_of_confusions(confusions: Floats, levels: Floats, cost: Callable[[Floats], Floats]) -> Sums:
+    """Cohen's κ (1960, 1968) of each query's confusion matrix, flat [queries, k²]; `cost` is of levels' differences."""
+    price = cost(np.subtract.outer(levels, levels))
+
+    def finish(sums: Floats) -> Floats:
+        seen = sums.reshape(-1, len(levels), len(levels))
+        observed = np.einsum("bij,ij->b", seen, price)
+        chance = divided(np.einsum("bi,bj,ij->b", seen.sum(axis=2), seen.sum(axis=1), price), seen.sum(axis=(1, 2)))
+        return 1 - divided(observed, chance)
+
+    return Sums(confusions, finish)
 
 
 def calibration(query: Ints, claim: Claim, queries: int, bins: int = 15) -> Sums:
     """ECE of what a claim says of rows [n], from each query's gap and rows by bin of confidence."""
     gap = claim.true - claim.confidence
-    gaps = _counts(query, confidence_bin(claim.confidence, bins), gap, queries, bins)
+    gaps = counted(query, confidence_bin(claim.confidence, bins), gap, queries, bins)
     rows = np.bincount(query, minlength=queries).astype(np.float64)
     return Sums(np.column_stack([gaps, rows]), _error_of_gaps)
+
+
+def counted(query: Ints, cell: Ints, weight: Floats, queries: int, cells: int) -> Floats:
+    """Sums of `weight` by query and cell; [queries, cells]."""
+    flat = np.bincount(query * cells + cell, weights=weight, minlength=queries * cells)
+    return flat.astype(np.float64).reshape(queries, cells)
 
 
 def auroc(query: Ints, positive: NDArray[np.bool_], score: Floats) -> RankedPairs:
@@ -148,13 +168,13 @@ def difference(a: Statistic, b: Statistic, draws: Floats, confidence: float = 0.
     drawn_a, drawn_b = a.values(draws), b.values(draws)
     gaps = drawn_a - drawn_b
     low, high = _interval(gaps, draws, confidence)
-    ratio_low, ratio_high = _interval(_divide(drawn_a, drawn_b), draws, confidence)
+    ratio_low, ratio_high = _interval(divided(drawn_a, drawn_b), draws, confidence)
     return Difference(
         value=float((value_a - value_b)[0]),
         low=low,
         high=high,
         p_value=float("nan") if np.isnan(low) else _p_value(gaps[~np.isnan(gaps)]),
-        ratio=float(_divide(value_a, value_b)[0]),
+        ratio=float(divided(value_a, value_b)[0]),
         ratio_low=ratio_low,
         ratio_high=ratio_high,
     )
@@ -187,29 +207,15 @@ def _by_query(query: Ints, columns: Floats, queries: int) -> Floats:
     return np.column_stack([np.bincount(query, weights=column, minlength=queries) for column in columns.T])
 
 
-def _counts(query: Ints, cell: Ints, weight: Floats, queries: int, cells: int) -> Floats:
-    """Sums of `weight` by query and cell; [queries, cells]."""
-    flat = np.bincount(query * cells + cell, weights=weight, minlength=queries * cells)
-    return flat.astype(np.float64).reshape(queries, cells)
-
-
 def _ratio_of_two(sums: Floats) -> Floats:
-    return _divide(sums[:, 0], sums[:, 1])
+    return divided(sums[:, 0], sums[:, 1])
 
 
 def _error_of_gaps(sums: Floats) -> Floats:
-    return _divide(np.abs(sums[:, :-1]).sum(axis=1), sums[:, -1])
+    return divided(np.abs(sums[:, :-1]).sum(axis=1), sums[:, -1])
 
 
-def _kappa_of_confusions(sums: Floats) -> Floats:
-    seen = sums.reshape(-1, len(LEVELS), len(LEVELS))
-    rows = seen.sum(axis=(1, 2))
-    cost = np.subtract.outer(np.asarray(LEVELS), np.asarray(LEVELS)).astype(np.float64) ** 2
-    observed = np.einsum("bij,ij->b", seen, cost)
-    chance = _divide(np.einsum("bi,bj,ij->b", seen.sum(axis=2), seen.sum(axis=1), cost), rows)
-    return 1 - _divide(observed, chance)
-
-
-def _divide(a: Floats, b: Floats) -> Floats:
+def divided(a: Floats, b: Floats) -> Floats:
+    """a ÷ b; nan where b is 0."""
     quotient: Floats = np.divide(a, b, out=np.full(np.broadcast(a, b).shape, np.nan), where=b != 0)
     return quotient

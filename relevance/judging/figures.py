@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from math import isnan
 from typing import NamedTuple
 
 from enrich.errors import BadInput
+from enrich.records import to_json
 from relevance.intervals import BootstrapSettings, Difference, Estimate
 from relevance.reliability import ReliabilityBin
 
@@ -124,15 +123,4 @@ class Evaluation:
 
     def to_json(self) -> str:
         """One JSON object; a figure without a value is null."""
-        return json.dumps(_plain(self), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
-
-
-def _plain(value: object) -> object:
-    """As JSON knows it: records as objects, nan as null."""
-    if is_dataclass(value):
-        return {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return {key: _plain(item) for key, item in value._asdict().items()}
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and isnan(value) else value
+        return to_json(self, indent=1) + "\n"

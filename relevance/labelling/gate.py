@@ -8,9 +8,11 @@ fingerprint of teacher, labels and judgments, and made anew when one of them cha
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import ibis
 import numpy as np
@@ -200,8 +202,12 @@ def _read(path: Path) -> DriftReport | None:
     """As kept; None where there is none that can be read: it is made again."""
     try:
         raw = json.loads(path.read_text())
-        found = [Finding(*one) for one in raw["findings"]]
-        kept = [one._replace(verdict=Verdict(one.verdict)) for one in found]
-        return DriftReport(raw["producer"], raw["made_from"], kept)
+        return DriftReport(raw["producer"], raw["made_from"], [_finding(one) for one in raw["findings"]])
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _finding(raw: dict[str, Any]) -> Finding:
+    """As `to_json` wrote it, nan as null."""
+    numbers = {name: math.nan if raw[name] is None else float(raw[name]) for name in ("figure", "low", "high", "limit")}
+    return Finding(**{**raw, **numbers, "verdict": Verdict(raw["verdict"])})
