@@ -8,6 +8,7 @@ relevance rank --query Q                            the catalogue's best pins, r
 relevance serve                                     the same over HTTP
 relevance replay                                    logged requests computed again: are they the same?
 relevance agreement                                 the people who judged: how far they agree, each one's bias
+relevance abtest [LOG]                              an online experiment: what its arms changed, how sure that is
 relevance frame                                     a training frame, its coverage, what a careless join would leak
 """
 
@@ -16,7 +17,7 @@ from __future__ import annotations
 import click
 
 from enrich import console
-from relevance.commands import annotators, frame, scoring, stages
+from relevance.commands import abtest, annotators, frame, scoring, stages
 
 _SETTINGS = {"max_content_width": 110, "help_option_names": ["-h", "--help"]}
 _COMMANDS = (
@@ -24,6 +25,7 @@ _COMMANDS = (
     *(scoring.score, scoring.rank, scoring.serve, scoring.replay),
     frame.frame,
     annotators.agreement,
+    abtest.abtest,
 )
 
 

@@ -13,7 +13,7 @@ from data.sample_maker.users import User
 
 EXPERIMENT_START = datetime(2026, 6, 8, tzinfo=START.tzinfo)
 EXPERIMENT_DAYS = 14
-_TREATMENT_GAIN = 0.35  # of the relevance that the treatment arm's ranker adds to the legacy score
+TREATMENT_GAIN = 0.35  # of the relevance that the treatment arm's ranker adds to the legacy score
 
 
 class ExperimentEvent(NamedTuple):
@@ -30,8 +30,13 @@ class ExperimentEvent(NamedTuple):
     event_timestamp: datetime
 
 
-def make_experiment(seed: int, engine: Engine, users: list[User], sessions: int) -> list[ExperimentEvent]:
-    """Two weeks of a two-arm experiment: "control" is the legacy ranker, "treatment" ranks by relevance a bit more."""
+def make_experiment(
+    seed: int, engine: Engine, users: list[User], sessions: int, gain: float = TREATMENT_GAIN
+) -> list[ExperimentEvent]:
+    """Two weeks of a two-arm experiment: "control" is the legacy ranker, "treatment" ranks by relevance a bit more.
+
+    `gain` is the relevance that treatment's ranker adds to the legacy score; with 0 the arms are alike.
+    """
     rng = stream(seed, "experiment")
     of_lang = queries_of_languages(engine.queries)
     events: list[ExperimentEvent] = []
@@ -43,7 +48,7 @@ def make_experiment(seed: int, engine: Engine, users: list[User], sessions: int)
         for request in range(1 + int(rng.poisson(0.5))) if indices else ():
             query = choose(rng, indices, weights)
             asked = engine.queries[query]
-            scores = engine.scores[query] + (_TREATMENT_GAIN * engine.relevance[query] if arm == "treatment" else 0)
+            scores = engine.scores[query] + (gain * engine.relevance[query] if arm == "treatment" else 0)
             names = (_id(seed, "request", session, request), _id(seed, "session", session, 0), user.user_hash, arm)
             asking = (user.country, asked.lang, asked.text)
             events.extend(

@@ -1,0 +1,259 @@
+"""An experiment analysed: every outcome's effect, overall, by week, by country and language (`relevance abtest`).
+
+Reads the log and the workspace's judgments and engagements; returns the `Analysis` that page.py renders. Effects are
+of treatment less control, by user (effects.py). Segments' p-values are Holm-corrected over the outcome's segments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from math import nan
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from enrich import parts
+from enrich.errors import BadInput
+from enrich.tables import ENGAGEMENTS, JUDGMENT
+from enrich.workspace import Workspace
+from relevance.abtest import effects
+from relevance.abtest.effects import Adjusted, Change, Effect, Sums
+from relevance.abtest.log import ExperimentLog, read_log
+from relevance.abtest.outcomes import Outcome, outcomes
+from relevance.frames import Judged
+
+_ENGAGED = ("click", "long_click", "save")
+_UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class AbtestSettings:
+    control: str = "control"
+    confidence: float = 0.95
+    power: float = 0.8  # of the least detectable effect
+    plausible_lift: float = 0.05  # of the control's value: the effects for which the always-valid test is made
+    segment_users: int = 50  # of an arm, below which a segment is not shown
+    shares: tuple[float, ...] = ()  # of the arms planned, control first; none: equal
+    broken_ratio: float = 1e-3  # p-value of the sample ratio below which arms cannot be compared
+
+    def __post_init__(self) -> None:
+        if not (0.5 <= self.confidence < 1 and 0 < self.power < 1 and self.plausible_lift > 0):
+            raise BadInput(
+                f"expected a confidence of 0.5 to 1, a power of 0 to 1 and a plausible lift above 0, found "
+                f"{self.confidence}, {self.power} and {self.plausible_lift}"
+            )
+
+
+class Week(NamedTuple):
+    number: int  # from 1
+    effect: Effect
+
+
+class Segment(NamedTuple):
+    column: str
+    value: str
+    effect: Effect
+    p_value: float  # Holm-corrected
+
+
+class Result(NamedTuple):
+    """One outcome of one treatment. `least_detectable` is a share of the control's value."""
+
+    treatment: str
+    outcome: Outcome
+    effect: Effect
+    adjusted: Adjusted | None
+    always_valid_p: float
+    least_detectable: float
+    weeks: tuple[Week, ...]
+    fading: Change | None  # the last week's effect less the first's
+    segments: tuple[Segment, ...]
+    reason: str | None = None  # why there is no effect
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    users: dict[str, int]  # by arm
+    crossed: int  # users in two arms, left out
+    dropped: dict[str, int]  # rows of the log, by reason
+    events: int
+    start: datetime
+    end: datetime
+    sample_ratio_p: float
+    judged_share: float  # of impressions
+    results: tuple[Result, ...]
+    settings: AbtestSettings
+
+    @property
+    def ratio_is_broken(self) -> bool:
+        return self.sample_ratio_p < self.settings.broken_ratio
+
+
+class Inputs(NamedTuple):
+    """A log, the judged pairs (query, pin_id, level), and what users did before it (user, before)."""
+
+    log: ExperimentLog
+    judged: pl.DataFrame
+    before: pl.DataFrame
+
+
+def read_inputs(workspace: Workspace, path: Path | None = None) -> Inputs:
+    """The log at `path`, else the workspace's, and what the workspace knows. Raises BadInput where there is no log."""
+    log = read_log(workspace, path)
+    judged = Judged.of(workspace).pairs if parts.count(workspace.folder(JUDGMENT)) else _NO_PAIRS
+    return Inputs(log, judged, _before(workspace, log))
+
+
+_NO_PAIRS = pl.DataFrame(schema={"query": pl.String, "pin_id": pl.String, "level": pl.Int64})
+
+
+def analyse_log(log: ExperimentLog, judged: pl.DataFrame, before: pl.DataFrame, settings: AbtestSettings) -> Analysis:
+    """Of what `Inputs` holds. Raises BadInput where there is no control, no treatment, or a share too many."""
+    treatments = [arm for arm in log.users if arm != settings.control]
+    if settings.control not in log.users or not treatments:
+        raise BadInput(
+            f"expected events of an arm {settings.control!r} and of a treatment, found arms "
+            f"{', '.join(log.users)}; name the control with --control"
+        )
+    arms = [settings.control, *treatments]
+    if settings.shares and len(settings.shares) != len(arms):
+        raise BadInput(f"expected a share for each of {', '.join(arms)}, found {len(settings.shares)}")
+    events = log.events
+    impressions = events.filter(pl.col("event") == "impression")
+    known = impressions.join(judged.select("query", "pin_id"), on=["query", "pin_id"], how="semi")
+    found = [(outcome, rows.join(before, on="user", how="left")) for outcome, rows in outcomes(events, judged)]
+    return Analysis(
+        users=log.users,
+        crossed=log.crossed,
+        dropped=dict(log.dropped),
+        events=events.height,
+        start=_moment(events["event_timestamp"].min()),
+        end=_moment(events["event_timestamp"].max()),
+        sample_ratio_p=effects.sample_ratio_p([log.users[arm] for arm in arms], settings.shares or [1.0] * len(arms)),
+        judged_share=known.height / impressions.height if impressions.height else 0.0,
+        results=tuple(
+            _Comparison(outcome, treatment, rows, _moment(events["event_timestamp"].min()), settings).result()
+            for treatment in treatments
+            for outcome, rows in found
+        ),
+        settings=settings,
+    )
+
+
+class _Comparison(NamedTuple):
+    """One outcome's rows of all arms, looked at for one treatment."""
+
+    outcome: Outcome
+    treatment: str
+    rows: pl.DataFrame
+    start: datetime
+    settings: AbtestSettings
+
+    def result(self) -> Result:
+        sides = self.sides(self.rows)
+        if sides is None:
+            reason = "no row of one arm" if self.rows.height else "nothing judged was shown"
+            return Result(self.treatment, self.outcome, _NOTHING, None, 1.0, nan, (), None, (), reason)
+        overall = effects.effect(*sides, self.settings.confidence)
+        detectable = effects.least_detectable(overall.standard_error, self.settings.power, self.settings.confidence)
+        return Result(
+            treatment=self.treatment,
+            outcome=self.outcome,
+            effect=overall,
+            adjusted=effects.adjusted(*sides, self.settings.confidence),
+            always_valid_p=self._always_valid_p(overall.control),
+            least_detectable=detectable / abs(overall.control) if overall.control else nan,
+            weeks=tuple(self._weeks()),
+            fading=self._fading(),
+            segments=tuple(self._segments()),
+        )
+
+    def sides(self, rows: pl.DataFrame) -> tuple[Sums, Sums] | None:
+        """Sums by user of control and treatment; None where one of them has nothing to divide by."""
+        found = tuple(_sums(rows.filter(pl.col("arm") == arm)) for arm in (self.settings.control, self.treatment))
+        return (found[0], found[1]) if all(len(side.n) and side.n.sum() > 0 for side in found) else None
+
+    def _always_valid_p(self, control: float) -> float:
+        """One look at the end of each day, at all that was seen by then."""
+        looks, end = [], self.start
+        while end <= _moment(self.rows["at"].max()):
+            end += timedelta(days=1)
+            sides = self.sides(self.rows.filter(pl.col("at") < end))
+            if sides is not None:
+                looks.append(effects.effect(*sides, self.settings.confidence))
+        return effects.always_valid_p(looks, self.settings.plausible_lift * abs(control))
+
+    def _by_week(self) -> dict[int, pl.DataFrame]:
+        week = ((self.rows["at"] - self.start).dt.total_days() // 7 + 1).alias("week")
+        return {
+            int(key[0]): part for key, part in self.rows.with_columns(week).partition_by("week", as_dict=True).items()
+        }
+
+    def _weeks(self) -> Iterator[Week]:
+        for number, rows in sorted(self._by_week().items()):
+            sides = self.sides(rows)
+            if sides is not None:
+                yield Week(number, effects.effect(*sides, self.settings.confidence))
+
+    def _fading(self) -> Change | None:
+        """Of users who were there in the first week or the last; None with one week."""
+        weeks = self._by_week()
+        if len(weeks) < 2:
+            return None
+        periods = [weeks[min(weeks)], weeks[max(weeks)]]
+        users = pl.concat(periods).select("arm", "user", "before").unique(["arm", "user"])
+        aligned = [self.sides(_of_all(users, rows)) for rows in periods]
+        if aligned[0] is None or aligned[1] is None:
+            return None
+        return effects.change(aligned[0], aligned[1], self.settings.confidence)
+
+    def _segments(self) -> Iterator[Segment]:
+        found: list[tuple[str, str, Effect]] = []
+        for column in ("country", "lang"):
+            parted = self.rows.with_columns(pl.col(column).fill_null(_UNKNOWN)).partition_by(column, as_dict=True)
+            for (value,), rows in sorted(parted.items(), key=lambda item: (-item[1].height, item[0])):
+                sides = self.sides(rows)
+                if sides is not None and min(len(side.n) for side in sides) >= self.settings.segment_users:
+                    found.append((column, str(value), effects.effect(*sides, self.settings.confidence)))
+        corrected = effects.holm([one.p_value for _, _, one in found])
+        yield from (Segment(*one, p_value) for one, p_value in zip(found, corrected, strict=True))
+
+
+_NOTHING = Effect(nan, nan, nan, nan, nan, nan, nan, nan, nan, (0, 0), nan)
+
+
+def _sums(rows: pl.DataFrame) -> Sums:
+    by_user = rows.group_by("user").agg(pl.col("y", "n").sum(), pl.col("before").first()).sort("user")
+    y, n, before = (by_user[name].fill_null(0.0).to_numpy().astype(np.float64) for name in ("y", "n", "before"))
+    return Sums(y, n, before)
+
+
+def _of_all(users: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows, and one of nothing for each user who has none, so that periods have the same users."""
+    nothing = users.join(rows, on=["arm", "user"], how="anti").with_columns(y=pl.lit(0.0), n=pl.lit(0.0))
+    columns = ["arm", "user", "before", "y", "n"]
+    return pl.concat([rows.select(columns), nothing.select(columns)])
+
+
+def _before(workspace: Workspace, log: ExperimentLog) -> pl.DataFrame:
+    """What each user did before the experiment: ln(1 + clicks, long clicks and saves) of the engagement log."""
+    start = _moment(log.events["event_timestamp"].min())
+    users = log.events.select(pl.col("user").unique())
+    done = (
+        parts.scan(workspace.folder(ENGAGEMENTS))
+        .filter(pl.col("event_timestamp") < start, pl.col("event").is_in(_ENGAGED), pl.col("user_hash").is_not_null())
+        .group_by(user="user_hash")
+        .agg(before=pl.len().cast(pl.Float64).log1p())
+        .collect(engine="streaming")
+    )
+    return users.join(done, on="user", how="left").with_columns(pl.col("before").fill_null(0.0))
+
+
+def _moment(value: object) -> datetime:
+    if not isinstance(value, datetime):
+        raise BadInput(f"expected events with a time, found {value!r}")
+    return value

@@ -1,0 +1,78 @@
+"""An experiment's analysis, and a plan of what to judge, in words and columns for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import isnan
+
+from relevance.abtest.analysis import Analysis, Result
+from relevance.abtest.judging_plan import JudgingPlan
+
+
+def render(found: Analysis) -> str:
+    lines = [*_log(found)]
+    for result in found.results:
+        lines += ["", *_result(found, result)]
+    return "\n".join(lines)
+
+
+def render_plan(plan: JudgingPlan) -> str:
+    head = f"{'queries':<8}{'lang':<10}{'searches':>10}{'judged':>8}{'spread':>8}{'to judge':>10}"
+    rows = [
+        f"{one.popularity:<8}{one.lang:<10}{one.searches:>10,}{one.judged:>8,}{one.spread:>8.3f}"
+        f"{one.searches_to_judge:>10,}"
+        for one in plan.strata
+    ]
+    total = sum(one.searches_to_judge for one in plan.strata)
+    tail = (
+        f"standard error of the mean nDCG with {total:,} searches: {plan.error:.4f} as planned, "
+        f"{plan.proportional_error:.4f} in proportion to the strata, {plan.simple_random_error:.4f} drawn at random"
+    )
+    return "\n".join([head, *rows, tail])
+
+
+def _log(found: Analysis) -> Iterator[str]:
+    arms = ", ".join(f"{arm} {users:,}" for arm, users in found.users.items())
+    yield f"{found.events:,} events, {found.start:%F %H:%M} to {found.end:%F %H:%M} UTC; users: {arms}"
+    if found.crossed:
+        yield f"left out: {found.crossed:,} users who were in two arms"
+    for reason, count in found.dropped.items():
+        yield f"left out: {count:,} rows, {reason}"
+    verdict = "BROKEN: do not compare the arms" if found.ratio_is_broken else "as planned"
+    yield f"sample ratio: {verdict} (χ² p {found.sample_ratio_p:.3g})"
+    yield f"judged: {found.judged_share:.1%} of the impressions"
+
+
+def _result(found: Analysis, result: Result) -> Iterator[str]:
+    better = " (lower is better)" if result.outcome.lower_is_better else ""
+    yield f"{result.outcome.value}{better}: {result.treatment} - {found.settings.control}"
+    if result.reason:
+        yield f"  not to be had: {result.reason}"
+        return
+    effect = result.effect
+    yield f"  {effect.control:.4f} -> {effect.treatment:.4f}, users {effect.users[0]:,} and {effect.users[1]:,}"
+    yield f"  difference      {_interval(effect.difference, effect.low, effect.high)}, p {effect.p_value:.3f}"
+    yield f"  lift            {_interval(effect.lift, effect.lift_low, effect.lift_high, '+.1%')}"
+    if result.adjusted is not None:
+        own, removed = result.adjusted.effect, result.adjusted.variance_removed
+        told = _interval(own.difference, own.low, own.high)
+        yield f"  with CUPED      {told}, p {own.p_value:.3f}; variance removed {removed:.1%}"
+    yield f"  always valid    p {result.always_valid_p:.3f}, however often it was looked at"
+    yield f"  least effect that {found.settings.power:.0%} of such experiments find: {result.least_detectable:.1%}"
+    for week in result.weeks if len(result.weeks) > 1 else ():
+        one = week.effect
+        yield f"  week {week.number:<10} {_interval(one.difference, one.low, one.high)}"
+    if result.fading is not None:
+        fading = result.fading
+        told = _interval(fading.difference, fading.low, fading.high)
+        yield f"  last - first    {told}, p {fading.p_value:.3f}"
+    for part in result.segments:
+        one = part.effect
+        told = _interval(one.difference, one.low, one.high)
+        yield f"  {part.column + ' ' + part.value:<15} {told}, p {part.p_value:.3f} (Holm)"
+
+
+def _interval(value: float, low: float, high: float, form: str = "+.4f") -> str:
+    if isnan(value):
+        return "-"
+    return f"{value:{form}} [{low:{form}}, {high:{form}}]"

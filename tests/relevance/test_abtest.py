@@ -1,0 +1,262 @@
+"""Experiments: effects against second implementations, outcomes by hand, logs of bad rows, plans of what to judge."""
+
+from __future__ import annotations
+
+import json
+from math import exp, log, sqrt
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+from table_rows import day, write_rows
+
+from enrich import console
+from enrich.errors import BadInput
+from enrich.tables import EXPERIMENT_LOG
+from enrich.workspace import Catalogue, Workspace
+from relevance.abtest import effects
+from relevance.abtest.analysis import AbtestSettings, analyse_log
+from relevance.abtest.effects import Sums
+from relevance.abtest.judging_plan import judging_plan, spread_over
+from relevance.abtest.log import experiment_log, read_log
+from relevance.abtest.outcomes import Outcome, outcomes
+from relevance.cli import relevance
+
+JUDGED = pl.DataFrame({"query": ["lamp"] * 3, "pin_id": ["a", "b", "c"], "level": [5, 3, 1]})
+
+
+def sums(y: list[float], n: list[float] | None = None, before: list[float] | None = None) -> Sums:
+    values = (y, n or [1.0] * len(y), before or [0.0] * len(y))
+    return Sums(*(np.asarray(one, dtype=np.float64) for one in values))
+
+
+def event(user: str, arm: str, what: str, pin: str = "a", **other: object) -> dict[str, object]:
+    """One of the events of a user's one search on day 1, unless told otherwise."""
+    row = {"request_id": f"r-{user}", "session_id": f"s-{user}", "user_hash": user, "country": "US", "lang": "en"}
+    place = {"query": "Lamp", "position": ord(pin) - ord("a") + 1, "event_timestamp": day(1)}
+    return {**row, "arm": arm, "pin_id": pin, "event": what, **place, **other}
+
+
+def frame(*rows: dict[str, object]) -> pl.DataFrame:
+    return pl.DataFrame(rows)
+
+
+def test_one_row_a_user_is_welchs_test() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(1, 1, 40), rng.normal(1.5, 2, 60)
+    found = effects.effect(sums(list(a)), sums(list(b)))
+    expected = stats.ttest_ind(b, a, equal_var=False)
+    interval = expected.confidence_interval()
+    assert (found.p_value, found.low, found.high) == pytest.approx((expected.pvalue, interval.low, interval.high))
+    assert found.lift == pytest.approx((b.mean() - a.mean()) / a.mean())
+
+
+def test_a_ratio_of_sums_has_the_spread_that_drawing_users_again_shows() -> None:
+    rng = np.random.default_rng(1)
+    n = rng.integers(1, 9, 400).astype(float)
+    y = rng.binomial(n.astype(int), rng.beta(2, 2, 400)).astype(float)
+    draws = rng.integers(0, 400, (4_000, 400))
+    drawn = y[draws].sum(axis=1) / n[draws].sum(axis=1)
+    found = effects.effect(sums(list(y), list(n)), sums(list(y), list(n)))
+    assert found.standard_error / sqrt(2) == pytest.approx(drawn.std(), rel=0.05)
+    assert found.difference == 0
+
+
+def test_what_users_did_before_is_taken_out() -> None:
+    """y is what the user did before, and 1 more in treatment: without it the effect drowns, with it it is exact."""
+    rng = np.random.default_rng(2)
+    before = [list(rng.normal(0, 5, 50)) for _ in range(2)]
+    control, treatment = (sums([x + arm for x in before[arm]], before=before[arm]) for arm in (0, 1))
+    assert effects.effect(control, treatment).standard_error > 0.5
+    found = effects.adjusted(control, treatment)
+    assert found is not None
+    assert (found.effect.difference, found.variance_removed) == pytest.approx((1, 1))
+    assert effects.adjusted(sums([1, 2]), sums([1, 2])) is None  # nobody did anything before
+
+
+def test_always_valid_is_the_mixture_test_and_never_forgets() -> None:
+    strong = effects.effect(sums([0, 1] * 50), sums([0.4, 1.4] * 50))
+    variance, mixed = strong.standard_error**2, 0.5**2
+    evidence = sqrt(variance / (variance + mixed)) * exp(
+        mixed * strong.difference**2 / (2 * variance * (variance + mixed))
+    )
+    assert effects.always_valid_p([strong], 0.5) == pytest.approx(1 / evidence)
+    nothing = effects.effect(sums([0, 1] * 50), sums([0, 1] * 50))
+    assert effects.always_valid_p([nothing], 0.5) == 1
+    assert effects.always_valid_p([strong, nothing], 0.5) == pytest.approx(1 / evidence)
+
+
+def test_looking_daily_raises_no_more_false_alarms_than_told() -> None:
+    """Forty users a day for twenty days, 400 times, no effect: the plain test cries wolf, this one hardly."""
+    rng = np.random.default_rng(3)
+    plain = valid = 0
+    for _ in range(400):
+        arms = rng.normal(1, 1, (2, 20, 20))
+        looks = [
+            effects.effect(sums(list(arms[0, :last].ravel())), sums(list(arms[1, :last].ravel())))
+            for last in range(1, 21)
+        ]
+        plain += min(look.p_value for look in looks) < 0.05
+        valid += effects.always_valid_p(looks, 0.3) < 0.05
+    assert plain / 400 > 0.15
+    assert valid / 400 <= 0.07
+
+
+def test_holm_by_hand() -> None:
+    """Ascending: .01 × 3 = .03, .03 × 2 = .06, and .04 × 1, which is not let fall below .06."""
+    assert effects.holm([0.04, 0.01, float("nan"), 0.03]) == pytest.approx(
+        [0.06, 0.03, float("nan"), 0.06], nan_ok=True
+    )
+
+
+def test_the_sample_ratio_and_the_least_effect() -> None:
+    assert effects.sample_ratio_p([500, 500], [1, 1]) == 1
+    assert effects.sample_ratio_p([400, 600], [1, 1]) < 1e-9
+    assert effects.sample_ratio_p([400, 600], [2, 3]) == 1
+    assert effects.least_detectable(1.0) == pytest.approx(1.95996 + 0.84162, abs=1e-4)
+
+
+def test_outcomes_by_hand() -> None:
+    """Shown c, x, a: x is not judged; DCG of levels 1, 5 is 15 / log2(3), at best 15 + 3 / log2(3)."""
+    rows = [
+        event("u", "control", "impression", "c", position=1),
+        event("u", "control", "impression", "x", position=2),
+        event("u", "control", "impression", "a", position=3),
+        event("u", "control", "save", "a", position=3),
+        event("u", "control", "hide", "c", position=1),
+        event("v", "control", "impression", "x"),
+    ]
+    log_ = experiment_log(frame(*rows))
+    found = dict(outcomes(log_.events, JUDGED))
+    assert dict(found[Outcome.FULFILMENT].select("user", "y").iter_rows()) == {"u": 1.0, "v": 0.0}
+    (ndcg,) = found[Outcome.NDCG]["y"]
+    assert ndcg == pytest.approx((15 / log(3, 2)) / (15 + 3 / log(3, 2)))
+    assert found[Outcome.PRECISION]["y"].to_list() == [0.5]
+    hides = found[Outcome.HIDES].select(pl.col("y", "n").sum()).row(0)
+    assert hides == (1.0, 4.0)
+
+
+def test_precision_counts_the_first_eight_places_judged_or_not() -> None:
+    shown = [event("u", "control", "impression", pin, position=place) for place, pin in enumerate("xyzwstuab", 1)]
+    found = dict(outcomes(experiment_log(frame(*shown)).events, JUDGED))
+    assert found[Outcome.PRECISION]["y"].to_list() == [1.0]  # a, level 5, is eighth; b, level 3, ninth
+
+
+def many(users: int) -> pl.DataFrame:
+    """Half the users in each arm; all of treatment save, of control every second one; weeks by turns."""
+    rows = []
+    for number in range(users):
+        arm = ("control", "treatment")[number % 2]
+        at = {"event_timestamp": day(1 + 7 * (number // 2 % 2)), "country": ("US", "DE")[number % 3 == 0]}
+        rows.append(event(f"u{number}", arm, "impression", **at))
+        if arm == "treatment" or number % 4 == 0:
+            rows.append(event(f"u{number}", arm, "save", **at))
+    return frame(*rows)
+
+
+def test_an_analysis_tells_weeks_and_segments() -> None:
+    log_ = experiment_log(many(400))
+    found = analyse_log(log_, JUDGED, log_.events.select(pl.col("user").unique(), before=pl.lit(0.0)), AbtestSettings())
+    fulfilment = found.results[0]
+    assert (fulfilment.effect.control, fulfilment.effect.treatment) == (0.5, 1.0)
+    assert fulfilment.effect.low < 0.5 < fulfilment.effect.high
+    assert fulfilment.always_valid_p < 1e-6
+    assert [week.number for week in fulfilment.weeks] == [1, 2]
+    # of control, those of the first week are the ones that save
+    assert [week.effect.difference for week in fulfilment.weeks] == pytest.approx([0, 1])
+    assert fulfilment.fading is not None
+    assert fulfilment.fading.difference == pytest.approx(1)
+    assert fulfilment.fading.low > 0.9
+    assert {(one.column, one.value) for one in fulfilment.segments} == {
+        ("country", "US"),
+        ("country", "DE"),
+        ("lang", "en"),
+    }
+    assert found.judged_share == 1.0
+    assert not found.ratio_is_broken
+
+
+def test_users_in_two_arms_are_left_out_and_counted() -> None:
+    rows = [event("u", "control", "impression"), event("v", "treatment", "impression")]
+    log_ = experiment_log(frame(*rows, event("w", "control", "impression"), event("w", "treatment", "click")))
+    assert (log_.users, log_.crossed) == ({"control": 1, "treatment": 1}, 1)
+    with pytest.raises(BadInput, match="each in one arm"):
+        experiment_log(frame(event("w", "control", "impression"), event("w", "treatment", "click")))
+
+
+def test_a_log_of_bad_rows_is_counted_by_reason(tmp_path: Path) -> None:
+    header = "request_id,session_id,user_hash,arm,country,lang,query,pin_id,position,event,event_timestamp\n"
+    good = "r,s,u,control,US,en,lamp,a,1,impression,2025-01-01T00:00:00Z\n"
+    bad = "r,s,u,control,US,en,lamp,b,1,teleport,2025-01-01T00:00:00Z\n"
+    (tmp_path / "log.csv").write_text(header + good + good + bad)
+    found = read_log(workspace(tmp_path), tmp_path / "log.csv")
+    assert found.events.height == 1
+    assert sum(found.dropped.values()) == 2
+
+
+def test_wrong_logs_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = str(workspace(tmp_path).root)
+    (tmp_path / "log.csv").write_text("request_id,arm\nr,control\n")
+    for arguments, said in (
+        ([], "expected events of an experiment"),
+        ([str(tmp_path / "none.csv")], "found nothing; check the path"),
+        ([str(tmp_path / "log.csv")], "needs a column"),
+        ([str(tmp_path / "log.csv"), "--shares", "50,x"], "--shares"),
+    ):
+        assert console.run(relevance, ["abtest", *arguments, "--workspace", root]) == 2
+        error = capsys.readouterr().err
+        assert said in error
+        assert error.count("\n") == 1
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    here = workspace(tmp_path)
+    write_rows(here, EXPERIMENT_LOG, *many(40).to_dicts())
+    assert console.run(relevance, ["abtest", "--workspace", str(here.root), "--json"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "nDCG@20: treatment - control" in lines
+    assert "  not to be had: nothing judged was shown" in lines
+    said = json.loads(lines[-1])
+    assert said["results"][0]["effect"]["difference"] == 0.5
+    assert console.run(relevance, ["abtest", "--workspace", str(here.root), "--control", "c"]) == 2
+    assert "expected events of an arm 'c'" in capsys.readouterr().err
+
+
+@given(st.lists(st.tuples(st.floats(0, 100), st.integers(1, 50)), min_size=1, max_size=8), st.integers(16, 400))
+def test_a_plan_spends_all_it_can(strata: list[tuple[float, int]], total: int) -> None:
+    claims, most = np.asarray([one for one, _ in strata]), np.asarray([one for _, one in strata])
+    given_ = spread_over(claims, most, total)
+    assert given_.sum() == min(total, most.sum())
+    assert (given_ <= most).all()
+    assert (given_ >= np.minimum(2, most)).all()
+
+
+def test_a_plan_judges_more_where_searches_differ_more() -> None:
+    """Two languages of 60 searches; en is 0 or 1 by turns, de always the same: en gets most."""
+    rows = []
+    for number in range(120):
+        lang = ("en", "de")[number % 2]
+        first = "c" if lang == "en" and number % 4 else "a"
+        search = {"request_id": f"r{number}", "lang": lang, "query": f"{lang} lamp", "user_hash": f"u{number}"}
+        rows += [
+            event("u", "control", "impression", first, **{**search, "position": 1}),
+            event("u", "control", "impression", "b", **{**search, "position": 2}),
+        ]
+    judged = pl.concat([JUDGED.with_columns(query=pl.lit(f"{lang} lamp")) for lang in ("en", "de")])
+    plan = judging_plan(experiment_log(frame(*rows)).events, judged, 40)
+    wanted = {one.lang: one.searches_to_judge for one in plan.strata}
+    assert sum(wanted.values()) == 40
+    assert wanted["en"] > 1.5 * wanted["de"]
+    assert plan.error <= plan.proportional_error <= plan.simple_random_error
+    with pytest.raises(BadInput, match="expected at least 4 searches"):
+        judging_plan(experiment_log(frame(*rows)).events, judged, 3)
+
+
+def workspace(folder: Path) -> Workspace:
+    made = Workspace.at(folder / "w")
+    made.create(Catalogue("native", "here"))
+    return made
