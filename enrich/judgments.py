@@ -77,7 +77,8 @@ def _votes(workspace: Workspace) -> pl.LazyFrame:
     """The votes that count, with the query's key in place of the query."""
     votes = parts.scan(workspace.folder(JUDGMENTS))
     spellings = votes.select("query").unique().collect()["query"]
-    keys = pl.LazyFrame({"query": spellings, "key": [normalise_query(text) for text in spellings]})
+    named = {"query": spellings, "key": [normalise_query(text) for text in spellings]}
+    keys = pl.LazyFrame(named, schema={"query": pl.String, "key": pl.String})
     keyed = votes.with_row_index("row").join(keys, on="query", how="left").with_columns(query="key")
     voter = pl.coalesce("annotator_id", pl.format("#{}", "row"))
     return (
