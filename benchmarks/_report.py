@@ -56,11 +56,16 @@ def finish(report: Report, as_json: bool) -> int:
         print(f"  {'met   ' if mark.met else 'MISSED'} {mark.name}: {mark.figure:,.4g} (mark {mark.mark})")
     print(f"{report.name}: {report.ours:,.4g} against {report.rival:,.4g} {report.unit}, {report.ratio:.2f} times")
     if as_json:
-        marks = {m.name: {"figure": m.figure, "mark": m.mark, "pass": m.met} for m in report.marks}
-        details = {"marks": marks, **report.figures, "machine": machine(report.packages)}
-        record = {"name": report.name, "ours": report.ours, "rival": report.rival, "ratio": report.ratio}
-        print(json.dumps({**record, "unit": report.unit, "details": details}))
+        print(json_line(report))
     return 0 if all(mark.met for mark in report.marks) else 1
+
+
+def json_line(report: Report) -> str:
+    """The report as one JSON object."""
+    marks = {m.name: {"figure": m.figure, "mark": m.mark, "pass": m.met} for m in report.marks}
+    details = {"marks": marks, **report.figures, "machine": machine(report.packages)}
+    record = {"name": report.name, "ours": report.ours, "rival": report.rival, "ratio": report.ratio}
+    return json.dumps({**record, "unit": report.unit, "details": details})
 
 
 def machine(packages: Sequence[str]) -> dict[str, str | int | float]:

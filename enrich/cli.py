@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from enrich import console
+from enrich.engine import Engine
 from enrich.job import JobReport, JobSettings
 from enrich.records import to_mapping
 from enrich.snapshots import SnapshotSettings
@@ -38,13 +39,7 @@ _connect_to = click.option(
     metavar="HOST:PORT",
     help="Fetch every page from this loopback server instead of its own host (demos and tests).",
 )
-_engine = click.option(
-    "--engine",
-    type=click.Choice(["local", "ray"]),
-    default="local",
-    show_default=True,
-    help="Where pages are fetched and read: this process, or a Ray cluster (RAY_ADDRESS), each host by one worker.",
-)
+_engine = console.engine_option("Where pages are fetched and read: this process, or {ray}, each host by one worker.")
 _max_age = click.option(
     "--max-age-days", type=click.IntRange(min=0), default=30, show_default=True, help="Ask for older pages again."
 )
@@ -112,7 +107,7 @@ class Flags:
     retry: Sequence[str] = ()
     max_age_days: int = 30
     min_long_clicks: int = 0
-    engine: str = "local"
+    engine: Engine = Engine.LOCAL
 
 
 def _command(name: str, help: str, *options: Callable[[_Command], _Command]) -> None:
@@ -208,7 +203,6 @@ def _run(step: str | None, flags: Flags, workspace: Path | None, as_json: bool) 
 
 def _settings(flags: Flags) -> RunSettings:
     """What the steps do without flags, but for the flags given."""
-    from enrich.links import Engine
     from enrich.steps import RunSettings
 
     def job(default: JobSettings) -> JobSettings:
@@ -227,7 +221,7 @@ def _settings(flags: Flags) -> RunSettings:
             connect_to=flags.connect_to,
             max_age=timedelta(days=flags.max_age_days),
             min_long_clicks=flags.min_long_clicks,
-            engine=Engine(flags.engine),
+            engine=flags.engine,
             job=job(base.links.job),
         ),
         boards=replace(base.boards, snapshots=cadence),

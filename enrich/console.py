@@ -17,6 +17,7 @@ from typing import TypeVar
 
 import click
 
+from enrich.engine import Engine
 from enrich.errors import BadInput, CorkboardError
 from enrich.memory import keep_freed_memory
 from enrich.workspace import ENVIRONMENT_VARIABLE, Workspace, Writing
@@ -35,6 +36,18 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
 def common(command: Command) -> Command:
     """Give a command `--workspace` (as `workspace: Path | None`) and `--json` (as `as_json: bool`)."""
     return _workspace(_json(command))
+
+
+def engine_option(help: str) -> Callable[[Command], Command]:
+    """`--engine`, as an `Engine`; `{ray}` in its help says where Ray is."""
+    return click.option(
+        "--engine",
+        type=click.Choice([engine.value for engine in Engine]),
+        default=Engine.LOCAL.value,
+        show_default=True,
+        callback=lambda _context, _option, value: Engine(value),
+        help=help.format(ray="a Ray cluster (RAY_ADDRESS)"),
+    )
 
 
 def finish(summary: str, result: Mapping[str, object], as_json: bool) -> None:

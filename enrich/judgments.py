@@ -77,7 +77,8 @@ def counted_votes(workspace: Workspace) -> pl.LazyFrame:
     """The votes that count, a row each, with the columns of `judgments`; `query` is normalised."""
     votes = parts.scan(workspace.folder(JUDGMENTS))
     spellings = votes.select("query").unique().collect()["query"]
-    keys = pl.LazyFrame({"query": spellings, "key": [normalise_query(text) for text in spellings]})
+    named = {"query": spellings, "key": [normalise_query(text) for text in spellings]}
+    keys = pl.LazyFrame(named, schema={"query": pl.String, "key": pl.String})
     keyed = votes.with_row_index("row").join(keys, on="query", how="left").with_columns(query="key")
     voter = pl.coalesce("annotator_id", pl.format("#{}", "row"))
     return (

@@ -19,11 +19,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from enum import StrEnum
 
 import polars as pl
 
 from enrich import job, parts
+from enrich.engine import Engine as Engine
 from enrich.errors import BadInput
 from enrich.fetch import TRANSIENT, FetchSettings
 from enrich.job import JobReport, JobSettings
@@ -40,19 +40,12 @@ from enrich.web.visits import VALUES, Visit, VisitLog
 from enrich.workspace import Workspace
 
 
-class Engine(StrEnum):
-    """Where pages are asked for and read."""
-
-    LOCAL = "local"  # one process of this machine
-    RAY = "ray"  # a worker a core of a Ray cluster, each with hosts of its own
-
-
 @dataclass(frozen=True, slots=True)
 class LinkSettings:
     connect_to: str | None = None  # a loopback server, ADDRESS:PORT, that stands for every host (one's own: no delays)
     max_age: timedelta = timedelta(days=30)  # after which a page is asked for again
     min_long_clicks: int = 0  # long clicks (a dwell of 10 s or more) that a pin needs for its link to be fetched
-    engine: Engine = Engine.LOCAL
+    engine: Engine = Engine.LOCAL  # where pages are asked for and read; on Ray each host by one worker
     part_visits: int = 500  # pages kept as one part (or those of two seconds): all that a kill can lose
     fetch: FetchSettings = field(default_factory=FetchSettings)
     job: JobSettings = field(default_factory=lambda: JobSettings(batch_size=20_000))  # limit: pages, and rows

@@ -16,9 +16,11 @@ its teacher labels.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 
@@ -42,10 +44,10 @@ from relevance.soft_labels import LabelSettings
 from relevance.student import Student, StudentSettings
 from relevance.student_training import train_student
 from relevance.teacher import Teacher
-from relevance.teaching.checkpoint import TeacherSettings, producer_of, read_record
+from relevance.teaching.checkpoint import TeacherSettings, check_weights, producer_of, read_record
 from relevance.teaching.training import train_teacher
 from relevance.teaching.weak_labels import WeakSettings, weak_pairs
-from relevance.training_frame import TEACHER, training_frame
+from relevance.training_frame import TEACHER, refuse_other_features, training_frame
 
 TEACHER_MODEL, STUDENT_MODEL, HUMAN_STUDENT = "teacher", "student", "student_human"
 _TEACHER_NAME = re.compile(r"teacher(_[a-z0-9_]+)?")
@@ -60,6 +62,14 @@ class RunSettings:
     labels: LabelSettings = field(default_factory=LabelSettings)
     student: StudentSettings = field(default_factory=StudentSettings)
     accept_drift: bool = False  # whether soft labels may teach that the gate refuses (labelling/gate.py)
+
+
+class _Teacher(NamedTuple):
+    """One that labels: under which name, how it is loaded, and how pairs are given what it reads."""
+
+    producer: str
+    load: Callable[[], Teacher]
+    texts: soft_labels.Texts
 
 
 class Pipeline:
@@ -128,20 +138,24 @@ class Pipeline:
 
         Raises BadInput where the texts come from other features than it was taught with.
         """
-        path = _model(fold, TEACHER_MODEL, "train-teacher")
-        record, into = read_record(path), self._label_folder(fold)
-        texts = partial(frame_texts, self.workspace, record.feature_service)
-        load = partial(Teacher.load, path)
-        return soft_labels.label(self.sample(fold), load, producer_of(record), texts, into, self.settings.labels)
+        teacher, into = self._teacher(fold), self._label_folder(fold)  # looked at before a sample is drawn
+        sample, settings = self.sample(fold), self.settings.labels
+        return soft_labels.label(sample, teacher.load, teacher.producer, teacher.texts, into, settings)
 
     def drift(self, fold: Fold) -> DriftReport:
         """Whether the fold's soft labels are fit to teach a student; drift.json, made anew where it is stale."""
-        path = _model(fold, TEACHER_MODEL, "train-teacher")
-        labels, judged = self._label_folder(fold), self.judged.pairs
+        teacher, labels, judged = self._teacher(fold), self._label_folder(fold), self.judged.pairs
         gate = Gate(self.workspace, fold.split, SoftSample(fold.folder / "soft_pairs"), labels, judged)
+        return gate.report(teacher.producer, teacher.load, lambda: self.judged.texts, teacher.texts)
+
+    def _teacher(self, fold: Fold) -> _Teacher:
+        """The fold's. Raises BadInput where there is none, its files are not whole, or other features are stored."""
+        path = _model(fold, TEACHER_MODEL, "train-teacher")
         record = read_record(path)
+        check_weights(path)
+        refuse_other_features(self.workspace, TEACHER_SERVICE, record.feature_service)
         texts = partial(frame_texts, self.workspace, record.feature_service)
-        return gate.report(producer_of(record), partial(Teacher.load, path), lambda: self.judged.texts, texts)
+        return _Teacher(producer_of(record), partial(Teacher.load, path), texts)
 
     def learn(self, fold: Fold, name: str = STUDENT_MODEL) -> bool:
         """Train a student on the fold's human and soft labels, or, as `student_human`, on the human ones alone."""

@@ -12,10 +12,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -25,10 +23,12 @@ import polars as pl
 
 import enrich
 from enrich import parts
+from enrich.engine import Engine as Engine
 from enrich.errors import BadInput
 from enrich.job import JobReport, input_hash
 from enrich.progress import progress
 from enrich.tables import LEVELS, SOFT_LABEL
+from relevance.ahead import made_ahead
 from relevance.labelling.labelled_pairs import known_of, write_known
 from relevance.labelling.log_pairs import PAIR
 from relevance.labelling.sample import SamplePart, SoftSample
@@ -51,17 +51,10 @@ class SoftTeacher(Protocol):
         """Probabilities [n, 5]."""
 
 
-class Engine(StrEnum):
-    """Where pairs are labelled."""
-
-    LOCAL = "local"  # this process and its device
-    RAY = "ray"  # workers of a Ray cluster, each with a teacher of its own
-
-
 @dataclass(frozen=True, slots=True)
 class LabelSettings:
     pairs_a_frame: int = 20_000  # whose texts are joined at once; a worker is given so many at a time
-    engine: Engine = Engine.LOCAL
+    engine: Engine = Engine.LOCAL  # where pairs are labelled; on Ray each worker has a teacher of its own
     workers: int | None = None  # on Ray; None: one a GPU, or, where the cluster has none, one a core
     gpus: float | None = None  # of each worker on Ray; None: 1 where the cluster has any, else 0
 
@@ -157,14 +150,9 @@ def _run_here(job: Labelling, tasks: Sequence[list[SamplePart]]) -> Iterator[Don
     if not tasks:
         return
     worker = Worker(job)
-    with ThreadPoolExecutor(1) as joiner:
-        coming = joiner.submit(with_texts, job, tasks[0])
-        for following in (*tasks[1:], None):
-            frames = coming.result()
-            if following is not None:
-                coming = joiner.submit(with_texts, job, following)
-            for frame in frames:
-                yield worker.score([frame])
+    for frames in made_ahead(with_texts(job, task) for task in tasks):
+        for frame in frames:
+            yield worker.score([frame])
 
 
 def with_texts(job: Labelling, wanted: Sequence[SamplePart]) -> list[tuple[SamplePart, pl.DataFrame]]:

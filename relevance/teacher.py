@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,14 +15,53 @@ import torch
 from torch import nn
 
 from enrich.tables import LEVELS
-from relevance.teaching.checkpoint import TeacherRecord, build_network, load_head, producer_of, read_record
+from relevance.ahead import made_ahead
+from relevance.teaching.checkpoint import (
+    TeacherRecord,
+    build_network,
+    check_weights,
+    load_head,
+    producer_of,
+    read_record,
+)
 from relevance.teaching.core_threads import on_every_core
 from relevance.teaching.fast_bert import FastBert, fits
-from relevance.teaching.network import Backbone, HeadInput, Pooling, TeacherNetwork, collate, fast_dtype, load_backbone
+from relevance.teaching.network import (
+    Backbone,
+    Batch,
+    HeadInput,
+    Pooling,
+    TeacherNetwork,
+    collate,
+    fast_dtype,
+    load_backbone,
+)
 from relevance.text import PairText, PinText, Rendered, Renderer, pair_texts
 
-_PAIRS_AT_ONCE = 16_384  # rendered together and sorted by length
-_TOKENS_A_BATCH_CPU, _TOKENS_A_BATCH_GPU = 1_024, 131_072  # padded tokens of one forward pass
+
+class _Sizes(NamedTuple):
+    """What is worked on at once."""
+
+    pairs: int  # rendered together and sorted by length
+    tokens: int  # padded, of one forward pass
+
+
+_ON_CPU, _ON_GPU = _Sizes(16_384, 1_024), _Sizes(4_096, 131_072)
+_BATCHES_AHEAD = 8  # rendered and padded while a GPU computes: two rounds of pairs
+
+
+class _Bucket(NamedTuple):
+    """Sequences of like length, and their places among the pairs asked about."""
+
+    places: npt.NDArray[np.int64]
+    rows: list[Rendered]
+
+
+class _Answered(NamedTuple):
+    """Logits [n, 5] of the pairs at these places."""
+
+    places: npt.NDArray[np.int64]
+    logits: npt.NDArray[np.float32]
 
 
 class Teacher:
@@ -43,6 +82,7 @@ class Teacher:
         """
         folder = Path(path)
         record = read_record(folder)
+        check_weights(folder)
         where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         chosen = dtype or fast_dtype(where)
         on_cpu = where.type == "cpu" and chosen is torch.bfloat16
@@ -66,26 +106,35 @@ class Teacher:
         """Logits before calibration, float32 [n, 5], in the order given. Raises BadInput on unequal lengths."""
         pairs = pair_texts(queries, pin_texts)
         found = np.zeros((len(pairs), len(LEVELS)), dtype=np.float32)
-        for start in range(0, len(pairs), _PAIRS_AT_ONCE):
-            found[start : start + _PAIRS_AT_ONCE] = self._answers(pairs[start : start + _PAIRS_AT_ONCE])
+        for places, logits in self._on_cores(pairs) if self._device.type == "cpu" else self._in_turn(pairs):
+            found[places] = logits
         return found
 
-    def _answers(self, pairs: Sequence[PairText]) -> npt.NDArray[np.float32]:
-        """In batches of like length: on a CPU one a core, else one after another."""
-        rows = self._renderer.render(pairs)
-        on_cpu = self._device.type == "cpu"
-        tokens = _TOKENS_A_BATCH_CPU if on_cpu else _TOKENS_A_BATCH_GPU
-        buckets = list(length_buckets([len(row.ids) for row in rows], tokens))
-        batches = [[rows[i] for i in places] for places in buckets]
-        answers = on_every_core(self._forward, batches) if on_cpu else [self._forward(batch) for batch in batches]
-        found = np.zeros((len(pairs), len(LEVELS)), dtype=np.float32)
-        found[np.concatenate(buckets)] = np.concatenate(answers)
-        return found
+    def _on_cores(self, pairs: Sequence[PairText]) -> Iterator[_Answered]:
+        """A batch a core."""
+        for buckets in self._rounds(pairs, _ON_CPU):
+            answers = on_every_core(lambda one: self._forward(self._padded(one)), buckets)
+            yield from (_Answered(one.places, logits) for one, logits in zip(buckets, answers, strict=True))
+
+    def _in_turn(self, pairs: Sequence[PairText]) -> Iterator[_Answered]:
+        """A batch after another; a thread makes the next ones, or a GPU would wait for its texts."""
+        made = ((one.places, self._padded(one)) for buckets in self._rounds(pairs, _ON_GPU) for one in buckets)
+        for places, batch in made_ahead(made, _BATCHES_AHEAD):
+            yield _Answered(places, self._forward(batch))
+
+    def _rounds(self, pairs: Sequence[PairText], sizes: _Sizes) -> Iterator[list[_Bucket]]:
+        """Batches of like length, each round's of the pairs that are rendered together."""
+        for start in range(0, len(pairs), sizes.pairs):
+            rows = self._renderer.render(pairs[start : start + sizes.pairs])
+            buckets = length_buckets([len(row.ids) for row in rows], sizes.tokens)
+            yield [_Bucket(start + places, [rows[i] for i in places]) for places in buckets]
+
+    def _padded(self, bucket: _Bucket) -> Batch:
+        return collate(bucket.rows, self._padding_id)
 
     @torch.inference_mode()
-    def _forward(self, rows: Sequence[Rendered]) -> npt.NDArray[np.float32]:
-        batch = collate(rows, self._padding_id).to(self._device)
-        logits = self.network(*batch)["logits"]
+    def _forward(self, batch: Batch) -> npt.NDArray[np.float32]:
+        logits = self.network(*batch.to(self._device))["logits"]
         return np.asarray(logits.float().cpu().numpy(), dtype=np.float32)
 
 

@@ -175,13 +175,18 @@ def _prepared(workspace: Workspace, service: str, gap: timedelta, trained_from: 
     apply(workspace)
     store = open_store(workspace)
     found = _service(store, service)
+    refuse_other_features(workspace, service, trained_from)
+    names = [f"{p.name}__{feature.name}" for p in found.feature_view_projections for feature in p.features]
+    return _Asked(workspace, store, _groups(workspace, found, gap), names)
+
+
+def refuse_other_features(workspace: Workspace, service: str, trained_from: str | None) -> None:
+    """Raises BadInput where the service's fingerprint is another than the one that a model was trained from."""
     if trained_from is not None and (now := fingerprint(workspace, service)) != trained_from:
         raise BadInput(
             f"expected the feature service {service} as a model was trained from it ({trained_from}), found another "
             f"view, type or producer in it ({now}); train the model anew, or bring back what it was trained from"
         )
-    names = [f"{p.name}__{feature.name}" for p in found.feature_view_projections for feature in p.features]
-    return _Asked(workspace, store, _groups(workspace, found, gap), names)
 
 
 def _service(store: FeatureStore, name: str) -> FeatureService:

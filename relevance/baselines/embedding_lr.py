@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 
-from enrich.errors import BadInput
 from enrich.tables import LEVELS
 from relevance.bi_encoder import TextVectors, pair_vectors
 from relevance.metrics import expected_level
@@ -51,10 +50,8 @@ def fit_embedding_lr(rows: TeacherRows, dev: TeacherRows, vectors: TextVectors) 
 
     Raises BadInput when a side is empty or malformed, or the training pairs are all of one level.
     """
-    rows.check("training")
+    rows.check_to_teach()
     dev.check("dev")
-    if len(set(rows.levels.tolist())) == 1:
-        raise BadInput(f"expected training judgments of two levels or more, found only {rows.levels[0]}; judge more")
     rows, dev = _thinned(rows), _thinned(dev)
     inputs, held_out = (_inputs(vectors, pair_texts(side.queries, side.pin_texts)) for side in (rows, dev))
 

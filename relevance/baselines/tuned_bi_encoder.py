@@ -9,7 +9,7 @@ never the worse one there. The same seed gives the same weights on the same mach
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, NoReturn
 
@@ -25,6 +25,7 @@ from enrich.progress import progress
 from enrich.tables import LEVELS
 from relevance.ordinal import fit_ordinal
 from relevance.teacher import length_buckets
+from relevance.teaching.examples import batches_of_like_length
 from relevance.teaching.layers import with_and_without_decay
 from relevance.teaching.network import Backbone, collate, fast_dtype, load_backbone, prepare_to_train
 from relevance.teaching.rows import TeacherRows
@@ -33,7 +34,6 @@ from relevance.text import PinText, Rendered, pair_texts, plain_text
 Floats = npt.NDArray[np.float32]
 
 _CHARACTERS_A_TOKEN = 16  # more text than this times `max_tokens` is never tokenised
-_BATCHES_SORTED_TOGETHER = 20  # more wastes less on padding and shuffles less
 _TOKENS_AT_ONCE = 8_192  # padded tokens of a forward pass without gradients
 _MAX_GRADIENT_NORM = 1.0
 _LEAST = 1e-6  # probability whose logarithm is taken, and step between two thresholds
@@ -225,7 +225,10 @@ def _epoch(
     asked, shown = (texts(side) for side in _sides(rows.queries, rows.pin_texts))
     levels = torch.from_numpy(rows.levels - 1).to(texts.device)
     network.train()
-    for places in _batches([len(pin.ids) for pin in shown], batch_size, np.random.default_rng(seed)):
+    random = np.random.default_rng(seed)
+    batches = batches_of_like_length([len(pin.ids) for pin in shown], batch_size, random)
+    random.shuffle(batches)
+    for places in batches:
         u, v = (network.encode([side[i] for i in places], texts) for side in (asked, shown))
         loss = nn.functional.nll_loss(network.head((u * v).sum(dim=-1)), levels[torch.from_numpy(places)])
         optimizer.zero_grad()
@@ -250,17 +253,6 @@ def _rate(step: int, steps: int, warmup: float) -> float:
     """Share of the peak learning rate: linear up over `warmup` of the steps, then linear down to 0."""
     rising = max(1, round(warmup * steps))
     return (step + 1) / rising if step < rising else max(0.0, (steps - step) / max(1, steps - rising))
-
-
-def _batches(lengths: Sequence[int], batch_size: int, random: np.random.Generator) -> Iterator[npt.NDArray[np.int64]]:
-    """Random places, once each; those of a batch have like lengths."""
-    together = batch_size * _BATCHES_SORTED_TOGETHER
-    order, sizes = random.permutation(len(lengths)), np.asarray(lengths)
-    blocks = [order[start : start + together] for start in range(0, len(order), together)]
-    sorted_blocks = [block[np.argsort(sizes[block], kind="stable")] for block in blocks]
-    batches = [block[i : i + batch_size] for block in sorted_blocks for i in range(0, len(block), batch_size)]
-    random.shuffle(batches)
-    return iter(batches)
 
 
 def _sides(queries: Sequence[str], pin_texts: Sequence[str | PinText]) -> tuple[list[str], list[str]]:

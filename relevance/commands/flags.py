@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from enrich import console
+from enrich.engine import Engine
 from enrich.errors import BadInput
 from relevance.commands.teaching_flags import TeachingFlags
 
@@ -40,13 +42,7 @@ FIELDS = click.option(
 )
 EPOCHS = click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training pairs, at most.")
 PAIRS = click.option("--pairs", type=click.IntRange(min=1), help="Pairs for the teacher to label.  [default: 20000]")
-ENGINE = click.option(
-    "--engine",
-    type=click.Choice(["local", "ray"]),
-    default="local",
-    show_default=True,
-    help="Where pairs are labelled: this process, or a Ray cluster (RAY_ADDRESS), each worker with its own teacher.",
-)
+ENGINE = console.engine_option("Where pairs are labelled: this process, or {ray}, each worker with its own teacher.")
 WORKERS = click.option(
     "--workers", type=click.IntRange(min=1), help="On Ray.  [default: one a GPU, or one a core where there is none]"
 )
@@ -76,7 +72,7 @@ class Flags:
     fields: str | None = None
     epochs: int | None = None
     pairs: int | None = None
-    engine: str = "local"
+    engine: Engine = Engine.LOCAL
     workers: int | None = None
     gpus: float | None = None
     accept_drift: bool = False
@@ -99,7 +95,6 @@ def run_settings(flags: Flags) -> RunSettings:
     """The stages' settings, with what was given. Raises BadInput where flags clash or name nothing."""
     from relevance.pipeline import RunSettings
     from relevance.plan import PlanSettings
-    from relevance.soft_labels import Engine
     from relevance.splits import SplitKind
 
     base, seed = RunSettings(), flags.plan.seed
@@ -117,7 +112,7 @@ def run_settings(flags: Flags) -> RunSettings:
         teacher=teacher,
         weak=replace(base.weak, seed=seed),
         sample=sample,
-        labels=replace(base.labels, engine=Engine(flags.engine), workers=flags.workers, gpus=flags.gpus),
+        labels=replace(base.labels, engine=flags.engine, workers=flags.workers, gpus=flags.gpus),
         student=replace(base.student, seed=seed),
         accept_drift=flags.accept_drift,
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from enrich import console
+from enrich.engine import Engine
 from enrich.errors import BadInput
 from relevance.commands import flags
 from relevance.commands.teaching_flags import TeachingFlags, teaching_options
@@ -97,7 +98,7 @@ def train_teacher(
 @console.common
 def label(
     pairs: int | None,
-    engine: str,
+    engine: Engine,
     workers: int | None,
     gpus: float | None,
     plan: flags.PlanFlags,
@@ -173,9 +174,10 @@ def _pipeline(path: Path | None, given: flags.Flags) -> Pipeline:
     from relevance.splits import SplitKind
 
     workspace = console.open_workspace(path, Writing.MODELS)
+    settings = flags.run_settings(given)  # what clashes is refused before anything is made
     for loaded in feature_store.materialize(workspace):
         click.echo(f"materialized {loaded.view}: {loaded.rows:,} rows")
-    pipeline = Pipeline(workspace, flags.run_settings(given))
+    pipeline = Pipeline(workspace, settings)
     chosen = pipeline.settings.plan
     if chosen.split is not SplitKind.QUERY:
         click.echo(described(chosen, pipeline.folds[0].split))

@@ -10,13 +10,16 @@ differently, so a difference between the two says little: what is compared is li
     collapse    each stratum but of random pins: its commonest level's share          > COLLAPSED, people's < HUMAN
     kinds       expected level of random pins less that of other pairs, by query      surely > REVERSED
     skill       cross-entropy on judged dev pairs less that of people's mean shares   surely > WORSE (nats)
+    order       dev pairs of two neighbouring levels: P(upper | both), theirs below   surely > EXCHANGED
+                less theirs above
     judged      dev pairs, all, by language and frequency: predicted, human shares    surely > JUDGED_APART
     like        log pairs by frequency, language, kind: soft, like judged pairs'      surely > LIKE_APART
 
-"judged" and "skill" are of the same pairs, so any difference is the teacher's. "like" are other pairs of the same kind,
-whence the wide limit. Distances are total variation, ½ Σ |p - q| of the five shares; the stability index (by custom 0.1
-is worth a look, 0.25 an alarm) stands beside them. "Surely" is by the bootstrap over queries, 95 %; of a distance by
-the basic interval, 2 d - q, for a drawn distance lies above the true one. Beyond a half of its limit a distance warns.
+"judged", "skill" and "order" are of the same pairs, so any difference is the teacher's; where it was taught these, the
+latter two warn. "like" are other pairs of the same kind, whence the wide limit. Distances are total variation,
+½ Σ |p - q| of the five shares; the stability index (by custom 0.1 is worth a look, 0.25 an alarm) stands beside them.
+"Surely" is by the bootstrap over queries, 95 %; of a distance by the basic interval, 2 d - q, for a drawn distance lies
+above the true one. Beyond a half of its limit a distance warns.
 Classes of fewer than LEAST_PAIRS pairs or LEAST_QUERIES queries are not judged: a small catalogue is not blocked.
 """
 
@@ -26,6 +29,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -43,8 +47,10 @@ COLLAPSED, HUMAN = 0.97, 0.8  # shares of one level
 ECHO_APART = 0.2  # total variation; content that came late since may change an answer
 REVERSED = 0.1  # levels
 WORSE = 0.05  # nats
+EXCHANGED = 0.0  # a share: whatever is surely above it has two levels the wrong way round
 JUDGED_APART, LIKE_APART = 0.35, 0.6  # total variation
 LEAST_PAIRS, LEAST_QUERIES = 50, 10
+LEAST_OF_A_LEVEL = 20  # pairs, to compare it with its neighbour
 _GROUPS = 500  # of whole queries, drawn together where there are more queries than this
 _DRAWS = 1_000
 _POOLED = "*"
@@ -126,6 +132,7 @@ def findings(labels: Labels, asked: Asked, like: Like) -> Iterator[Finding]:
         yield from _kinds(labels)
     if asked.predicted.enough:
         yield _skill(asked, human)
+        yield from _orders(asked)
         yield from _judged(asked, human)
     yield from _likes(labels, like)
 
@@ -177,11 +184,35 @@ def _gap_of_means(sums: Floats) -> Floats:
 
 
 def _skill(asked: Asked, human: Floats) -> Finding:
-    """How much worse the teacher explains the levels than people's mean shares do; pairs that it was taught warn."""
+    """How much worse the teacher explains the levels than people's mean shares do."""
     own = -np.log(np.maximum((asked.predicted.shares * human).sum(axis=1), 1e-9))
     mean = -np.log(np.maximum(human @ human.mean(axis=0), 1e-9))
     sums = _by_group(asked.predicted.queries, np.column_stack([own - mean, np.ones(len(own))]))
-    found = _surely("skill", "dev" if asked.held_out else "dev and taught", sums, _mean, WORSE, len(own))
+    of = "dev" if asked.held_out else "dev and taught"
+    return _lenient(_surely("skill", of, sums, _mean, WORSE, len(own)), asked)
+
+
+def _orders(asked: Asked) -> Iterator[Finding]:
+    """Of two neighbouring levels a pair is given more of its own than pairs of the other are: else they changed places.
+
+    Shares and expected levels hardly tell: two neighbours are about as frequent, and confused as often.
+    """
+    for lower, upper in pairwise(LEVELS):
+        chosen = (asked.levels == lower) | (asked.levels == upper)
+        rows, is_upper = asked.predicted.of(pl.Series(chosen)), (asked.levels[chosen] == upper).astype(np.float64)
+        is_lower = 1 - is_upper
+        if not rows.enough or min(is_lower.sum(), is_upper.sum()) < LEAST_OF_A_LEVEL:
+            continue
+        both = rows.shares[:, [lower - 1, upper - 1]]
+        share = both[:, 1] / np.maximum(both.sum(axis=1), 1e-9)
+        sums = _by_group(rows.queries, np.column_stack([share * is_lower, is_lower, share * is_upper, is_upper]))
+        found = _surely("order", f"levels {lower} and {upper}", sums, _gap_of_means, EXCHANGED, len(is_upper))
+        unsure = found.verdict is Verdict.WARNS
+        yield _lenient(found._replace(verdict=Verdict.OK) if unsure else found, asked)
+
+
+def _lenient(found: Finding, asked: Asked) -> Finding:
+    """Of pairs that the teacher was taught, a fault warns."""
     blocks = found.verdict is Verdict.BLOCKS and not asked.held_out
     return found._replace(verdict=Verdict.WARNS) if blocks else found
 

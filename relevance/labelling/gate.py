@@ -38,7 +38,7 @@ from relevance.text import pin_texts_from_frame
 
 FILE = "drift.json"
 _KEPT = (*PAIR, "event_timestamp", "probabilities", "stratum")
-_VERSION = 1  # of the checks
+_VERSION = 2  # of the checks
 _MOST_LABELS = 200_000  # looked at, of whole parts, which are fair samples of the pins
 _MOST_JUDGED = 1_000  # pairs that the teacher is asked about
 _ECHOED = 200  # labelled pairs that it is asked about again

@@ -15,6 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 import enrich
@@ -28,6 +29,7 @@ from relevance.text import Field, FieldBudget, TextSettings
 
 _RECORD = "teacher.json"
 _HEAD = "head.safetensors"
+_REMEDY = "copy it again, or remove the folder and run `relevance train-teacher`"
 
 
 class Targets(StrEnum):
@@ -51,7 +53,7 @@ class TeacherSettings:
     targets: Targets = Targets.VOTES
     loss: Loss = Loss.CROSS_ENTROPY
     label_smoothing: float = 0.0  # share of each training target that is spread evenly over the levels
-    r_drop: float = 0.0  # weight of the divergence between two passes of a pair with other dropout; 0: one pass
+    r_drop: float = 0.0  # weight of the divergence between two passes with other dropout (losses.py); 0: one pass
     field_dropout: float = 0.0  # chance that a text field of a training pair is left out, drawn anew each epoch
     adapter: Adapter = Adapter.NONE  # which of the backbone's weights are taught
     lora_rank: int = 16
@@ -168,15 +170,17 @@ def save_teacher(
 def read_record(folder: Path) -> TeacherRecord:
     """What `teacher.json` says. Raises BadInput where there is none that can be read."""
     path = folder / _RECORD
-    remedy = "train one with `relevance train-teacher`, or name another folder"
     if not path.is_file():
-        raise BadInput(f"expected a teacher's checkpoint ({_RECORD} and weights) at {folder}, found none; {remedy}")
+        raise BadInput(
+            f"expected a teacher's checkpoint ({_RECORD} and weights) at {folder}, found none; "
+            "train one with `relevance train-teacher`, or name another folder"
+        )
     try:
         return _record(json.loads(path.read_text()))
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise BadInput(
             f"expected a teacher's record in {path}, found one that cannot be read ({type(error).__name__}: {error}); "
-            f"{remedy}"
+            f"{_REMEDY}"
         ) from error
 
 
@@ -206,6 +210,18 @@ def _record(raw: dict[str, Any]) -> TeacherRecord:
     )
 
 
+def check_weights(folder: Path) -> None:
+    """Raises BadInput where a file of weights is cut or damaged; reads the files' headers alone."""
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(path, framework="np"):
+                pass
+        except (SafetensorError, OSError) as error:
+            raise BadInput(
+                f"expected whole weights in {path}, found a file cut or damaged ({error}); {_REMEDY}"
+            ) from error
+
+
 def load_head(network: TeacherNetwork, folder: Path) -> None:
     """Give the network its head's weights. Raises BadInput where they do not load."""
     path = folder / _HEAD
@@ -213,8 +229,7 @@ def load_head(network: TeacherNetwork, folder: Path) -> None:
         network.head.load_state_dict(load_file(path))
     except Exception as error:  # safetensors has a type of its own for a cut file, torch raises RuntimeError on shapes
         raise BadInput(
-            f"expected the teacher's head in {path}, found one that does not load ({type(error).__name__}); copy the "
-            "checkpoint again or train it anew with `relevance train-teacher`"
+            f"expected the teacher's head in {path}, found one that does not load ({type(error).__name__}); {_REMEDY}"
         ) from error
 
 

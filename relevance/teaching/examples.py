@@ -77,19 +77,23 @@ class LengthGrouped(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         self._examples.set_epoch(self._epoch)
-        lengths = np.asarray(self._examples.lengths)
         random = np.random.default_rng((self._seed, self._epoch))
-        order = random.permutation(len(lengths))
-        together = self._batch_size * _BATCHES_SORTED_TOGETHER
-        batches: list[npt.NDArray[np.int64]] = []
-        for start in range(0, len(order), together):
-            block = order[start : start + together]
-            block = block[np.argsort(lengths[block], kind="stable")]
-            batches += [block[i : i + self._batch_size] for i in range(0, len(block), self._batch_size)]
+        batches = batches_of_like_length(self._examples.lengths, self._batch_size, random)
         whole = [batch for batch in batches if len(batch) == self._batch_size]
         rest = [batch for batch in batches if len(batch) < self._batch_size]  # last, or it would shift the others
         random.shuffle(whole)
         return (int(place) for batch in [*whole, *rest] for place in batch)
+
+
+def batches_of_like_length(
+    lengths: Sequence[int], batch_size: int, random: np.random.Generator
+) -> list[npt.NDArray[np.int64]]:
+    """Random places, once each, in batches of like length; short ones first within every so many batches."""
+    together = batch_size * _BATCHES_SORTED_TOGETHER
+    order, sizes = random.permutation(len(lengths)), np.asarray(lengths)
+    blocks = [order[start : start + together] for start in range(0, len(order), together)]
+    ordered = [block[np.argsort(sizes[block], kind="stable")] for block in blocks]
+    return [block[i : i + batch_size] for block in ordered for i in range(0, len(block), batch_size)]
 
 
 def collate_examples(examples: Sequence[dict[str, Any]], padding_id: int) -> dict[str, torch.Tensor]:

@@ -16,7 +16,7 @@ from relevance.text import Segment
 
 _SOURCES = 3  # of similarities: words, words nearly equal, states
 _SUMMARIES = 3  # of a query's tokens: their mean, the least, the mean by importance
-_NEARLY_EQUAL = 0.1  # width of the kernel around cosine 1, as in KNRM
+_NEARLY_EQUAL = 0.1  # width of the kernel around cosine 1: that of KNRM's soft matches (its exact ones have .001)
 _SCALE = 4.0  # of the outputs, so that they stand beside states of length √d
 
 

@@ -55,7 +55,9 @@ def loss_of(loss: Loss, logits: Tensor, targets: Tensor) -> Tensor:
 def divergence_of_halves(logits: Tensor) -> Tensor:
     """R-drop's term (Liang et al. 2021, arXiv 2106.14448): the mean of both KL divergences between the halves.
 
-    Logits [2 x pairs, 5]: the same pairs twice, passed through the network twice with other dropout.
+    Logits [2 x pairs, 5]: the same pairs twice, passed through the network twice with other dropout. The paper adds α
+    times this to the sum of both passes' cross-entropies, the authors' published usage to their mean,
+    as we do: our weight is half the α of the formula.
     """
     first, second = logits.log_softmax(-1).chunk(2)
     one_way = nn.functional.kl_div(first, second, reduction="batchmean", log_target=True)

@@ -241,6 +241,7 @@ def load_backbone(model: str, dtype: torch.dtype = torch.float32, quantization: 
             f"expected {model} to hold every weight of its model, found {len(missing)} missing ({missing[0]} …); "
             "copy it again or train it anew"
         )
+    network.config.use_cache = False  # a decoder would keep keys and values to write on: nothing is written
     padding = next((x for x in (tokenizer.pad_token_id, tokenizer.eos_token_id) if x is not None), 0)
     return Backbone(network, tokenizer, _width(config), int(padding))
 
@@ -266,7 +267,6 @@ def prepare_to_train(backbone: Backbone, dropout: float, gradient_checkpointing:
                 f"{type(backbone.network).__name__}, which cannot; leave the flag out"
             )
         backbone.network.activation_checkpointing_enable()
-        backbone.network.config.use_cache = False  # of a decoder; both at once are refused with a warning
 
 
 def default_pooling(tokenizer: Any) -> Pooling:

@@ -40,6 +40,14 @@ class TeacherRows:
         if wrong:
             raise BadInput(f"expected levels 1..5 in the {name} rows, found {min(wrong)}; map the grades onto 1..5")
 
+    def check_to_teach(self) -> None:
+        """`check` as the training rows. Raises BadInput, too, when all levels are one."""
+        self.check("training")
+        if len(set(self.levels.tolist())) == 1:
+            raise BadInput(
+                f"expected training judgments of two levels or more, found only {self.levels[0]}; judge more"
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class WeakRows:

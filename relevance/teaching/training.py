@@ -51,10 +51,8 @@ def train_teacher(
     Trainer's runs. Raises BadInput where a split is empty, a level is outside 1..5, the training levels are all one, or
     the backbone cannot be loaded.
     """
-    rows.check("training")
+    rows.check_to_teach()
     dev.check("dev")
-    if len(set(rows.levels.tolist())) == 1:
-        raise BadInput(f"expected training judgments of two levels or more, found only {rows.levels[0]}; judge more")
     if weak is not None:
         weak.check()
     if settings.batch_size % processes.count():

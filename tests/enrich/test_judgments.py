@@ -104,3 +104,8 @@ def test_a_pair_of_an_unknown_pin_has_a_reason_until_the_pin_comes(workspace):
     parts.append(workspace.folder(PINS), PINS, pa.table({"pin_id": ["9"], "created_at": pa.array([JUNE])}))
     assert run_judgments(workspace).made == 1
     assert gold(workspace).filter(pl.col("pin_id") == "9").select("level", "reason").rows() == [(5, None)]
+
+
+def test_a_catalogue_that_nobody_judged_has_no_gold_levels(workspace):
+    report = run_judgments(workspace)
+    assert (report.made, report.fresh) == (0, 0) and gold(workspace).is_empty()

@@ -72,9 +72,9 @@ def blocking(found: DriftReport) -> set[str]:
 
 
 def test_a_healthy_teacher_passes_every_check() -> None:
-    found = report()
+    found = report(queries=80)
     checks = {one.check for one in found.findings}
-    assert checks == {"answers", "echo", "varied", "collapse", "kinds", "skill", "judged", "like"}
+    assert checks == {"answers", "echo", "varied", "collapse", "kinds", "skill", "order", "judged", "like"}
     assert not found.blocks
     found.refuse(Path("labels"))
 
@@ -83,6 +83,14 @@ def test_a_healthy_teacher_passes_every_check() -> None:
 def test_columns_shuffled_far_block(order: list[int]) -> None:
     found = report(lambda shares: shares[:, order])
     assert blocking(found), found.lines()
+
+
+@pytest.mark.parametrize("lower", range(4))
+def test_two_neighbouring_levels_exchanged_block(lower: int) -> None:
+    order = list(range(5))
+    order[lower : lower + 2] = lower + 1, lower
+    found = report(lambda shares: shares[:, order], queries=80)
+    assert f"levels {lower + 1} and {lower + 2}" in {one.of for one in found.blocks if one.check == "order"}
 
 
 def test_columns_shuffled_on_the_way_to_disk_block() -> None:

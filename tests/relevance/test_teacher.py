@@ -21,7 +21,7 @@ from relevance.teaching.checkpoint import Targets, TeacherSettings
 from relevance.teaching.network import HeadInput, fast_dtype, load_backbone, prepare_to_train
 from relevance.teaching.rows import TeacherRows, WeakRows
 from relevance.teaching.training import target_probabilities, train_teacher
-from relevance.text import Field, PinText, TextSettings
+from relevance.text import Field, PinText, TextSettings, pair_texts
 
 
 @pytest.mark.parametrize("make", FAMILIES)
@@ -146,13 +146,25 @@ def test_a_folder_that_is_not_whole_is_refused_in_one_line(tmp_path: Path) -> No
     for name in ("model.safetensors", "head.safetensors", "teacher.json", "config.json"):
         whole = (teacher / name).read_bytes()
         (teacher / name).write_bytes(whole[: len(whole) // 2])
-        with pytest.raises(BadInput, match="expected"):
+        with pytest.raises(BadInput, match="expected") as error:
             Teacher.load(teacher)
+        assert "\n" not in str(error.value)
         (teacher / name).unlink()
         with pytest.raises(BadInput, match="expected"):
             Teacher.load(teacher)
         (teacher / name).write_bytes(whole)
     Teacher.load(teacher)
+
+
+def test_batches_in_turn_answer_as_batches_on_every_core_do(tmp_path: Path) -> None:
+    """The former are a GPU's: larger, and made ahead."""
+    settings = replace(TINY, backbone=str(tiny_bert(tmp_path / "backbone")), epochs=1)
+    train_teacher(rows(48), rows(16, 1), settings, tmp_path / "teacher")
+    teacher, asked = Teacher.load(tmp_path / "teacher", torch.float32), rows(40, 2)
+    found = np.zeros((40, 5), np.float32)
+    for places, logits in teacher._in_turn(pair_texts(asked.queries, asked.pin_texts)):
+        found[places] = logits
+    np.testing.assert_allclose(found, teacher.logits(asked.queries, asked.pin_texts), atol=1e-5)
 
 
 def test_a_teacher_of_titles_sees_no_other_field(tmp_path: Path) -> None:

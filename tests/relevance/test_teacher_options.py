@@ -151,13 +151,13 @@ def test_settings_that_cannot_be_are_refused_in_one_line(settings: dict[str, flo
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a machine with CUDA may do this")
-def test_four_bits_without_cuda_are_refused_before_anything_is_read(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "pins.csv").write_text("pin_id,title\n1,Blue chair\n")
-    at = ["--workspace", str(tmp_path / "w")]
+def test_four_bits_without_cuda_are_refused() -> None:
     with pytest.raises(BadInput, match="CUDA GPU for --adapter qlora, found none"):
         TeachingFlags(adapter=Adapter.QLORA).applied(TINY)
+
+
+def test_a_loss_that_there_is_not_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    at = ["--workspace", str(tmp_path / "w")]
     assert console.run(relevance, ["train-teacher", "--loss", "hinge", *at]) == 2
     assert "cross-entropy" in capsys.readouterr().err
 

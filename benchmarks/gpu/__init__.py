@@ -1,0 +1,1 @@
+"""Measured claims that need a GPU; `make bench` leaves them out."""
