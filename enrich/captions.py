@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import torch
 
 DEFAULT_MODEL = REPOSITORY / "data" / "models" / "captioner"
+_SAMPLE = "sample"  # the format of the catalogue that the default captioner was made for
 TRANSIENT = fetch.TRANSIENT | {str(ImageReason.FETCH_FAILED)}
 
 
@@ -60,6 +61,16 @@ def run_captions(workspace: Workspace, settings: CaptionSettings) -> JobReport:
         shown, tables = pictures(workspace), [PIN_CAPTION, PIN_VISUAL_EMBEDDING]
         bare = pins_without(workspace, shown)
         return job.run(workspace, tables, shown, describe, captioner.producer, settings.job, TRANSIENT, bare)
+
+
+def doubt(workspace: Workspace, settings: CaptionSettings) -> str | None:
+    """Why these captions may be wrong: the default captioner knows the sample's scenes alone. None where it fits."""
+    if settings.model != str(DEFAULT_MODEL) or workspace.catalogue.format == _SAMPLE:
+        return None
+    return (
+        "the default captioner knows the sample's rendered scenes alone and says wrong things of other pictures; "
+        "for photographs: enrich captions --model Salesforce/blip-image-captioning-base"
+    )
 
 
 def pictures(workspace: Workspace) -> pl.DataFrame:

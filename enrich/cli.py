@@ -190,14 +190,18 @@ def status(step: str | None, workspace: Path | None, as_json: bool) -> None:
 
 def _run(step: str | None, flags: Flags, workspace: Path | None, as_json: bool) -> None:
     """Run one step, or all; a line a table as it is done. The steps' modules load here, so that --help is quick."""
-    from enrich import steps
+    from enrich import captions, steps
 
-    opened = console.open_workspace(workspace, Writing.TABLES)
+    opened, settings = console.open_workspace(workspace, Writing.TABLES), _settings(flags)
     done = []
-    for report in steps.run(opened, _settings(flags), [steps.Step(step)] if step else tuple(steps.Step)):
+    for report in steps.run(opened, settings, [steps.Step(step)] if step else tuple(steps.Step)):
         for table in report.reports:
             click.echo(_line(table))
             done.append(to_mapping(table))
+        if report.step is steps.Step.CAPTIONS and any(table.made for table in report.reports):
+            doubt = captions.doubt(opened, settings.captions)
+            if doubt:
+                click.echo(f"note: {doubt}")
     console.finish("", {"workspace": str(opened.root), "tables": done}, as_json)
 
 

@@ -74,6 +74,12 @@ def replace_all(folder: Path, table: Table, batches: Iterable[pa.Table]) -> None
     row_files.forget(folder)  # copies of rows that are no more go with them
 
 
+def sweep(folder: Path) -> None:
+    """Remove parts that writers who were killed had not renamed yet; for who alone writes the table."""
+    for aside in folder.glob(".part-*.parquet.*"):
+        aside.unlink(missing_ok=True)
+
+
 def scan(folder: Path) -> pl.LazyFrame:
     """All rows, lazily."""
     return pl.scan_parquet(glob(folder))

@@ -19,6 +19,7 @@ from enrich.tables import LEVELS
 from relevance.metrics import Floats, Ints, confidence_bin
 from relevance.reliability import Claim
 
+LEAST_QUERIES = 10  # with fewer, draws are so much alike that an interval would be far too narrow
 _CELLS_AT_ONCE = 4_000_000  # float64 held while ranked pairs are drawn: 32 MB
 
 
@@ -166,7 +167,7 @@ def difference(a: Statistic, b: Statistic, draws: Floats, confidence: float = 0.
     once = _once(draws)
     value_a, value_b = a.values(once), b.values(once)
     drawn_a, drawn_b = a.values(draws), b.values(draws)
-    gaps = drawn_a - drawn_b
+    gaps = (drawn_a - drawn_b).round(12)  # or what is equal would differ by how sums are rounded
     low, high = _interval(gaps, draws, confidence)
     ratio_low, ratio_high = _interval(divided(drawn_a, drawn_b), draws, confidence)
     return Difference(
@@ -194,10 +195,10 @@ def _p_value(gaps: Floats) -> float:
 def _interval(values: Floats, draws: Floats, confidence: float) -> tuple[float, float]:
     """Percentiles of the values drawn; two nans where these would mislead.
 
-    So it is with one query, whose draws are all alike, and where more draws are undefined than the interval leaves out.
+    So it is with fewer than `LEAST_QUERIES`, and where more draws are undefined than the interval leaves out.
     """
     defined = values[~np.isnan(values)]
-    if draws.shape[1] == 1 or len(defined) < confidence * len(values):
+    if draws.shape[1] < LEAST_QUERIES or len(defined) < confidence * len(values):
         return float("nan"), float("nan")
     low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)

@@ -174,24 +174,34 @@ class Pipeline:
 
         return stages.make(fold.folder / name, stages.fingerprint(rows, dev, chosen, service), work, taught)
 
-    def _soft(self, fold: Fold) -> pl.DataFrame:
-        """What the student learns from of the pairs that the fold's teacher labelled."""
+    def _soft(self, fold: Fold) -> pl.DataFrame | None:
+        """What the student learns from of the pairs that the fold's teacher labelled; None where there were none."""
         pairs = self.soft_pairs(fold)
+        if pairs.is_empty():
+            return None
         return self._with_second_opinion(fold, training_frame(self.workspace, pairs, STUDENT_SERVICE))
+
+    def has_soft_labels(self, fold: Fold) -> bool:
+        """Whether the fold's teacher gave any pair its probabilities; it has none to label where all is judged."""
+        return bool(self._labels(fold).select(pl.len()).collect().item())
+
+    def _labels(self, fold: Fold) -> pl.LazyFrame:
+        producer = producer_of(read_record(_model(fold, TEACHER_MODEL, "train-teacher")))
+        return parts.scan(self._label_folder(fold)).filter(
+            (pl.col("producer") == producer) & pl.col("probabilities").is_not_null()
+        )
 
     def soft_pairs(self, fold: Fold) -> pl.DataFrame:
         """The pairs that the fold's teacher labelled, with its probabilities; those of pins deleted since left out.
 
-        Raises BadInput where there are none, where one is of a held-out query, and where the gate refuses them.
+        Empty where there was none to label: all is judged, or has no text. Raises BadInput where they are not labelled
+        yet, where one is of a held-out query, and where the gate refuses them.
         """
-        producer = producer_of(read_record(_model(fold, TEACHER_MODEL, "train-teacher")))
-        labels = parts.scan(self._label_folder(fold)).filter(
-            (pl.col("producer") == producer) & pl.col("probabilities").is_not_null()
-        )
-        labels = labels.join(deleted_pins(self.workspace), on="pin_id", how="anti")
+        labels = self._labels(fold).join(deleted_pins(self.workspace), on="pin_id", how="anti")
         pairs = labels.select("query", "pin_id", "event_timestamp", "probabilities", "stratum").collect()
         if pairs.is_empty():
-            raise BadInput(f"expected soft labels of {fold.folder / TEACHER_MODEL}, found none; run `relevance label`")
+            self._refuse_unlabelled(fold)
+            return pairs
         held_out = pairs.filter(pl.col("query").is_in(sorted(fold.split.held_out)))
         if held_out.height:
             raise BadInput(
@@ -201,6 +211,14 @@ class Pipeline:
         if not self.settings.accept_drift:
             self.drift(fold).refuse(self._label_folder(fold))
         return pairs.sort("query", "pin_id").with_columns(label_source=pl.lit(TEACHER))
+
+    def _refuse_unlabelled(self, fold: Fold) -> None:
+        """Raises BadInput where the fold's teacher was not asked yet about pairs that there are."""
+        sample = fold.folder / "soft_pairs"
+        producer = producer_of(read_record(fold.folder / TEACHER_MODEL))
+        asked = parts.scan(self._label_folder(fold)).filter(pl.col("producer") == producer).select(pl.len())
+        if stages.made_from_of(sample) is None or (SoftSample(sample).pairs and not asked.collect().item()):
+            raise BadInput(f"expected soft labels of {fold.folder / TEACHER_MODEL}, found none; run `relevance label`")
 
     def _with_second_opinion(self, fold: Fold, labelled: pl.DataFrame) -> pl.DataFrame:
         """The teacher's labels, averaged with those of the fold's student of human labels (peer_labels.py)."""

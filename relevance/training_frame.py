@@ -24,6 +24,7 @@ from feast.errors import FeastObjectNotFoundException, FeatureServiceNotFoundExc
 
 from enrich import parts
 from enrich.errors import BadInput
+from enrich.importers import columns as lenient
 from enrich.live_pins import deleted_pins
 from enrich.progress import progress
 from enrich.tables import ENRICHED, JUDGMENT, SOFT_LABEL, Kind, Table
@@ -134,11 +135,16 @@ def checked_pairs(pairs: pl.DataFrame) -> pl.DataFrame:
     if not isinstance(time, (pl.Datetime, pl.Date, pl.Null)):
         raise BadInput(f"expected times in event_timestamp, found {time}; convert it, for a number says no unit")
     try:
-        wanted = pairs.select(pl.col(name).cast(dtype) for name, dtype in _PAIR.items())
+        when = lenient.time(pl.col("event_timestamp"), time).cast(_PAIR["event_timestamp"])
+        wanted = pairs.select(pl.col(name).cast(_PAIR[name]) for name in _PAIR if name != "event_timestamp")
+        wanted = wanted.with_columns(pairs.select(event_timestamp=when).to_series()).select(*_PAIR)
     except pl.exceptions.PolarsError as error:
         raise BadInput(
             f"expected pairs of {_PAIR}, found {pairs.select(*_PAIR).schema} ({error}); convert them"
         ) from error
+    unnameable = wanted["event_timestamp"].null_count() - pairs["event_timestamp"].null_count()
+    if unnameable:
+        raise BadInput(f"expected times of years 1 to 9999, found {unnameable} others; correct them")
     nulls = wanted.null_count().row(0)
     if any(nulls):
         raise BadInput(f"expected no nulls in {', '.join(_PAIR)}, found {nulls}; drop those pairs")

@@ -12,6 +12,7 @@ _ISO = (  # 2024-3-1, 2024/03/01 10:00, 2024-03-01T10:00:00.123456Z, ... +02:00
     r"^(?<date>\d{4}[-/]\d{1,2}[-/]\d{1,2})(?:[Tt ]\s*(?<hour>\d{1,2}):(?<minute>\d{2})"
     r"(?::(?<second>\d{2})(?:[.,](?<fraction>\d{1,9}))?)?\s*(?:[Zz]|UTC|GMT|(?<zone>[+-]\d{2}:?(?:\d{2})?))?)?$"
 )
+_DAYS_WITH_A_YEAR = (-719_162, 2_932_896)  # since 1970: the first of year 1, the last of 9999
 _DAYS = (19_000_101, 21_001_231)  # a whole number in between is a date written YYYYMMDD
 _EPOCHS = ((1e11, 1e6), (1e14, 1e3), (1e17, 1.0))  # below the limit: seconds, milliseconds, microseconds; above: ns
 _TRUE = ("true", "t", "yes", "y", "1", "1.0")
@@ -48,6 +49,8 @@ def flag(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
 
 def time(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     """As a UTC time in microseconds: one without a zone is UTC; a number is an epoch in s, ms, µs or ns by its size."""
+    if isinstance(dtype, (pl.Datetime, pl.Date)):
+        column = _nameable(column, dtype)
     if isinstance(dtype, pl.Datetime):
         zoned = column if dtype.time_zone else column.dt.replace_time_zone("UTC")
         return zoned.dt.convert_time_zone("UTC").cast(_UTC)
@@ -56,6 +59,15 @@ def time(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     if dtype.is_numeric():
         return _epoch(number(column, dtype))
     return pl.coalesce(_iso(text(column, dtype).str.strip_chars()), _epoch(number(column, dtype)))
+
+
+def _nameable(column: pl.Expr, dtype: pl.Datetime | pl.Date) -> pl.Expr:
+    """Null where the time is of no year from 1 to 9999: Polars ends the process over it when zones are changed."""
+    a_day = 1 if isinstance(dtype, pl.Date) else {"ms": 86_400_000, "us": 86_400_000_000, "ns": 0}[dtype.time_unit]
+    if not a_day:
+        return column  # nanoseconds reach from 1677 to 2262
+    first, last = (edge * a_day for edge in _DAYS_WITH_A_YEAR)
+    return pl.when(column.to_physical().cast(pl.Int64).is_between(first, last)).then(column)
 
 
 def _iso(column: pl.Expr) -> pl.Expr:

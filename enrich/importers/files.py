@@ -182,11 +182,15 @@ def _separator(path: Path) -> str:
 
 
 def _header(path: Path, separator: str) -> list[str]:
-    names = next(csv.reader([_first_line(path)], delimiter=separator), [])
+    try:
+        names = next(csv.reader([_first_line(path)], delimiter=separator), [])
+    except csv.Error as error:  # lines that end in a carriage return alone, a name without end
+        raise unreadable(path, "lines of text, the first with the columns' names", error) from error
     if not any(name.strip() for name in names):
         raise BadInput(f"expected {path} to start with a line of column names, found an empty line; add the header")
     counted = [name.strip() or f"column {i}" for i, name in enumerate(names)]
-    return [name if name not in counted[:i] else f"{name} {i}" for i, name in enumerate(counted)]
+    first: dict[str, int] = {}
+    return [name if first.setdefault(name.lower(), i) == i else f"{name} {i}" for i, name in enumerate(counted)]
 
 
 def _first_line(path: Path) -> str:

@@ -31,7 +31,7 @@ def date_revisions(pins: Path, before: pl.LazyFrame, aside: Path) -> Revised:
     says = pl.coalesce("updated_at", "created_at")
     known = pl.col("stood").is_not_null()
     other = known & (_words() != pl.col("words"))
-    unsaid = other & (pl.col("updated_at").is_null() | (says == pl.col("stood")))
+    unsaid = other & (pl.col("updated_at").is_null() | (says <= pl.col("stood")))
     kept = known & ~other & (says < pl.col("stood"))
     updated = pl.when(unsaid).then(now).when(kept).then("stood").otherwise("updated_at")
     dated = rows.with_columns(updated_at=updated, unsaid=unsaid).collect()

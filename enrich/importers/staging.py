@@ -80,8 +80,7 @@ def write(raw: RawCatalogue, catalogue: Catalogue, workspace: Workspace) -> Impo
     new = not workspace.root.exists()
     workspace.root.mkdir(parents=True, exist_ok=True)
     with workspace.alone(Writing.TABLES):
-        for leftover in workspace.root.glob(f"{_ASIDE}*"):
-            shutil.rmtree(leftover, ignore_errors=True)
+        _sweep(workspace)
         try:
             with tempfile.TemporaryDirectory(prefix=_ASIDE, dir=workspace.root) as aside:
                 return _write(raw, catalogue, workspace, Path(aside))
@@ -120,6 +119,16 @@ def _write(raw: RawCatalogue, catalogue: Catalogue, workspace: Workspace, aside:
     report.save(workspace)
     workspace.create(catalogue)
     return report
+
+
+def _sweep(workspace: Workspace) -> None:
+    """Remove what imports that were killed had written aside."""
+    for folder in workspace.root.glob(f"{_ASIDE}*"):
+        shutil.rmtree(folder, ignore_errors=True)
+    for file in workspace.root.glob(".import.json.*"):
+        file.unlink(missing_ok=True)
+    for table in SOURCES:
+        parts.sweep(workspace.folder(table))
 
 
 def _stage(raw: RawTable, aside: Path) -> Staged:

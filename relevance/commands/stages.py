@@ -40,10 +40,22 @@ def run(
     from relevance.pipeline import HUMAN_STUDENT, STUDENT_MODEL
 
     pipeline = _pipeline(workspace, flags.Flags(plan, backbone, pairs=pairs, accept_drift=accept_drift))
-    for fold in pipeline.folds:
+    folds = pipeline.folds
+    if len(folds) > 1:
+        click.echo(
+            f"{len(folds) - 1} folds, so that each judged query is tested by models that never saw it; then the models "
+            "that serve (--folds 1: these alone, tested on a quarter of the queries)"
+        )
+    for place, fold in enumerate(folds, 1):
+        if len(folds) > 1:
+            click.echo(f"fold {fold.name} ({place} of {len(folds)})")
         _said(pipeline.teach(fold), fold.folder / "teacher")
-        click.echo(f"soft labels of fold {fold.name}: {pipeline.label(fold).made:,} made")
-        click.echo("\n".join(pipeline.drift(fold).lines()))
+        labelled = pipeline.label(fold)
+        click.echo(f"soft labels of fold {fold.name}: {labelled.made:,} made, {labelled.fresh:,} fresh")
+        if pipeline.has_soft_labels(fold):
+            click.echo("\n".join(pipeline.drift(fold).lines()))
+        else:
+            click.echo("nothing that the teacher could label is not judged: the student learns from people alone")
         for name in (HUMAN_STUDENT, STUDENT_MODEL):
             _said(pipeline.learn(fold, name), fold.folder / name)
     processes.tell(None)

@@ -20,7 +20,7 @@ from data.captioner.settings import TrainingSettings
 from data.pictures import rendering, scenes
 from enrich import checkpoints, parts
 from enrich.captioner import MAX_TOKENS
-from enrich.captions import DEFAULT_MODEL, Captioner, CaptionSettings, run_captions
+from enrich.captions import DEFAULT_MODEL, Captioner, CaptionSettings, doubt, run_captions
 from enrich.errors import BadInput
 from enrich.fetch import FetchSettings
 from enrich.job import JobSettings
@@ -287,3 +287,14 @@ def test_the_shipped_captioner_tells_what_unseen_scenes_show():
 
 def test_the_shipped_checkpoint_is_small():
     assert sum(file.stat().st_size for file in DEFAULT_MODEL.iterdir()) < 12e6
+
+
+@pytest.mark.parametrize(
+    ("format", "model", "doubted"),
+    [("sample", None, False), ("native", None, True), ("native", "another/captioner", False)],
+)
+def test_the_samples_captioner_is_doubted_elsewhere(format, model, doubted, tmp_path):
+    workspace = Workspace.at(tmp_path)
+    workspace.create(Catalogue(format, "here"))
+    settings = CaptionSettings(model) if model else CaptionSettings()
+    assert bool(doubt(workspace, settings)) is doubted

@@ -47,6 +47,26 @@ def test_a_time_is_what_it_says_or_null(written, meant):
     assert converted(columns.time, written) == meant
 
 
+@pytest.mark.parametrize(
+    ("days", "dtype"),
+    [
+        *(
+            (sign * 2**62, pl.Datetime(unit, zone))
+            for sign in (1, -1)
+            for unit in ("ms", "us")
+            for zone in (None, "UTC")
+        ),
+        (2**31 - 1, pl.Date),
+        (-(2**31), pl.Date),
+    ],
+)
+def test_a_stored_time_of_no_year_is_null_and_not_the_end(days, dtype):
+    physical = pl.Int32 if dtype == pl.Date else pl.Int64
+    frame = pl.DataFrame({"x": pl.Series([days, 0], dtype=physical)}).with_columns(pl.col("x").cast(dtype))
+    found = frame.select(columns.time(pl.col("x"), frame.schema["x"])).to_series().to_list()
+    assert found == [None, datetime(1970, 1, 1, tzinfo=UTC)]
+
+
 @given(st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)))
 def test_iso_times_come_back_to_the_microsecond(moment):
     assert converted(columns.time, moment.isoformat()) == moment

@@ -247,6 +247,35 @@ def test_content_that_says_when_it_changed_is_dated_so(folder, fresh):
     assert rows(fresh, PINS).sort("pin_id")["updated_at"].to_list() == [datetime(2024, 3, 1, tzinfo=UTC), None, None]
 
 
+def test_every_change_that_does_not_say_when_is_dated_by_its_import(folder, fresh):
+    """An updated_at that is there but never kept up: the second change, too, and a return to what once was."""
+    moments = []
+    for title in ("red shoe", "blue shoe", "green shoe", "red shoe"):
+        heads, first, *others = PINS_CSV.replace("red shoe", title).splitlines()
+        lines = [f"{heads},updated_at", *(f"{line},2024-03-01" for line in (first, *others))]
+        (folder / "pins.csv").write_text("\n".join(lines))
+        import_catalogue("native", folder, fresh)
+        moments.append(rows(fresh, PINS).sort("pin_id")["updated_at"].to_list())
+    changed = [moment[0] for moment in moments]
+    assert changed == sorted(set(changed))
+    assert {moment[1] for moment in moments} == {datetime(2024, 3, 1, tzinfo=UTC)}
+
+
+def test_what_killed_imports_wrote_aside_is_removed(folder, fresh):
+    import_catalogue("native", folder, fresh)
+    left = [fresh.folder(PINS) / ".part-0.parquet.77", fresh.root / ".import.json.77"]
+    for path in left:
+        path.write_bytes(b"cut")
+    import_catalogue("native", folder, fresh)
+    assert not any(path.exists() for path in left)
+
+
+def test_a_column_spelt_twice_is_taken_once(folder, fresh):
+    (folder / "pins.csv").write_text("pin_id,title,TITLE\n1,first,second\n")
+    import_catalogue("native", folder, fresh)
+    assert rows(fresh, PINS)["title"].to_list() == ["first"]
+
+
 def test_a_killed_import_is_healed_by_the_next(folder, fresh):
     import_catalogue("native", folder, fresh)
     part = next(path for path in fresh.folder(PINS).glob("*.parquet") if "schema" not in path.name)
@@ -280,6 +309,8 @@ def test_a_workspace_whose_import_was_killed_is_closed_until_the_next(folder, fr
         ("pins.csv", "id,title\n1,a\n", "needs a column 'pin_id'.*found id, title; add it"),
         ("pins.csv", "pin_id,title\n", "expected at least one pin"),
         ("pins.csv", "", "found an empty line; add the header"),
+        ("pins.csv", "pin_id,title\rp1,a\rp2,b\r", "to be readable lines of text"),
+        ("pins.csv", f"pin_id,{'x' * 140_000}\np1,a\n", "to be readable lines of text"),
         ("pins.csv", "pin_id,title\n,a\n,b\n3,c\n", "found 2 of 3 rows bad .missing-pin_id 2.; is this the right file"),
         ("pins.parquet", "not parquet", "to be readable parquet"),
         ("judgments.jsonl", "[[[\n", "needs a column 'query'.*found no columns"),

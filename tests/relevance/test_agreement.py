@@ -111,7 +111,7 @@ def test_who_grows_stricter_drifts() -> None:
     """c votes one level below the others more with each month: a slope of -1 in 30 days."""
     rows, days = [], []
     for month in range(3):
-        for query in range(4):
+        for query in range(10):
             for who, level in (("a", 4), ("b", 4), ("c", 4 - month)):
                 rows.append((f"q{query}", f"p{month}", who, level))
                 days.append(1 + 30 * month)

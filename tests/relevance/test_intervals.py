@@ -64,13 +64,13 @@ def test_ranked_pairs_in_chunks_equal_all_at_once():
 
 
 def test_the_interval_is_of_queries_not_of_rows():
-    """100 rows that all copy their query's answer say no more than their 4 queries do."""
-    query = np.repeat(np.arange(4), 25)
-    statistic = intervals.mean(query, np.repeat([1.0, 1.0, 0.0, 0.0], 25), 4)
-    draws = intervals.draw_queries(4, BootstrapSettings())
+    """Rows that all copy their query's answer say no more than their 12 queries do."""
+    query = np.repeat(np.arange(12), 25)
+    statistic = intervals.mean(query, np.repeat([1.0, 0.0], 6 * 25), 12)
+    draws = intervals.draw_queries(12, BootstrapSettings())
     found = intervals.estimate(statistic, draws)
     assert found.value == 0.5
-    assert (found.low, found.high) == (0.0, 1.0)
+    assert (found.low, found.high) == (0.25, 0.75)  # ± 1.96 · .5 / √12, in twelfths
 
 
 def test_a_95_percent_interval_covers_the_truth_about_95_times_in_100():
@@ -148,3 +148,21 @@ def test_intervals_and_p_values_equal_scipys_bootstrap():
 def test_too_few_draws_are_refused():
     with pytest.raises(BadInput, match="100 draws"):
         BootstrapSettings(draws=5)
+
+
+def test_with_a_handful_of_queries_there_is_no_interval_and_no_p_value():
+    query, right = np.arange(9), np.ones(9)
+    better, worse = (intervals.mean(query, right * value, 9) for value in (1.0, 0.5))
+    draws = intervals.draw_queries(9, BootstrapSettings())
+    found = intervals.difference(better, worse, draws)
+    assert found.value == 0.5
+    assert np.isnan([found.low, found.high, found.p_value]).all()
+    assert intervals.estimate(better, draws).reason == "too few queries for an interval"
+
+
+def test_what_differs_by_rounding_alone_is_no_difference():
+    """.1 + .2 is not .3: the draws' gaps of 1e-17 count as none."""
+    query = np.arange(20)
+    one, other = intervals.mean(query, np.full(20, 0.1 + 0.2), 20), intervals.mean(query, np.full(20, 0.3), 20)
+    found = intervals.difference(one, other, intervals.draw_queries(20, BootstrapSettings()))
+    assert found.p_value == 1
