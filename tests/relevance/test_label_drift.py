@@ -21,6 +21,7 @@ from enrich.workspace import Workspace
 from relevance import stages
 from relevance.labelling.drift import Asked, Finding, Labels, Like, Rows, Verdict, findings
 from relevance.labelling.gate import FILE, DriftReport, Gate
+from relevance.labelling.sample import write_parts
 from relevance.pipeline import Pipeline, RunSettings
 from relevance.plan import Fold
 from relevance.splits import Split
@@ -249,3 +250,18 @@ def test_faulty_labels_do_not_reach_the_student_unless_accepted(workspace: Works
         Pipeline(workspace, settings).soft_pairs(fold)
     accepted = Pipeline(workspace, replace(settings, accept_drift=True)).soft_pairs(fold)
     assert accepted.height == 240
+
+
+def test_where_all_is_judged_there_is_nothing_to_learn_from_a_teacher(workspace: Workspace) -> None:
+    """Not to be told from a teacher that was never asked, but by the sample that was drawn."""
+    judge(workspace)
+    rows = TeacherRows(["table", "rug"] * 8, ["table"] * 16, np.array([5, 1] * 8))
+    chosen = TeacherSettings(backbone=str(tiny_bert(workspace.root / "backbone")), epochs=1, hidden=(8,))
+    fold = Fold("serving", workspace.models, SPLIT)
+    stages.make(fold.folder / "teacher", "f", lambda out: train_teacher(rows, rows, chosen, out))
+    pipeline = Pipeline(workspace, RunSettings())
+    with pytest.raises(BadInput, match="run `relevance label`"):
+        pipeline.soft_pairs(fold)
+    stages.make(fold.folder / "soft_pairs", "f", lambda out: write_parts([], out))
+    assert pipeline.soft_pairs(fold).is_empty()
+    assert not pipeline.has_soft_labels(fold)
