@@ -24,7 +24,7 @@ from enrich.tables import BOOL, DOUBLE, INT, PIN_LINK, STRING, TIMESTAMP, Column
 from enrich.web.exchange import Validators
 from enrich.workspace import Workspace
 
-PRODUCER = "link-rules/2"  # raised whenever the rules give other texts: then every page is read anew
+PRODUCER = "link-rules/3"  # raised whenever the rules give other texts: then every page is read anew
 VALUES = tuple(column.name for column in PIN_LINK.features)  # what a page says of itself
 _KEPT = (*VALUES, "etag", "last_modified", "final_url", "read_by")  # of the last time it could be read
 FLUSH_SECONDS = 2.0  # what came in so long is written, also where it is less than a part
