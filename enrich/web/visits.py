@@ -100,16 +100,20 @@ def _newest(visits: pl.LazyFrame) -> pl.LazyFrame:
 def due(pages: pl.DataFrame, known: pl.DataFrame, max_age: timedelta, retry: frozenset[str]) -> list[Request]:
     """Which of `pages` (page, url) to ask for, in their order: `known` is their newest visits.
 
-    Those never visited; visited under other rules; longer than `max_age` ago; without success, for a passing reason or
-    one in `retry`. What was read by the rules in force is asked for conditionally.
+    Those never visited; visited under other rules; longer than `max_age` ago; without success for a passing reason.
+    Where `retry` names reasons, those that failed so, and no others. What was read by the rules in force is asked for
+    conditionally.
     """
-    retried = sorted(str(reason) for reason in TRANSIENT | retry)
-    again = pl.col("reason").is_not_null() if RETRY_ALL in retry else pl.col("reason").is_in(retried)
+    failed = pl.col("reason").is_not_null()
+    passing = pl.col("reason").is_in(sorted(map(str, TRANSIENT)))
+    named = failed if RETRY_ALL in retry else pl.col("reason").is_in(sorted(map(str, retry)))
     aged = pl.col("visited_at") <= datetime.now(UTC) - max_age
     never_safe = pl.col("reason").eq_missing(Reason.UNSAFE_URL.value)
+    other_rules = pl.col("producer") != PRODUCER
+    stale = pl.col("visited_at").is_null() | other_rules | (aged & ~never_safe) | passing
     wanted = (
         pages.join(known.drop("url"), on="page", how="left", maintain_order="left")
-        .filter(pl.col("visited_at").is_null() | (pl.col("producer") != PRODUCER) | (aged & ~never_safe) | again)
+        .filter(named if retry else stale)
         .with_columns(comparable=pl.col("read_by").eq_missing(PRODUCER))
         .select("url", "etag", "last_modified", "final_url", "comparable")
     )
