@@ -74,8 +74,9 @@ def choose_title(page: Page, site: Site) -> Chosen | None:
 
 def _headings(page: Page, site: Site, spelt: str | None) -> list[Chosen]:
     """What the page's headings say, of level 1, else of level 2; what is a banner or says nothing is left out."""
-    for level, said in ((TitleRule.H1, lambda: page.headings), (TitleRule.H2, page.subheadings)):
-        telling = (one for one in said() if key(one) and not says_nothing(one) and not _is_banner(one, site, spelt))
+    for level in (TitleRule.H1, TitleRule.H2):
+        said = page.headings if level is TitleRule.H1 else page.subheadings()
+        telling = (one for one in said if key(one) and not says_nothing(one) and not _is_banner(one, site, spelt))
         if headings := [Chosen(one, level) for one in telling]:
             return headings
     return []
