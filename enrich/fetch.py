@@ -27,7 +27,7 @@ from enrich.web.connections import Connections
 from enrich.web.connector import CheckedBackend, Resolve, Resolver
 from enrich.web.exchange import Answer, Validators, Want, request_headers, take_answer
 from enrich.web.fetch_reasons import TRANSIENT as TRANSIENT
-from enrich.web.fetch_reasons import UNANSWERED, failure_of, healing_wait, heals_soon
+from enrich.web.fetch_reasons import UNANSWERED, failure_of, healing_wait, heals_soon, unavailable
 from enrich.web.fetch_reasons import FetchFailed as FetchFailed
 from enrich.web.fetch_reasons import Reason as Reason
 from enrich.web.fetch_settings import FetchSettings as FetchSettings
@@ -40,6 +40,7 @@ Taken = TypeVar("Taken")
 HTML_TYPES = ("text/html", "application/xhtml+xml")
 _KEEP_ALIVE = 15.0  # seconds for which an idle connection is kept
 _NOT_ASKED = (Reason.HOST_SILENT, Reason.ASKED_TO_WAIT)  # tell nothing new of the host
+_SAYS_WHY = (Reason.DNS, Reason.TLS, *_NOT_ASKED)  # of a robots.txt that cannot be had: its pages cannot, either
 
 
 class Request(NamedTuple):
@@ -84,7 +85,8 @@ class _Elsewhere(FetchFailed):
 class Fetcher:
     """Fetches on the running event loop; make it, use it and `close` it there.
 
-    `resolve` defaults to the system's. A redirect to a host that is not in `hosts` is not followed but handed back.
+    `resolve` defaults to the system's, `tls` to the certificates of certifi. A redirect to a host that is not in
+    `hosts` is not followed but handed back.
     """
 
     def __init__(
@@ -93,17 +95,18 @@ class Fetcher:
         types: tuple[str, ...] = HTML_TYPES,
         resolve: Resolve | None = None,
         hosts: Callable[[str], bool] | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._settings = settings
         agent = settings.agent if settings.obey_robots else None
         self._want = Want(types, settings.max_wire_bytes, settings.max_bytes, agent=agent)
         self._hosts = hosts
-        self._resolver = Resolver()
+        self._resolver = Resolver(settings.concurrency)
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._politeness = Politeness(settings.host_connections, settings.host_delay, settings.max_silences)
         self._robots = RobotsCache(self._ask_robots, settings.robots_keep)
         self._backend = CheckedBackend(resolve or self._resolver, settings.allow_loopback, settings.connect_address())
-        self._tls = _tls()
+        self._tls = tls or _tls()
         self._connections = Connections(self._pool, settings.concurrency)
 
     def _pool(self) -> httpcore.AsyncConnectionPool:
@@ -179,7 +182,7 @@ class Fetcher:
         raise FetchFailed(Reason.TOO_MANY_REDIRECTS)
 
     async def _ask_robots(self, url: WebURL) -> Rules:
-        """The host's rules (RFC 9309, 2.3.1): none where it has no robots.txt; unreachable where it cannot say."""
+        """The host's rules (RFC 9309, 2.3.1): none where it has no robots.txt, all forbidden where it cannot say."""
         agent = self._settings.user_agent
         want = Want((), MAX_ROBOTS_BYTES, MAX_ROBOTS_BYTES, cut=True)
         at = url._replace(target="/robots.txt")
@@ -192,12 +195,11 @@ class Fetcher:
         except UnsafeURL:
             return Rules(b"", agent)  # it leads where nothing can be had
         except FetchFailed as failure:
-            status = failure.reason.removeprefix("status-")
-            if status.startswith("5") or status == "429":
-                raise FetchFailed(Reason.ROBOTS_UNREACHABLE) from failure
-            if failure.reason in UNANSWERED or failure.reason in (Reason.DNS, Reason.TLS, *_NOT_ASKED):
+            if failure.reason in UNANSWERED or failure.reason in _SAYS_WHY:
                 raise
-        return Rules(b"", agent)
+            if not unavailable(failure.reason):
+                raise FetchFailed(Reason.ROBOTS_UNREACHABLE) from failure
+        return Rules(b"", agent)  # none, or behind more redirects than are followed
 
     def _joined(self, url: WebURL, location: str) -> WebURL:
         try:
@@ -211,8 +213,7 @@ class Fetcher:
 
     async def _healed(self, url: WebURL, want: Want, known: Validators, crawl_delay: float | None) -> Answer:
         """One answer, asked for again where that may help."""
-        settings = self._settings
-        delay = min(crawl_delay or 0.0, settings.max_crawl_delay)
+        settings, delay = self._settings, crawl_delay or 0.0
         for attempt in range(1, settings.attempts):
             try:
                 return await self._in_turn(url, want, known, delay)
@@ -270,9 +271,10 @@ class FetchSession:
         types: tuple[str, ...] = HTML_TYPES,
         resolve: Resolve | None = None,
         hosts: Callable[[str], bool] | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._runner = asyncio.Runner()
-        self._make = partial(Fetcher, settings, types, resolve, hosts)
+        self._make = partial(Fetcher, settings, types, resolve, hosts, tls)
         self._fetcher: Fetcher | None = None
 
     def __enter__(self) -> Self:

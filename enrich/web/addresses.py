@@ -23,7 +23,7 @@ MAX_URL_CHARACTERS = 4096
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 _AUTHORITY = re.compile(r"(https?)://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
-_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]")  # what parsers disagree about: controls, tabs, line ends, backslashes
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")  # what parsers disagree about; tabs and line ends too
 _HOST_PORT = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]{1,5}))?")
 _LABEL = re.compile(r"[a-z0-9_-]{1,63}")
 _RESERVED = "%/?:@!$&'()*+,;=[]|~"  # what a target keeps as written

@@ -19,7 +19,6 @@ from enrich.errors import CorkboardError
 from enrich.web.addresses import refuse_address
 
 MAX_ADDRESSES = 4  # tried of one host
-RESOLVER_THREADS = 16  # getaddrinfo blocks; so many names are resolved at once
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]  # host, port -> IP literals, in the order to try
 
@@ -29,10 +28,10 @@ class Unresolved(CorkboardError):
 
 
 class Resolver:
-    """The system's resolver, in threads of its own so that slow names hold up nothing else."""
+    """The system's resolver, which blocks: so many threads of its own that slow names hold up nothing else."""
 
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(RESOLVER_THREADS, thread_name_prefix="resolve")
+    def __init__(self, threads: int) -> None:
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="resolve")
 
     async def __call__(self, host: str, port: int) -> Sequence[str]:
         """Raises Unresolved."""
@@ -67,16 +66,16 @@ class CheckedBackend(httpcore.AnyIOBackend):
         local_address: str | None = None,
         socket_options: Iterable[SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Raises UnsafeURL, Unresolved, httpcore.ConnectError or httpcore.ConnectTimeout, all within `timeout`."""
+        """Raises UnsafeURL or Unresolved within `timeout`, httpcore.ConnectError or ConnectTimeout within another."""
         if self._connect_to is not None:
             address, port = self._connect_to
             return await super().connect_tcp(address, port, timeout, local_address, socket_options)
         try:
             async with asyncio.timeout(timeout):
                 addresses = await self._checked(host, port)
-                return await self._first(addresses, port, timeout, local_address, socket_options)
         except TimeoutError as error:
-            raise httpcore.ConnectTimeout(f"no connection to {host} within {timeout} s") from error
+            raise Unresolved(f"expected an address for {host}, found none within {timeout} s") from error
+        return await self._first(addresses, port, timeout, local_address, socket_options)
 
     async def connect_unix_socket(
         self, path: str, timeout: float | None = None, socket_options: Iterable[SOCKET_OPTION] | None = None

@@ -61,10 +61,10 @@ def request_headers(url: WebURL, user_agent: str, want: Want, known: Validators)
 async def take_answer(response: httpcore.Response, want: Want, conditional: bool) -> Answer:
     """What is wanted of a response; its body is read only where it is. Raises FetchFailed, TooLarge, BadEncoding."""
     if response.status in _REDIRECTS:
-        location = _header(response, b"location")
+        location = _location(response)
         if not location:
             raise FetchFailed(Reason.BAD_REDIRECT)
-        return Answer(location.strip())
+        return Answer(location)
     allowed = allowed_by(_headers(response, b"x-robots-tag"), want.agent) if want.agent is not None else Allowed()
     validators = Validators(_validator(response, b"etag"), _validator(response, b"last-modified"))
     if response.status == _NOT_MODIFIED and conditional and allowed.indexing:
@@ -110,6 +110,15 @@ def _headers(response: httpcore.Response, name: bytes) -> list[str]:
 def _header(response: httpcore.Response, name: bytes) -> str | None:
     """The last that the server sent."""
     return next(iter(_headers(response, name)[::-1]), None)
+
+
+def _location(response: httpcore.Response) -> str:
+    """Where a redirect leads. Servers write other than ASCII in UTF-8 or, rarely, Latin-1, though they may not."""
+    raw = (_header(response, b"location") or "").strip().encode("latin-1")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
 
 
 def _validator(response: httpcore.Response, name: bytes) -> str | None:

@@ -101,6 +101,18 @@ def failure_of(error: Exception) -> FetchFailed:
             return FetchFailed(Reason.CLIENT_ERROR)
 
 
+def unavailable(reason: str) -> bool:
+    """Whether a robots.txt that failed so is one that the host does not have (RFC 9309, 2.3.1.3), so forbids nothing.
+
+    4xx but 429, by which a host asks to be left alone; an empty 204; a redirect to nowhere or to where nobody may go
+    (if that is the host itself, its pages fail by it next). Whatever else fails, a protocol error or a body that cannot
+    be read too, leaves all forbidden.
+    """
+    return reason in ("status-204", Reason.BAD_REDIRECT, Reason.UNSAFE_URL) or (
+        reason.startswith("status-4") and reason != "status-429"
+    )
+
+
 def heals_soon(failure: FetchFailed) -> bool:
     """Whether asking again within this run may help."""
     return failure.reason in _HEALS_SOON and failure.retry_after <= MAX_PAUSE

@@ -19,8 +19,7 @@ class FetchSettings:
     concurrency: int = 256  # requests at once, over all hosts; and hosts at once
     host_connections: int = 2  # requests at once to one host
     host_delay: float = 1.0  # between the starts of two requests to one host
-    max_crawl_delay: float = 30.0  # the most of a site's own Crawl-delay that is kept
-    connect_timeout: float = 5.0  # name, TCP and TLS
+    connect_timeout: float = 5.0  # for the name, for TCP and for TLS, each
     read_timeout: float = 10.0  # between two pieces of an answer
     total_timeout: float = 30.0  # for one request, from its turn to its last byte
     max_wire_bytes: int = 3_000_000  # of one body as sent

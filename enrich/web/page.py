@@ -10,6 +10,8 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 from bs4 import BeautifulSoup, Tag
@@ -21,8 +23,10 @@ from enrich.web.linked_data import LinkedData, linked_data
 MAX_PAGE_CHARACTERS = 2_000_000  # looked through; what names a page comes before that
 ENOUGH_CHARACTERS = 100_000  # looked through behind a heading where a title and a description stand before it
 MAX_ELEMENTS = 400  # of one page; a page with more says nothing new in the rest
-MAX_HEADINGS = 20
+MAX_MARKUP_CHARACTERS = 100_000  # of those elements together
+MAX_HEADINGS = 20  # of each level
 MAX_ELEMENT_CHARACTERS = 10_000  # of one meta tag or script tag
+MAX_ATTRIBUTES_CHARACTERS = 500  # before and behind an itemprop in its tag
 MAX_INNER_CHARACTERS = 5_000  # of one title, heading or paragraph, markup included
 MAX_TEXT_CHARACTERS = 5_000  # of one title or description
 
@@ -36,13 +40,14 @@ _TELLING_META = re.compile(
     r"title|desc|site|app|section|headline|abstract|og:url|bot", re.I
 )  # of the names that we ask for
 _LINKED_DATA_TYPE = re.compile(r"application/ld\+json", re.I)
-_PARAGRAPH = re.compile(r"<p(?=[\s>])[^>]{0,2000}>", re.I)
+_PARAGRAPH = re.compile(r"<p(?=[\s>])[^<>]{0,2000}+>", re.I)
+_SUBHEADING = re.compile(r"<h2(?=[\s>])[^<>]{0,2000}+>", re.I)
+_SUBHEADING_END = re.compile(r"</?h[1-6](?=[\s>])", re.I)
 _PARAGRAPH_END = re.compile(
     r"</?(?:p|div|section|article|table|ul|ol|h[1-6]|script|style|form|blockquote)(?=[\s>])", re.I
 )
-_ITEM = re.compile(
-    r"<(\w{1,10})\s[^<>]{0,500}?\bitemprop\s*=\s*[\"']?(headline|name|description)(?=[\"'\s>])[^<>]{0,500}>", re.I
-)
+_ITEM = re.compile(r"\bitemprop\s*=\s*[\"']?(headline|name|description)(?=[\"'\s>])", re.I)
+_TAG_START = re.compile(r"<(\w{1,10})\s[^<>]*$")
 _INLINE_TAG = re.compile(r"</?(?:a|b|br|em|font|i|mark|small|span|strong|sub|sup|u|wbr)(?:\s[^<>]{0,200})?/?>", re.I)
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,20});", re.I)
 _UNSAID = ["script", "style", "rt", "rp", "noscript", "svg", "template"]  # inside a heading, but not read out with it
@@ -58,7 +63,7 @@ class Page(NamedTuple):
 
     metas: tuple[Meta, ...]
     title: str | None
-    headings: tuple[str, ...]  # the level-1 headings
+    headings: tuple[str, ...]  # of level 1
     linked: LinkedData
     text: str  # the page without scripts and the like, for what is looked at only where all else is silent
 
@@ -66,20 +71,22 @@ class Page(NamedTuple):
         """The first content said under the first of `names` that says anything."""
         return next((meta.content for name in names for meta in self.metas if meta.name == name), None)
 
+    def subheadings(self) -> tuple[str, ...]:
+        """The headings of level 2."""
+        told = islice(_inner(self.text, _SUBHEADING, _SUBHEADING_END), MAX_HEADINGS)
+        soup = BeautifulSoup("".join(f"<h2>{inner}</h2>" for inner in told), "lxml")
+        return tuple(said for tag in soup.find_all("h2") if (said := _said(tag)))
+
     def paragraphs(self) -> Iterator[str]:
         """The page's paragraphs as text, lazily."""
-        for opening in _limited(_PARAGRAPH.finditer(self.text)):
-            end = _PARAGRAPH_END.search(self.text, opening.end(), opening.end() + MAX_INNER_CHARACTERS)
-            inner = self.text[opening.end() : end.start() if end else opening.end() + MAX_INNER_CHARACTERS]
+        for inner in _inner(self.text, _PARAGRAPH, _PARAGRAPH_END):
             yield _said(BeautifulSoup(inner, "lxml"))
 
     def items(self, prop: str) -> Iterator[str]:
         """The text of elements whose microdata property is `prop`, lazily."""
-        for opening in _limited(_ITEM.finditer(self.text)):
-            if opening[2].lower() == prop and opening[1].lower() != "meta":
-                end = self.text.find(f"</{opening[1]}", opening.end(), opening.end() + MAX_INNER_CHARACTERS)
-                if end > 0:
-                    yield _said(BeautifulSoup(self.text[opening.end() : end], "lxml"))
+        for said in islice(_ITEM.finditer(self.text), MAX_ELEMENTS):
+            if said[1].lower() == prop and (inner := _item(self.text, said.start())):
+                yield _said(BeautifulSoup(inner, "lxml"))
 
 
 def read_page(text: str) -> Page:
@@ -109,13 +116,35 @@ class _Telling(NamedTuple):
     rest: str  # all but comments, scripts and the like
 
 
+@dataclass(slots=True)
+class _Found:
+    """The elements picked out of a page, no more of them than can say anything new."""
+
+    pieces: list[str]
+    characters: int = 0
+
+    def add(self, markup: str) -> None:
+        self.pieces.append(markup)
+        self.characters += len(markup)
+
+    @property
+    def full(self) -> bool:
+        return len(self.pieces) >= MAX_ELEMENTS or self.characters > MAX_MARKUP_CHARACTERS
+
+    @property
+    def says_it_all(self) -> bool:
+        """Whether title and description are there, so that more could only confirm them."""
+        markup = "".join(self.pieces[:100]).lower()
+        return "title" in markup and "description" in markup
+
+
 def _telling(text: str) -> _Telling:
     """Look through a page once, in time linear in its length."""
-    found: list[str] = []
+    found = _Found([])
     scripts: list[str] = []
     rest: list[str] = []
     position, limit = 0, MAX_PAGE_CHARACTERS
-    while (opener := _OPENER.search(text, position, limit)) and len(found) < MAX_ELEMENTS:
+    while (opener := _OPENER.search(text, position, limit)) and not found.full:
         start, name = opener.start(), opener.group()[1:].lower()
         rest.append(text[position:start])
         if name == "!--":
@@ -125,27 +154,21 @@ def _telling(text: str) -> _Telling:
         tag_end = _tag_end(text, opener.end())
         if name == "meta":
             if _TELLING_META.search(text, start, tag_end):
-                found.append(text[start:tag_end])
+                found.add(text[start:tag_end])
             position = tag_end
             continue
         closing = _SKIPPED_TO[name].search(text, tag_end)
         end = closing.start() if closing else len(text)
         if name in ("title", "h1"):
             end = min(end, tag_end + MAX_INNER_CHARACTERS)
-            found.append(f"<{name}>{text[tag_end:end]}</{name}>")
-            if name == "h1" and limit == MAX_PAGE_CHARACTERS and _says_it_all(found):
+            found.add(f"<{name}>{text[tag_end:end]}</{name}>")
+            if name == "h1" and limit == MAX_PAGE_CHARACTERS and found.says_it_all:
                 limit = min(limit, end + ENOUGH_CHARACTERS)
         elif name == "script" and _LINKED_DATA_TYPE.search(text, start, tag_end):
             scripts.append(text[tag_end:end])
         position = end
     rest.append(text[position:limit])
-    return _Telling("".join(found), scripts, "".join(rest))
-
-
-def _says_it_all(found: list[str]) -> bool:
-    """Whether title and description have been found, so that more could only confirm them."""
-    markup = "".join(found[:100]).lower()
-    return "title" in markup and "description" in markup
+    return _Telling("".join(found.pieces), scripts, "".join(rest))
 
 
 def _tag_end(text: str, position: int) -> int:
@@ -176,5 +199,19 @@ def _said(tag: Tag) -> str:
     return clean(said)
 
 
-def _limited(matches: Iterator[re.Match[str]]) -> Iterator[re.Match[str]]:
-    return (match for match, _ in zip(matches, range(MAX_ELEMENTS), strict=False))
+def _item(text: str, position: int) -> str | None:
+    """What is inside the element in whose tag `position` is; None for a meta tag or no tag at all."""
+    tag = _TAG_START.search(text[max(0, position - MAX_ATTRIBUTES_CHARACTERS) : position])
+    opened = text.find(">", position, position + MAX_ATTRIBUTES_CHARACTERS)
+    if tag is None or opened < 0 or tag[1].lower() == "meta":
+        return None
+    end = text.find(f"</{tag[1]}", opened, opened + MAX_INNER_CHARACTERS)
+    return text[opened + 1 : end] if end > 0 else None
+
+
+def _inner(text: str, opening: re.Pattern[str], end: re.Pattern[str]) -> Iterator[str]:
+    """The markup inside the elements that `opening` opens, up to `end` or so many characters."""
+    for opened in islice(opening.finditer(text), MAX_ELEMENTS):
+        start, limit = opened.end(), opened.end() + MAX_INNER_CHARACTERS
+        closed = end.search(text, start, limit)
+        yield text[start : closed.start() if closed else limit]

@@ -2,7 +2,7 @@
 
 HostRefused (CorkboardError)
 ├── HostSilent     the host left so many requests in a row without an answer that it is left alone
-└── HostBusy       the host asked for a longer pause (Retry-After) than a run waits for
+└── HostBusy       the host asked for a longer pause (Retry-After, Crawl-delay) than a run waits for
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ class Politeness:
             raise HostSilent(f"{host} did not answer {state.silences} requests in a row")
         loop = asyncio.get_running_loop()
         while (now := loop.time()) < (start := max(state.next_start, state.paused_until)):
-            if state.paused_until > now + MAX_PAUSE:
-                raise HostBusy(f"{host} asked for a pause of {state.paused_until - now:.0f} s more")
+            if start > now + max(MAX_PAUSE, self._delay):
+                raise HostBusy(f"{host} asked for a pause of {start - now:.0f} s more")
             await asyncio.sleep(start - now)
         state.next_start = now + delay  # from when it does start: a late start does not draw the next one nearer
 

@@ -9,9 +9,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
 
 from protego import Protego
 
@@ -19,9 +22,12 @@ from enrich.web.addresses import WebURL
 
 MAX_ROBOTS_BYTES = 512_000  # RFC 9309 asks to parse at least 500 KiB; the rest is ignored, as large search engines do
 MAX_LINE_CHARACTERS = 16_664  # as Google's parser: eight times the longest URL in use
-MAX_SITES = 5_000  # whose rules are remembered
+MAX_KEPT_BYTES = 4_000_000  # of the files whose rules are remembered; Protego's rules take up to 40 times as much
 KEEP_FAILURES = 300.0  # seconds for which a site that could not say is not asked again
 MAX_NAMES = 16  # of the agent, in one file; more is an attack
+
+_Origin = tuple[str, str, int]  # scheme, host, port
+_SITE_BYTES = 2_000  # counted for a site whatever it says: its task, its name, its error
 
 _AGENT_LINE = re.compile(r"[ \t]*user[- ]?agent(?:[ \t]*:|[ \t])[ \t]*([^#]*)", re.IGNORECASE)
 _TOKEN = re.compile(r"[\w.*-]+")
@@ -33,6 +39,7 @@ class Rules:
 
     def __init__(self, robots_txt: bytes, user_agent: str) -> None:
         self._user_agent = user_agent
+        self.size = min(len(robots_txt), MAX_ROBOTS_BYTES)  # bytes of the file
         self._protego = Protego.parse(_mended(robots_txt[:MAX_ROBOTS_BYTES], user_agent.lower()))
 
     def allows(self, url: str) -> bool:
@@ -46,49 +53,56 @@ class Rules:
         return None if delay is None else float(delay)
 
 
+@dataclass(slots=True)
+class _Site:
+    asked: asyncio.Task[Rules]
+    expires: float = math.inf  # loop time, once the task is done
+    size: int = 0  # bytes, likewise
+
+
 class RobotsCache:
-    """The rules of many sites, each asked for once at a time. `ask` gets them; what it raises is remembered, too."""
+    """The rules of many sites, each asked for once at a time. `ask` gets them; what it raises is remembered, too.
+
+    Beyond MAX_KEPT_BYTES the sites that nobody asked about for longest are forgotten.
+    """
 
     def __init__(self, ask: Callable[[WebURL], Awaitable[Rules]], keep: float) -> None:
         self._ask = ask
         self._keep = keep  # seconds
-        self._sites: OrderedDict[tuple[str, str, int], asyncio.Task[Rules]] = OrderedDict()
-        self._expires: dict[tuple[str, str, int], float] = {}
+        self._sites: OrderedDict[_Origin, _Site] = OrderedDict()  # the last asked about last
+        self._kept = 0  # bytes
 
     async def rules(self, url: WebURL) -> Rules:
         """The rules of the site that `url` is on. Raises what `ask` raised."""
-        site, now = url[:3], asyncio.get_running_loop().time()
-        task = self._sites.get(site)
-        if task is None or self._expires.get(site, now + 1) <= now:
-            task = self._sites[site] = asyncio.ensure_future(self._asked(site, url))
-            self._expires.pop(site, None)
-            self._forget_oldest()
-        return await asyncio.shield(task)
+        origin = url[:3]
+        if origin in self._sites and self._sites[origin].expires <= asyncio.get_running_loop().time():
+            self._forget(origin)
+        if origin not in self._sites:
+            site = self._sites[origin] = _Site(asyncio.ensure_future(self._ask(url)))
+            site.asked.add_done_callback(partial(self._remember, site))
+        self._sites.move_to_end(origin)
+        return await asyncio.shield(self._sites[origin].asked)
 
     async def close(self) -> None:
         """Stop asking."""
-        tasks = list(self._sites.values())
+        tasks = [site.asked for site in self._sites.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _asked(self, site: tuple[str, str, int], url: WebURL) -> Rules:
-        loop = asyncio.get_running_loop()
-        try:
-            rules = await self._ask(url)
-        except BaseException:
-            self._expires[site] = loop.time() + min(KEEP_FAILURES, self._keep)
-            raise
-        self._expires[site] = loop.time() + self._keep
-        return rules
+    def _remember(self, site: _Site, asked: asyncio.Task[Rules]) -> None:
+        failed = asked.cancelled() or asked.exception() is not None
+        site.expires = asked.get_loop().time() + (min(KEEP_FAILURES, self._keep) if failed else self._keep)
+        site.size = _SITE_BYTES + (0 if failed else asked.result().size)
+        self._kept += site.size
+        if self._kept > MAX_KEPT_BYTES:
+            for origin in [origin for origin, kept in self._sites.items() if kept.asked.done() and kept is not site]:
+                self._forget(origin)
+                if self._kept <= MAX_KEPT_BYTES:
+                    break
 
-    def _forget_oldest(self) -> None:
-        while len(self._sites) > MAX_SITES:
-            site, task = next(iter(self._sites.items()))
-            if not task.done():
-                return
-            del self._sites[site]
-            self._expires.pop(site, None)
+    def _forget(self, origin: _Origin) -> None:
+        self._kept -= self._sites.pop(origin).size
 
 
 def robots_allows(robots_txt: bytes, user_agent: str, url: str) -> bool:

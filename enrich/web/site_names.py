@@ -19,7 +19,8 @@ _EDGE = re.compile(r"^[\s|\-–—:·•»«›/~,_]+(?=\S)|[\s|\-–—·•»�
 _WEAK = r"\s*[|\-–—−:·•»«›‹/~_,｜]\s*"  # separates only what is exactly a name
 _LAST_WEAK = re.compile(rf"(.+?){_WEAK}([^|\-–—−:·•»«›‹/~_,｜]+)")
 _FIRST_WEAK = re.compile(r"([^|:»]+)\s*[|:»]\s*(.+)")
-_EAST_ASIAN_TAIL = re.compile(r"(.*[\u3040-\u30ff\u4e00-\u9fff].*)[-_—–]+([\u3040-\u30ff\u4e00-\u9fff]{2,8})")
+_EAST_ASIAN = "\u3040-\u30ff\u4e00-\u9fff"  # kana and Han
+_EAST_ASIAN_TAIL = re.compile(rf"[-_—–]+[{_EAST_ASIAN}]{{2,8}}$")
 _DOMAIN = re.compile(r"(?:www\.)?[\w-]+(?:\.[\w-]+)*\.(?:com|org|net|info|[a-z]{2})", re.IGNORECASE)
 _EMBEDDED_URL = re.compile(r"/(https?:/{1,2}.+)")
 _WORD = re.compile(r"\w+")
@@ -38,6 +39,7 @@ class Site(NamedTuple):
     labels: frozenset[str]  # keys of its host's telling labels
     sections: frozenset[str]  # keys of the URL's folders and of the sections that the page names
     slug: frozenset[str]  # words of the URL's last part
+    home: bool  # whether the URL is of the site's front page, or not known
 
     def named_by(self, text: str) -> bool:
         """Whether `text` is a name of the site."""
@@ -82,7 +84,7 @@ def spellings(text: str) -> set[str]:
 
 def site_of(page: Page, url: str | None) -> Site:
     """Collect the site's names from the page and its URL."""
-    host, folders, slug = _address(url or page.meta("og:url") or "")
+    host, path, slug = _address(url or page.meta("og:url") or "")
     said = (page.meta("og:site_name"), page.meta("application-name", "apple-mobile-web-app-title"))
     names = [clean(name) for name in (*said, *page.linked.site_names) if name and not name.startswith("http")]
     names = [short for name in names for short in (name, _without_slogan(name)) if short]
@@ -90,9 +92,12 @@ def site_of(page: Page, url: str | None) -> Site:
     labels = {label for label in host.split(".")[:-1] if len(label) >= _MIN_LABEL and label not in _GENERIC_LABELS}
     learned = _beyond(page.title, page.meta("og:title"))
     keys = {one for name in (*names, handle, host, learned or "", *labels) for one in spellings(name)}
-    sections = {key(text) for text in (*folders, *map(clean, page.linked.sections), page.meta("article:section") or "")}
+    sections = {
+        key(text) for text in (*path[:-1], *map(clean, page.linked.sections), page.meta("article:section") or "")
+    }
     shown = next((name for name in names if len(name) <= _MAX_NAME), None)
-    return Site(shown or learned, frozenset(keys), frozenset(map(key, labels)), frozenset(sections - {""}), slug)
+    named = (shown or learned, frozenset(keys), frozenset(map(key, labels)))
+    return Site(*named, frozenset(sections - {""}), slug, home=not path)
 
 
 def _without_slogan(name: str) -> str:
@@ -101,17 +106,17 @@ def _without_slogan(name: str) -> str:
 
 
 def _address(url: str) -> tuple[str, list[str], frozenset[str]]:
-    """Host, folders and the last part's words; an archive's URL holds the page's own, which counts."""
+    """Host, the path's parts and the last one's words; an archive's URL holds the page's own, which counts."""
     embedded = _EMBEDDED_URL.search(url, 8)
     try:
         parts = urlsplit(embedded[1].replace(":/", "://", 1).replace(":///", "://") if embedded else url)
         host = (parts.hostname or "").removeprefix("www.")
     except ValueError:
         return "", [], frozenset()
-    folders = [unquote(part) for part in parts.path.split("/") if part]
-    slug = max(folders[-2:], key=lambda part: len(_WORD.findall(part.replace("_", "-"))), default="")
+    path = [unquote(part) for part in parts.path.split("/") if part]
+    slug = max(path[-2:], key=lambda part: len(_WORD.findall(part.replace("_", "-"))), default="")
     words = {key(word) for word in re.split(r"[\W_]+", slug) if len(word) > 2 and not word.isdigit()}
-    return host, folders[:-1], frozenset(words - {"html", "htm", "php", "aspx"})
+    return host, path, frozenset(words - {"html", "htm", "php", "aspx"})
 
 
 def _beyond(title: str | None, shorter: str | None) -> str | None:
@@ -162,5 +167,7 @@ def _without_weak_ends(text: str, site: Site) -> str:
     first = _FIRST_WEAK.fullmatch(text)
     if first and site.named_by(first[1]):
         text = first[2]
-    tail = _EAST_ASIAN_TAIL.fullmatch(text)  # "标题-站名": titles in scripts without spaces have hyphens nowhere else
-    return (tail[1] if tail else text).strip()
+    tail = _EAST_ASIAN_TAIL.search(text)  # "标题-站名": titles in scripts without spaces have hyphens nowhere else
+    if tail and re.search(f"[{_EAST_ASIAN}]", text[: tail.start()]):
+        text = text[: tail.start()]
+    return text.strip()

@@ -6,6 +6,8 @@ Every rule has a reason that holds for pages nobody has seen:
 - a level-1 heading that equals a candidate, or that begins it or makes up most of it, is how the author wrote it;
 - a heading that says the same in other words was written for readers, the candidate for search engines;
 - a heading that ends with the candidate has a kicker in front, and the candidate is the title;
+- a page whose level-1 headings are none, or its site's name only, has its title at level 2;
+- a title that is the site's name alone, on a page that is not its front, was never filled in: the heading is;
 - of a <title> whose segments nothing else explains, the one that the URL spells is the page's;
 - of candidates that differ in typography alone, the one with real quotes and dashes is the author's.
 """
@@ -37,6 +39,7 @@ class TitleRule(StrEnum):
     JSON_LD = "json-ld"
     TITLE = "title"
     H1 = "h1"
+    H2 = "h2"
     META = "meta"
     MICRODATA = "microdata"
     BOILERPLATE = "boilerplate"  # none did: the page is an error, a challenge or a consent wall
@@ -51,21 +54,38 @@ def choose_title(page: Page, site: Site) -> Chosen | None:
     """The page's title and the rule that gave it, None where nothing does; BOILERPLATE has no text."""
     candidates = _candidates(page, site)
     spelt = _spelt(page.title, site)
-    headings = [h for h in page.headings if key(h) and not _is_banner(h, site, spelt) and not says_nothing(h)]
-    best = candidates[0] if candidates else None
-    if best is not None:
+    headings = _headings(page, site, spelt)
+    named = bool(candidates) and not site.named_by(candidates[0].text)
+    if not named and any(is_not_the_page(heading.text) for heading in headings):
+        best: Chosen | None = headings[0]._replace(rule=TitleRule.BOILERPLATE)
+    elif not named and candidates and not site.home and headings and headings[0].rule is TitleRule.H1:
+        best = headings[0]
+    elif candidates:
         best = _heard(candidates, headings)
         if best is None and spelt and candidates[0].rule is TitleRule.TITLE:
             best = Chosen(spelt, TitleRule.TITLE)
         best = best or _typographic(candidates[0], candidates)
-    elif headings:
-        best = Chosen(headings[0], TitleRule.H1)
     else:
-        item = next((said for name in ("headline", "name") for said in page.items(name) if said), None)
-        best = Chosen(item, TitleRule.MICRODATA) if item else None
-    if best is not None and is_not_the_page(best.text):
+        best = headings[0] if headings else _marked(page)
+    if best is not None and (best.rule is TitleRule.BOILERPLATE or is_not_the_page(best.text)):
         return Chosen("", TitleRule.BOILERPLATE)
     return best
+
+
+def _headings(page: Page, site: Site, spelt: str | None) -> list[Chosen]:
+    """What the page's headings say, of level 1, else of level 2; what is a banner or says nothing is left out."""
+    for level in (TitleRule.H1, TitleRule.H2):
+        said = page.headings if level is TitleRule.H1 else page.subheadings()
+        telling = (one for one in said if key(one) and not says_nothing(one) and not _is_banner(one, site, spelt))
+        if headings := [Chosen(one, level) for one in telling]:
+            return headings
+    return []
+
+
+def _marked(page: Page) -> Chosen | None:
+    """What microdata calls the page's headline or name."""
+    said = next((said for name in ("headline", "name") for said in page.items(name) if said), None)
+    return Chosen(said, TitleRule.MICRODATA) if said else None
 
 
 def _candidates(page: Page, site: Site) -> list[Chosen]:
@@ -110,16 +130,17 @@ def _is_banner(heading: str, site: Site, spelt: str | None) -> bool:
     )
 
 
-def _heard(candidates: list[Chosen], headings: list[str]) -> Chosen | None:
+def _heard(candidates: list[Chosen], headings: list[Chosen]) -> Chosen | None:
     """The heading, or the candidate that a heading confirms, to take instead of the first candidate."""
+    first = candidates[0].text
     for heading in headings:
-        if any(key(one.text) == key(heading) for one in candidates):
-            return Chosen(heading, TitleRule.H1)
+        if any(key(one.text) == key(heading.text) for one in candidates):
+            return heading
     for heading in headings:
-        if _is_part(heading, candidates[0].text) or _says_the_same(heading, candidates[0].text):
-            return Chosen(heading, TitleRule.H1)
-    if not any(_ends(heading, candidates[0].text) for heading in headings):
-        return next((one for one in candidates[1:] for heading in headings if _ends(heading, one.text)), None)
+        if _is_part(heading.text, first) or _says_the_same(heading.text, first):
+            return heading
+    if not any(_ends(heading.text, first) for heading in headings):
+        return next((one for one in candidates[1:] for heading in headings if _ends(heading.text, one.text)), None)
     return None
 
 

@@ -24,7 +24,7 @@ from enrich.tables import BOOL, DOUBLE, INT, PIN_LINK, STRING, TIMESTAMP, Column
 from enrich.web.exchange import Validators
 from enrich.workspace import Workspace
 
-PRODUCER = "link-rules/2"  # raised whenever the rules give other texts: then every page is read anew
+PRODUCER = "link-rules/3"  # raised whenever the rules give other texts: then every page is read anew
 VALUES = tuple(column.name for column in PIN_LINK.features)  # what a page says of itself
 _KEPT = (*VALUES, "etag", "last_modified", "final_url", "read_by")  # of the last time it could be read
 FLUSH_SECONDS = 2.0  # what came in so long is written, also where it is less than a part
@@ -100,16 +100,20 @@ def _newest(visits: pl.LazyFrame) -> pl.LazyFrame:
 def due(pages: pl.DataFrame, known: pl.DataFrame, max_age: timedelta, retry: frozenset[str]) -> list[Request]:
     """Which of `pages` (page, url) to ask for, in their order: `known` is their newest visits.
 
-    Those never visited; visited under other rules; longer than `max_age` ago; without success, for a passing reason or
-    one in `retry`. What was read by the rules in force is asked for conditionally.
+    Those never visited; visited under other rules; longer than `max_age` ago; without success for a passing reason.
+    Where `retry` names reasons, those that failed so, and no others. What was read by the rules in force is asked for
+    conditionally.
     """
-    retried = sorted(str(reason) for reason in TRANSIENT | retry)
-    again = pl.col("reason").is_not_null() if RETRY_ALL in retry else pl.col("reason").is_in(retried)
+    failed = pl.col("reason").is_not_null()
+    passing = pl.col("reason").is_in(sorted(map(str, TRANSIENT)))
+    named = failed if RETRY_ALL in retry else pl.col("reason").is_in(sorted(map(str, retry)))
     aged = pl.col("visited_at") <= datetime.now(UTC) - max_age
     never_safe = pl.col("reason").eq_missing(Reason.UNSAFE_URL.value)
+    other_rules = pl.col("producer") != PRODUCER
+    stale = pl.col("visited_at").is_null() | other_rules | (aged & ~never_safe) | passing
     wanted = (
         pages.join(known.drop("url"), on="page", how="left", maintain_order="left")
-        .filter(pl.col("visited_at").is_null() | (pl.col("producer") != PRODUCER) | (aged & ~never_safe) | again)
+        .filter(named if retry else stale)
         .with_columns(comparable=pl.col("read_by").eq_missing(PRODUCER))
         .select("url", "etag", "last_modified", "final_url", "comparable")
     )

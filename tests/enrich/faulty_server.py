@@ -21,10 +21,20 @@ PAGE = (
 BOMB = gzip.compress(b"\0" * 20_000_000)
 NESTED_BOMB = gzip.compress(b"\0" * 500_000) * 50
 BOMB_BR, BOMB_ZSTD = (pa.compress(b"\0" * 20_000_000, codec=codec, asbytes=True) for codec in ("brotli", "zstd"))
-ROBOTS = {  # host -> its robots.txt, or the status that it answers instead
+ROBOTS: dict[str, bytes | int | str] = {  # host -> its robots.txt, or the status or the fault that it answers instead
     "closed.example": b"User-agent: *\nDisallow: /private\n",
+    "patient.example": b"User-agent: *\nCrawl-delay: 86400\n",
     "broken-robots.example": 503,
+    "busy-robots.example": 429,
     "no-robots.example": 404,
+    "hidden-robots.example": 403,
+    "empty-robots.example": 204,
+    "moved-robots.example": "loop",
+    "lost-robots.example": "nowhere",
+    "away-robots.example": "to_metadata",
+    "garbled-robots.example": "not_http",
+    "mislabelled-robots.example": "not_gzip",
+    "reset-robots.example": "reset",
 }
 
 
@@ -92,8 +102,10 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             fault()
 
-    def _robots(self, answer: bytes | int) -> None:
-        if isinstance(answer, int):
+    def _robots(self, answer: bytes | int | str) -> None:
+        if isinstance(answer, str):
+            getattr(self, f"fault_{answer}")()
+        elif isinstance(answer, int):
             self._send(answer, b"")
         else:
             self._send(200, answer, content_type="text/plain")
@@ -217,6 +229,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(304, b"", ETag=etag)
         else:
             self._send(200, page, ETag=etag, Last_Modified=modified)
+
+    def fault_to_umlaut(self) -> None:
+        """A redirect whose target is in plain UTF-8, as it should not be."""
+        self._raw("HTTP/1.1 302 Found\r\nLocation: /süß\r\nContent-Length: 0\r\n\r\n".encode())
+
+    def fault_to_latin_umlaut(self) -> None:
+        self._raw("HTTP/1.1 302 Found\r\nLocation: /süß\r\nContent-Length: 0\r\n\r\n".encode("latin-1"))
 
     def fault_to_versioned(self) -> None:
         self._send(302, b"", Location="/versioned")

@@ -68,6 +68,7 @@ def test_an_ordinary_public_url_passes(url: str) -> None:
         "http://168.63.129.16/",
         "http://example.com/" + "a" * 5_000,
         "http://example.com/\x00",
+        "http://example.com/\ud800",
     ],
 )
 def test_what_is_not_plainly_public_is_refused(url: str) -> None:

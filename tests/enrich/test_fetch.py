@@ -174,7 +174,16 @@ def test_a_redirect_to_anothers_host_is_handed_over(server: FaultyServer) -> Non
         ("http://closed.example/private/page", "refused-robots"),
         ("http://closed.example/public/page", None),
         ("http://broken-robots.example/page", "robots-unreachable"),
+        ("http://busy-robots.example/page", "robots-unreachable"),
+        ("http://garbled-robots.example/page", "robots-unreachable"),
+        ("http://mislabelled-robots.example/page", "robots-unreachable"),
+        ("http://reset-robots.example/page", "connection"),
         ("http://no-robots.example/page", None),
+        ("http://hidden-robots.example/page", None),
+        ("http://empty-robots.example/page", None),
+        ("http://moved-robots.example/page", None),
+        ("http://lost-robots.example/page", None),
+        ("http://away-robots.example/page", None),
     ],
 )
 def test_robots_txt_is_honoured(server: FaultyServer, url: str, reason: str | None) -> None:
@@ -186,6 +195,17 @@ def test_robots_txt_is_asked_for_once_a_site(server: FaultyServer) -> None:
     fetch(settings(server), *(f"http://once.example/{n}" for n in range(20)))
     assert server.requests.count("once.example/robots.txt") == 1
     assert len(server.pages_asked()) == 20
+
+
+def test_a_crawl_delay_longer_than_a_run_waits_leaves_the_rest_for_the_next_run(server: FaultyServer) -> None:
+    outcomes = fetch(settings(server), *(f"http://patient.example/{n}" for n in range(4)))
+    assert sorted(str(o.reason) for o in outcomes) == ["None"] + ["asked-to-wait"] * 3
+
+
+@pytest.mark.parametrize("path", ["to-umlaut", "to-latin-umlaut"])
+def test_a_redirect_in_raw_letters_leads_where_they_say(server: FaultyServer, path: str) -> None:
+    (outcome,) = fetch(settings(server), f"http://umlaut.example/{path}")
+    assert (outcome.reason, outcome.final_url) == (None, "http://umlaut.example/s%C3%BC%C3%9F")
 
 
 def test_a_silent_host_is_left_after_a_few_tries(server: FaultyServer) -> None:
@@ -236,6 +256,14 @@ def test_a_name_without_address_is_dns() -> None:
         return []
 
     assert fetch(QUICK, "http://nowhere.example/", resolve=nothing)[0].reason == "dns"
+
+
+def test_a_name_that_nobody_answers_for_is_dns_in_bounded_time() -> None:
+    async def never(host: str, port: int) -> Sequence[str]:
+        await asyncio.Event().wait()
+        return []
+
+    assert fetch(replace(QUICK, connect_timeout=0.05), "http://mute.example/", resolve=never)[0].reason == "dns"
 
 
 def test_a_name_is_resolved_once_a_connection_and_that_address_is_connected_to(server: FaultyServer) -> None:

@@ -100,6 +100,29 @@ def test_a_heading_is_heard_where_it_is_the_title(heading: str, og_title: str, e
     assert title(f"{og('title', og_title)}<h1>{heading}</h1>")[0] == expected
 
 
+@pytest.mark.parametrize(
+    ("markup", "expected"),
+    [
+        ("<title>Lemon cake - Anna bakes</title><h2>Lemon cake</h2><h2>Comments</h2>", ("Lemon cake", "h2")),
+        ("<title>Lemon cake - Anna bakes</title><h1>Crumbs</h1><h2>Lemon cake</h2>", ("Lemon cake", "h2")),
+        ("<title>Lemon cake - Anna bakes</title><h2>Comments</h2>", ("Lemon cake - Anna bakes", "title")),
+        (
+            "<title>Lemon cake - Anna bakes</title><h1>Cakes</h1><h2>Lemon cake</h2>",
+            ("Lemon cake - Anna bakes", "title"),
+        ),
+        ("<h2>Lemon <svg><title>Icon</title></svg> cake</h2>", ("Lemon cake", "h2")),
+    ],
+)
+def test_headings_of_level_2_are_heard_where_level_1_says_nothing(markup: str, expected: tuple[str, str]) -> None:
+    assert title(markup, "https://www.crumbs.example/?p=7") == expected
+
+
+def test_a_title_that_is_the_sites_name_alone_gives_way_to_a_heading_but_at_the_front() -> None:
+    page = "<title>Crumbs</title><h1>Lemon cake</h1>"
+    assert title(page, "https://www.crumbs.example/12") == ("Lemon cake", "h1")
+    assert title(page, "https://www.crumbs.example/") == ("Crumbs", "title")
+
+
 def test_an_og_title_cut_by_its_own_quotes_is_completed_from_title() -> None:
     page = (
         """<title>The senator was "surprised"</title><meta property="og:title" content="The senator was "surprised"">"""
@@ -127,6 +150,65 @@ def test_the_segment_that_the_url_spells_is_the_title() -> None:
 def test_a_page_that_is_not_the_page_gives_nothing(text: str) -> None:
     page = f"<title>{text}</title><p>Please wait while we check the security of your connection to this site.</p>"
     assert extract_link_text(page.encode(), url=URL)[:5] == (None, None, None, "boilerplate", None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("Nur einen Moment…", "Fehler 404", "Die Seite wurde nicht gefunden", "Zugriff verweigert", "Wartungsmodus"),
+        *("Un instant…", "Erreur 404 - Page non trouvée", "La page demandée n’existe pas", "Accès refusé"),
+        *(
+            "Un momento…",
+            "Error 404: página no encontrada",
+            "Página não encontrada",
+            "Acesso negado",
+            "Pagina non trovata",
+        ),
+        *(
+            "Pagina niet gevonden",
+            "Nie znaleziono strony",
+            "Sidan hittades inte",
+            "Siden blev ikke fundet",
+            "Sayfa bulunamadı",
+        ),
+        *("404 Страница не найдена", "Доступ запрещён", "Один момент…", "Сторінку не знайдено", "Η σελίδα δεν βρέθηκε"),
+        *(
+            "ページが見つかりませんでした",
+            "しばらくお待ちください...",
+            "アクセスが拒否されました",
+            "잠시만 기다리십시오…",
+        ),
+        *("페이지를 찾을 수 없습니다", "请稍候…", "页面不存在", "404错误", "الصفحة غير موجودة", "Không tìm thấy trang"),
+        *(
+            "404 | Crumbs",
+            "This page doesn’t exist",
+            "Vercel Security Checkpoint",
+            "Coming soon",
+            "Sign in to your account",
+        ),
+        *("crumbs.example is for sale", "Welcome to nginx!", "Verifying you are human", "503 Service Unavailable"),
+    ],
+)
+def test_boilerplate_is_known_in_the_words_of_servers_guards_and_their_translations(text: str) -> None:
+    assert is_not_the_page(text)
+
+
+def test_an_error_told_by_the_heading_alone_is_an_error() -> None:
+    for page in ("<title>Crumbs</title><h1>Page not found</h1>", "<h1>Oops!</h1><h1>404</h1>"):
+        assert title(page) == (None, "boilerplate")
+    assert title("<title>Lemon cake</title><h1>404</h1>") == ("Lemon cake", "title")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("Gone", "Cookies", "Construction", "Maintenance of wooden floors", "Coming soon: the spring collection"),
+        *("Privacy fence ideas", "Un momento con Lucía", "Entrar en calor: 5 sopas", "Error handling in Python"),
+        *("404 Day: celebrating Atlanta", "Loading dock ideas", "Login page design inspiration", "Moment"),
+    ],
+)
+def test_a_phrase_inside_a_title_is_no_boilerplate(text: str) -> None:
+    assert not is_not_the_page(text)
 
 
 @pytest.mark.parametrize(
@@ -288,6 +370,7 @@ def test_a_title_and_a_description_end_the_search_of_a_long_page() -> None:
     [
         *(b"<", b"<!--", b"<meta ", b"<meta content='", b"<h1>", b"<p>", b"<title", b"<script", b"<script>", b"<svg>"),
         *(b"<h1 itemprop=headline ", b'<meta property=og:title content="a - b">', b"<title> - - - | | |", b"<p><b>"),
+        *(b"<p ", b"<p x='", b"<h1>" + b"<b>" * 500, b"<a itemprop=name ", b"<h2>" + b"<i>" * 500, "题-站".encode()),
         *(b"<script type=application/ld+json>[", b"[", b"{", b'"', b"&amp;", b" - ", b"\xff\xfe", b"\xe9 ", b"\x1b$B"),
     ],
 )

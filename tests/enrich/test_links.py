@@ -257,6 +257,43 @@ def test_runs_killed_anywhere_end_in_the_same_table(workspace: Workspace, server
     assert (again.fresh, again.made) == (41, 0)
 
 
+KILLED_WRITING = """
+import os, signal, sys
+from enrich.links import LinkSettings, run_links
+from enrich.workspace import Workspace
+left = int(sys.argv[3])
+
+def kill(event, arguments):
+    global left
+    if event == "os.rename" or event == "os.remove":
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(kill)
+run_links(Workspace.at(sys.argv[1]), LinkSettings(sys.argv[2], part_visits=1))
+"""
+
+
+def test_runs_killed_at_any_file_that_they_write_or_remove_end_in_the_same_table(
+    workspace: Workspace, server: FaultyServer
+) -> None:
+    """Also while the visits are tidied and the rows are written: before the 1st rename, the 2nd, ... of each run."""
+    pages = {f"pin{n}": f"http://site{n % 3}.example/page/{n}" for n in range(6)}
+    pins(workspace, **pages)
+    command = [sys.executable, "-c", KILLED_WRITING, str(workspace.root), server.address]
+    status, kill_at = -signal.SIGKILL, 0
+    while status == -signal.SIGKILL:
+        status = subprocess.run([*command, str(kill_at)], stderr=subprocess.DEVNULL, check=False).returncode
+        kill_at += 1
+    assert status == 0
+    assert kill_at > 3, "some were killed"
+    assert links(workspace) == dict.fromkeys(pages, ("Lemon cake", None))
+    assert parts.count(workspace.folder(PIN_LINK)) == 6, "once each"
+    assert visits.latest(workspace).height == 6
+    assert not list(workspace.root.rglob("*.lock")), "nothing stands in the way of the next run"
+
+
 def test_settings_that_reach_past_this_machine_are_refused() -> None:
     with pytest.raises(BadInput, match="a loopback address and port"):
         LinkSettings(connect_to="example.com:80")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enrich.web.robots import Rules, robots_allows
+from enrich.web.addresses import WebURL
+from enrich.web.fetch_reasons import FetchFailed
+from enrich.web.robots import MAX_KEPT_BYTES, RobotsCache, Rules, robots_allows
 
 URL = "http://example.com/private/page"
 
@@ -58,3 +61,47 @@ def test_half_a_megabyte_of_agents_and_rules_costs_no_more_than_seconds() -> Non
 @given(st.binary(max_size=400), st.text(max_size=30), st.text(max_size=60))
 def test_any_bytes_are_a_robots_file(robots: bytes, agent: str, path: str) -> None:
     assert robots_allows(robots, agent, "http://example.com/" + path) in (True, False)
+
+
+def url(host: str) -> WebURL:
+    return WebURL("http", host, 80, "/")
+
+
+def test_a_sites_rules_are_asked_for_once_and_again_when_they_are_old_a_failure_sooner() -> None:
+    asked: list[str] = []
+
+    async def ask(site: WebURL) -> Rules:
+        asked.append(site.host)
+        await asyncio.sleep(0)
+        if site.host == "broken":
+            raise FetchFailed("robots-unreachable")
+        return Rules(b"", "CorkboardBot")
+
+    async def work() -> None:
+        cache, loop = RobotsCache(ask, keep=1_000.0), asyncio.get_running_loop()
+        for now in (0.0, 299.0, 301.0, 999.0, 1_001.0):
+            loop.time = lambda now=now: now  # type: ignore[method-assign,misc]
+            wanted = (cache.rules(url(host)) for host in ("good", "good", "broken"))
+            await asyncio.gather(*wanted, return_exceptions=True)
+        await cache.close()
+
+    asyncio.run(work())
+    assert (asked.count("good"), asked.count("broken")) == (2, 3), "at 0 and 1,001; at 0, 301 and 999"
+
+
+def test_large_files_push_each_other_out_and_small_ones_stay() -> None:
+    asked: list[str] = []
+
+    async def ask(site: WebURL) -> Rules:
+        asked.append(site.host)
+        return Rules(b"#" * (MAX_KEPT_BYTES // 8 if site.host.startswith("large") else 10), "CorkboardBot")
+
+    async def work() -> None:
+        cache = RobotsCache(ask, keep=1_000.0)
+        for n in range(20):
+            await cache.rules(url(f"large{n}"))
+            await cache.rules(url("small"))
+        await cache.rules(url("large0"))
+
+    asyncio.run(work())
+    assert (asked.count("small"), asked.count("large0")) == (1, 2)

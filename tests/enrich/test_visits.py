@@ -95,6 +95,10 @@ def test_a_page_keeps_what_it_said_and_counts_its_changes(workspace: Workspace) 
         (failed("status-404", 1)._replace(visited_at=datetime.now(UTC)), MONTH, ("failed",), Request(URL)),
         (failed("status-404", 1), MONTH, (), Request(URL)),
         (failed("unsafe-url", 1), MONTH, (), None),
+        (None, MONTH, ("status-404",), None),
+        (READ, MONTH, ("status-404",), None),
+        (failed("dns", 1), MONTH, ("status-404",), None),
+        (failed("dns", 1), MONTH, ("status-404", "dns"), Request(URL)),
     ],
 )
 def test_what_is_due(
