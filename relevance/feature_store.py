@@ -38,6 +38,8 @@ _WAIT = 600.0  # seconds, for another command that writes the store; a large fir
 logging.getLogger("feast.repo_config").addFilter(  # it holds for file registries too (feast/infra/registry/registry.py)
     lambda record: "`serve_features_while_materializing` is enabled" not in record.getMessage()
 )
+# Feast, imported above, shows every deprecation once, whatever the command line has silenced; this is ibis' of its own.
+warnings.filterwarnings("ignore", r"fetch_arrow_table\(\) is deprecated", DeprecationWarning)
 _TABLES = {table.name: table for table in ENRICHED}
 
 
@@ -215,11 +217,8 @@ def _let_read_while_writing(store: FeatureStore) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Feast's prints swallowed (callers report what was done), and warnings about what a caller cannot change: ibis' of
-    its own use of DuckDB, Feast's that on-demand views are slow offline.
-    """
+    """Feast's prints swallowed (callers report what was done), and its warning that on-demand views are slow."""
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
-        warnings.filterwarnings("ignore", r"fetch_arrow_table\(\) is deprecated", DeprecationWarning)
         warnings.filterwarnings("ignore", "On demand feature view is an experimental feature", RuntimeWarning)
         yield
 

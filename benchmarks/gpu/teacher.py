@@ -96,15 +96,14 @@ def measured(report: Report, shape: Shape, chip: Chip) -> None:
         _free(chip)
     how = "all weights" if adapter is Adapter.NONE else str(adapter)
     for what, speed in ((f"training ({how})", trained), ("labelling", labelled)):
-        figures = {
+        report.figures |= {
             f"{shape.name}: {what}, pairs/s": speed.pairs_per_second,
             f"{shape.name}: {what}, TFLOP/s": speed.tflops,
             f"{shape.name}: {what}, share of the peak": speed.tflops / chip.peak,
             f"{shape.name}: {what}, share of one large product": speed.tflops / chip.reached,
             f"{shape.name}: {what}, GB at the peak": speed.peak_gb,
         }
-        report.figures |= figures
-        print("\n".join(f"  {title}: {figure:,.4g}" for title, figure in figures.items()), flush=True)
+        print(f"{shape.name}, {what}: {speed.pairs_per_second:,.4g} pairs/s, {speed.tflops:,.4g} TFLOP/s", flush=True)
     report.compare(labelled.tflops, chip.peak)
     report.marks.append(
         Mark(f"{shape.name}: labelling, share of the peak", labelled.tflops / chip.peak, f">= {LEAST_SHARE}")
