@@ -41,7 +41,7 @@ DEADLINE = "deadline"  # the time that the caller gave was over before this pin'
 QUERY_FEATURES, QUERY_EMBEDDING = "query_features", "query_embedding"
 CORRUPT_QUERY = "corrupt_query"  # what is stored of the query cannot be read
 BREAKAGES = frozenset({STORE, CORRUPT, NEVER_MATERIALIZED, DEADLINE, CORRUPT_QUERY})
-STAGES = ("query", "encode", "lookup", "unpack", "features", "predict")  # of an answer, in order
+STAGES = ("query", "lookup", "encode", "unpack", "features", "predict")  # of an answer, in order
 _CACHED_QUERIES = 10_000  # encoded query vectors kept; 15 MB at 384 entries
 
 
@@ -168,9 +168,13 @@ class Scorer:
         ids, text, now, times = checked(query, pin_ids), normalise_query(query), self._clock(), [perf_counter()]
         query_payload, lost_query = self._query_payload(text)
         times.append(perf_counter())
-        inputs, lost_vector, encoded, recalled = self._query(text, query_payload, now)
-        times.append(perf_counter())
         read, lost_pins = self._pins(ids)
+        if STORE in lost_pins:  # also where it answers, but was emptied
+            query_payload = query_payload or self.last_good.query(text)
+        elif not lost_query:
+            self.last_good.keep_query(text, query_payload)
+        times.append(perf_counter())
+        inputs, lost_vector, encoded, recalled = self._query(text, query_payload, now)
         times.append(perf_counter())
         pins = unpack_pins(read.payloads, now, self._wanted, read.whole)
         times.append(perf_counter())
@@ -211,11 +215,9 @@ class Scorer:
 
     def _query_payload(self, query: str) -> tuple[bytes | None, tuple[str, ...]]:
         try:
-            payload = self._store.query(query)
+            return self._store.query(query), ()
         except StoreUnavailable:
             return self.last_good.query(query), (STORE,)
-        self.last_good.keep_query(query, payload)
-        return payload, ()
 
     def _query(
         self, query: str, payload: bytes | None, now: datetime

@@ -3,6 +3,7 @@
 import { gone, make, said, stack, textOf } from "./parts.js";
 import { pictureOf } from "./service.js";
 
+const CHIPS = 4; // of a list that a card shows
 const APART = 1; // levels between teacher and student that are worth a second look
 
 export class Cards {
@@ -71,7 +72,9 @@ export class Cards {
   fill(card, pin) {
     card.pin = pin;
     for (const old of card.button.querySelectorAll(".place, .guard")) old.remove();
-    card.button.append(make("span", "place", String(pin.rank)));
+    const place = make("span", "place", String(pin.rank));
+    place.title = "rank by utility";
+    card.button.append(place);
     if (pin.guarded) card.button.append(make("span", "guard", "guarded"));
     const title = textOf(pin.card, "title");
     card.button.setAttribute("aria-label", `Why is ${title || pin.pin_id} at rank ${pin.rank}?`);
@@ -86,7 +89,7 @@ export class Cards {
       make("span", "", pin.pin_lang || ""),
     );
     const body = card.element.querySelector(".body");
-    body.replaceChildren(heading, card.levels, worth, said(pin.card.texts, ["title", "description"]), gone(shown(pin)));
+    body.replaceChildren(heading, card.levels, worth, said(pin.card.texts, ["title", "description"], CHIPS), gone(shown(pin)));
   }
 
   teach(card, opinion) {

@@ -2,7 +2,7 @@
 // whoever logs addresses). Every change writes the address; the address decides what is asked of POST /inspect.
 
 import { Cards } from "./cards.js";
-import { BROKEN, make, named } from "./parts.js";
+import { BROKEN, make, named, plain } from "./parts.js";
 import { Refusal, get, post, useKey } from "./service.js";
 import { Why } from "./why.js";
 
@@ -69,7 +69,7 @@ function pick(select, value) {
 
 function slide(input, value) {
   input.value = value;
-  input.nextElementSibling.value = Number(value).toFixed(input.dataset.weight === "floor" ? 1 : 2);
+  input.nextElementSibling.value = plain(Number(value), input.dataset.weight === "floor" ? 1 : 2);
 }
 
 // Asking

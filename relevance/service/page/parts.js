@@ -6,7 +6,7 @@ const NAMES = {
   text_embedding: "text vector",
   visual_embedding: "visual vector",
   graph_embedding: "graph vector",
-  pair: "the query's own rates",
+  pair: "rates of this pair",
   query_features: "query features",
   query_embedding: "query vector",
   corrupt_query: "readable query features",
@@ -15,6 +15,7 @@ const NAMES = {
 };
 
 export const named = (input) => NAMES[input] || input.replaceAll("_", " ");
+export const plain = (value, digits = 2) => value.toFixed(digits).replace("-", "−");
 export const signed = (value, digits = 2) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(digits);
 
 export function make(tag, className, ...children) {
@@ -60,28 +61,35 @@ export function marked(text, terms) {
   return found;
 }
 
-/** What a pin says, field by field; lists as chips. */
-export function said(texts, without = []) {
+/** What a pin says, field by field; lists as chips, where `most` says so only so many, those that match first. */
+export function said(texts, without = [], most = Infinity) {
   const list = make("dl", "said");
   for (const { field, texts: lines, matched } of texts) {
     if (without.includes(field)) continue;
     const many = field === "boards" || field === "queries";
     const shown = make("dd", many ? "chips" : "");
-    if (many) shown.append(...lines.map((line) => make("span", "chip", marked(line, matched))));
+    if (many) shown.append(...chips(lines, matched, most));
     else shown.append(marked(lines.join(" · "), matched));
     list.append(make("dt", "", named(field)), shown);
   }
   return list;
 }
 
+function chips(lines, matched, most) {
+  const all = lines.map((line) => make("span", "chip", marked(line, matched)));
+  const first = [...all.filter((chip) => chip.querySelector("mark")), ...all.filter((chip) => !chip.querySelector("mark"))];
+  if (all.length <= most) return all;
+  const rest = make("span", "rest", `and ${all.length - most} more`);
+  return [...first.slice(0, most), rest];
+}
+
 /** What an answer had to do without. */
 export function gone(missing) {
   const list = make("p", "gone");
   list.append(
-    ...missing.map((input) => {
-      const chip = make("span", BROKEN.has(input) ? "broken" : "", input === "pin" ? "unknown pin" : `no ${named(input)}`);
-      return chip;
-    }),
+    ...missing.map((input) =>
+      make("span", BROKEN.has(input) ? "broken" : "", input === "pin" ? "unknown pin" : `no ${named(input)}`),
+    ),
   );
   return list;
 }

@@ -1,6 +1,6 @@
 // The reason for a rank: what the utility is made of, which inputs moved the score, and what the pin says.
 
-import { LEVELS, gone, make, named, said, signed, stack, textOf } from "./parts.js";
+import { LEVELS, gone, make, named, plain, said, signed, stack, textOf } from "./parts.js";
 import { get, post } from "./service.js";
 
 const NUMBERS = 12; // of the student's own, shown at first
@@ -44,7 +44,8 @@ export class Why {
   }
 
   heading(pin) {
-    const title = make("h2", "", textOf(pin.card, "title") || "no title", make("small", "", `pin ${pin.pin_id}, rank ${pin.rank}`));
+    const words = textOf(pin.card, "title") || textOf(pin.card, "caption") || "a pin without words";
+    const title = make("h2", "", words, make("small", "", `pin ${pin.pin_id}, rank ${pin.rank}`));
     title.id = "why-title";
     const close = make("button", "close", "Close");
     close.addEventListener("click", () => this.dialog.close());
@@ -65,10 +66,10 @@ function utility(pin, answer) {
   for (const [event, rate] of Object.entries(pin.rates)) rows.push([event.replace("_", " "), rate, answer.weights[event]]);
   const table = make("table", "sum");
   for (const [name, value, weight] of rows) {
-    const cells = [`${value.toFixed(3)} × ${weight.toFixed(2)}`, signed(value * weight, 3)];
+    const cells = [`${plain(value, 3)} × ${plain(weight)}`, signed(value * weight, 3)];
     table.append(make("tr", "", make("th", "", name), ...cells.map((cell) => make("td", "", cell))));
   }
-  table.append(make("tr", "", make("th", "", "utility"), make("td"), make("td", "", pin.utility.toFixed(3))));
+  table.append(make("tr", "", make("th", "", "utility"), make("td"), make("td", "", plain(pin.utility, 3))));
   const note = [`Rates: ${SOURCES[pin.rates_of]}.`];
   if (pin.guarded) note.push("Guarded: a pin of level 1 or 2 stays below every one of level 4 or 5, whatever its engagement.");
   return [make("h3", "", "Why this rank"), table, make("p", "note", note.join(" "))];
