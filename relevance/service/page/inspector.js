@@ -90,6 +90,7 @@ async function ask() {
   const now = state();
   asking?.abort();
   $("#empty").hidden = Boolean(now.q);
+  document.body.classList.toggle("fresh", !now.q);
   if (!now.q) return clear();
   asking = new AbortController();
   const { signal } = asking;
@@ -152,6 +153,7 @@ async function teach(now, signal) {
     for (let at = 0; at < asked.length; at += TAUGHT_AT_ONCE) {
       const said = await post("teacher", { query: now.q, pin_ids: asked.slice(at, at + TAUGHT_AT_ONCE) }, signal);
       cards.taught(said.pins);
+      why.taught(said.pins);
     }
   } catch (error) {
     if (error.name === "AbortError") return;

@@ -9,7 +9,9 @@ const SOURCES = { pair: "this query's own rates of the pin", pin: "the pin's rat
 export class Why {
   constructor(dialog, closed) {
     this.dialog = dialog;
-    this.pending = null;
+    this.pending = null; // what is being asked for the panel
+    this.pin = null;
+    this.relevance = null; // where the levels stand
     dialog.addEventListener("close", () => {
       this.pending?.abort();
       closed();
@@ -23,7 +25,9 @@ export class Why {
     const inside = make("div", "inside");
     this.dialog.replaceChildren(this.heading(pin), inside);
     if (picture) inside.append(Object.assign(make("img"), { src: picture, alt: "" }));
-    inside.append(...levels(pin, teacher), ...utility(pin, answer));
+    this.pin = pin;
+    this.relevance = make("section", "", ...levels(pin, teacher));
+    inside.append(this.relevance, ...utility(pin, answer));
     const rest = make("div");
     rest.append(make("p", "note", "Asking which inputs moved the score …"));
     inside.append(rest);
@@ -41,6 +45,12 @@ export class Why {
     } catch (error) {
       if (error.name !== "AbortError") rest.replaceChildren(make("p", "notice fault", error.message));
     }
+  }
+
+  /** The teacher's opinions came after the panel was opened. */
+  taught(pins) {
+    const opinion = this.dialog.open && pins.find((one) => one.pin_id === this.pin.pin_id);
+    if (opinion) this.relevance.replaceChildren(...levels(this.pin, opinion));
   }
 
   heading(pin) {
