@@ -54,6 +54,7 @@ from relevance.service.records import (
 from relevance.service.settings import ServiceSettings
 from relevance.service.shadow import Shadow
 
+_LOOKS_AT_ONCE, _LOOKS_WAITING = 2, 400  # a page asks for all its pictures at once
 _LONGEST_ERROR = 500  # characters; a field's name may be the caller's own
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": said}
@@ -86,33 +87,37 @@ class Parts:
 def create_app(parts: Parts) -> FastAPI:
     """The service around its parts."""
     gate = Gate(parts.settings.threads, parts.settings.waiting)
+    looks = Gate(_LOOKS_AT_ONCE, _LOOKS_WAITING)
     desk = Desk(parts.live, gate, parts.meters, parts.settings.deadline_ms, parts.cards, parts.shadow)
     app = FastAPI(
         title="Corkboard relevance",
         version=enrich.__version__,
         description="Graded search relevance of pins: levels 1 (highly irrelevant) to 5 (highly relevant).",
-        lifespan=partial(_lifespan, parts, gate),
+        lifespan=partial(_lifespan, parts, (gate, looks)),
         responses=_PROBLEMS,
     )
     app.add_middleware(Guard, meters=parts.meters, keys=parts.keys, body_seconds=parts.settings.body_seconds)
     _handle_errors(app, parts.meters)
     _add_answers(app, desk)
     _add_health(app, parts, gate)
-    add_inspector(app, gate, parts.live, parts.cards, parts.pictures, parts.teacher, parts.settings.deadline_ms)
+    add_inspector(app, looks, parts.live, parts.cards, parts.pictures, parts.teacher, parts.settings.deadline_ms)
     return app
 
 
 @asynccontextmanager
-async def _lifespan(parts: Parts, gate: Gate, _: FastAPI) -> AsyncIterator[None]:
+async def _lifespan(parts: Parts, gates: tuple[Gate, ...], _: FastAPI) -> AsyncIterator[None]:
     """Watch for another model, run the shadow; at the end let what was begun end."""
     _show_version(parts)
+    for gate in gates:
+        gate.open()
     if parts.shadow is not None:
         parts.shadow.start()
     if parts.settings.reload_seconds:
         parts.live.watch(parts.settings.reload_seconds, partial(_reloaded, parts))
     yield
     parts.live.stop()
-    gate.close()
+    for gate in gates:
+        gate.close()
     if parts.shadow is not None:
         parts.shadow.stop()
 

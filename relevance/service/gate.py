@@ -34,12 +34,16 @@ class Gate:
     """For the event loop of one process."""
 
     def __init__(self, threads: int, waiting: int) -> None:
-        self._pool = ThreadPoolExecutor(threads, "answer")
-        self._free = asyncio.Semaphore(threads)
         self._threads, self._limit = threads, waiting
         self._mean_seconds = 0.01
+        self.open()
         self.waiting = 0  # requests in the queue
         self.working = 0  # pieces of work on a thread
+
+    def open(self) -> None:
+        """Begin, or begin again after `close`, in whichever event loop runs then."""
+        self._pool = ThreadPoolExecutor(self._threads, "answer")
+        self._free = asyncio.Semaphore(self._threads)
 
     async def run(self, work: Callable[[], Result], until: float) -> Result:
         """What `work` gives, on a thread. `until` is of `time.monotonic`. Raises TooBusy, OutOfTime."""

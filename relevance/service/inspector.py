@@ -33,22 +33,23 @@ _POLICY = (
 _SAFE = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
 _NOT_THERE: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "not there"}}
 _TEACHER_SECONDS = 60.0  # that the page waits for the teacher, which must be loaded first
-_LOOKS_AT_ONCE, _LOOKS_WAITING = 2, 400  # a page asks for all its pictures at once
 
 AskedPin = Annotated[PinId, Path(description="as in the catalogue", examples=["255529192"])]
 
 
 def add_inspector(
     app: FastAPI,
-    gate: Gate,
+    looks: Gate,
     live: Live,
     cards: Cards | None,
     pictures: Pictures | None,
     teacher: AskedTeacher | None,
     deadline_ms: int,
 ) -> None:
-    """`cards`, `pictures` and `teacher` are the workspace's; without them their routes answer 404."""
-    looks = Gate(_LOOKS_AT_ONCE, _LOOKS_WAITING)  # so that looking never takes a thread from scoring
+    """`cards`, `pictures` and `teacher` are the workspace's; without them their routes answer 404.
+
+    `looks` is a gate of their own, so that looking never takes a thread from scoring.
+    """
 
     async def look(work: Callable[[], Result], seconds: float = deadline_ms / 1000) -> Result:
         return await looks.run(work, time.monotonic() + seconds)

@@ -94,6 +94,7 @@ class Live:
                 if self.look() or (self.fault and self.fault != before):
                     changed(self.fault is None)
 
+        self._stop.clear()
         self._thread = threading.Thread(target=run, name="reload", daemon=True)
         self._thread.start()
 

@@ -47,19 +47,21 @@ class Shadow:
         self.student = student
         self._encoder, self._folder, self._meters, self._share = encoder, folder, meters, share
         self._queue: queue.Queue[_Waiting | None] = queue.Queue(_AT_MOST)
-        self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
+        self._thread: threading.Thread | None = None
 
     @property
     def model(self) -> str:
         return self.student.record.fingerprint
 
     def start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """Score what waits, then end."""
-        self._queue.put(None)
-        self._thread.join()
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join()
 
     def saw(self, request_id: str, model: str, answer: Answer) -> None:
         """Never waits and never raises."""
