@@ -26,7 +26,7 @@ class Load(NamedTuple):
 async def poisson(address: str, body: Body, rate: float, seconds: float, seed: int = 3) -> Load:
     """POST /score at `address`, `rate` requests a second on average for so many seconds."""
     random = np.random.default_rng(seed)
-    due = np.cumsum(random.exponential(1 / rate, int(rate * seconds)))
+    due = np.cumsum(random.exponential(1 / rate, int(rate * seconds))).tolist()
     found: list[float] = []
     errors = flagged = 0
     limits = httpx.Limits(max_connections=200, max_keepalive_connections=200)
