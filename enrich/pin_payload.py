@@ -113,6 +113,7 @@ class Wanted(NamedTuple):
 
     vectors: tuple[str, ...] = VECTORS
     texts: bool = True  # terms and trigrams; lengths and languages always come
+    dimensions: tuple[int, ...] | None = None  # of each of VECTORS, all others being absent; None: the commonest
 
 
 def unpack_pins(
@@ -132,9 +133,10 @@ def unpack_pins(
     head = sections.head
     start = np.full(len(kept), head.dtype.itemsize, np.int64)
     vectors = []
-    for name, dimensions in zip(VECTORS, head["dimensions"].astype(np.int64).T, strict=True):
-        asked = dimensions if name in chosen.vectors else np.zeros_like(dimensions)
-        vectors.append(_unpack_vectors(sections, start, asked, rows, n))
+    for i, dimensions in enumerate(head["dimensions"].astype(np.int64).T):
+        asked = dimensions if VECTORS[i] in chosen.vectors else np.zeros_like(dimensions)
+        d = _commonest(asked) if chosen.dimensions is None else chosen.dimensions[i]
+        vectors.append(_unpack_vectors(sections, start, asked, d, rows, n))
         start = start + 2 * dimensions
     columns = head["engagement"].astype(np.int64)
     values = sections.cut(start, start + 4 * columns).view("<f4").reshape(-1, len(ENGAGEMENT_COLUMNS))
@@ -249,14 +251,17 @@ def _heads(
     return [row.tobytes() for row in head]
 
 
+def _commonest(dimensions: Integers) -> int:
+    return int(np.bincount(dimensions[dimensions > 0], minlength=1).argmax())
+
+
 def _unpack_vectors(
-    sections: Sections, start: Integers, dimensions: Integers, rows: Integers, n: int
+    sections: Sections, start: Integers, dimensions: Integers, d: int, rows: Integers, n: int
 ) -> tuple[Floats, Bools]:
-    """[n, d] and which rows have one; d is the commonest dimension, and a vector of another one counts as absent."""
-    d = int(np.bincount(dimensions[dimensions > 0], minlength=1).argmax())
-    if not d:
-        return np.zeros((n, 0), np.float32), np.zeros(n, np.bool_)
+    """[n, d] and which rows have one; a vector of another dimension than d counts as absent."""
     usable = dimensions == d
+    if not d or not usable.any():
+        return np.zeros((n, d), np.float32), np.zeros(n, np.bool_)
     values = widen(sections.cut(start, np.where(usable, start + 2 * d, start))).reshape(int(usable.sum()), d)
     return _scatter(values, rows[usable], n), _scatter(usable, rows, n)
 

@@ -64,7 +64,7 @@ def field_texts(workspace: Workspace, pin_ids: pl.Series) -> pl.DataFrame:
     """pin_id, field, text: what each of these pins says, a row a field that is not empty, in the fields' order."""
     found = [pl.DataFrame(schema={"pin_id": pl.String, "field": pl.String, "text": pl.String})]
     for table, column, field in _SHOWN_TEXTS:
-        rows = _latest_of(workspace, table, pin_ids)
+        rows = latest_of(workspace, table, pin_ids)
         said = pl.col(column).list.join(" · ") if isinstance(rows.schema[column], pl.List) else pl.col(column)
         found.append(rows.select("pin_id", field=pl.lit(field), text=said).filter(pl.col("text") != ""))
     return pl.concat(found)
@@ -76,7 +76,7 @@ def image_uris(workspace: Workspace, pin_ids: pl.Series) -> pl.DataFrame:
     return pins.filter(pl.col("image_uri").is_not_null()).select("pin_id", "image_uri").collect()
 
 
-def _latest_of(workspace: Workspace, table: Table, pin_ids: pl.Series) -> pl.DataFrame:
+def latest_of(workspace: Workspace, table: Table, pin_ids: pl.Series) -> pl.DataFrame:
     """As `parts.latest`, of a few pins of a table that may be large."""
     rows = parts.scan(workspace.folder(table)).filter(pl.col("pin_id").is_in(pin_ids.to_list()))
     clocks = ["event_timestamp", "created_timestamp"]

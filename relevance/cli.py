@@ -5,7 +5,8 @@ relevance train-teacher|label|train-student         one stage, for every fold
 relevance evaluate                                  every model on held-out judged pairs: a report
 relevance score --query Q --pins ID ...             five probabilities and an expected level a pin
 relevance rank --query Q                            the catalogue's best pins, relevance with engagement
-relevance serve                                     the same over HTTP
+relevance serve                                     the same over HTTP, with a page to look at it
+relevance tune-ranking                              the ranking's weights, chosen on what was logged
 relevance replay                                    logged requests computed again: are they the same?
 relevance agreement                                 the people who judged: how far they agree, each one's bias
 relevance abtest [LOG]                              an online experiment: what its arms changed, how sure that is
@@ -17,12 +18,12 @@ from __future__ import annotations
 import click
 
 from enrich import console
-from relevance.commands import abtest, annotators, frame, scoring, stages
+from relevance.commands import abtest, annotators, frame, scoring, serving, stages, tuning
 
 _SETTINGS = {"max_content_width": 110, "help_option_names": ["-h", "--help"]}
 _COMMANDS = (
     *(stages.run, stages.train_teacher, stages.label, stages.train_student, stages.evaluate),
-    *(scoring.score, scoring.rank, scoring.serve, scoring.replay),
+    *(scoring.score, scoring.rank, serving.serve, scoring.replay, tuning.tune_ranking),
     frame.frame,
     annotators.agreement,
     abtest.abtest,

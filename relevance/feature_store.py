@@ -171,6 +171,11 @@ def fingerprint(workspace: Workspace, service: str) -> str:
     Kept with every model; another value later means that the service, a schema or a producer changed since.
     """
     apply(workspace)
+    return applied_fingerprint(workspace, service)
+
+
+def applied_fingerprint(workspace: Workspace, service: str) -> str:
+    """As `fingerprint`, of what is in the registry now, by whatever version of this code it was put there."""
     store = open_store(workspace)
     facts: list[str] = [service]
     for projection in store.get_feature_service(service).feature_view_projections:

@@ -1,8 +1,8 @@
 """Scoring: a query and pin ids in, five probabilities and an expected level out, read from the online store.
 
 Reads the payloads of `serving/lookup.py` and the student in W/models/student; writes nothing (`relevance score`).
-Always answers: a pin that is unknown, or a store that is lost, gets the student's prior, and `ScoredPin.missing` says
-why.
+Always answers. While the store is lost the payloads that it gave last stand in, and pins it never gave get the
+student's prior, as unknown ones do; `ScoredPin.missing` says what was absent.
 """
 
 from __future__ import annotations
@@ -10,21 +10,24 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from time import perf_counter
+from typing import NamedTuple
 
 import numpy as np
 
 from enrich.errors import BadInput
 from enrich.normalise import normalise_query
-from enrich.pin_payload import PinBatch, unpack_pins
+from enrich.payload import is_whole
+from enrich.pin_payload import PinBatch, Wanted, unpack_pins
 from enrich.query_payload import QueryInputs, unpack_query
 from enrich.tables import LEVELS
 from enrich.text_encoder import TextEncoder
 from enrich.workspace import Workspace
 from relevance import pin_rows
 from relevance.features import Bools, Floats
+from relevance.serving.kept import Generations, LastGood, PayloadStore
 from relevance.serving.lookup import OnlineFeatures, Pins, Presence, StoreUnavailable
 from relevance.serving.request_log import AnswerLog, RequestLog, entry_of, recorded_share
 from relevance.student import Student
@@ -34,7 +37,11 @@ STUDENT = "student"  # the serving model's folder in W/models
 PIN, CORRUPT, STORE = "pin", "corrupt", "store"  # absent: all of the pin, its readable bytes, the online store
 STALE = "stale"  # what is known of the pin is older than its time to live
 NEVER_MATERIALIZED = "never_materialized"  # nothing was ever loaded into the online store
+DEADLINE = "deadline"  # the time that the caller gave was over before this pin's turn came
 QUERY_FEATURES, QUERY_EMBEDDING = "query_features", "query_embedding"
+CORRUPT_QUERY = "corrupt_query"  # what is stored of the query cannot be read
+BREAKAGES = frozenset({STORE, CORRUPT, NEVER_MATERIALIZED, DEADLINE, CORRUPT_QUERY})
+STAGES = ("query", "lookup", "encode", "unpack", "features", "predict")  # of an answer, in order
 _CACHED_QUERIES = 10_000  # encoded query vectors kept; 15 MB at 384 entries
 
 
@@ -48,8 +55,25 @@ class ScoredPin(NamedTuple):
 
     @property
     def degraded(self) -> bool:
-        """Whether the answer is not the student's own because something broke or was never filled."""
-        return not {STORE, CORRUPT, NEVER_MATERIALIZED}.isdisjoint(self.missing)
+        """Whether something broke, was never filled or took too long: the student, asked again, may say otherwise."""
+        return not BREAKAGES.isdisjoint(self.missing)
+
+
+class Work(NamedTuple):
+    """What an answer took."""
+
+    seconds: tuple[float, ...] = (0.0,) * len(STAGES)
+    encoded: bool = False  # the query's vector was computed now
+    recalled: bool = False  # the query's vector was computed for an earlier request
+    cached_pins: int = 0  # payloads that were not read from the store
+
+
+class Part(NamedTuple):
+    """Pins from `begin` to before `end` that were scored together."""
+
+    begin: int
+    end: int
+    lost: tuple[str, ...]
 
 
 class Answer(NamedTuple):
@@ -61,8 +85,10 @@ class Answer(NamedTuple):
     rates: Floats  # [n, len(PAIR_COLUMNS)] the query's own rates of each pin
     has_rates: Bools  # [n]
     probabilities: Floats  # [n, 5]
-    lost: tuple[str, ...]  # what every answer of this request had to do without
+    lost: tuple[str, ...]  # what the request had to do without
     stale: Bools | None = None  # [n], absent for being too old; None: none of them
+    work: Work = Work()
+    parts: tuple[Part, ...] = ()  # where not all pins had to do without the same
 
     @property
     def relevance(self) -> Floats:
@@ -73,7 +99,7 @@ class Answer(NamedTuple):
     @property
     def lost_pins(self) -> bool:
         """Whether the store said nothing of any pin, rather than that it has none of these."""
-        return STORE in self.lost or NEVER_MATERIALIZED in self.lost
+        return not {STORE, NEVER_MATERIALIZED, DEADLINE}.isdisjoint(self.lost)
 
     def scored_pins(self) -> list[ScoredPin]:
         levels, missing = self.relevance.tolist(), self._missing()
@@ -89,17 +115,14 @@ class Answer(NamedTuple):
             [gone & ~stale, stale, self.pins.corrupt, pin_rows.absent_inputs(self.pins), ~self.has_rates]
         )
         absent[gone, 3:] = False  # of a pin that is not there only that is said
-        _, first, which = np.unique(absent @ (1 << np.arange(len(columns))), return_index=True, return_inverse=True)
-        named = [(*self.lost, *(c for c, gone in zip(columns, absent[i], strict=True) if gone)) for i in first]
+        lost = np.zeros(len(gone), np.int64)  # which part's
+        for i, part in enumerate(self.parts):
+            lost[part.begin : part.end] = i
+        names = [part.lost for part in self.parts] or [self.lost]
+        kinds = absent @ (1 << np.arange(len(columns))) + (lost << len(columns))
+        _, first, which = np.unique(kinds, return_index=True, return_inverse=True)
+        named = [(*names[lost[i]], *(c for c, no in zip(columns, absent[i], strict=True) if no)) for i in first]
         return [named[i] for i in which]
-
-
-class PayloadStore(Protocol):
-    """As `lookup.OnlineFeatures`; both raise StoreUnavailable."""
-
-    def read_pins(self, pin_ids: Sequence[str]) -> Pins: ...
-
-    def query(self, query: str) -> bytes | None: ...
 
 
 class Scorer:
@@ -112,14 +135,19 @@ class Scorer:
         encoder: QueryEncoder,
         log: AnswerLog | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        last_good: LastGood | None = None,
     ) -> None:
-        """`clock` says what has expired; another one is for computing again what was answered then."""
+        """`clock` says what has expired; another one is for computing again what was answered then. A scorer that
+        replaces another takes over its `last_good` payloads.
+        """
         self.student = student
+        self.encoder = encoder
+        self.last_good = LastGood() if last_good is None else last_good
         self._clock = clock
         self._log = log
         self._store = store
-        self._encoder = encoder
-        self._vector = lru_cache(maxsize=_CACHED_QUERIES)(self._encode)
+        self._vectors: Generations[Floats] = Generations(_CACHED_QUERIES)
+        self._wanted = Wanted(dimensions=tuple(student.record.dimensions[1:]))
 
     @classmethod
     def open(cls, workspace: Workspace | Path | str, record: float | None = None) -> Scorer:
@@ -135,27 +163,50 @@ class Scorer:
         """An answer a pin, in the order asked. Raises BadInput only for arguments of the wrong type."""
         return self.answer(query, pin_ids).scored_pins()
 
-    def answer(self, query: str, pin_ids: Sequence[str]) -> Answer:
-        """As `score`, in columns."""
-        ids, text, now = _checked(query, pin_ids), normalise_query(query), self._clock()
+    def answer(self, query: str, pin_ids: Sequence[str], request_id: str | None = None) -> Answer:
+        """As `score`, in columns; `request_id` goes into the request log."""
+        ids, text, now, times = checked(query, pin_ids), normalise_query(query), self._clock(), [perf_counter()]
         query_payload, lost_query = self._query_payload(text)
-        inputs, lost_vector = self._query(text, query_payload, now)
+        times.append(perf_counter())
         read, lost_pins = self._pins(ids)
-        pins = unpack_pins(read.payloads, now, whole=read.whole)
+        if STORE in lost_pins:  # also where it answers, but was emptied
+            query_payload = query_payload or self.last_good.query(text)
+        elif not lost_query:
+            self.last_good.keep_query(text, query_payload)
+        times.append(perf_counter())
+        inputs, lost_vector, encoded, recalled = self._query(text, query_payload, now)
+        times.append(perf_counter())
+        pins = unpack_pins(read.payloads, now, self._wanted, read.whole)
+        times.append(perf_counter())
         rates, has_rates = inputs.rates_of(ids)
         features = self.student.features(inputs, pins, rates, has_rates)
+        times.append(perf_counter())
         probabilities = self.student.predict(features)
         probabilities[~pins.present] = self.student.record.prior
+        times.append(perf_counter())
         lost = tuple(dict.fromkeys((*lost_query, *lost_vector, *lost_pins)))
         if self._log is not None and self._log.wants():
             model, rows = self.student.record.fingerprint, probabilities.tolist()
-            self._log.add(entry_of(now, model, text, query_payload, ids, read.payloads, features, rows, lost))
+            entry = entry_of(now, model, text, query_payload, ids, read.payloads, features, rows, lost, request_id)
+            self._log.add(entry)
         stale = np.fromiter((state is Presence.STALE for state in read.presence), np.bool_, len(ids))
-        return Answer(inputs, ids, pins, rates, has_rates, probabilities, lost, stale)
+        work = Work(tuple(b - a for a, b in pairwise(times)), encoded, recalled, read.cached)
+        return Answer(inputs, ids, pins, rates, has_rates, probabilities, lost, stale, work)
+
+    def unanswered(self, query: str, pin_ids: Sequence[str], lost: tuple[str, ...] = (DEADLINE,)) -> Answer:
+        """The prior for every pin, without asking the store or the student."""
+        ids = checked(query, pin_ids)
+        inputs = unpack_query(None, normalise_query(query))
+        prior = np.tile(np.asarray(self.student.record.prior, np.float32), (len(ids), 1))
+        pins = unpack_pins([None] * len(ids), wanted=self._wanted)
+        return Answer(inputs, ids, pins, *inputs.rates_of(ids), prior, lost)
 
     def ready(self) -> bool:
-        """Whether the store answers and was filled; nothing is scored or logged."""
-        return not self._pins(["ready"])[1]
+        """Whether the store answers and holds what was loaded; nothing is scored or logged."""
+        try:
+            return not self._store.read_pins(["ready"]).never_materialized
+        except StoreUnavailable:
+            return False
 
     def query_vector(self, query: str) -> Floats | None:
         """The query's unit vector, stored or encoded here; None when there is neither. For finding candidates."""
@@ -166,32 +217,41 @@ class Scorer:
         try:
             return self._store.query(query), ()
         except StoreUnavailable:
-            return None, (STORE,)
+            return self.last_good.query(query), (STORE,)
 
-    def _query(self, query: str, payload: bytes | None, now: datetime) -> tuple[QueryInputs, tuple[str, ...]]:
-        """What is known of the query, encoded here where no vector of it is stored; and what could not be had."""
+    def _query(
+        self, query: str, payload: bytes | None, now: datetime
+    ) -> tuple[QueryInputs, tuple[str, ...], bool, bool]:
+        """What is known of the query, encoded here where no vector of it is stored; what could not be had; and whether
+        a vector was encoded now, or for an earlier request.
+        """
         inputs = unpack_query(payload, query, now)
         names: tuple[str, ...] = () if inputs.known else (QUERY_FEATURES,)
+        if payload is not None and not inputs.known and not is_whole(payload):
+            names = (*names, CORRUPT_QUERY)
         if inputs.embedding is not None and len(inputs.embedding) == self.student.record.dimensions.query:
-            return inputs, names
+            return inputs, names, False, False
+        if (vector := self._vectors.get(query)) is not None:
+            return replace(inputs, embedding=vector), names, False, True
         try:
-            return replace(inputs, embedding=self._vector(query)), names
+            vector = rounded(self.encoder.encode([query])[0])
         except BadInput:  # the encoder's weights are not there: terms and trigrams still answer
-            return replace(inputs, embedding=None), (*names, QUERY_EMBEDDING)
-
-    def _encode(self, query: str) -> Floats:
-        return rounded(self._encoder.encode([query])[0])
+            return replace(inputs, embedding=None), (*names, QUERY_EMBEDDING), False, False
+        self._vectors.keep([query], [vector])
+        return replace(inputs, embedding=vector), names, True, False
 
     def _pins(self, ids: Sequence[str]) -> tuple[Pins, tuple[str, ...]]:
-        """What the store has of the pins, and what could not be had of any."""
+        """What the store has of the pins, or had when it was last asked; and what could not be had of any."""
         try:
             read = self._store.read_pins(ids)
         except StoreUnavailable:
-            return Pins([None] * len(ids), [Presence.MISSING] * len(ids)), (STORE,)
+            return self.last_good.pins(ids), (STORE,)
+        self.last_good.keep_pins(ids, read.payloads)
         return read, (NEVER_MATERIALIZED,) if read.never_materialized else ()
 
 
-def _checked(query: str, pin_ids: Sequence[str]) -> tuple[str, ...]:
+def checked(query: str, pin_ids: Sequence[str]) -> tuple[str, ...]:
+    """The pin ids. Raises BadInput for what is no query or are no pin ids."""
     if not isinstance(query, str):
         raise BadInput(f"expected a query as text, found {type(query).__name__}")
     if isinstance(pin_ids, str | bytes):

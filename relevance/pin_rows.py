@@ -6,7 +6,9 @@ learn, or a report must show, what a missing input costs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +45,33 @@ def take(pins: PinBatch, rows: Ints) -> PinBatch:
     )
 
 
+def concatenate(batches: Sequence[PinBatch]) -> PinBatch:
+    """The pins of all batches (one or more, whose vectors agree in length), in order."""
+    if len(batches) == 1:
+        return batches[0]
+
+    def joined(name: str) -> NDArray[Any]:
+        return np.concatenate([getattr(batch, name) for batch in batches])
+
+    return PinBatch(
+        present=joined("present"),
+        corrupt=joined("corrupt"),
+        text_embedding=joined("text_embedding"),
+        visual_embedding=joined("visual_embedding"),
+        graph_embedding=joined("graph_embedding"),
+        has_text_embedding=joined("has_text_embedding"),
+        has_visual_embedding=joined("has_visual_embedding"),
+        has_graph_embedding=joined("has_graph_embedding"),
+        engagement=joined("engagement"),
+        has_engagement=joined("has_engagement"),
+        terms=tuple(map(_joined_terms, zip(*(batch.terms for batch in batches), strict=True))),
+        lengths=joined("lengths"),
+        trigrams=_joined_terms([batch.trigrams for batch in batches]),
+        langs=joined("langs"),
+        created_us=joined("created_us"),
+    )
+
+
 def absent_inputs(pins: PinBatch) -> Bools:
     """Which of PIN_INPUTS each pin lacks; [n, len(PIN_INPUTS)]."""
     vectors = [pins.has_text_embedding, pins.has_visual_embedding, pins.has_graph_embedding, pins.has_engagement]
@@ -71,6 +100,13 @@ def without(pins: PinBatch, dropped: Bools) -> PinBatch:
         lengths=lengths,
         trigrams=without_rows(pins.trigrams, bare),
     )
+
+
+def _joined_terms(parts: Sequence[Terms]) -> Terms:
+    starts = np.cumsum([0, *(len(part.ids) for part in parts)])
+    offsets = [part.offsets[:-1] + start for part, start in zip(parts, starts[:-1], strict=True)]
+    ids, counts = np.concatenate([part.ids for part in parts]), np.concatenate([part.counts for part in parts])
+    return Terms(np.concatenate([*offsets, starts[-1:]]), ids, counts)
 
 
 def _take_terms(terms: Terms, rows: Ints) -> Terms:

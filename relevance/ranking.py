@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from math import isfinite
 from typing import NamedTuple
 
@@ -28,7 +29,11 @@ from relevance.features import Bools, Floats
 from relevance.online import PIN, Answer, ScoredPin, Scorer
 
 Doubles = NDArray[np.float64]
+Ints8 = NDArray[np.int8]
 
+RATED_EVENTS = ("click", "long_click", "save", "hide")  # of whose smoothed rates the utility is made
+_PAIR_RATES = [PAIR_COLUMNS.index(f"{event}_rate_365d") for event in RATED_EVENTS]
+_PIN_RATES = [ENGAGEMENT_COLUMNS.index(f"{event}_rate_365d") for event in RATED_EVENTS]
 LOW, HIGH = 2.5, 3.5  # expected levels below which a pin is of level 1-2, and from which of level 4-5
 
 
@@ -59,12 +64,22 @@ class RankSettings:
             raise BadInput(f"expected a relevance floor of {LEVELS[0]} to {LEVELS[-1]}, found {self.floor}")
 
 
+class RatesOf(StrEnum):
+    """Whose smoothed rates a pin's engagement was taken from."""
+
+    PAIR = "pair"  # the query's own of the pin
+    PIN = "pin"  # the pin's, over all queries
+    MEAN = "mean"  # of the candidates that have any; nothing is known of this one
+
+
 class RankedPin(NamedTuple):
     rank: int  # from 1
     scored: ScoredPin
     engagement: float  # the utility's second part
     utility: float
     guarded: bool  # its utility would have put it above a pin of level 4 or 5
+    rates: tuple[float, float, float, float]  # of RATED_EVENTS, per impression; used unless the caller predicted
+    rates_of: RatesOf
 
 
 class Ranking(NamedTuple):
@@ -87,35 +102,69 @@ def rank(
     pins that the store does not have, as candidates of an older index may be by now; of a store that is lost or empty
     they are kept. Raises BadInput when the predictions are not one finite number a pin.
     """
+    return ranked(scorer.answer(query, pin_ids), settings, engagement, keep_unknown)
+
+
+def ranked(
+    answer: Answer,
+    settings: RankSettings | None = None,
+    engagement: Sequence[float] | None = None,
+    keep_unknown: bool = True,
+) -> Ranking:
+    """As `rank`, of an answer that is there already."""
     settings = settings or RankSettings()
-    answer = scorer.answer(query, pin_ids)
+    rates, source = event_rates(answer)
     if engagement is None:
-        engaged = engagement_of(answer, settings.weights)
+        engaged = rates @ event_weights(settings.weights)
     else:
         engaged = _callers(engagement, len(answer.pin_ids), settings)
     relevance = answer.relevance.astype(np.float64)
-    utility = settings.weights.relevance * (relevance - LEVELS[0]) / (LEVELS[-1] - LEVELS[0]) + engaged
+    utility = utility_of(relevance, engaged, settings.weights)
     scored, first = answer.scored_pins(), _first_of_each(answer.pin_ids)
     if not keep_unknown and not answer.lost_pins:
         first &= np.fromiter((PIN not in pin.missing for pin in scored), np.bool_, len(scored))
     shown = first & (relevance >= settings.floor)
-    order, guarded = _order(relevance, utility, shown)
+    order, guarded = order_of(relevance, utility, shown)
     pins = tuple(
-        RankedPin(place, scored[i], float(engaged[i]), float(utility[i]), bool(guarded[i]))
+        RankedPin(
+            place,
+            scored[i],
+            float(engaged[i]),
+            float(utility[i]),
+            bool(guarded[i]),
+            (float(rates[i, 0]), float(rates[i, 1]), float(rates[i, 2]), float(rates[i, 3])),
+            _SOURCES[source[i]],
+        )
         for place, i in enumerate(order.tolist(), start=1)
     )
     return Ranking(answer.query.query, pins, tuple(scored[i] for i in np.flatnonzero(first & ~shown)))
 
 
-def engagement_of(answer: Answer, weights: UtilityWeights) -> Floats:
-    """Σ event weight · smoothed rate of each pin; [n]."""
-    by_event = {"click": weights.click, "long_click": weights.long_click, "save": weights.save, "hide": weights.hide}
-    pair = np.array([by_event.get(column.removesuffix("_rate_365d"), 0.0) for column in PAIR_COLUMNS], np.float32)
-    pin = np.array([by_event.get(column.removesuffix("_rate_365d"), 0.0) for column in ENGAGEMENT_COLUMNS], np.float32)
-    values: Floats = np.where(answer.has_rates, answer.rates @ pair, answer.pins.engagement @ pin)
-    known = answer.has_rates | answer.pins.has_engagement
-    values[~known] = values[known].mean() if known.any() else 0.0
-    return values
+def utility_of(relevance: Doubles, engagement: Floats | Doubles, weights: UtilityWeights) -> Doubles:
+    """Of pins with these expected levels [n] and weighted engagement [n]; [n]."""
+    utility: Doubles = weights.relevance * (relevance - LEVELS[0]) / (LEVELS[-1] - LEVELS[0]) + engagement
+    return utility
+
+
+def event_weights(weights: UtilityWeights) -> Floats:
+    """What a rate of each of RATED_EVENTS is worth; [4]."""
+    return np.array([weights.click, weights.long_click, weights.save, weights.hide], np.float32)
+
+
+def event_rates(answer: Answer) -> tuple[Floats, Ints8]:
+    """The rates of RATED_EVENTS that each pin is ranked by, [n, 4], and the place of their source in RatesOf, [n]."""
+    return rates_known(answer.rates, answer.has_rates, answer.pins.engagement, answer.pins.has_engagement)
+
+
+def rates_known(pair: Floats, has_pair: Bools, pin: Floats, has_pin: Bools) -> tuple[Floats, Ints8]:
+    """As `event_rates`, of columns as payloads hold them: `pair` [n, PAIR_COLUMNS], `pin` [n, ENGAGEMENT_COLUMNS]."""
+    rates = np.where(has_pair[:, None], pair[:, _PAIR_RATES], pin[:, _PIN_RATES])
+    source = np.where(has_pair, 0, np.where(has_pin, 1, 2)).astype(np.int8)
+    rates[source == 2] = rates[source != 2].mean(axis=0) if (source != 2).any() else 0.0
+    return rates, source
+
+
+_SOURCES = tuple(RatesOf)
 
 
 def _first_of_each(pin_ids: Sequence[str]) -> Bools:
@@ -125,7 +174,7 @@ def _first_of_each(pin_ids: Sequence[str]) -> Bools:
     return first
 
 
-def _order(relevance: Doubles, utility: Doubles, shown: Bools) -> tuple[NDArray[np.intp], Bools]:
+def order_of(relevance: Doubles, utility: Doubles, shown: Bools) -> tuple[NDArray[np.intp], Bools]:
     """Places of the shown pins, best first, and which of them the guard held back."""
     low, high = shown & (relevance < LOW), shown & (relevance >= HIGH)
     ceiling = utility[high].min() if high.any() else np.inf

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 
 import enrich
 from enrich import parts
@@ -112,7 +112,7 @@ class Student:
             raise BadInput(f"expected a student in {folder}, found no {_RECORD}; run `relevance train-student`")
         try:
             record = _read_record(json.loads((folder / _RECORD).read_text()))
-            tensors = load_file(folder / _WEIGHTS)
+            tensors = load((folder / _WEIGHTS).read_bytes())  # mapped, a file cut off while it serves would end it
             statistics = _statistics(record, tensors)
             network = StudentNetwork(record.settings.network, record.dimensions, len(record.interests))
             network.load_state_dict({k: v for k, v in tensors.items() if not k.startswith(_STATISTICS)})

@@ -1,4 +1,4 @@
-"""Scores out: `relevance score`, `rank` and `serve`, and `replay` of what was answered."""
+"""Scores out: `relevance score` and `rank`, and `replay` of what was answered."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def score(query: str, first: str, rest: Sequence[str], workspace: Path | None, a
     """Five probabilities and an expected level for each pin, in the order asked."""
     from relevance.online import Scorer
 
-    served = _served(workspace)
+    served = served_workspace(workspace)
     scorer = Scorer.open(served)
     _note_other_features(served, scorer)
     scored = scorer.score(query, [first, *rest])
@@ -50,12 +50,13 @@ def rank(query: str, first: str | None, rest: Sequence[str], top: int, workspace
     from relevance.candidates import workspace_index
     from relevance.online import Scorer
     from relevance.ranking import rank
+    from relevance.tuning.chosen import chosen_settings
 
-    served = _served(workspace)
+    served = served_workspace(workspace)
     scorer = Scorer.open(served)
     _note_other_features(served, scorer)
     pins = [first, *rest] if first else workspace_index(served).search(query, scorer.query_vector(query))
-    ranking = rank(scorer, query, pins, keep_unknown=first is not None)
+    ranking = rank(scorer, query, pins, chosen_settings(served), keep_unknown=first is not None)
     lines = [
         f"{pin.rank:3d}  {pin.scored.pin_id}  level {pin.scored.relevance:.2f}  utility {pin.utility:.3f}"
         for pin in ranking.pins[:top]
@@ -63,20 +64,6 @@ def rank(query: str, first: str | None, rest: Sequence[str], top: int, workspace
     shown = f"{len(ranking.pins):,} of {len(pins):,} candidates ranked, {len(ranking.below_floor):,} below the floor"
     result = [{"rank": pin.rank, "utility": pin.utility, **pin.scored._asdict()} for pin in ranking.pins[:top]]
     console.finish("\n".join([*lines, shown]), {"query": query, "pins": result}, as_json)
-
-
-@click.command()
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True)
-@console.common
-def serve(host: str, port: int, workspace: Path | None, as_json: bool) -> None:
-    """Score and rank over HTTP: POST /score, /rank; GET /healthz, /readyz, /metrics, /docs."""
-    from relevance.server import serve as run_server
-
-    served = _served(workspace)
-    if as_json:
-        console.finish("", {"host": host, "port": port, "workspace": str(served.root)}, as_json)
-    run_server(served, host, port)
 
 
 @click.command()
@@ -93,7 +80,7 @@ def replay(log: Path | None, limit: int | None, workspace: Path | None, as_json:
     return 0 if found.exact else 1
 
 
-def _served(path: Path | None) -> Workspace:
+def served_workspace(path: Path | None) -> Workspace:
     """The workspace, its online store up to date."""
     from relevance import feature_store
 

@@ -5,7 +5,8 @@ get_online_features does the same and spends most of its time on a protobuf a ce
 
 A pin without a payload is one of three things, told apart: nobody wrote it (MISSING; a pin taken back is the same), its
 row is older than the view's time to live, which Feast does not apply online (STALE), or the view was never materialized
-at all (`Pins.never_materialized`), which is a fault of operation and not of the pin.
+at all (`Pins.never_materialized`), which is a fault of operation and not of the pin. A store that lost all that was
+loaded into it is a StoreUnavailable.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import NamedTuple
 
+import polars as pl
 from feast import FeatureStore, FeatureView
 from feast.errors import FeastObjectNotFoundException
 
+from enrich import parts
 from enrich.errors import BadInput, CorkboardError
 from enrich.tables import PIN_SERVING, QUERY_SERVING
 from enrich.workspace import Workspace
@@ -27,6 +30,7 @@ from relevance.feature_store import SCORING_SERVICE, open_store, quiet
 from relevance.serving.payload_readers import PayloadReader, Rows, reader_of
 
 _REST_SECONDS = 1.0  # after a failed read, in which nothing is asked: one time-out is paid a second, not one a read
+_KNOWN = 64  # loaded pins by which an emptied store is told from one that was asked for unknown pins alone
 _ASK_AGAIN_SECONDS = 5.0  # between looks into the registry for a view's first materialization
 
 
@@ -49,13 +53,15 @@ class Pins(NamedTuple):
     presence: list[Presence]
     never_materialized: bool = False  # nothing was ever loaded into the view
     whole: bool = False  # every payload's checksum was found right as it was read; False says nothing
+    cached: int = 0  # of the payloads, those that were read before (kept.py)
 
 
 class OnlineFeatures:
     """Payloads by key, for any number of threads."""
 
-    def __init__(self, store: FeatureStore, pins: FeatureView, queries: FeatureView) -> None:
-        self._store = store
+    def __init__(self, store: FeatureStore, pins: FeatureView, queries: FeatureView, known: Sequence[str] = ()) -> None:
+        """`known` are some pins that were loaded: a store that has none of them lost what it held."""
+        self._store, self._known = store, list(known)
         self._views = (pins, queries)
         online = store._get_provider().online_store
         rest = _Rest()
@@ -68,17 +74,23 @@ class OnlineFeatures:
         try:
             with quiet():
                 store.get_feature_service(SCORING_SERVICE)
-                views = [store.get_feature_view(table.name) for table in (PIN_SERVING, QUERY_SERVING)]
+                pins, queries = (store.get_feature_view(table.name) for table in (PIN_SERVING, QUERY_SERVING))
         except FeastObjectNotFoundException as error:
             raise BadInput(
                 f"expected the feature service {SCORING_SERVICE} in the registry of {workspace.root}, found none; "
                 "run `relevance run`, or `feast apply` and `feast materialize`, first"
             ) from error
-        return cls(store, *views)
+        return cls(store, pins, queries, _packed_pins(workspace))
 
     def read_pins(self, pin_ids: Sequence[str], now: datetime | None = None) -> Pins:
-        """The payload of each pin, and where there is none, why. Raises StoreUnavailable."""
-        return self._pins.read(pin_ids, now or datetime.now(UTC))
+        """The payload of each pin, and where there is none, why.
+
+        Raises StoreUnavailable, also for a store that answers but was emptied since it was loaded.
+        """
+        read = self._pins.read(pin_ids, now or datetime.now(UTC))
+        if read.payloads and not read.never_materialized and not any(read.payloads):
+            self._refuse_emptied(now or datetime.now(UTC))
+        return read
 
     def pins(self, pin_ids: Sequence[str]) -> list[bytes | None]:
         """The payload of each pin, in the order asked; None where there is none. Raises StoreUnavailable."""
@@ -87,6 +99,23 @@ class OnlineFeatures:
     def query(self, query: str) -> bytes | None:
         """The payload of a normalised query; None for an unknown or stale one. Raises StoreUnavailable."""
         return self._queries.read([query], datetime.now(UTC)).payloads[0]
+
+    def _refuse_emptied(self, now: datetime) -> None:
+        """A Redis started anew without its file, flushed, or failed over says of every pin that nobody wrote it."""
+        if self._known and set(self._pins.read(self._known, now).presence) == {Presence.MISSING}:
+            raise StoreUnavailable(
+                f"expected some of {len(self._known)} loaded pins in the online store "
+                f"({self._store.config.online_store.type}), found none: it was emptied; load it again "
+                "(any `relevance` command does, or `feast materialize` from 1970)"
+            )
+
+
+def _packed_pins(workspace: Workspace) -> list[str]:
+    """Some of the pins that were packed and not taken back since."""
+    rows = parts.scan(workspace.folder(PIN_SERVING)).select("pin_id", "reason")
+    gone = rows.filter(pl.col("reason").is_not_null()).select("pin_id").unique()
+    packed = rows.filter(pl.col("reason").is_null()).join(gone, on="pin_id", how="anti")
+    return packed.select("pin_id").head(_KNOWN).collect()["pin_id"].unique().to_list()
 
 
 class _Rest:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 _LINE_END = b"\r\n"
 _A_REPLY = 4_096  # bytes to begin with, for each reply that is awaited; the buffer grows
 _BULK, _NIL = ord("$"), -1
+_WRONG_TYPE = b"-WRONGTYPE"  # someone wrote another kind of value under a pin's key
 Take = Callable[[memoryview], bytes | None]  # what is kept of a value; the view is the buffer's, not to be kept itself
 
 
@@ -34,18 +35,15 @@ class Replies:
 
         Each batch is sent while the one before it is answered, so that neither side waits and the server need not hold
         all answers at once. Raises redis-py's ConnectionError, TimeoutError, BusyLoadingError and ResponseError, as its
-        own reader does; the connection must then be dropped, for replies may be left on it.
+        own reader does; the connection must then be dropped, for replies may be left on it. A key that holds no hash
+        (WRONGTYPE) costs that key alone: its first value is the error's line, which is no payload.
         """
         connection.send_packed_command([batch.commands for batch in batches[:1]])
         socket = getattr(connection, "_sock", None)
         if socket is None or str(getattr(connection, "protocol", "")) != "2":
             connection.send_packed_command([batch.commands for batch in batches[1:]])
-            replies = [connection.read_response(disable_decoding=True) for batch in batches for _ in range(batch.size)]
-            return [
-                None if value is None else take(memoryview(value))
-                for reply in replies
-                for take, value in zip(takes, reply, strict=True)
-            ]
+            count = sum(batch.size for batch in batches)
+            return [value for _ in range(count) for value in _read_by_client(connection, takes)]
         if len(self._buffer) < (room := sum(batch.size for batch in batches) * _A_REPLY):
             self._buffer = bytearray(room)
         values: list[bytes | None] = []
@@ -62,11 +60,28 @@ class Replies:
         return values
 
 
+def _read_by_client(connection: Any, takes: Sequence[Take]) -> list[bytes | None]:
+    """One reply through redis-py's own reader."""
+    import redis  # here: an optional extra, and nothing of this is used without it
+
+    try:
+        reply = connection.read_response(disable_decoding=True)
+    except redis.ResponseError as error:
+        return _of_damaged(b"-" + str(error).encode(), takes)
+    return [None if value is None else take(memoryview(value)) for take, value in zip(takes, reply, strict=True)]
+
+
 def _cut(buffer: bytearray, at: int, filled: int, takes: Sequence[Take], values: list[bytes | None]) -> int:
     """Add the values of the replies that are whole in buffer[at:filled]; where the first that is not begins."""
     opening, whole = b"*%d\r\n" % len(takes), len(values)
     view, find, size = memoryview(buffer), buffer.find, len(opening)
-    while buffer.startswith(opening, at, filled):
+    while filled - at >= size:
+        if not buffer.startswith(opening, at, filled):
+            if (end := find(_LINE_END, at, filled)) < 0:
+                return at
+            values += _of_damaged(bytes(view[at:end]), takes)
+            at, whole = end + 2, len(values)
+            continue
         place = at + size
         for take in takes:
             end = find(_LINE_END, place, filled)
@@ -86,19 +101,17 @@ def _cut(buffer: bytearray, at: int, filled: int, takes: Sequence[Take], values:
             continue
         del values[whole:]
         return at
-    if filled - at >= size:
-        _refuse(buffer, at, filled)
     return at
 
 
-def _refuse(buffer: bytearray, at: int, filled: int) -> None:
-    """Raise what stands at `at` in place of a reply, once its line is whole."""
-    import redis  # here: an optional extra, and nothing of this is used without it
+def _of_damaged(line: bytes, takes: Sequence[Take]) -> list[bytes | None]:
+    """What stands for a reply that is an error of its own key; raises redis-py's error for one of the whole store."""
+    import redis
 
-    end = buffer.find(_LINE_END, at, filled)
-    if end >= 0:
-        line = buffer[at:end].decode("utf-8", "replace")
-        raise (redis.BusyLoadingError if line.startswith("-LOADING") else redis.ResponseError)(line[:200])
+    if line.startswith(_WRONG_TYPE):
+        return [line, *[None] * (len(takes) - 1)]
+    text = line.decode("utf-8", "replace")
+    raise (redis.BusyLoadingError if text.startswith("-LOADING") else redis.ResponseError)(text[:200])
 
 
 def _receive(socket: Any, room: memoryview) -> int:

@@ -27,13 +27,14 @@ from enrich.text_encoder import TextEncoder
 from enrich.workspace import Workspace
 from relevance.online import STUDENT, Scorer
 from relevance.serving.lookup import Pins, Presence
-from relevance.serving.request_log import Entry, folder_of, read_entries
+from relevance.serving.request_log import DAMAGED, Entry, folder_of, read_entries
 from relevance.student import Student
 from relevance.student_inputs import QueryEncoder
 
 ANOTHER_MODEL = "another model answered"
 DEGRADED = "answered without the online store"
 NOT_KEPT = "its payload is in no table any more"
+BROKEN = "the online store held no payload but damaged bytes"
 REWRITTEN = "the rows it was made from were rewritten or deleted since"
 FEATURES, SCORES = "features differ", "scores differ"
 
@@ -170,6 +171,8 @@ def _payloads(
 def _found(wanted: str | None, made: bytes | None, kept: bool) -> _Found:
     if wanted is None:
         return _Found(None, None)
+    if wanted == DAMAGED:
+        return _Found(None, BROKEN)
     if not kept:
         return _Found(None, NOT_KEPT)
     if made is None or content_hash(made) != wanted:

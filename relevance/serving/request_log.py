@@ -21,11 +21,12 @@ from typing import Protocol
 import numpy as np
 
 from enrich.errors import BadInput
-from enrich.payload import content_hash
+from enrich.payload import content_hash, is_whole
 from enrich.workspace import Workspace
 from relevance.features import Features
 
 RECORD_VARIABLE = "CORKBOARD_RECORD"
+DAMAGED = "damaged"  # instead of the hash of bytes that are no payload
 _DIGEST_BYTES = 8
 _LOG = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class Entry:
     features: tuple[str, ...]  # digest of all that the student was given for the pin
     probabilities: tuple[tuple[float, ...], ...]
     lost: tuple[str, ...]  # what the whole request had to do without
+    request_id: str | None = None  # as the service's answer and log line had it
 
 
 class AnswerLog(Protocol):
@@ -119,19 +121,27 @@ def entry_of(
     features: Features,
     probabilities: Sequence[Sequence[float]],
     lost: Sequence[str],
+    request_id: str | None = None,
 ) -> Entry:
     """An answer as it is logged."""
     return Entry(
         at=at.isoformat(),
         model=model,
         query=query,
-        query_payload=None if query_payload is None else content_hash(query_payload),
+        query_payload=_identity(query_payload),
         pins=tuple(pins),
-        payloads=tuple(None if payload is None else content_hash(payload) for payload in payloads),
+        payloads=tuple(map(_identity, payloads)),
         features=digests(features),
         probabilities=tuple(tuple(row) for row in probabilities),
         lost=tuple(lost),
+        request_id=request_id,
     )
+
+
+def _identity(payload: bytes | None) -> str | None:
+    if payload is None:
+        return None
+    return content_hash(payload) if is_whole(payload) else DAMAGED
 
 
 def digests(features: Features) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from enrich.query_payload import PAIR_COLUMNS, QueryValues, pack_query
 from enrich.tables import PIN_SERVING, QUERY_SERVING, TIMESTAMP
 from relevance.feature_store import materialize
 from relevance.online import Scorer
+from relevance.serving.deadline import answer_by
 from relevance.serving.lookup import OnlineFeatures
 from relevance.student import Student, StudentSettings
 from relevance.student_inputs import pin_columns, student_inputs
@@ -98,15 +99,68 @@ def test_corrupt_bytes_are_an_unknown_pin_flagged(scorer, store, student):
     assert answer.probabilities == pytest.approx(student.record.prior, abs=1e-6)
 
 
-def test_a_lost_store_degrades_and_recovers(scorer, store, student):
+def test_while_the_store_is_lost_what_it_gave_last_answers_flagged(scorer, store, student):
     query, pins = FRAME["query"][0], FRAME["pin_id"][:4].to_list()
-    before = scorer.score(query, pins)
+    before = scorer.score(query, pins[:3])
     store.down = True
-    for answer in scorer.score(query, pins):
-        assert answer.degraded and "store" in answer.missing
-        assert answer.probabilities == pytest.approx(student.record.prior, abs=1e-6)
+    during = scorer.score(query, pins)
+    assert all(answer.degraded and "store" in answer.missing for answer in during)
+    assert [a.probabilities for a in during[:3]] == [pytest.approx(a.probabilities, abs=1e-6) for a in before]
+    assert "pin" not in during[0].missing and "pin" in during[3].missing  # the fourth was never asked for
+    assert during[3].probabilities == pytest.approx(student.record.prior, abs=1e-6)
     store.down = False
-    assert scorer.score(query, pins) == before
+    assert scorer.score(query, pins[:3]) == before
+
+
+def test_a_pin_that_a_working_store_took_back_is_not_remembered(scorer, store):
+    query, pin = FRAME["query"][0], FRAME["pin_id"][0]
+    scorer.score(query, [pin])
+    del store.held_pins[pin]
+    scorer.score(query, [pin])
+    store.down = True
+    assert "pin" in scorer.score(query, [pin])[0].missing
+
+
+def test_a_vector_of_another_length_is_missing_and_costs_no_other_pin(scorer, store, student):
+    """While another encoder takes over, pins of both stand in one request."""
+    query = FRAME["query"][0]
+    usual = FRAME["pin_id"][:2].to_list()
+    alone = {answer.pin_id: answer for answer in scorer.score(query, usual)}
+    longer = pl.DataFrame({"title": ["blue chair"], "text_embedding": [[0.1] * 12]})
+    others = [f"other{i}" for i in range(5)]
+    store.held_pins |= dict.fromkeys(others, pack_pins(longer)[0])
+    mixed = {answer.pin_id: answer for answer in scorer.score(query, [*others, *usual])}
+    for pin in usual:
+        assert mixed[pin].missing == alone[pin].missing and "text_embedding" not in mixed[pin].missing
+        assert mixed[pin].probabilities == pytest.approx(alone[pin].probabilities, abs=1e-6)
+    assert all("text_embedding" in mixed[pin].missing for pin in others)
+    assert scorer.score(query, others[:1])[0].missing == mixed[others[0]].missing  # whoever stands beside it
+
+
+def test_an_unreadable_query_payload_is_flagged_and_known_pins_are_scored(scorer, store):
+    query, pin = FRAME["query"][0], FRAME["pin_id"][0]
+    store.held_queries[query] = b"-WRONGTYPE Operation against a key"
+    (answer,) = scorer.score(query, [pin])
+    assert (
+        answer.degraded and {"corrupt_query", "query_features"} <= set(answer.missing) and "pin" not in answer.missing
+    )
+
+
+def test_an_answer_in_parts_is_the_answer_at_once_and_what_is_late_is_the_prior(scorer, student, monkeypatch):
+    monkeypatch.setattr("relevance.serving.deadline.AT_ONCE", 3)
+    query, pins = FRAME["query"][0], [*FRAME["pin_id"][:8].to_list(), "unknown"]
+    whole = scorer.answer(query, pins)
+    in_parts = answer_by(scorer, query, pins, until=100.0, clock=lambda: 0.0)
+    assert np.allclose(in_parts.probabilities, whole.probabilities, atol=1e-6)
+    assert [a.missing for a in in_parts.scored_pins()] == [a.missing for a in whole.scored_pins()]
+    for name in ("engagement", "lengths", "langs", "text_embedding"):
+        assert np.array_equal(getattr(in_parts.pins, name), getattr(whole.pins, name))
+    ticks = iter([0.0, 10.0, 10.0, 10.0, 10.0])
+    late = answer_by(scorer, query, pins, until=15.0, clock=lambda: next(ticks)).scored_pins()
+    assert [a.degraded for a in late] == [False] * 3 + [True] * 6
+    assert late[3].missing == ("deadline", "pin")
+    assert late[8].probabilities == pytest.approx(student.record.prior, abs=1e-6)
+    assert answer_by(scorer, query, [], until=-1.0, clock=lambda: 0.0).lost == ("deadline",)
 
 
 def test_the_query_vector_is_the_stored_one_or_encoded_here(scorer, store):

@@ -1,0 +1,77 @@
+"""The teacher beside the student: what the cross-encoder says of a few pairs, for the inspector page.
+
+Reads W/models/teacher, loaded when it is first asked (90 MB and more), and the pins' texts as cards.py has them. One
+question is worked on at a time; answers are kept for as long as the texts are the same.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from enrich.errors import BadInput
+from enrich.tables import LEVELS
+from enrich.workspace import Workspace
+from relevance.service.cards import Cards, pin_text
+from relevance.serving.kept import Generations
+
+if TYPE_CHECKING:
+    from relevance.teacher import Teacher
+    from relevance.text import PinText
+
+_KEPT = 20_000  # answers
+
+
+class TaughtPin(NamedTuple):
+    pin_id: str
+    probabilities: tuple[float, ...]
+    relevance: float  # expected level
+
+
+class AskedTeacher:
+    """Of one workspace; for any number of threads."""
+
+    def __init__(self, workspace: Workspace, cards: Cards) -> None:
+        self._folder = workspace.models / "teacher"
+        self._cards = cards
+        self._teacher: Teacher | None = None
+        self._lock = threading.Lock()
+        self._kept: Generations[tuple[float, ...]] = Generations(_KEPT)
+
+    @property
+    def there(self) -> bool:
+        return (self._folder / "teacher.json").is_file()
+
+    def ask(self, query: str, pin_ids: Sequence[str]) -> tuple[str, list[TaughtPin]]:
+        """The teacher's fingerprint, and what it says of the pins that the catalogue has.
+
+        Raises BadInput where there is no teacher.
+        """
+        cards = [card for card in self._cards.of(list(dict.fromkeys(pin_ids))) if card is not None]
+        with self._lock:
+            teacher = self._load()
+            texts = [pin_text(card) for card in cards]
+            keys = [repr((query, text)) for text in texts]
+            asked = [i for i, key in enumerate(keys) if self._kept.get(key) is None]
+            self._keep(teacher, query, [keys[i] for i in asked], [texts[i] for i in asked])
+            found = [self._kept.get(key) or () for key in keys]
+        pins = [
+            TaughtPin(card.pin_id, said, sum(level * p for level, p in zip(LEVELS, said, strict=True)))
+            for card, said in zip(cards, found, strict=True)
+        ]
+        return teacher.record.fingerprint, pins
+
+    def _keep(self, teacher: Teacher, query: str, keys: Sequence[str], texts: Sequence[PinText]) -> None:
+        if keys:
+            rows = teacher.predict([query] * len(keys), texts).tolist()
+            self._kept.keep(keys, [tuple(row) for row in rows])
+
+    def _load(self) -> Teacher:
+        if self._teacher is None:
+            if not self.there:
+                raise BadInput(f"expected a teacher in {self._folder}, found none; run `relevance train-teacher`")
+            from relevance.teacher import Teacher  # here: transformers is slow to import, and most never ask
+
+            self._teacher = Teacher.load(self._folder)
+        return self._teacher

@@ -1,0 +1,1 @@
+"""The ranking's weights, tuned on what was logged (`relevance tune-ranking`)."""

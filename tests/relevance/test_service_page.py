@@ -1,0 +1,197 @@
+"""Explanations that add up, pins and pictures of the catalogue alone, and the page in a real browser where one is."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+
+import numpy as np
+import pytest
+import uvicorn
+from PIL import Image
+from table_rows import day, write_rows
+
+from enrich.images import BadImage
+from enrich.tables import DELETIONS, PIN_BOARDS, PIN_CAPTION, PIN_TEXT, PINS
+from enrich.workspace import Catalogue, Workspace
+from relevance.explaining import explain, shapley
+from relevance.online import Scorer
+from relevance.service.app import Parts, create_app
+from relevance.service.cards import Cards
+from relevance.service.live import Live
+from relevance.service.pictures import Pictures
+from tests.relevance.services import PINS as KNOWN
+from tests.relevance.services import QUIET, client_of, engine_of, memory_store, tiny_student
+from tests.relevance.students import WordEncoder
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+HOSTILE = "<img src=x onerror=document.title='owned'>"
+
+
+@pytest.fixture(scope="module")
+def catalogue(tmp_path_factory) -> Workspace:
+    """Four pins with texts and pictures: one plain, one whose picture points out of the catalogue, one deleted."""
+    root = tmp_path_factory.mktemp("page")
+    pictures = root / "catalogue"
+    pictures.mkdir()
+    Image.new("RGB", (900, 600), "teal").save(pictures / "a.jpg")
+    Image.new("RGB", (20, 20), "red").save(root / "outside.png")
+    (pictures / "link.png").symlink_to(root / "outside.png")
+    (pictures / "secret.txt").write_text("not a picture")
+    workspace = Workspace.at(root / "workspace")
+    workspace.create(Catalogue("native", str(pictures)))
+    uris = ["a.jpg", "../outside.png", "secret.txt", "link.png", "http://example.invalid/a.jpg", f"{root}/outside.png"]
+    at = {"event_timestamp": day(1)}
+    for pin, uri in zip(KNOWN, [*uris, None], strict=False):
+        write_rows(workspace, PINS, {"pin_id": pin, "image_uri": uri, "created_at": day(1)})
+    write_rows(
+        workspace, PIN_TEXT, *({"pin_id": p, "title": f"Blue chair {p} {HOSTILE}", "lang": "en", **at} for p in KNOWN)
+    )
+    write_rows(workspace, PIN_CAPTION, *({"pin_id": pin, "caption": "a chair", **at} for pin in KNOWN))
+    write_rows(
+        workspace, PIN_BOARDS, *({"pin_id": pin, "board_titles": ["chair ideas", "blue"], **at} for pin in KNOWN)
+    )
+    write_rows(workspace, PINS, {"pin_id": "gone", "image_uri": "a.jpg", "created_at": day(1)})
+    write_rows(workspace, DELETIONS, {"kind": "pin", "id": "gone", "deleted_at": day(2)})
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def scorer(tmp_path_factory) -> Scorer:
+    return Scorer(tiny_student(tmp_path_factory.mktemp("m")), memory_store(), WordEncoder())
+
+
+@pytest.fixture(scope="module")
+def parts(catalogue, scorer) -> Parts:
+    return Parts(Live(engine_of(scorer)), QUIET, cards=Cards(catalogue), pictures=Pictures(catalogue))
+
+
+@pytest.fixture(scope="module")
+def client(parts):
+    with client_of(parts) as client:
+        yield client
+
+
+def test_shapley_values_of_a_game_by_hand():
+    """Two players: alone 1 and 2, together 5. Each gets its own and half of what only both make: 2 and 3."""
+    kept = np.array([[False, False], [True, False], [False, True], [True, True]])
+    assert shapley(np.array([0.0, 1.0, 2.0, 5.0]), kept).tolist() == [2.0, 3.0]
+
+
+def test_an_explanation_adds_up_and_names_only_what_is_there(scorer):
+    answer = scorer.answer("blue chair", KNOWN[:3])
+    for row in range(3):
+        found = explain(scorer.student, answer, row)
+        assert found.level == pytest.approx(answer.relevance[row], abs=1e-5)
+        assert found.bare + sum(effect.effect for effect in found.inputs) == pytest.approx(found.level, abs=1e-4)
+        assert not {effect.input for effect in found.inputs} & set(answer.scored_pins()[row].missing)
+        assert [abs(n.effect) for n in found.numbers] == sorted((abs(n.effect) for n in found.numbers), reverse=True)
+
+
+def test_explain_gives_the_texts_with_what_matched(client):
+    body = client.post("/explain", json={"query": "BLUE table", "pin_id": KNOWN[0]}).json()
+    texts = {text["field"]: text for text in body["texts"]}
+    assert texts["title"]["matched"] == ["blue"] and texts["boards"]["texts"] == ["chair ideas", "blue"]
+    assert body["bare"] + sum(one["effect"] for one in body["inputs"]) == pytest.approx(
+        body["pin"]["relevance"], abs=1e-3
+    )
+    unknown = client.post("/explain", json={"query": "blue", "pin_id": "nobody's"}).json()
+    assert unknown["inputs"] == [] and "pin" in unknown["pin"]["missing"] and unknown["texts"] == []
+
+
+def test_a_pin_is_shown_with_where_it_came_from_and_a_deleted_one_is_not(client):
+    shown = client.get(f"/pins/{KNOWN[0]}").json()
+    assert shown["served"] and shown["image"] == f"pins/{KNOWN[0]}/image"
+    assert {fact["table"] for fact in shown["facts"]} == {"pin_text", "pin_caption", "pin_boards"}
+    for pin in ("gone", "nobody's", "%00", "..%2F..%2Fetc%2Fpasswd"):
+        assert client.get(f"/pins/{pin}").status_code == 404
+        assert client.get(f"/pins/{pin}/image").status_code == 404
+
+
+def test_pictures_are_the_catalogues_own_small_and_drawn_anew(client, catalogue):
+    picture = client.get(f"/pins/{KNOWN[0]}/image")
+    assert picture.headers["content-type"] == "image/jpeg" and picture.headers["x-content-type-options"] == "nosniff"
+    with Image.open(BytesIO(picture.content)) as image:
+        assert image.format == "JPEG" and max(image.size) == 400
+    again = client.get(f"/pins/{KNOWN[0]}/image", headers={"if-none-match": picture.headers["etag"]})
+    assert again.status_code == 304 and not again.content
+    refused = [
+        client.get(f"/pins/{pin}/image") for pin in KNOWN[1:6]
+    ]  # outside, no picture, a link out, the web, absolute
+    assert [answer.status_code for answer in refused] == [404] * 5
+    with pytest.raises(BadImage):
+        Pictures(catalogue).thumbnail("/etc/passwd")
+    wider = Pictures(catalogue, [str(catalogue.root.parent)])
+    assert wider.thumbnail("../outside.png").jpeg
+
+
+def test_inspect_orders_filters_and_gives_cards(client):
+    whole = client.post("/inspect", json={"query": "blue chair", "floor": 1}).json()
+    assert whole["shown"] == len(whole["pins"]) == len(KNOWN) and whole["langs"] == ["en"]
+    assert whole["pins"][0]["card"]["texts"][0]["matched"] == ["blue", "chair"]
+    for order, key in (("relevance", "relevance"), ("engagement", "engagement")):
+        pins = client.post("/inspect", json={"query": "blue chair", "floor": 1, "order": order}).json()["pins"]
+        assert [pin[key] for pin in pins] == sorted((pin[key] for pin in pins), reverse=True)
+    lacking = client.post("/inspect", json={"query": "blue chair", "floor": 1, "lacks": "title"}).json()
+    having = client.post("/inspect", json={"query": "blue chair", "floor": 1, "has": "title"}).json()
+    assert lacking["shown"] + having["shown"] == len(KNOWN)
+    assert all("title" in pin["missing"] for pin in lacking["pins"])
+    assert client.post("/inspect", json={"query": "blue chair", "lang": "fr"}).json()["pins"] == []
+
+
+def test_without_a_teacher_the_page_is_told_so(client):
+    answer = client.post("/teacher", json={"query": "q", "pin_ids": KNOWN[:1]})
+    assert answer.status_code == 404 and "train-teacher" in answer.json()["error"]
+
+
+def test_the_page_loads_nothing_from_elsewhere(client):
+    page = client.get("/")
+    assert page.status_code == 200 and "script-src 'self'" in page.headers["content-security-policy"]
+    for file in ("inspector.css", "inspector.js", "cards.js", "parts.js", "service.js", "why.js"):
+        body = client.get(f"/page/{file}")
+        assert body.status_code == 200 and body.headers["x-content-type-options"] == "nosniff"
+        assert "http://" not in body.text and "https://" not in body.text and "innerHTML" not in body.text
+
+
+@contextmanager
+def running(parts: Parts) -> Iterator[str]:
+    """The service on a port of its own."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        server = uvicorn.Server(uvicorn.Config(create_app(parts), log_config=None, access_log=False))
+        serving = threading.Thread(target=lambda: server.run(sockets=[listening]))
+        serving.start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            serving.join()
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium to look at the page with (apt-get install chromium)")
+def test_in_a_browser_a_link_leads_to_cards_and_to_the_reason_of_a_rank(parts, tmp_path):
+    with running(parts) as address:
+        link = f"{address}/#q=blue+chair&floor=1&order=relevance&pin={KNOWN[0]}"
+        done = subprocess.run(
+            [
+                *(str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}"),
+                *("--virtual-time-budget=20000", "--timeout=100000", "--dump-dom", link),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+    page = done.stdout
+    assert page.count('class="card"') == len(KNOWN), done.stderr[-2000:]
+    assert "What moved the score" in page and "Why this rank" in page
+    assert "<title>blue chair – relevance inspector</title>" in page  # no text of a pin became a script
+    assert "&lt;img src=x" in page and "<mark>Blue</mark>" in page
+    assert json.dumps(HOSTILE) not in page
