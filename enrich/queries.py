@@ -7,13 +7,20 @@ A pin's top 20 by weighted engagement in the two years before the snapshot, afte
 and save adds its event's weight divided by the propensity of the position it was at (`propensity.py`), each hide takes
 away. A query counts only when at least `min_users` distinct users issued it in that time, and never when it holds
 something private (`privacy.py`). Where the log names no user, half-hour sittings stand in (`history.py`).
+
+`--refresh full` aggregates the whole window at every snapshot. `--refresh merge`, as OmniSearchSage does, adds the new
+period's engagement to the previous top 20, and takes away what has left the window of these (`merged_queries`): exact
+for a query that stayed in the top 20; one that was below it then counts with its new engagement alone.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
+from enum import StrEnum
+from itertools import pairwise
+from math import isfinite
 
 import ibis
 import ibis.expr.types as ir
@@ -33,6 +40,13 @@ WITHOUT_USER = "log-rows-without-user"  # not left out: counted, because half-ho
 LOG_COLUMNS = ("query", "pin_id", "event", "position", "user_hash", "lang")
 
 
+class Refresh(StrEnum):
+    """What a snapshot is computed from."""
+
+    FULL = "full"  # the whole window
+    MERGE = "merge"  # the period since the last snapshot, and what that said
+
+
 @dataclass(frozen=True, slots=True)
 class EventWeights:
     """What one event says for a query, in clicks."""
@@ -42,6 +56,19 @@ class EventWeights:
     save: float = 4.0
     hide: float = -2.0
 
+    @classmethod
+    def parse(cls, text: str) -> EventWeights:
+        """Of "click,long_click,save,hide", such as "1,2,4,-2". Raises BadInput for anything but four finite numbers."""
+        try:
+            numbers = [float(number) for number in text.split(",")]
+        except ValueError:
+            numbers = []
+        if len(numbers) != len(fields(cls)) or not all(map(isfinite, numbers)):
+            raise BadInput(
+                f"expected --event-weights as click,long_click,save,hide, found {text!r}; write four numbers, as 1,2,4,-2"
+            )
+        return cls(*numbers)
+
 
 @dataclass(frozen=True, slots=True)
 class QuerySettings:
@@ -49,6 +76,7 @@ class QuerySettings:
     min_users: int = 5  # distinct users a query needs before it may reach a pin's text
     window: timedelta = timedelta(days=730)  # of engagement that counts
     weights: EventWeights = field(default_factory=EventWeights)
+    refresh: Refresh = Refresh.FULL
     features: QueryFeatureSettings = field(default_factory=QueryFeatureSettings)
     snapshots: SnapshotSettings = field(default_factory=SnapshotSettings)
 
@@ -65,6 +93,7 @@ class QuerySettings:
             f"queries/1 top={self.queries} k={self.min_users} window={self.window.days}d "
             f"weights={weights.click:g},{weights.long_click:g},{weights.save:g},{weights.hide:g} "
             f"cadence={self.snapshots.cadence_days}d"
+            + ("" if self.refresh is Refresh.FULL else f" refresh={self.refresh}")
         )
 
 
@@ -81,10 +110,14 @@ def run_queries(workspace: Workspace, settings: QuerySettings) -> list[JobReport
 def _run_pin_queries(workspace: Workspace, log: ir.Table, settings: QuerySettings) -> JobReport:
     log_changes = changes(log, "event_timestamp", LOG_COLUMNS, settings.snapshots)
     planned = snapshots.plan(log_changes, settings.snapshots, window=settings.window)
+    follows = {after.at: one.at for one, after in pairwise(planned)} if settings.refresh is Refresh.MERGE else {}
 
-    def compute(at: datetime, _: pl.DataFrame) -> Computed:
+    def compute(at: datetime, state: pl.DataFrame) -> Computed:
         seen = before(log, "event_timestamp", at, settings.window)
-        return Computed(engaged_queries(seen, settings), _dropped(seen, settings.min_users))
+        dropped = _dropped(seen, settings.min_users)
+        if at in follows:
+            return Computed(merged_queries(log, state, follows[at], at, settings), dropped)
+        return Computed(engaged_queries(seen, settings), dropped)
 
     return snapshots.run(workspace, PIN_QUERIES, planned, compute, settings.producer, settings.snapshots)
 
@@ -92,6 +125,36 @@ def _run_pin_queries(workspace: Workspace, log: ir.Table, settings: QuerySetting
 def engaged_queries(log: ir.Table, settings: QuerySettings) -> pl.DataFrame:
     """pin_id, engaged_queries, engaged_query_scores (best first) from the log rows of one window."""
     scored = _scored(log, propensity.fit_eta(log), settings.weights)
+    return _best(scored.filter(scored.score > 0), log, settings)
+
+
+def merged_queries(
+    log: ir.Table, state: pl.DataFrame, last: datetime, at: datetime, settings: QuerySettings
+) -> pl.DataFrame:
+    """`engaged_queries` at `at` from what `state` (the rows as of the snapshot `last`) says and the log since then.
+
+    What left the window since `last` is taken from the queries of `state`. Who asked is counted over the whole window,
+    for privacy allows no estimate; the position bias is that of the new period.
+    """
+    new = before(log, "event_timestamp", at, at - last)
+    eta = propensity.fit_eta(new)
+    old = ibis.memtable(_listed(state))
+    left = _scored(before(log, "event_timestamp", at - settings.window, at - last), eta, settings.weights)
+    left = left.semi_join(old, ["pin_id", "query"]).mutate(score=-left.score)
+    both = old.union(_scored(new, eta, settings.weights)).union(left.select("pin_id", "query", "score"))
+    summed = both.group_by("pin_id", "query").agg(score=both.score.sum().round(3))
+    return _best(summed.filter(summed.score > 0), before(log, "event_timestamp", at, settings.window), settings)
+
+
+def _listed(state: pl.DataFrame) -> pl.DataFrame:
+    """pin_id, query, score: a row a query of the lists in `state`."""
+    lists = state.filter(pl.col("engaged_queries").is_not_null())
+    rows = lists.select("pin_id", query="engaged_queries", score=pl.col("engaged_query_scores"))
+    return rows.explode("query", "score").drop_nulls().with_columns(pl.col("score").cast(pl.Float64))
+
+
+def _best(scored: ir.Table, log: ir.Table, settings: QuerySettings) -> pl.DataFrame:
+    """Each pin's best queries of those that enough users asked in `log`."""
     allowed = _issuers(log).filter(lambda table: table.users >= settings.min_users)
     order = [ibis.desc("score"), "query"]
     kept = scored.semi_join(allowed, "query")
@@ -109,7 +172,7 @@ def engaged_queries(log: ir.Table, settings: QuerySettings) -> pl.DataFrame:
 
 
 def _scored(log: ir.Table, eta: float, weights: EventWeights) -> ir.Table:
-    """pin_id, query, score: the weighted, position-corrected engagement of each pair that has more for than against."""
+    """pin_id, query, score: the weighted, position-corrected engagement of each pair, below 0 where more is against."""
     usable = log.filter(log.refused.isnull() & (log.event != "impression"))
     worth = usable.event.cases(
         ("click", weights.click),
@@ -118,10 +181,9 @@ def _scored(log: ir.Table, eta: float, weights: EventWeights) -> ir.Table:
         ("hide", weights.hide),
         else_=0.0,
     )
-    scored = usable.group_by("pin_id", "query").agg(
+    return usable.group_by("pin_id", "query").agg(
         score=(worth * propensity.weight(usable.position, eta)).sum().round(3)
     )
-    return scored.filter(scored.score > 0)
 
 
 def _issuers(log: ir.Table) -> ir.Table:
