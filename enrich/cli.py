@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from enrich import console
+from enrich.engines import MEMORY, EngineLimits, EngineName
 from enrich.job import JobReport, JobSettings
 from enrich.records import to_mapping
 from enrich.snapshots import SnapshotSettings
@@ -85,8 +86,21 @@ _refresh = click.option(
     show_default=True,
     help="Aggregate the whole window at each snapshot, or merge the new period with the previous top 20.",
 )
+_aggregated_by = click.option(
+    "--engine",
+    type=click.Choice([name.value for name in EngineName]),
+    default="local",
+    show_default=True,
+    help="Where the log is aggregated: DuckDB in this process, or Spark by its own configuration.",
+)
+_memory = click.option(
+    "--memory", metavar="SIZE", default=MEMORY, show_default=True, help="DuckDB's; what is more goes to disk."
+)
+_threads = click.option(
+    "--threads", type=click.IntRange(min=1), help="DuckDB's.  [default: a thread a core]", show_default=False
+)
 _CONTENT = (_limit, _retry)
-_BEHAVIOUR = (_as_of, _cadence)
+_BEHAVIOUR = (_as_of, _cadence, _aggregated_by, _memory, _threads)
 
 
 @click.group(context_settings=_COMMANDS)
@@ -104,25 +118,31 @@ def enrich() -> None:
     multiple=True,
     help="What a native file calls one of our columns, of the log where no table is named; may be a path into JSON.",
 )
-@click.option("--event", "events", metavar="WORD=EVENT", multiple=True, help="What a native log calls one of our events.")
+@click.option("--event", "events", metavar="WORD=EVENT", multiple=True, help="What a native log calls an event.")
+@click.option(
+    "--log",
+    metavar="URI",
+    help="Leave the log there and read it with each run: a folder of parquet, of hive partitions too, or s3:.",
+)
 @console.common
 def import_(
     format: str,
     path: Path,
     columns: Sequence[str],
     events: Sequence[str],
+    log: str | None,
     workspace: Path | None,
     as_json: bool,
 ) -> None:
     """Bring the catalogue at PATH into the workspace.
 
-    FORMAT is sample, native, chorus, esci, wands, ubi, lists, trec or beir. `native` reads a folder of parquet, csv or jsonl
-    files named for the source tables (pins, judgments, boards, board_pins, engagements, interests ...); only pins are
-    needed.
+    FORMAT is sample, native, chorus, esci, wands, ubi, lists, trec or beir. `native` reads a folder of parquet, csv or
+    jsonl files named for the source tables (pins, judgments, boards, board_pins, engagements, interests ...); only pins
+    are needed.
     """
     from enrich.importers import Mapping, import_catalogue
 
-    report = import_catalogue(format, path, Workspace.at(workspace), Mapping.parse(columns, events))
+    report = import_catalogue(format, path, Workspace.at(workspace), Mapping.parse(columns, events), log)
     console.finish("\n".join(report.lines()), to_mapping(report), as_json)
 
 
@@ -143,6 +163,8 @@ class Flags:
     max_age_days: int = 30
     min_long_clicks: int = 0
     engine: str = "local"
+    memory: str = MEMORY
+    threads: int | None = None
 
 
 def _command(name: str, help: str, *options: Callable[[_Command], _Command]) -> None:
@@ -262,6 +284,8 @@ def _settings(flags: Flags) -> RunSettings:
     def job(default: JobSettings) -> JobSettings:
         return replace(default, limit=flags.limit, retry=frozenset(flags.retry))
 
+    ray = flags.engine == Engine.RAY
+    engine = EngineLimits(flags.memory, flags.threads, EngineName.LOCAL if ray else EngineName(flags.engine))
     as_of = flags.as_of.replace(tzinfo=UTC) if flags.as_of else None
     cadence = SnapshotSettings(cadence_days=flags.cadence_days, as_of=as_of)
     base = RunSettings()
@@ -275,10 +299,10 @@ def _settings(flags: Flags) -> RunSettings:
             connect_to=flags.connect_to,
             max_age=timedelta(days=flags.max_age_days),
             min_long_clicks=flags.min_long_clicks,
-            engine=Engine(flags.engine),
+            engine=Engine.RAY if ray else Engine.LOCAL,
             job=job(base.links.job),
         ),
-        boards=replace(base.boards, snapshots=cadence),
+        boards=replace(base.boards, snapshots=cadence, engine=engine),
         queries=replace(
             base.queries,
             min_users=min_users,
@@ -286,10 +310,11 @@ def _settings(flags: Flags) -> RunSettings:
             refresh=Refresh(flags.refresh),
             features=features,
             snapshots=cadence,
+            engine=engine,
         ),
-        engagement=replace(base.engagement, snapshots=cadence),
+        engagement=replace(base.engagement, snapshots=cadence, engine=engine),
         embeddings=replace(base.embeddings, model=flags.encoder, job=job(base.embeddings.job)),
-        graph=replace(base.graph, snapshots=cadence),
+        graph=replace(base.graph, snapshots=cadence, engine=engine),
     )
 
 

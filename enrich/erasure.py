@@ -24,6 +24,7 @@ import polars as pl
 
 import enrich
 from enrich import job, parts, tables
+from enrich.history import History
 from enrich.job import JobReport
 from enrich.normalise import normalise_query
 from enrich.stores import online_erasure, row_files
@@ -92,7 +93,8 @@ def _state(workspace: Workspace) -> str | None:
 
     Enriched parts are not in it: what the steps write after an erasure is made without what was deleted.
     """
-    deletions = parts.scan(workspace.folder(tables.DELETIONS)).select("kind", "id").unique().sort("kind", "id").collect()
+    named = parts.scan(workspace.folder(tables.DELETIONS)).select("kind", "id").unique()
+    deletions = named.sort("kind", "id").collect()
     if deletions.is_empty():
         return None
     files = [part for table in SOURCES for part in sorted(workspace.folder(table).glob("*.parquet"))]
@@ -121,15 +123,14 @@ def _engine(workspace: Workspace) -> duckdb.DuckDBPyConnection:
 def _orphans(workspace: Workspace, engine: duckdb.DuckDBPyConnection) -> set[str]:
     """Keys in the tables keyed by query that nothing in the log, without the deleted users', or the judgments has."""
     keys = " UNION ".join(f"SELECT query FROM {_parts(workspace, table)}" for table in _QUERY_TABLES)
-    known = set(q for (q,) in engine.sql(keys).fetchall())
+    known = {query for (query,) in engine.sql(keys).fetchall()}
     if not known:
         return known
-    log, judgments = _parts(workspace, tables.ENGAGEMENTS), _parts(workspace, tables.JUDGMENTS)
-    left = engine.sql(
-        f"SELECT query FROM {log} WHERE user_hash IS NULL OR user_hash NOT IN (FROM gone_user) "
-        f"UNION SELECT query FROM {judgments} UNION SELECT query FROM {_parts(workspace, tables.JUDGMENT)}"
-    )
-    known.difference_update(normalise_query(text) for text in left.pl()["query"])
+    judged = " UNION ".join(f"SELECT query FROM {_parts(workspace, t)}" for t in (tables.JUDGMENTS, tables.JUDGMENT))
+    history = History(workspace)
+    log = history.without_deleted(history.log(), "user", "user_hash").select("query").distinct()
+    for left in (engine.sql(judged).pl(), log.to_polars()):
+        known.difference_update(normalise_query(text) for text in left["query"])
     return known
 
 

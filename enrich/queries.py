@@ -27,6 +27,7 @@ import ibis.expr.types as ir
 import polars as pl
 
 from enrich import propensity, snapshots
+from enrich.engines import BOUNDED, EngineLimits, lists
 from enrich.errors import BadInput
 from enrich.history import History, before, changes
 from enrich.job import JobReport
@@ -65,7 +66,7 @@ class EventWeights:
             numbers = []
         if len(numbers) != len(fields(cls)) or not all(map(isfinite, numbers)):
             raise BadInput(
-                f"expected --event-weights as click,long_click,save,hide, found {text!r}; write four numbers, as 1,2,4,-2"
+                f"expected --event-weights as click,long_click,save,hide, found {text!r}; write numbers, as 1,2,4,-2"
             )
         return cls(*numbers)
 
@@ -79,6 +80,7 @@ class QuerySettings:
     refresh: Refresh = Refresh.FULL
     features: QueryFeatureSettings = field(default_factory=QueryFeatureSettings)
     snapshots: SnapshotSettings = field(default_factory=SnapshotSettings)
+    engine: EngineLimits = BOUNDED
 
     def __post_init__(self) -> None:
         if self.queries < 1:
@@ -99,7 +101,7 @@ class QuerySettings:
 
 def run_queries(workspace: Workspace, settings: QuerySettings) -> list[JobReport]:
     """Bring pin_queries and query_features up to date with what was logged before each due snapshot."""
-    history = History(workspace)
+    history = History(workspace, settings.engine)
     log = history.engagements()
     return [
         _run_pin_queries(workspace, log, settings),
@@ -124,7 +126,7 @@ def _run_pin_queries(workspace: Workspace, log: ir.Table, settings: QuerySetting
 
 def engaged_queries(log: ir.Table, settings: QuerySettings) -> pl.DataFrame:
     """pin_id, engaged_queries, engaged_query_scores (best first) from the log rows of one window."""
-    scored = _scored(log, propensity.fit_eta(log), settings.weights)
+    scored = scores(log, propensity.fit_eta(log), settings.weights)
     return _best(scored.filter(scored.score > 0), log, settings)
 
 
@@ -139,9 +141,9 @@ def merged_queries(
     new = before(log, "event_timestamp", at, at - last)
     eta = propensity.fit_eta(new)
     old = ibis.memtable(_listed(state))
-    left = _scored(before(log, "event_timestamp", at - settings.window, at - last), eta, settings.weights)
+    left = scores(before(log, "event_timestamp", at - settings.window, at - last), eta, settings.weights)
     left = left.semi_join(old, ["pin_id", "query"]).mutate(score=-left.score)
-    both = old.union(_scored(new, eta, settings.weights)).union(left.select("pin_id", "query", "score"))
+    both = old.union(scores(new, eta, settings.weights)).union(left.select("pin_id", "query", "score"))
     summed = both.group_by("pin_id", "query").agg(score=both.score.sum().round(3))
     return _best(summed.filter(summed.score > 0), before(log, "event_timestamp", at, settings.window), settings)
 
@@ -154,24 +156,21 @@ def _listed(state: pl.DataFrame) -> pl.DataFrame:
 
 
 def _best(scored: ir.Table, log: ir.Table, settings: QuerySettings) -> pl.DataFrame:
-    """Each pin's best queries of those that enough users asked in `log`."""
+    best = best_queries(scored, log, settings)
+    rows = best.select("pin_id", "rank", engaged_queries="query", engaged_query_scores="score").to_polars()
+    return lists(rows, "pin_id", "rank")
+
+
+def best_queries(scored: ir.Table, log: ir.Table, settings: QuerySettings) -> ir.Table:
+    """pin_id, rank, query, score: each pin's best queries of those that enough users asked in `log`."""
     allowed = _issuers(log).filter(lambda table: table.users >= settings.min_users)
     order = [ibis.desc("score"), "query"]
     kept = scored.semi_join(allowed, "query")
     ranked = kept.mutate(rank=ibis.row_number().over(group_by="pin_id", order_by=order))
-    best = ranked.filter(ranked.rank < settings.queries)
-    frame: pl.DataFrame = (
-        best.group_by("pin_id")
-        .agg(
-            engaged_queries=best.query.collect(order_by=best.rank),
-            engaged_query_scores=best.score.collect(order_by=best.rank),
-        )
-        .to_polars()
-    )
-    return frame
+    return ranked.filter(ranked.rank < settings.queries)
 
 
-def _scored(log: ir.Table, eta: float, weights: EventWeights) -> ir.Table:
+def scores(log: ir.Table, eta: float, weights: EventWeights) -> ir.Table:
     """pin_id, query, score: the weighted, position-corrected engagement of each pair, below 0 where more is against."""
     usable = log.filter(log.refused.isnull() & (log.event != "impression"))
     worth = usable.event.cases(

@@ -1,10 +1,10 @@
 """What a workspace holds: rows, coverage, freshness, and what was dropped or could not be made, by reason.
 
-Reads every table, the snapshots' manifests, W/import.json, W/erased.json and, once Feast's definitions were applied, its registry and
-online store; writes nothing (`enrich status`). `agreement.py` compares online with offline, `drift.py` new with old
-values. Coverage is the share of keys whose newest row has values: of the catalogue's pins for a table keyed by pin, of
-the log's queries for one keyed by query; a table of pairs has none. DuckDB does the counting, so a table need not fit
-in memory; drift holds each key's newest values.
+Reads every table, the snapshots' manifests, W/import.json, W/erased.json and, once Feast's definitions were applied,
+its registry and online store; writes nothing (`enrich status`). `agreement.py` compares online with offline, `drift.py`
+new with old values. Coverage is the share of keys whose newest row has values: of the catalogue's pins for a table keyed
+by pin, of the log's queries for one keyed by query; a table of pairs has none. DuckDB does the counting, so a table need
+not fit in memory; drift holds each key's newest values.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from datetime import datetime
 
 import duckdb
 
-from enrich import parts, snapshots, tables
+from enrich import log_in_place, parts, snapshots, tables
 from enrich.agreement import Agreement, agreements
 from enrich.drift import NumberDrift, TextDrift, alarming, drift
 from enrich.erasure import last_erasure
+from enrich.history import History
 from enrich.importers.report import ImportReport
 from enrich.normalise import normalise_query
 from enrich.tables import BYTES, ENRICHED, FLOATS, INTS, SOURCES, STRINGS, Kind, Table
@@ -109,16 +110,17 @@ def status(workspace: Workspace) -> Status:
 def _source(workspace: Workspace, table: Table, report: ImportReport | None) -> SourceStatus:
     imported = next((found for found in report.tables if found.table == table.name), None) if report else None
     dropped, blanked = (imported.dropped, imported.blanked) if imported else (Counter[str](), Counter[str]())
-    return SourceStatus(table.name, parts.count(workspace.folder(table)), dropped, blanked)
+    left = imported.kept if imported and table is tables.ENGAGEMENTS and log_in_place.load(workspace.root) else 0
+    return SourceStatus(table.name, left or parts.count(workspace.folder(table)), dropped, blanked)
 
 
 def _catalogue(workspace: Workspace) -> _Catalogue:
-    pins, log, deletions = (_rows(workspace, table) for table in (tables.PINS, tables.ENGAGEMENTS, tables.DELETIONS))
+    pins, deletions = _rows(workspace, tables.PINS), _rows(workspace, tables.DELETIONS)
     kept = f"FROM {pins} WHERE pin_id NOT IN (SELECT id FROM {deletions} WHERE kind = 'pin')"
     connection = duckdb.connect()
     count, images, links = connection.sql(f"SELECT count(*), count(image_uri), count(link_url) {kept}").fetchall()[0]
-    spellings = connection.sql(f"SELECT DISTINCT query FROM {log}").fetchall()
-    keys = {normalise_query(query) for (query,) in spellings} - {""}
+    spellings = History(workspace).log().select("query").distinct().to_polars()["query"]
+    keys = {normalise_query(query) for query in spellings} - {""}
     return _Catalogue(count, images, links, len(keys))
 
 

@@ -52,7 +52,7 @@ def load(path: Path) -> RawCatalogue:
     boards = placed.select("board_id", title="board").unique("board_id", keep="first", maintain_order=True)
     saves = placed.select("board_id", "pin_id")
     pins = frame.select("pin_id", "title", "description", "link_url", "lang")
-    described = pins.unique("pin_id", keep="first", maintain_order=True)
+    first = pins.filter(pl.col("pin_id").is_null() | pl.col("pin_id").is_first_distinct())
     alone = frame.filter(pl.col("board").list.len() == 0).height
     notes = [f"{alone:,} entries are on no list"] if alone else []
     without = saves["pin_id"].null_count()
@@ -60,7 +60,7 @@ def load(path: Path) -> RawCatalogue:
     origin, unreadable = str(path), sum(scanned.unreadable for scanned in scans)
     return RawCatalogue(
         (
-            RawTable(PINS, described.lazy(), origin, unreadable),
+            RawTable(PINS, first.lazy(), origin, unreadable),
             RawTable(BOARDS, boards.lazy(), origin),
             RawTable(BOARD_PINS, saves.lazy(), origin),
         ),

@@ -17,22 +17,25 @@ import polars as pl
 from enrich.errors import BadInput
 from enrich.importers import columns, files
 from enrich.importers.clean import spelling
-from enrich.importers.mapped_columns import NO_MAPPING, Mapping
 from enrich.importers.raw import RawCatalogue, RawTable
-from enrich.tables import PINS, SOURCES, Table
+from enrich.log_in_place import LogInPlace
+from enrich.mapped_columns import NO_MAPPING, Mapping
+from enrich.tables import ENGAGEMENTS, PINS, SOURCES, Table
 
 _ABSOLUTE = r"^(?:/|[A-Za-z][A-Za-z0-9+.-]*:)"  # a path from the root, or a URI
 
 
-def load_folder(path: Path, mapping: Mapping = NO_MAPPING) -> RawCatalogue:
-    """The source tables found in the folder.
+def load_folder(path: Path, mapping: Mapping = NO_MAPPING, log: str | None = None) -> RawCatalogue:
+    """The source tables found in the folder; `log` is where engagements lie that are to be left there.
 
     Raises BadInput when `path` is no folder, has no pins, has a table twice, or a file that cannot be read.
     """
     if not path.is_dir():
         found = "a file; name the folder that holds it" if path.exists() else "nothing; check the path"
         raise BadInput(f"expected a folder of files named for the source tables at {path}, found {found}")
-    located = {table: source for table in SOURCES if (source := _locate(path, table))}
+    located = {
+        table: source for table in SOURCES if not (table is ENGAGEMENTS and log) and (source := _locate(path, table))
+    }
     if PINS not in located:
         entries = ", ".join(sorted(entry.name for entry in path.iterdir())[:20]) or "nothing"
         raise BadInput(
@@ -41,7 +44,12 @@ def load_folder(path: Path, mapping: Mapping = NO_MAPPING) -> RawCatalogue:
         )
     found = tuple(_read(table, source, path, mapping) for table, source in located.items())
     unread = [note for table in found if (note := _unread_columns(table, mapping))]
-    return RawCatalogue(found, (*mapping.notes(), *unread, *_unread_files(path, list(located.values()))))
+    notes = (*mapping.notes(), *unread, *_unread_files(path, list(located.values())))
+    return RawCatalogue(found, notes, LogInPlace(_absolute(log), mapping) if log else None)
+
+
+def _absolute(uri: str) -> str:
+    return uri if "://" in uri else str(Path(uri).expanduser().resolve())
 
 
 def _unread_columns(raw: RawTable, mapping: Mapping) -> str | None:

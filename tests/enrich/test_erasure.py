@@ -71,7 +71,9 @@ def catalogue(workspace: Workspace) -> Workspace:
         {"board_id": "b2", "title": "zanzibar trip", "owner_hash": "v", "created_at": day(1)},
         {"board_id": "b3", "title": "furniture", "owner_hash": "v", "created_at": day(1)},
     )  # fmt: skip
-    write_rows(workspace, BOARD_PINS, *({"board_id": b, "pin_id": "a", "saved_at": day(1, 1)} for b in ("b1", "b2", "b3")))
+    write_rows(
+        workspace, BOARD_PINS, *({"board_id": b, "pin_id": "a", "saved_at": day(1, 1)} for b in ("b1", "b2", "b3"))
+    )
     event = {"event": "click", "event_timestamp": day(1, 1)}
     write_rows(
         workspace, ENGAGEMENTS,
@@ -215,7 +217,9 @@ def test_the_models_that_may_have_seen_it_are_named(catalogue: Workspace) -> Non
     assert "learned before it: models/teacher" in render(status(catalogue))
 
 
-def test_an_unreachable_online_store_is_counted_and_stops_nothing(catalogue: Workspace, encoder: str, tmp_path: Path) -> None:
+def test_an_unreachable_online_store_is_counted_and_stops_nothing(
+    catalogue: Workspace, encoder: str, tmp_path: Path
+) -> None:
     run(catalogue, encoder)
     apply(catalogue)
     use_online_store(catalogue, "redis", "127.0.0.1:1")

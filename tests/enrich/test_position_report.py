@@ -53,9 +53,7 @@ def biased_log(seed: int) -> pl.DataFrame:
 def test_an_order_by_corrected_rates_is_clicked_more_than_the_logged_one(workspace: Workspace) -> None:
     log = biased_log(11).with_columns(event_timestamp=pl.lit(day(1)) + pl.duration(days=pl.col("half")))
     columns = {field.name: pl.lit(None, pl.String) for field in ENGAGEMENTS.schema if field.name not in log.columns}
-    parts.append(
-        workspace.folder(ENGAGEMENTS), ENGAGEMENTS, log.drop("half").with_columns(**columns).to_arrow()
-    )
+    parts.append(workspace.folder(ENGAGEMENTS), ENGAGEMENTS, log.drop("half").with_columns(**columns).to_arrow())
     found = position_report(workspace)
     assert found is not None and found.eta == pytest.approx(1.0, abs=0.1)
     assert found.logged == pytest.approx(found.observed, rel=0.02)

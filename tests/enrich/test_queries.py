@@ -244,7 +244,7 @@ def merged(workspace: Workspace, encoder: str, **more: Any) -> JobReport:
 
 
 def test_a_new_period_is_merged_with_the_last_top_by_hand(workspace: Workspace, encoder: str) -> None:
-    """Two are kept. Day 1: vase 4, lamp 2, oak 1 (out). Day 2: oak 2, vase -2: vase 2, lamp 2, oak 2 (its 1 is lost)."""
+    """Two are kept. Day 1: vase 4, lamp 2, oak 1 (out). Day 2: oak 2, vase -2, so all have 2: oak's 1 is lost."""
     write_rows(
         workspace, ENGAGEMENTS,
         event("vase", "a", "save"), event("lamp", "a", "long_click"), event("oak", "a"),

@@ -20,7 +20,7 @@ from enrich.workspace import Catalogue, Workspace
 from relevance.training_frame import GAP, training_frame
 
 JUDGED = day(60)  # 1 March
-LAST_SEEN = JUDGED - GAP - timedelta(hours=24)  # the newest snapshot that a frame may see: known a day later, at the gap
+LAST_SEEN = JUDGED - GAP - timedelta(hours=24)  # the newest snapshot that a frame may see
 
 
 def enrich(workspace: Workspace, as_of: datetime | None) -> None:
@@ -36,7 +36,8 @@ def planted(root: Path, late: datetime, as_of: datetime | None = None) -> Worksp
     workspace.create(Catalogue("native", "inline"))
     early = day(30)
     pair = {"pin_id": "a", "user_hash": "u"}
-    events = [("vase", "impression", early), ("vase", "click", early), ("planted", "save", late), ("vase", "save", late)]
+    events = [("vase", "impression", early), ("vase", "click", early)]
+    events += [("planted", "save", late), ("vase", "save", late)]
     write_rows(
         workspace, ENGAGEMENTS, *({"query": q, "event": e, "event_timestamp": at, **pair} for q, e, at in events)
     )

@@ -1,4 +1,6 @@
-"""What a foreign log calls its columns and events: `enrich import native DIR --map query=search_term --event view=impression`.
+"""What a foreign log calls its columns and events.
+
+    enrich import native DIR --map query=search_term --event view=impression
 
 A column is `engagements.query`, or of the log just `query`; a field is a column of the file or, in JSON lines, a path
 into nested objects (`attributes.position.ordinal`).
@@ -38,6 +40,15 @@ class Mapping:
     def parse(cls, columns: Sequence[str], events: Sequence[str]) -> Mapping:
         """Of "TABLE.COLUMN=FIELD" and "WORD=EVENT". Raises BadInput for what names no column or event of ours."""
         return cls(tuple(map(_column, columns)), tuple(map(_event, events)))
+
+    @classmethod
+    def of(cls, columns: Sequence[Sequence[str]], events: Sequence[Sequence[str]]) -> Mapping:
+        """Of what `dataclasses.asdict` made of one."""
+        return cls(tuple(_Column(*one) for one in columns), tuple(_Event(*one) for one in events))
+
+    def field(self, table: Table, column: str) -> str | None:
+        """What the file calls the column, where it was said."""
+        return next((one.field for one in self.columns if (one.table, one.column) == (table.name, column)), None)
 
     def fields(self, table: Table) -> tuple[str, ...]:
         """The file's columns that the table's mapping reads: of a path its first step."""
