@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import uuid4
 
 import polars as pl
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 TextMap = Callable[[Iterable[str]], pl.DataFrame]  # a frame of any number of rows a text
 
 MEMORY = "4GB"  # of DuckDB, where nothing else is asked for; what is more goes to W/.spill
-_LOCAL_SCHEMES = ("", "file")
 _TEXTS_AT_ONCE = 100_000  # in Python
 
 
@@ -64,7 +64,7 @@ class Engine(ABC):
 
     @abstractmethod
     def map_texts(self, name: str, texts: ir.Table, function: TextMap) -> ir.Table:
-        """`function` of the one column of `texts`, some at a time, kept under `name`; no text is null or twice there."""
+        """`function` of the one column of `texts`, some at a time, kept under `name`; no text is null, or twice."""
 
     @abstractmethod
     def drop(self, name: str) -> None:
@@ -82,6 +82,7 @@ class DuckDBEngine(Engine):
         if limits.threads is not None:
             self.connection.raw_sql(f"SET threads = {limits.threads}")
         self._views = 0
+        self._known_schemes = {"file"}  # that DuckDB reads already
 
     def _limit(self, memory: str) -> None:
         try:
@@ -90,8 +91,9 @@ class DuckDBEngine(Engine):
             raise BadInput(f"expected --memory as a size with a unit, found {memory!r}; write 4GB or 800MB") from error
 
     def read(self, paths: Sequence[str], partitioned: bool = False) -> ir.Table:
-        for scheme in {path.partition("://")[0] for path in paths if "://" in path} - set(_LOCAL_SCHEMES):
+        for scheme in {path.partition("://")[0] for path in paths if "://" in path} - self._known_schemes:
             self.connection.register_filesystem(_filesystem(scheme))
+            self._known_schemes.add(scheme)
         quoted = ", ".join("'" + path.removeprefix("file://").replace("'", "''") + "'" for path in paths)
         options = ", hive_partitioning = true, union_by_name = true" if partitioned else ""
         self._views += 1  # a view by hand: ibis would fetch an extension from the network for s3
@@ -130,25 +132,24 @@ class SparkEngine(Engine):
         builder = SparkSession.builder.appName("corkboard").config("spark.sql.session.timeZone", "UTC")
         self._session = builder.config("spark.ui.showConsoleProgress", "false").getOrCreate()
         self.connection = ibis.pyspark.connect(self._session)
-        self._kept: dict[str, Any] = {}
-        self._views = 0
+        self._kept: dict[str, tuple[str, Any]] = {}  # its view, unique in the session, and its rows
 
     def read(self, paths: Sequence[str], partitioned: bool = False) -> ir.Table:
         reader = self._session.read
         if partitioned:  # a pattern hides the partitions' names: the folder above it is what Spark looks through
             paths = [path.partition("/**")[0] for path in paths]
             reader = reader.option("mergeSchema", "true").option("recursiveFileLookup", "false")
-        self._views += 1
-        name = f"parquet_{self._views}"
+        name = f"parquet_{uuid4().hex}"  # the session is one for all engines of a process
         reader.parquet(*(_for_hadoop(path) for path in paths)).createOrReplaceTempView(name)
         return self.connection.table(name)
 
     def keep(self, name: str, table: ir.Table) -> ir.Table:
         self.connection._run_pre_execute_hooks(table)  # registers tables in memory
         frame = self._session.sql(self.connection.compile(table)).persist()
-        frame.createOrReplaceTempView(name)
-        self._kept[name] = frame
-        return self.connection.table(name)
+        view = f"{name}_{uuid4().hex}"
+        frame.createOrReplaceTempView(view)
+        self._kept[name] = (view, frame)
+        return self.connection.table(view)
 
     def map_texts(self, name: str, texts: ir.Table, function: TextMap) -> ir.Table:
         """Through the driver: the distinct texts and what is made of them fit in its memory."""
@@ -159,8 +160,9 @@ class SparkEngine(Engine):
         return self.keep(name, ibis.memtable(pl.concat([function([]), *found])))
 
     def drop(self, name: str) -> None:
-        self._kept.pop(name).unpersist()
-        self._session.catalog.dropTempView(name)
+        view, frame = self._kept.pop(name)
+        frame.unpersist()
+        self._session.catalog.dropTempView(view)
 
 
 def open_engine(spill: Path, limits: EngineLimits) -> Engine:

@@ -1,10 +1,10 @@
 """What a workspace holds: rows, coverage, freshness, and what was dropped or could not be made, by reason.
 
 Reads every table, the snapshots' manifests, W/import.json, W/erased.json and, once Feast's definitions were applied,
-its registry and online store; writes nothing (`enrich status`). `agreement.py` compares online with offline, `drift.py`
-new with old values. Coverage is the share of keys whose newest row has values: of the catalogue's pins for a table keyed
-by pin, of the log's queries for one keyed by query; a table of pairs has none. DuckDB does the counting, so a table need
-not fit in memory; drift holds each key's newest values.
+its registry and online store; writes nothing (`enrich status`). `agreement.py` compares online with offline,
+`drift.py` new with old values. Coverage is the share of keys whose newest row has values: of the catalogue's pins for a
+table keyed by pin, of the log's queries for one keyed by query; a table of pairs has none. DuckDB does the counting, so
+a table need not fit in memory; drift holds each key's newest values.
 """
 
 from __future__ import annotations
