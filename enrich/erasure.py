@@ -14,6 +14,7 @@ last: a kill before that repeats the whole, with the same result.
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +24,7 @@ import duckdb
 import polars as pl
 
 import enrich
-from enrich import job, parts, tables
+from enrich import job, parts, query_merge, tables
 from enrich.history import History
 from enrich.job import JobReport
 from enrich.normalise import normalise_query
@@ -72,6 +73,8 @@ def run_erasure(workspace: Workspace) -> JobReport:
     for table, rule in _SOURCE_RULES.items():
         rows[table.name] += _rewrite(workspace, engine, table, rule)
     rows = +rows
+    if rows:
+        shutil.rmtree(workspace.root / query_merge.FOLDER, ignore_errors=True)  # as private as the log was
     models = sorted(_models(workspace)) if rows else []
     if not rows and before:  # nothing new: what is remembered is still the last erasure, of another state
         rows, models = Counter(before.rows), before.models

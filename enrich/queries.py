@@ -9,8 +9,8 @@ away. A query counts only when at least `min_users` distinct users issued it in 
 something private (`privacy.py`). Where the log names no user, half-hour sittings stand in (`history.py`).
 
 `--refresh full` aggregates the whole window at every snapshot. `--refresh merge`, as OmniSearchSage does, adds the new
-period's engagement to the previous top 20, and takes away what has left the window of these (`merged_queries`): exact
-for a query that stayed in the top 20; one that was below it then counts with its new engagement alone.
+period's engagement to the previous top 20, and takes away what has left the window of these (`query_merge.py`): exact,
+but for the bias, of a query that stayed in the top 40; one that was below it then counts with its new engagement alone.
 """
 
 from __future__ import annotations
@@ -19,20 +19,19 @@ from collections import Counter
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
-from itertools import pairwise
 from math import isfinite
 
 import ibis
 import ibis.expr.types as ir
 import polars as pl
 
-from enrich import propensity, snapshots
+from enrich import propensity, query_merge, snapshots
 from enrich.engines import BOUNDED, EngineLimits, lists
 from enrich.errors import BadInput
 from enrich.history import History, before, changes
 from enrich.job import JobReport
 from enrich.query_features import QueryFeatureSettings, run_query_features
-from enrich.snapshots import Computed, SnapshotSettings
+from enrich.snapshots import Computed, Snapshot, SnapshotSettings
 from enrich.tables import PIN_QUERIES
 from enrich.workspace import Workspace
 
@@ -112,13 +111,14 @@ def run_queries(workspace: Workspace, settings: QuerySettings) -> list[JobReport
 def _run_pin_queries(workspace: Workspace, log: ir.Table, settings: QuerySettings) -> JobReport:
     log_changes = changes(log, "event_timestamp", LOG_COLUMNS, settings.snapshots)
     planned = snapshots.plan(log_changes, settings.snapshots, window=settings.window)
-    follows = {after.at: one.at for one, after in pairwise(planned)} if settings.refresh is Refresh.MERGE else {}
+    before_it = dict(zip((one.at for one in planned[1:]), planned, strict=False))
+    of = {one.at: one for one in planned}
 
-    def compute(at: datetime, state: pl.DataFrame) -> Computed:
+    def compute(at: datetime, _: pl.DataFrame) -> Computed:
         seen = before(log, "event_timestamp", at, settings.window)
         dropped = _dropped(seen, settings.min_users)
-        if at in follows:
-            return Computed(merged_queries(log, state, follows[at], at, settings), dropped)
+        if settings.refresh is Refresh.MERGE:
+            return Computed(_merged(workspace, log, of[at], before_it.get(at), settings), dropped)
         return Computed(engaged_queries(seen, settings), dropped)
 
     return snapshots.run(workspace, PIN_QUERIES, planned, compute, settings.producer, settings.snapshots)
@@ -130,29 +130,25 @@ def engaged_queries(log: ir.Table, settings: QuerySettings) -> pl.DataFrame:
     return _best(scored.filter(scored.score > 0), log, settings)
 
 
-def merged_queries(
-    log: ir.Table, state: pl.DataFrame, last: datetime, at: datetime, settings: QuerySettings
+def _merged(
+    workspace: Workspace, log: ir.Table, snapshot: Snapshot, last: Snapshot | None, settings: QuerySettings
 ) -> pl.DataFrame:
-    """`engaged_queries` at `at` from what `state` (the rows as of the snapshot `last`) says and the log since then.
+    """`engaged_queries` from what was kept of the `last` snapshot and the log since; of the whole window without it.
 
-    What left the window since `last` is taken from the queries of `state`. Who asked is counted over the whole window,
-    for privacy allows no estimate; the position bias is that of the new period.
+    Who asked is counted over the whole window, for privacy allows no estimate; the bias is that of the new period.
     """
-    new = before(log, "event_timestamp", at, at - last)
-    eta = propensity.fit_eta(new)
-    old = ibis.memtable(_listed(state))
-    left = scores(before(log, "event_timestamp", at - settings.window, at - last), eta, settings.weights)
-    left = left.semi_join(old, ["pin_id", "query"]).mutate(score=-left.score)
-    both = old.union(scores(new, eta, settings.weights)).union(left.select("pin_id", "query", "score"))
-    summed = both.group_by("pin_id", "query").agg(score=both.score.sum().round(3))
-    return _best(summed.filter(summed.score > 0), before(log, "event_timestamp", at, settings.window), settings)
-
-
-def _listed(state: pl.DataFrame) -> pl.DataFrame:
-    """pin_id, query, score: a row a query of the lists in `state`."""
-    lists = state.filter(pl.col("engaged_queries").is_not_null())
-    rows = lists.select("pin_id", query="engaged_queries", score=pl.col("engaged_query_scores"))
-    return rows.explode("query", "score").drop_nulls().with_columns(pl.col("score").cast(pl.Float64))
+    seen = before(log, "event_timestamp", snapshot.at, settings.window)
+    old = query_merge.load(workspace, last, settings.producer) if last else None
+    if old is None or last is None:
+        scored = scores(seen, propensity.fit_eta(seen), settings.weights)
+        scored = scored.filter(scored.score > 0)
+    else:
+        new, left = query_merge.between(log, last.at, snapshot.at, settings.window)
+        eta = propensity.fit_eta(new)
+        scored = query_merge.merged(old, scores(new, eta, settings.weights), scores(left, eta, settings.weights))
+    kept = _first(scored, 2 * settings.queries).drop("rank").to_polars()
+    query_merge.save(workspace, snapshot, settings.producer, kept, last.at if last else None)
+    return _best(scored, seen, settings)
 
 
 def _best(scored: ir.Table, log: ir.Table, settings: QuerySettings) -> pl.DataFrame:
@@ -164,10 +160,13 @@ def _best(scored: ir.Table, log: ir.Table, settings: QuerySettings) -> pl.DataFr
 def best_queries(scored: ir.Table, log: ir.Table, settings: QuerySettings) -> ir.Table:
     """pin_id, rank, query, score: each pin's best queries of those that enough users asked in `log`."""
     allowed = _issuers(log).filter(lambda table: table.users >= settings.min_users)
+    return _first(scored.semi_join(allowed, "query"), settings.queries)
+
+
+def _first(scored: ir.Table, limit: int) -> ir.Table:
     order = [ibis.desc("score"), "query"]
-    kept = scored.semi_join(allowed, "query")
-    ranked = kept.mutate(rank=ibis.row_number().over(group_by="pin_id", order_by=order))
-    return ranked.filter(ranked.rank < settings.queries)
+    ranked = scored.mutate(rank=ibis.row_number().over(group_by="pin_id", order_by=order))
+    return ranked.filter(ranked.rank < limit)
 
 
 def scores(log: ir.Table, eta: float, weights: EventWeights) -> ir.Table:

@@ -178,4 +178,5 @@ def test_a_frontier_that_all_fit_changes_nothing_and_a_small_one_little() -> Non
     own = np.random.default_rng(5).standard_normal((300, 8)).astype(np.float32)
     exact = graph.pool(holds, own, GraphSettings(frontier=300))
     near = graph.pool(holds, own, GraphSettings(frontier=100))
-    assert (exact * near).sum(axis=1).min() > 0.99
+    cosines = (exact * near).sum(axis=1)
+    assert cosines.min() > 0.98 and cosines.mean() > 0.999

@@ -54,7 +54,7 @@ def seen(workspace: Workspace) -> dict[str, object]:
     moment = pl.Series([JUDGED], dtype=pl.Datetime("us", "UTC"))
     pairs = pl.DataFrame({"query": ["vase"], "pin_id": ["a"], "event_timestamp": moment})
     services = [training_frame(workspace, pairs, name) for name in ("teacher_v1", "student_v1")]
-    return {name: frame[name][0] for frame in services for name in frame.columns}
+    return {name: value for frame in services for name, value in frame.row(0, named=True).items()}
 
 
 @pytest.mark.parametrize(
