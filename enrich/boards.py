@@ -105,7 +105,7 @@ def board_titles(prepared: _Prepared, at: datetime, limit: int) -> pl.DataFrame:
     counts = saves.group_by("pin_id").agg(board_count=saves.count())
     titled = saves.join(prepared.titles, "title")
     best = _best(_scored(titled, prepared.words), limit).select("pin_id", "rank", board_titles="text").to_polars()
-    joined = counts.to_polars().join(lists(best, "pin_id", "rank"), on="pin_id", how="left")
+    joined: pl.DataFrame = counts.to_polars().join(lists(best, "pin_id", "rank"), on="pin_id", how="left")
     return joined.with_columns(pl.col("board_titles").fill_null([]))
 
 

@@ -42,10 +42,10 @@ def load_folder(path: Path, mapping: Mapping = NO_MAPPING, log: str | None = Non
             f"expected pins.parquet, .csv, .tsv or .jsonl (or a folder pins/) in {path}, found {entries}; "
             f"name the files for the tables: {', '.join(table.name for table in SOURCES)}"
         )
-    found = tuple(_read(table, source, path, mapping) for table, source in located.items())
-    unread = [note for table in found if (note := _unread_columns(table, mapping))]
+    tables = tuple(_read(table, source, path, mapping) for table, source in located.items())
+    unread = [note for table in tables if (note := _unread_columns(table, mapping))]
     notes = (*mapping.notes(), *unread, *_unread_files(path, list(located.values())))
-    return RawCatalogue(found, notes, LogInPlace(_absolute(log), mapping) if log else None)
+    return RawCatalogue(tables, notes, LogInPlace(_absolute(log), mapping) if log else None)
 
 
 def _absolute(uri: str) -> str:

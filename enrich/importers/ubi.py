@@ -77,7 +77,8 @@ def load(path: Path) -> RawCatalogue:
 
 
 def _rows(engine: duckdb.DuckDBPyConnection, query: str) -> pl.LazyFrame:
-    return engine.cursor().sql(query).pl(lazy=True)
+    rows: pl.LazyFrame = engine.cursor().sql(query).pl(lazy=True)
+    return rows
 
 
 def _read_lines(engine: duckdb.DuckDBPyConnection, paths: list[Path]) -> int:
