@@ -135,7 +135,8 @@ class SparkEngine(Engine):
         self._kept: dict[str, tuple[str, Any]] = {}  # its view, unique in the session, and its rows
 
     def read(self, paths: Sequence[str], partitioned: bool = False) -> ir.Table:
-        reader = self._session.read
+        reader = self._session.read.option("pathGlobFilter", "*.parquet")
+        paths = [path.removesuffix("/*.parquet") for path in paths]  # Spark logs an error for each pattern
         if partitioned:  # a pattern hides the partitions' names: the folder above it is what Spark looks through
             paths = [path.partition("/**")[0] for path in paths]
             reader = reader.option("mergeSchema", "true").option("recursiveFileLookup", "false")

@@ -57,7 +57,7 @@ def fill(workspace: Workspace) -> None:
         query = ("Vase", "oak  table", "lamp", "jane@example.com")[n % 4]
         user = None if n % 11 == 0 else f"u{n % 5}"
         rows.append(
-            {"query": query, "pin_id": "abc"[n * 7 % 3], "event": EVENTS[n * n % 5], "position": n % 4 or None,
+            {"query": query, "pin_id": "abc"[n * 7 % 3], "event": EVENTS[n // 3 % 5], "position": n % 4 or None,
              "user_hash": user, "lang": None, "event_timestamp": day(1 + n % 6, n)}
         )  # fmt: skip
     write_rows(workspace, ENGAGEMENTS, *rows)
