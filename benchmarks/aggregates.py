@@ -75,9 +75,9 @@ _ROWS = """
 COPY (
   WITH drawn AS (
     SELECT
-      hash(i, {seed}, 1) / 18446744073709551616.0 AS a, hash(i, {seed}, 2) / 18446744073709551616.0 AS b,
-      hash(i, {seed}, 3) / 18446744073709551616.0 AS c, hash(i, {seed}, 4) AS d, hash(i, {seed}, 5) AS e
-    FROM range({rows}) t(i)
+      hash(n) / 18446744073709551616.0 AS a, hash(n + 1) / 18446744073709551616.0 AS b,
+      hash(n + 2) / 18446744073709551616.0 AS c, hash(n + 3) AS d, hash(n + 4) AS e
+    FROM (SELECT (i + {seed} * 1099511627776) * 5 AS n FROM range({rows}) t(i))
   ), placed AS (
     SELECT floor({queries} ** a)::BIGINT AS q, floor(40 ** b)::BIGINT AS nth, c, d, e FROM drawn
   )
@@ -89,9 +89,9 @@ COPY (
     least(nth + d % 3, 60)::BIGINT AS position,
     'u' || (e % {users}) AS user_hash,
     CASE WHEN q % 10 < 7 THEN 'en' WHEN q % 10 < 9 THEN 'de' ELSE 'ja' END AS lang,
-    make_timestamptz(epoch_us(TIMESTAMPTZ '{start} 00:00:00+00')
-      + ({first} + (d // 3) % {days}) * 86400000000 + (e // 7) % 86400000000) AS event_timestamp,
-    ({first} + (d // 3) % {days}) AS day
+    make_timestamptz((epoch_us(TIMESTAMPTZ '{start} 00:00:00+00')
+      + ({first} + (d // 3) % {days}) * 86400000000 + (e // 7) % 86400000000)::BIGINT) AS event_timestamp,
+    ({first} + (d // 3) % {days})::BIGINT AS day
   FROM placed
 ) TO '{folder}'
 (FORMAT parquet, PARTITION_BY (day), COMPRESSION zstd, FILENAME_PATTERN 'part-{seed}-{{i}}', OVERWRITE_OR_IGNORE)

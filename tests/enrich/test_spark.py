@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
 import pytest
 from table_rows import day, write_rows
 
-from enrich import parts
+from enrich import log_in_place, parts
 from enrich.boards import BoardSettings, run_boards
 from enrich.engagement import EngagementSettings, run_engagement
-from enrich.engines import EngineLimits, EngineName
+from enrich.engines import EngineLimits, EngineName, open_engine
 from enrich.history import History
+from enrich.log_in_place import LogInPlace
+from enrich.mapped_columns import Mapping
 from enrich.queries import QuerySettings, Refresh, _run_pin_queries
 from enrich.snapshots import SnapshotSettings
 from enrich.tables import (
@@ -82,6 +85,23 @@ def rows_of(root: Path, engine: EngineName) -> dict[Table, pl.DataFrame]:
         rows = parts.scan(workspace.folder(table)).collect().sort("event_timestamp", *table.key)
         found[table] = rows.drop("written_at", "input_hash")  # a hash of the rows' digests, which are the engine's own
     return found
+
+
+def test_a_log_in_place_is_read_alike(spark: None, tmp_path: Path) -> None:
+    at = datetime(2024, 1, 1, 12, tzinfo=UTC)
+    good = {"term": "Shoe", "pin_id": "1", "event": "View", "position": "3", "lang": "en-US", "event_timestamp": at}
+    wrong: list[dict[str, object]] = [{"term": " "}, {"pin_id": None}, {"event": "stare"}, {"event_timestamp": None}]
+    for number, rows in enumerate(
+        ([good, good, good | {"position": "0", "lang": "english"}], [good | w for w in wrong]), 1
+    ):
+        folder = tmp_path / "log" / f"day=2024-01-{number:02}"
+        folder.mkdir(parents=True)
+        pl.DataFrame(rows, infer_schema_length=None).write_parquet(folder / "part.parquet")
+    log = LogInPlace(str(tmp_path / "log"), Mapping.parse(["query=term"], ["view=impression"]))
+    engines = [open_engine(tmp_path, EngineLimits(engine=name)) for name in EngineName]
+    here, there = (log_in_place.read(engine, log).to_polars() for engine in engines)
+    assert here.height == 2 and here.sort("position").equals(there.select(here.columns).sort("position"))
+    assert log_in_place.dropped(engines[0], log) == log_in_place.dropped(engines[1], log)
 
 
 def test_spark_makes_the_rows_that_duckdb_makes(spark: None, tmp_path: Path) -> None:
