@@ -29,7 +29,7 @@ import polars as pl
 
 from benchmarks._report import Mark, Report, finish, peak_mb
 from enrich import parts
-from enrich.history import EngineLimits
+from enrich.backends import BackendLimits
 from enrich.tables import ENGAGEMENTS, PINS, SOFT_LABEL
 from enrich.workspace import Catalogue, Workspace
 from relevance import stages
@@ -146,7 +146,7 @@ def draw(workspace: Workspace, pairs: int) -> Measured:
     index = CandidateIndex.build(pins["pin_id"].to_list(), pins["title"].to_list(), nowhere)
     search = Search(index, lambda queries: np.zeros((len(queries), 0), np.float32))
     chosen = SampleSettings(pairs, hard=NEGATIVES / 2, random=NEGATIVES / 2)
-    queries, limits = Queries(frozenset(), frozenset()), EngineLimits(MEMORY)
+    queries, limits = Queries(frozenset(), frozenset()), BackendLimits(MEMORY)
     start = time.perf_counter()
     folder = workspace.models / "soft_pairs"
     stages.make(folder, "benchmark", lambda aside: write_sample(workspace, queries, search, chosen, aside, limits))

@@ -38,7 +38,7 @@ class Agreement:
 
 def agreements(workspace: Workspace) -> list[Agreement]:
     """Of every view that is served online; nothing where Feast's definitions were never applied."""
-    if not _may_be_applied(workspace):
+    if not may_be_applied(workspace):
         return []
     import feast  # here: it takes seconds to import, and most of what this package does goes without
 
@@ -53,7 +53,7 @@ def agreements(workspace: Workspace) -> list[Agreement]:
         return [_agreement(workspace, store, views[table.name], table) for table in tables]
 
 
-def _may_be_applied(workspace: Workspace) -> bool:
+def may_be_applied(workspace: Workspace) -> bool:
     """Whether there is a registry to ask: a file once something was applied, or a database somewhere."""
     settings = workspace.feature_store_yaml
     if not settings.is_file():

@@ -5,7 +5,10 @@ Pure functions over one title; `boards.py` applies them to each distinct title o
 
 from __future__ import annotations
 
+import unicodedata
 from typing import NamedTuple
+
+import regex
 
 from enrich.normalise import terms
 from enrich.privacy import scrub
@@ -13,8 +16,8 @@ from enrich.privacy import scrub
 MAX_CHARACTERS = 100  # of a title; longer ones are cut
 GENERIC = "generic-title"
 
-# English, Spanish, French, German, Portuguese, Italian, with accents folded as `terms` folds them: a title of these
-# words alone says nothing of its pins.
+# English, Spanish, French, German, Portuguese, Italian, Russian, Korean, Arabic, Hindi: a title of these words alone
+# says nothing of its pins.
 _WORDS = """
 a all and any board boards bookmark bookmarks collection collections etc everything fav fave faves favorite favorites
 favourite favourites fun general i idea ideas inspiration inspo interesting item items just later like liked likes list
@@ -30,14 +33,40 @@ kram lieblinge mein meine meins merkliste pinnwand pinnwande sachen sammlung son
 as coisa coisas curti e favoritos gosto ideias meu meus minha minhas os outra outras outro outros pinos quadro quadros
 salvo salvos tudo variado variados
 altro bacheca bacheche cose di il io mia mie miei mio piace preferiti roba salvati tutto varie
+мои мой моя мое пины пин доска разное разные всякое все прочее другое избранное любимое интересное сохраненное идеи
+내 나의 핀 핀들 보드 저장 저장한 기타 좋아하는 좋아요 즐겨찾기 관심 모음 잡다한 이것저것 아이디어 것들
+متنوع متنوعة منوعات اخرى أخرى عام عامة اشياء أشياء المفضلة مفضلتي مفضلة محفوظات المحفوظات لوحتي لوحة صوري
+صور افكار أفكار
+मेरा मेरे मेरी पिन पिन्स पसंद पसंदीदा अन्य विविध सब कुछ चीज़ें चीजें बोर्ड सेव विचार मिश्रित सामान्य
 """
-# Japanese is written without spaces, so whole titles: pins, likes, favourites, other, various, saved, memo, unsorted.
+# Japanese, Chinese and Thai are written without spaces, so whole titles: pins, likes, favourites, other, various,
+# saved, memo, unsorted, ideas.
 _TITLES = """
 マイピン ピン 好き 好きなもの すき お気に入り おきにいり その他 そのほか いろいろ 色々 保存 保存用 メモ 未分類 アイデア
 アイディア ボード マイボード 私の 私のピン 気になる 気になるもの まとめ 雑多
+我的 我的图钉 我的圖釘 收藏 我的收藏 收藏夹 我的收藏夹 收藏夾 我的收藏夾 默认收藏夹 其他 其它
+杂项 雜項 杂七杂八 未分类 未分類 灵感 靈感 喜欢
+喜歡 我喜欢的 我喜歡的 全部 图片 圖片 随便 隨便 默认 預設
+อื่นๆ ของฉัน พินของฉัน บอร์ดของฉัน ชอบ ที่ชอบ รายการโปรด ทั่วไป บันทึก ที่บันทึกไว้ ไอเดีย เบ็ดเตล็ด ทุกอย่าง
 """
-_GENERIC_WORDS = frozenset(_WORDS.split())
-_GENERIC_TITLES = frozenset(_TITLES.split())
+# What one word is written with or without: Arabic and Hebrew vowel signs, tatweel, Devanagari's nukta.
+_OPTIONAL = regex.compile(r"[\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u0640\u093c]")
+_VARIANTS = str.maketrans("أإآٱىة", "اااايه")  # Arabic letters that are typed one for another
+
+
+def _words(text: str) -> list[str]:
+    """The text's terms without the signs and variants that one writer uses and another leaves out."""
+    folded = (_OPTIONAL.sub("", term).translate(_VARIANTS) for term in terms(unicodedata.normalize("NFKC", text)))
+    return [term for term in folded if term]
+
+
+def _letters(text: str) -> str:
+    """The letters and digits alone, lower case: what is left of a title without marks and symbols."""
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", text).lower()))
+
+
+_GENERIC_WORDS = frozenset(_words(_WORDS))
+_GENERIC_TITLES = frozenset(map(_letters, _TITLES.split()))
 
 
 class BoardTitle(NamedTuple):
@@ -49,15 +78,15 @@ class BoardTitle(NamedTuple):
 
     @property
     def key(self) -> str:
-        """Equal for titles that differ in case, accents, symbols or word order alone."""
+        """Equal for titles that differ in case, accents, vowel signs, symbols or word order alone."""
         return " ".join(self.words)
 
 
 def read_title(raw: str) -> BoardTitle:
     """A title's text and words; no words where it is generic or nothing is left of it."""
     scrubbed = scrub(raw[: 4 * MAX_CHARACTERS])
-    text = scrubbed.text[:MAX_CHARACTERS].strip()
-    words = tuple(sorted(set(terms(text))))
+    text = "".join(regex.findall(r"\X", scrubbed.text)[:MAX_CHARACTERS]).strip()  # no letter cut from its marks
+    words = tuple(sorted(set(_words(text))))
     if is_generic(text, words):
         return BoardTitle(text, (), (*scrubbed.reasons, GENERIC))
     return BoardTitle(text, words, scrubbed.reasons)
@@ -65,6 +94,6 @@ def read_title(raw: str) -> BoardTitle:
 
 def is_generic(text: str, words: tuple[str, ...]) -> bool:
     """Whether nothing but generic words, numbers and symbols is in the title."""
-    if "".join(filter(str.isalnum, text)) in _GENERIC_TITLES:
+    if _letters(text) in _GENERIC_TITLES:
         return True
     return all(word in _GENERIC_WORDS or word.isnumeric() or (len(word) == 1 and word.isascii()) for word in words)

@@ -26,6 +26,7 @@ import ibis.expr.types as ir
 import polars as pl
 
 from enrich import snapshots
+from enrich.backends import BOUNDED, BackendLimits, lists
 from enrich.board_titles import read_title
 from enrich.errors import BadInput
 from enrich.history import History, before, changes
@@ -39,6 +40,7 @@ from enrich.workspace import Workspace
 class BoardSettings:
     titles: int = 10  # kept a pin, at most
     snapshots: SnapshotSettings = field(default_factory=SnapshotSettings)
+    backend: BackendLimits = BOUNDED
 
     def __post_init__(self) -> None:
         if self.titles < 1:
@@ -51,7 +53,7 @@ class BoardSettings:
 
 def run_boards(workspace: Workspace, settings: BoardSettings) -> JobReport:
     """Bring pin_boards up to date with what was saved before each due snapshot."""
-    history = History(workspace)
+    history = History(workspace, settings.backend)
     saves = history.saves()
     log = changes(saves, "saved_at", ("board_id", "pin_id", "title"), settings.snapshots)
     planned = snapshots.plan(log, settings.snapshots)
@@ -102,9 +104,8 @@ def board_titles(prepared: _Prepared, at: datetime, limit: int) -> pl.DataFrame:
     saves = before(prepared.saves, "saved_at", at)
     counts = saves.group_by("pin_id").agg(board_count=saves.count())
     titled = saves.join(prepared.titles, "title")
-    best = _best(_scored(titled, prepared.words), limit)
-    lists = best.group_by("pin_id").agg(board_titles=best.text.collect(order_by=best.rank))
-    joined: pl.DataFrame = counts.left_join(lists, "pin_id").drop("pin_id_right").to_polars()
+    best = _best(_scored(titled, prepared.words), limit).select("pin_id", "rank", board_titles="text").to_polars()
+    joined: pl.DataFrame = counts.to_polars().join(lists(best, "pin_id", "rank"), on="pin_id", how="left")
     return joined.with_columns(pl.col("board_titles").fill_null([]))
 
 

@@ -3,7 +3,8 @@
 enrich import FORMAT PATH          a catalogue into the workspace
 enrich texts|captions|links|...    one step; only what is stale is done
 enrich run                         every step, in the order that data flows
-enrich status [links]              coverage, freshness, failures by reason; of the links, by reason and host
+enrich status [links|positions]    coverage, freshness, failures by reason; of the links, by reason and host; what the
+                                   position at which a pin was shown did to its clicks
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from enrich import console
-from enrich.engine import Engine
+from enrich.backends import MEMORY, BackendLimits
+from enrich.engine import Engine, LogEngine
 from enrich.job import JobReport, JobSettings
 from enrich.records import to_mapping
 from enrich.snapshots import SnapshotSettings
@@ -39,7 +41,9 @@ _connect_to = click.option(
     metavar="HOST:PORT",
     help="Fetch every page from this loopback server instead of its own host (demos and tests).",
 )
-_engine = console.engine_option("Where pages are fetched and read: this process, or {ray}, each host by one worker.")
+_visited_by = console.engine_option(
+    Engine, "Where pages are fetched and read: this process, or a Ray cluster (RAY_ADDRESS), each host by one worker."
+)
 _max_age = click.option(
     "--max-age-days", type=click.IntRange(min=0), default=30, show_default=True, help="Ask for older pages again."
 )
@@ -67,8 +71,29 @@ _min_users = click.option(
     type=click.IntRange(min=1),
     help="A query reaches a pin's text only if this many users issued it.  [default: 5]",
 )
+_event_weights = click.option(
+    "--event-weights",
+    metavar="CLICK,LONG_CLICK,SAVE,HIDE",
+    help="What each event says for a query.  [default: 1,2,4,-2]",
+)
+_refresh = click.option(
+    "--refresh",
+    type=click.Choice(["full", "merge"]),
+    default="full",
+    show_default=True,
+    help="Aggregate the whole window at each snapshot, or merge the new period with the previous top 20.",
+)
+_aggregated_by = console.engine_option(
+    LogEngine, "Where the log is aggregated: DuckDB in this process, or Spark by its own configuration."
+)
+_memory = click.option(
+    "--memory", metavar="SIZE", default=MEMORY, show_default=True, help="DuckDB's; what is more goes to disk."
+)
+_threads = click.option(
+    "--threads", type=click.IntRange(min=1), help="DuckDB's.  [default: a thread a core]", show_default=False
+)
 _CONTENT = (_limit, _retry)
-_BEHAVIOUR = (_as_of, _cadence)
+_BEHAVIOUR = (_as_of, _cadence, _aggregated_by, _memory, _threads)
 
 
 @click.group(context_settings=_COMMANDS)
@@ -79,17 +104,38 @@ def enrich() -> None:
 @enrich.command("import")
 @click.argument("format")
 @click.argument("path", type=click.Path(path_type=Path))
+@click.option(
+    "--map",
+    "columns",
+    metavar="[TABLE.]COLUMN=FIELD",
+    multiple=True,
+    help="What a native file calls one of our columns, of the log where no table is named; may be a path into JSON.",
+)
+@click.option("--event", "events", metavar="WORD=EVENT", multiple=True, help="What a native log calls an event.")
+@click.option(
+    "--log",
+    metavar="URI",
+    help="Leave the log there and read it with each run: a folder of parquet, of hive partitions too, or s3:.",
+)
 @console.common
-def import_(format: str, path: Path, workspace: Path | None, as_json: bool) -> None:
+def import_(
+    format: str,
+    path: Path,
+    columns: Sequence[str],
+    events: Sequence[str],
+    log: str | None,
+    workspace: Path | None,
+    as_json: bool,
+) -> None:
     """Bring the catalogue at PATH into the workspace.
 
-    FORMAT is sample, native, chorus, esci, wands, ubi, trec or beir. `native` reads a folder of parquet, csv or jsonl
-    files named for the source tables (pins, judgments, boards, board_pins, engagements, interests ...); only pins are
-    needed.
+    FORMAT is sample, native, chorus, esci, wands, ubi, lists, trec or beir. `native` reads a folder of parquet, csv or
+    jsonl files named for the source tables (pins, judgments, boards, board_pins, engagements, interests ...); only pins
+    are needed.
     """
-    from enrich.importers import import_catalogue
+    from enrich.importers import Mapping, import_catalogue
 
-    report = import_catalogue(format, path, Workspace.at(workspace))
+    report = import_catalogue(format, path, Workspace.at(workspace), Mapping.parse(columns, events), log)
     console.finish("\n".join(report.lines()), to_mapping(report), as_json)
 
 
@@ -101,13 +147,17 @@ class Flags:
     encoder: str | None = None
     connect_to: str | None = None
     min_users: int | None = None
+    event_weights: str | None = None
+    refresh: str = "full"
     as_of: datetime | None = None
     cadence_days: int = SnapshotSettings().cadence_days
     limit: int | None = None
     retry: Sequence[str] = ()
     max_age_days: int = 30
     min_long_clicks: int = 0
-    engine: Engine = Engine.LOCAL
+    engine: Engine | LogEngine = LogEngine.LOCAL
+    memory: str = MEMORY
+    threads: int | None = None
 
 
 def _command(name: str, help: str, *options: Callable[[_Command], _Command]) -> None:
@@ -121,6 +171,7 @@ def _command(name: str, help: str, *options: Callable[[_Command], _Command]) -> 
     enrich.command(name, help=help)(console.common(command))
 
 
+_command("erase", "Take what was deleted out of every table; every other step begins with it.")
 _command("texts", "Tidy the owners' titles and descriptions: pin_text.", *_CONTENT)
 _command(
     "captions",
@@ -134,7 +185,7 @@ _command(
     _connect_to,
     _max_age,
     _min_long_clicks,
-    _engine,
+    _visited_by,
     *_CONTENT,
 )
 _command("boards", "The titles of the boards that people saved each pin to: pin_boards.", *_BEHAVIOUR)
@@ -142,6 +193,8 @@ _command(
     "queries",
     "The queries that people engaged with each pin for, and what is known of a query: pin_queries, query_features.",
     _min_users,
+    _event_weights,
+    _refresh,
     _encoder,
     *_BEHAVIOUR,
 )
@@ -163,19 +216,28 @@ _command(
     _model,
     _connect_to,
     _min_users,
+    _event_weights,
+    _refresh,
     _encoder,
     *_BEHAVIOUR,
 )
 
 
 @enrich.command()
-@click.argument("step", type=click.Choice(["links"]), required=False)
+@click.argument("step", type=click.Choice(["links", "positions"]), required=False)
 @console.common
 def status(step: str | None, workspace: Path | None, as_json: bool) -> None:
     """Rows, coverage, freshness and failures by reason of every table.
 
-    `enrich status links` tells more of the linked pages: outcomes by reason and host, rules, languages.
+    `enrich status links` tells more of the linked pages: outcomes by reason and host, rules, languages. `enrich status
+    positions`: click-through by position, its bias, and what an order by corrected rates would have been clicked.
     """
+    if step == "positions":
+        from enrich import position_report
+
+        report = position_report.position_report(console.open_workspace(workspace))
+        console.finish(position_report.render(report), to_mapping(report) if report else {}, as_json)
+        return
     if step == "links":
         from enrich.web import visit_status
 
@@ -196,7 +258,12 @@ def _run(step: str | None, flags: Flags, workspace: Path | None, as_json: bool) 
     done = []
     for report in steps.run(opened, settings, [steps.Step(step)] if step else tuple(steps.Step)):
         for table in report.reports:
-            click.echo(_line(table))
+            if report.step is steps.Step.ERASE:
+                if not (table.made or table.failed or step == report.step):
+                    continue  # nothing was deleted
+                click.echo(_erased(table))
+            else:
+                click.echo(_line(table))
             done.append(to_mapping(table))
         if report.step is steps.Step.CAPTIONS and any(table.made for table in report.reports):
             doubt = captions.doubt(opened, settings.captions)
@@ -207,11 +274,14 @@ def _run(step: str | None, flags: Flags, workspace: Path | None, as_json: bool) 
 
 def _settings(flags: Flags) -> RunSettings:
     """What the steps do without flags, but for the flags given."""
+    from enrich.queries import EventWeights, Refresh
     from enrich.steps import RunSettings
 
     def job(default: JobSettings) -> JobSettings:
         return replace(default, limit=flags.limit, retry=frozenset(flags.retry))
 
+    limits = BackendLimits(flags.memory, flags.threads)
+    backend = limits._replace(engine=flags.engine) if isinstance(flags.engine, LogEngine) else limits
     as_of = flags.as_of.replace(tzinfo=UTC) if flags.as_of else None
     cadence = SnapshotSettings(cadence_days=flags.cadence_days, as_of=as_of)
     base = RunSettings()
@@ -225,20 +295,33 @@ def _settings(flags: Flags) -> RunSettings:
             connect_to=flags.connect_to,
             max_age=timedelta(days=flags.max_age_days),
             min_long_clicks=flags.min_long_clicks,
-            engine=flags.engine,
+            engine=flags.engine if isinstance(flags.engine, Engine) else base.links.engine,
             job=job(base.links.job),
         ),
-        boards=replace(base.boards, snapshots=cadence),
-        queries=replace(base.queries, min_users=min_users, features=features, snapshots=cadence),
-        engagement=replace(base.engagement, snapshots=cadence),
+        boards=replace(base.boards, snapshots=cadence, backend=backend),
+        queries=replace(
+            base.queries,
+            min_users=min_users,
+            weights=EventWeights.parse(flags.event_weights) if flags.event_weights else base.queries.weights,
+            refresh=Refresh(flags.refresh),
+            features=features,
+            snapshots=cadence,
+            backend=backend,
+        ),
+        engagement=replace(base.engagement, snapshots=cadence, backend=backend),
         embeddings=replace(base.embeddings, model=flags.encoder, job=job(base.embeddings.job)),
-        graph=replace(base.graph, snapshots=cadence),
+        graph=replace(base.graph, snapshots=cadence, backend=backend),
     )
 
 
 def _line(report: JobReport) -> str:
     failed = ", ".join(f"{reason} {count:,}" for reason, count in report.failed.most_common())
     return f"{report.table}: {report.made:,} made, {report.fresh:,} fresh" + (f", not made: {failed}" if failed else "")
+
+
+def _erased(report: JobReport) -> str:
+    failed = ", ".join(f"{reason} {count:,}" for reason, count in report.failed.most_common())
+    return f"{report.table}: {report.made:,} rows taken out" + (f", not done: {failed}" if failed else "")
 
 
 def main() -> int:

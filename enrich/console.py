@@ -12,12 +12,12 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import TextIO, TypeVar
 
 import click
 
-from enrich.engine import Engine
 from enrich.errors import BadInput, CorkboardError
 from enrich.memory import keep_freed_memory
 from enrich.workspace import ENVIRONMENT_VARIABLE, Workspace, Writing
@@ -38,15 +38,16 @@ def common(command: Command) -> Command:
     return _workspace(_json(command))
 
 
-def engine_option(help: str) -> Callable[[Command], Command]:
-    """`--engine`, as an `Engine`; `{ray}` in its help says where Ray is."""
+def engine_option(engines: type[StrEnum], help: str) -> Callable[[Command], Command]:
+    """`--engine`, as one of `engines`; the first is the default."""
+    names = [engine.value for engine in engines]
     return click.option(
         "--engine",
-        type=click.Choice([engine.value for engine in Engine]),
-        default=Engine.LOCAL.value,
+        type=click.Choice(names),
+        default=names[0],
         show_default=True,
-        callback=lambda _context, _option, value: Engine(value),
-        help=help.format(ray="a Ray cluster (RAY_ADDRESS)"),
+        callback=lambda _context, _option, value: engines(value),
+        help=help,
     )
 
 

@@ -20,6 +20,7 @@ import ibis.expr.types as ir
 import polars as pl
 
 from enrich import snapshots
+from enrich.backends import BOUNDED, BackendLimits
 from enrich.errors import BadInput
 from enrich.history import History, before, changes
 from enrich.job import JobReport
@@ -36,6 +37,7 @@ _LOG_COLUMNS = ("query", "pin_id", "event")
 class EngagementSettings:
     max_lag: float = 0.1  # share of a rate by which it may lag the whole log's while the key's own counts stand still
     snapshots: SnapshotSettings = field(default_factory=SnapshotSettings)
+    backend: BackendLimits = BOUNDED
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_lag < 1:
@@ -48,7 +50,7 @@ class EngagementSettings:
 
 def run_engagement(workspace: Workspace, settings: EngagementSettings) -> list[JobReport]:
     """Bring pin_engagement and query_pin_engagement up to date with what was logged before each due snapshot."""
-    log = History(workspace).engagements()
+    log = History(workspace, settings.backend).engagements()
     log_changes = changes(log, "event_timestamp", _LOG_COLUMNS, settings.snapshots)
     longest = max(*ENGAGEMENT_WINDOWS_DAYS, PAIR_WINDOW_DAYS)
     planned = snapshots.plan(log_changes, settings.snapshots, window=timedelta(days=longest))
@@ -84,14 +86,21 @@ def query_pin_engagement(log: ir.Table, at: datetime) -> pl.DataFrame:
     return joined.with_columns([_pair_rate(joined, event) for event in EVENTS[1:]])
 
 
-def _counted(log: ir.Table, at: datetime, key: list[str], windows: Sequence[int]) -> pl.DataFrame:
+def counts(log: ir.Table, at: datetime, key: list[str], windows: Sequence[int]) -> ir.Table:
     """The key, and how many of each event lie in each window of days before `at`."""
     seen = before(log, "event_timestamp", at, timedelta(days=max(windows)))
-    counts: dict[str, ir.IntegerScalar] = {}
+    sums: dict[str, ir.IntegerScalar] = {}
     for days in windows:
         recent = seen.event_timestamp >= at - timedelta(days=days)
-        counts |= {f"{event}s_{days}d": ((seen.event == event) & recent).sum() for event in EVENTS}
-    frame: pl.DataFrame = seen.group_by(key).agg(**counts).order_by(key).to_polars()
+        whole = days == max(windows)
+        for event in EVENTS:
+            counted = seen.event == event
+            sums[f"{event}s_{days}d"] = (counted if whole else counted & recent).sum()
+    return seen.group_by(key).agg(**sums)
+
+
+def _counted(log: ir.Table, at: datetime, key: list[str], windows: Sequence[int]) -> pl.DataFrame:
+    frame: pl.DataFrame = counts(log, at, key, windows).order_by(key).to_polars()
     return frame
 
 

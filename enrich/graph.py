@@ -5,9 +5,10 @@ Reads board_pins, boards, deletions and pin_text_embedding; writes pin_graph (`e
 PinSAGE's importance pooling (Ying et al., KDD 2018, section 3.2) without learned weights: short random walks from a pin
 go to one of its boards and on to one of that board's pins, and stop after each step with probability 1/2. Instead of
 sampling them their visit probabilities are computed (`visits`): the `neighbours` most visited pins are the pin's
-neighbourhood, and their content vectors, weighted by the visits, are pooled with the pin's own. Nothing is learned, so
-every snapshot shares one basis and a new pin has a vector from its first board on. Only saves, and text vectors, from
-before the snapshot are seen. A pin on no board has no row.
+neighbourhood, and their content vectors, weighted by the visits, are pooled with the pin's own. A walk goes on from the
+`frontier` most visited pins alone: all of them in a small graph, fewer (`_frontier`) where there are millions of saves.
+Nothing is learned, so every snapshot shares one basis and a new pin has a vector from its first board on. Only saves,
+and text vectors, from before the snapshot are seen. A pin on no board has no row.
 
 A vector that moved less than `min_move` from the pin's last one is not written again.
 """
@@ -15,6 +16,7 @@ A vector that moved less than `min_move` from the pin's last one is not written 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -26,6 +28,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from enrich import parts, snapshots
+from enrich.backends import BOUNDED, BackendLimits
 from enrich.errors import BadInput
 from enrich.history import History, before, changes
 from enrich.job import JobReport
@@ -34,17 +37,21 @@ from enrich.tables import PIN_GRAPH, PIN_TEXT_EMBEDDING
 from enrich.workspace import Workspace
 
 Vectors = NDArray[np.float32]
+FRONTIER = 1000
 NO_VECTOR = "no-neighbour-with-text"
-_ROWS_AT_ONCE = 2048  # pins whose walks are held together
+_ENTRIES_AT_ONCE = 10_000_000  # visits that are held together: 120 MB, some four times that while they are sorted
+_PATHS = 3e10  # walked in all at each hop after the first: about five minutes of a core
 
 
 @dataclass(frozen=True, slots=True)
 class GraphSettings:
     neighbours: int = 50  # most visited pins that are pooled (PinSAGE's T)
     hops: int = 2  # longest walk, in pin-board-pin steps
+    frontier: int = FRONTIER  # most visited pins from which a walk goes on; fewer in a large graph (`_frontier`)
     own_weight: float = 0.5  # of the pin's own content vector, against 1 for all neighbours together
     min_move: float = 0.002  # 1 - cosine from which a vector is written again
     snapshots: SnapshotSettings = field(default_factory=SnapshotSettings)
+    backend: BackendLimits = BOUNDED
 
     def __post_init__(self) -> None:
         if self.neighbours < 1 or self.hops < 1:
@@ -58,6 +65,7 @@ class GraphSettings:
         return (
             f"graph/1 neighbours={self.neighbours} hops={self.hops} own={self.own_weight:g} "
             f"min-move={self.min_move:g} cadence={self.snapshots.cadence_days}d"
+            + ("" if self.frontier == FRONTIER else f" frontier={self.frontier}")
         )
 
 
@@ -70,7 +78,7 @@ class Content(NamedTuple):
 
 def run_graph(workspace: Workspace, settings: GraphSettings) -> JobReport:
     """Bring pin_graph up to date with the saves and text vectors of before each due snapshot."""
-    history = History(workspace)
+    history = History(workspace, settings.backend)
     saves = history.saves().select("board_id", "pin_id", "saved_at")
     cadence = settings.snapshots
     embedded = history.source(PIN_TEXT_EMBEDDING)
@@ -131,12 +139,39 @@ def pool(holds: sparse.csr_array, own: Vectors, settings: GraphSettings) -> Vect
     step = _steps(holds)
     has_text = np.linalg.norm(own, axis=1) > 0
     pooled = settings.own_weight * own
-    for start in range(0, own.shape[0], _ROWS_AT_ONCE):
-        rows = np.arange(start, min(start + _ROWS_AT_ONCE, own.shape[0]))
-        weights = most_visited(visits(step, rows, settings.hops), has_text, rows, settings.neighbours)
-        pooled[rows] += weights @ own
+    reach = _Reach.of(holds)
+    frontier = _frontier(reach, settings.frontier)
+    for rows in _slices(reach, settings.hops, frontier):
+        visited = visits(step, rows, settings.hops, frontier)
+        pooled[rows] += most_visited(visited, has_text, rows, settings.neighbours) @ own
     lengths = np.linalg.norm(pooled, axis=1, keepdims=True)
     return np.asarray(pooled / np.where(lengths > 0, lengths, 1), dtype=np.float32)
+
+
+class _Reach(NamedTuple):
+    """How far walks go, for bounds of time and memory."""
+
+    step: NDArray[np.float64]  # [pins] the pin-board-pin paths from each pin
+    next_step: NDArray[np.float64]  # [pins] the mean of `step` over the pins that one step visits
+
+    @classmethod
+    def of(cls, holds: sparse.csr_array) -> _Reach:
+        paths = holds @ (holds.T @ np.ones(holds.shape[0]))
+        to_board, to_pin = _steps(holds)
+        return cls(paths, to_board @ (to_pin @ paths))
+
+
+def _frontier(reach: _Reach, most: int) -> int:
+    """From how many pins a row's walks go on: `most`, or as many as `_PATHS` in all allow; never fewer than 10."""
+    return int(np.clip(_PATHS / max(float(reach.next_step.sum()), 1.0), min(10, most), most))
+
+
+def _slices(reach: _Reach, hops: int, frontier: int) -> Iterator[NDArray[np.int64]]:
+    """The pins, as many at a time as have about `_ENTRIES_AT_ONCE` visits."""
+    pins = len(reach.step)
+    visited = reach.step + (hops - 1) * np.minimum(reach.step, frontier) * reach.next_step
+    piece = (np.cumsum(np.minimum(visited, pins)) // _ENTRIES_AT_ONCE).astype(np.int64)
+    yield from np.split(np.arange(pins), np.flatnonzero(np.diff(piece)) + 1)
 
 
 def _steps(holds: sparse.csr_array) -> tuple[sparse.csr_array, sparse.csr_array]:
@@ -144,15 +179,35 @@ def _steps(holds: sparse.csr_array) -> tuple[sparse.csr_array, sparse.csr_array]
     return _row_normalised(holds), _row_normalised(holds.T.tocsr())
 
 
-def visits(step: tuple[sparse.csr_array, sparse.csr_array], rows: NDArray[np.int64], hops: int) -> sparse.csr_array:
-    """[rows, pins]: the expected visits of walks from `rows`, half of which stop after each step, for `hops` steps."""
+def visits(
+    step: tuple[sparse.csr_array, sparse.csr_array],
+    rows: NDArray[np.int64],
+    hops: int,
+    frontier: int = FRONTIER,
+) -> sparse.csr_array:
+    """[rows, pins]: the expected visits of walks from `rows`, half of which stop after each step, for `hops` steps.
+
+    Walks go on from the `frontier` most visited pins of each row.
+    """
     to_board, to_pin = step
     at = to_board[rows] @ to_pin
     total = at
     for hop in range(1, hops):
-        at = at @ to_board @ to_pin
+        at = _strongest(at, frontier) @ to_board @ to_pin
         total = total + at * 0.5**hop
     return total.tocsr()
+
+
+def _strongest(visited: sparse.csr_array, most: int) -> sparse.csr_array:
+    """Each row's `most` largest entries, of equals the first."""
+    if np.diff(visited.indptr).max(initial=0) <= most:
+        return visited
+    visited.sort_indices()
+    row, column = visited.tocoo().coords
+    order = np.lexsort((column, -visited.data.round(12), row))
+    place = np.arange(len(order)) - visited.indptr[row[order]]
+    best = order[place < most]
+    return sparse.csr_array((visited.data[best], (row[best], column[best])), shape=visited.shape)
 
 
 def most_visited(

@@ -1,8 +1,9 @@
 """What people did, ready to aggregate: the log under its query keys and the saves under their titles, as ibis tables.
 
-Reads the source tables engagements, boards, board_pins, pins and deletions; writes nothing but a temporary table of
-the log (or the saves) in DuckDB, which spills past its memory: made once a job, since every snapshot reads it. The
-distinct queries are mapped to their keys once, in Python; all else is done by the engine.
+Reads the source tables engagements (or the log where it was left), boards, board_pins, pins and deletions; writes
+nothing but a temporary table of the log (or the saves) in the engine, which spills past its memory: made once a job,
+since every snapshot reads it. The distinct queries are mapped to their keys once, in Python; all else is done by the
+backend (`backends.py`: DuckDB or Spark).
 
 Deletions hold for all times: the rows of a deleted pin, board or user are not there, whenever they happened.
 """
@@ -12,13 +13,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import ibis
 import ibis.expr.types as ir
 import polars as pl
 
-from enrich import parts, tables
+from enrich import log_in_place, parts, tables
+from enrich.backends import BackendLimits, open_backend
 from enrich.normalise import normalise_query
 from enrich.privacy import find_private
 from enrich.snapshots import Change, SnapshotSettings
@@ -27,55 +28,47 @@ from enrich.workspace import Workspace
 
 EMPTY_QUERY = "empty-query"
 SESSION = timedelta(minutes=30)  # the usual session time-out; stands in for a user where the log names none
-_QUERIES_AT_ONCE = 100_000  # distinct ones, in Python for their keys
 MAX_POSITION = 1000  # a position outside 1..this is taken as unknown
 
 
-class EngineLimits(NamedTuple):
-    """What the engine may use; None: as it pleases (DuckDB: every core, four fifths of the memory)."""
-
-    memory: str | None = None  # such as "2GB"; what is more goes to disk
-    threads: int | None = None
-
-
 class History:
-    """One workspace's sources on a DuckDB connection of its own."""
+    """One workspace's sources on an engine of its own."""
 
-    def __init__(self, workspace: Workspace, limits: EngineLimits | None = None) -> None:
+    def __init__(self, workspace: Workspace, limits: BackendLimits | None = None) -> None:
         self._workspace = workspace
-        self._connection: Any = ibis.duckdb.connect(temp_directory=str(workspace.root / ".spill"))
-        self._connection.raw_sql("SET TimeZone = 'UTC'")
-        limits = limits or EngineLimits()
-        if limits.memory is not None:
-            self._connection.raw_sql(f"SET memory_limit = '{limits.memory}'")
-        if limits.threads is not None:
-            self._connection.raw_sql(f"SET threads = {limits.threads}")
+        self._backend = open_backend(workspace.root / ".spill", limits or BackendLimits())
 
     def source(self, table: Table) -> ir.Table:
         """A table as it lies in the workspace."""
-        return self._connection.read_parquet(parts.glob(self._workspace.folder(table)))
+        return self._backend.read([parts.glob(self._workspace.folder(table))])
+
+    def log(self) -> ir.Table:
+        """The log as it was imported, or as it lies where it was left (`log_in_place.py`)."""
+        elsewhere = log_in_place.load(self._workspace.root)
+        return log_in_place.read(self._backend, elsewhere) if elsewhere else self.source(tables.ENGAGEMENTS)
 
     def read(self, files: Sequence[Path]) -> ir.Table:
         """Parquet files of one schema as one table."""
-        return self._connection.read_parquet([str(file) for file in files])
+        return self._backend.read([str(file) for file in files])
 
     def pins(self) -> ir.Table:
-        return self._kept(self.source(tables.PINS), "pin", "pin_id")
+        return self.without_deleted(self.source(tables.PINS), "pin", "pin_id")
 
     def saves(self) -> ir.Table:
         """board_id, pin_id, title (of the board, as written), saved_at (the first time)."""
-        boards = self._kept(self._kept(self.source(tables.BOARDS), "board", "board_id"), "user", "owner_hash")
-        saved = self._kept(self.source(tables.BOARD_PINS), "pin", "pin_id")
+        boards = self.without_deleted(self.source(tables.BOARDS), "board", "board_id")
+        boards = self.without_deleted(boards, "user", "owner_hash")
+        saved = self.without_deleted(self.source(tables.BOARD_PINS), "pin", "pin_id")
         first = saved.group_by("board_id", "pin_id").agg(saved_at=saved.saved_at.min())
         titled = first.join(boards.select("board_id", "title"), "board_id")
-        return self._connection.create_table("saves", titled, temp=True)
+        return self._backend.keep("saves", titled)
 
     def engagements(self) -> ir.Table:
         """The log with `query` as its key, `refused` (why the query may not be used, else null) and `user`.
 
         `user` is the user's hash, or, where the log has none, the half hour of the event (`SESSION`).
         """
-        log = self._kept(self._kept(self.source(tables.ENGAGEMENTS), "pin", "pin_id"), "user", "user_hash")
+        log = self.without_deleted(self.without_deleted(self.log(), "pin", "pin_id"), "user", "user_hash")
         log = log.filter(log.event.isin(EVENTS)).rename(raw="query")
         keys = self._query_keys(log.select("raw").distinct())
         sitting = log.event_timestamp.epoch_seconds() // int(SESSION.total_seconds())
@@ -83,25 +76,18 @@ class History:
             user=log.user_hash.fill_null("session:" + sitting.cast("string")),
             position=log.position.between(1, MAX_POSITION).ifelse(log.position, ibis.null("int64")),
         )
-        return self._connection.create_table("log", keyed.drop("raw", "country"), temp=True)
+        return self._backend.keep("log", keyed.drop("raw", "country"))
 
     def drop(self, *names: str) -> None:
         """Let the engine forget temporary tables that are not needed any more: each may be as large as the log."""
         for name in names:
-            self._connection.raw_sql(f'DROP TABLE "{name}"')
+            self._backend.drop(name)
 
     def _query_keys(self, raw: ir.Table) -> ir.Table:
-        """`query_keys` of the distinct queries, made some at a time and kept by the engine."""
-        asked = self._connection.create_table("raw_queries", raw, temp=True)
-        count = int(asked.count().execute())
-        keys = self._connection.create_table("query_keys", ibis.memtable(query_keys([])), temp=True)
-        for start in range(0, count, _QUERIES_AT_ONCE):
-            some = asked.limit(_QUERIES_AT_ONCE, offset=start).to_polars()["raw"]
-            self._connection.insert("query_keys", ibis.memtable(query_keys(some)))
-        self.drop("raw_queries")
-        return keys
+        """`query_keys` of the distinct queries, made some at a time."""
+        return self._backend.map_texts("query_keys", raw, query_keys)
 
-    def _kept(self, table: ir.Table, kind: str, column: str) -> ir.Table:
+    def without_deleted(self, table: ir.Table, kind: str, column: str) -> ir.Table:
         """`table` without the rows whose `column` names something deleted."""
         deletions = self.source(tables.DELETIONS)
         gone = deletions.filter(deletions.kind == kind).select(gone_id="id").distinct()

@@ -22,14 +22,15 @@ from datetime import timedelta
 
 import polars as pl
 
-from enrich import job, parts
+from enrich import job
 from enrich.engine import Engine as Engine
 from enrich.errors import BadInput
 from enrich.fetch import TRANSIENT, FetchSettings
+from enrich.history import History
 from enrich.job import JobReport, JobSettings
 from enrich.live_pins import live_pins, pins_without
 from enrich.progress import progress
-from enrich.tables import DELETIONS, ENGAGEMENTS, PIN_LINK
+from enrich.tables import PIN_LINK
 from enrich.web import visits
 from enrich.web.addresses import canonical_url
 from enrich.web.link_text import LinkText as LinkText
@@ -88,16 +89,12 @@ def linked_pins(workspace: Workspace) -> pl.DataFrame:
 
 def _dwelt_on(workspace: Workspace, pins: pl.DataFrame, min_long_clicks: int) -> pl.DataFrame:
     """Those of `pins` that have so many long clicks in the log, those of deleted users left out."""
-    deleted = parts.scan(workspace.folder(DELETIONS)).filter(pl.col("kind") == "user").select(user_hash="id")
-    clicked = (
-        parts.scan(workspace.folder(ENGAGEMENTS))
-        .filter(pl.col("event") == "long_click")
-        .join(deleted, on="user_hash", how="anti")
-        .group_by("pin_id")
-        .len()
-        .filter(pl.col("len") >= min_long_clicks)
-    )
-    return pins.join(clicked.collect(), on="pin_id", how="semi", maintain_order="left")
+    history = History(workspace)
+    log = history.log().filter(lambda row: row.event == "long_click")
+    kept = history.without_deleted(log, "user", "user_hash")
+    counted = kept.group_by("pin_id").agg(clicks=kept.count())
+    clicked: pl.DataFrame = counted.filter(counted.clicks >= min_long_clicks).select("pin_id").to_polars()
+    return pins.join(clicked, on="pin_id", how="semi", maintain_order="left")
 
 
 def _visit(workspace: Workspace, pages: pl.DataFrame, settings: LinkSettings) -> None:

@@ -17,6 +17,7 @@ _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}
 _TERM = regex.compile(rf"[{_UNSPACED}]+|(?![{_UNSPACED}])[\p{{L}}\p{{N}}](?:(?![{_UNSPACED}])[\p{{L}}\p{{M}}\p{{N}}])*")
 _ASCII_TERM = re.compile(r"[a-z0-9]+")
 _UNSPACED_RUN = regex.compile(rf"[{_UNSPACED}]+")
+_LETTER = regex.compile(r"\X")
 _ACCENT = regex.compile(r"[\u0300-\u036f]")  # combining diacritics of Latin, Greek and Cyrillic, of no other script
 
 
@@ -37,7 +38,8 @@ def terms(text: str) -> list[str]:
     found: list[str] = []
     for word in _TERM.findall(_fold(text)):
         if _UNSPACED_RUN.fullmatch(word):
-            found.extend(word[i : i + 2] for i in range(max(1, len(word) - 1)))
+            letters = _LETTER.findall(word)  # with their marks: Thai vowels and tones belong to a consonant
+            found.extend("".join(letters[i : i + 2]) for i in range(max(1, len(letters) - 1)))
         else:
             found.append(_without_accents(word))
     return found

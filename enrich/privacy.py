@@ -83,6 +83,7 @@ def _number_kind(number: str) -> Private | None:
     That is: with a leading + or 0, or in groups that are not all years ("2024 2025"). A bare run of other digits is
     left: catalogues are full of article numbers.
     """
+    number = "".join(str(unicodedata.digit(sign)) if sign.isdecimal() else sign for sign in number)  # ٠١٢ and ०१२ too
     digits = regex.sub(r"\D", "", number)
     if len(digits) in _CARD_DIGITS and _passes_luhn(digits):
         return Private.CARD

@@ -7,30 +7,44 @@ A pin's top 20 by weighted engagement in the two years before the snapshot, afte
 and save adds its event's weight divided by the propensity of the position it was at (`propensity.py`), each hide takes
 away. A query counts only when at least `min_users` distinct users issued it in that time, and never when it holds
 something private (`privacy.py`). Where the log names no user, half-hour sittings stand in (`history.py`).
+
+`--refresh full` aggregates the whole window at every snapshot. `--refresh merge`, as OmniSearchSage does, adds the new
+period's engagement to the previous top 20, and takes away what has left the window of these (`query_merge.py`): exact,
+but for the bias, of a query that stayed in the top 40; one that was below it then counts with its new engagement alone.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
+from enum import StrEnum
+from math import isfinite
 
 import ibis
 import ibis.expr.types as ir
 import polars as pl
 
-from enrich import propensity, snapshots
+from enrich import propensity, query_merge, snapshots
+from enrich.backends import BOUNDED, BackendLimits, lists
 from enrich.errors import BadInput
 from enrich.history import History, before, changes
 from enrich.job import JobReport
 from enrich.query_features import QueryFeatureSettings, run_query_features
-from enrich.snapshots import Computed, SnapshotSettings
+from enrich.snapshots import Computed, Snapshot, SnapshotSettings
 from enrich.tables import PIN_QUERIES
 from enrich.workspace import Workspace
 
 TOO_FEW_USERS = "fewer-users-than-k"
 WITHOUT_USER = "log-rows-without-user"  # not left out: counted, because half-hour sittings stand in for their users
 LOG_COLUMNS = ("query", "pin_id", "event", "position", "user_hash", "lang")
+
+
+class Refresh(StrEnum):
+    """What a snapshot is computed from."""
+
+    FULL = "full"  # the whole window
+    MERGE = "merge"  # the period since the last snapshot, and what that said
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +56,19 @@ class EventWeights:
     save: float = 4.0
     hide: float = -2.0
 
+    @classmethod
+    def parse(cls, text: str) -> EventWeights:
+        """Of "click,long_click,save,hide", such as "1,2,4,-2". Raises BadInput for anything but four finite numbers."""
+        try:
+            numbers = [float(number) for number in text.split(",")]
+        except ValueError:
+            numbers = []
+        if len(numbers) != len(fields(cls)) or not all(map(isfinite, numbers)):
+            raise BadInput(
+                f"expected --event-weights as click,long_click,save,hide, found {text!r}; write numbers, as 1,2,4,-2"
+            )
+        return cls(*numbers)
+
 
 @dataclass(frozen=True, slots=True)
 class QuerySettings:
@@ -49,8 +76,10 @@ class QuerySettings:
     min_users: int = 5  # distinct users a query needs before it may reach a pin's text
     window: timedelta = timedelta(days=730)  # of engagement that counts
     weights: EventWeights = field(default_factory=EventWeights)
+    refresh: Refresh = Refresh.FULL
     features: QueryFeatureSettings = field(default_factory=QueryFeatureSettings)
     snapshots: SnapshotSettings = field(default_factory=SnapshotSettings)
+    backend: BackendLimits = BOUNDED
 
     def __post_init__(self) -> None:
         if self.queries < 1:
@@ -65,12 +94,13 @@ class QuerySettings:
             f"queries/1 top={self.queries} k={self.min_users} window={self.window.days}d "
             f"weights={weights.click:g},{weights.long_click:g},{weights.save:g},{weights.hide:g} "
             f"cadence={self.snapshots.cadence_days}d"
+            + ("" if self.refresh is Refresh.FULL else f" refresh={self.refresh}")
         )
 
 
 def run_queries(workspace: Workspace, settings: QuerySettings) -> list[JobReport]:
     """Bring pin_queries and query_features up to date with what was logged before each due snapshot."""
-    history = History(workspace)
+    history = History(workspace, settings.backend)
     log = history.engagements()
     return [
         _run_pin_queries(workspace, log, settings),
@@ -81,35 +111,66 @@ def run_queries(workspace: Workspace, settings: QuerySettings) -> list[JobReport
 def _run_pin_queries(workspace: Workspace, log: ir.Table, settings: QuerySettings) -> JobReport:
     log_changes = changes(log, "event_timestamp", LOG_COLUMNS, settings.snapshots)
     planned = snapshots.plan(log_changes, settings.snapshots, window=settings.window)
+    before_it = dict(zip((one.at for one in planned[1:]), planned, strict=False))
+    of = {one.at: one for one in planned}
 
     def compute(at: datetime, _: pl.DataFrame) -> Computed:
         seen = before(log, "event_timestamp", at, settings.window)
-        return Computed(engaged_queries(seen, settings), _dropped(seen, settings.min_users))
+        dropped = _dropped(seen, settings.min_users)
+        if settings.refresh is Refresh.MERGE:
+            return Computed(_merged(workspace, log, of[at], before_it.get(at), settings), dropped)
+        return Computed(engaged_queries(seen, settings), dropped)
 
     return snapshots.run(workspace, PIN_QUERIES, planned, compute, settings.producer, settings.snapshots)
 
 
 def engaged_queries(log: ir.Table, settings: QuerySettings) -> pl.DataFrame:
     """pin_id, engaged_queries, engaged_query_scores (best first) from the log rows of one window."""
-    scored = _scored(log, propensity.fit_eta(log), settings.weights)
+    scored = scores(log, propensity.fit_eta(log), settings.weights)
+    return _best(scored.filter(scored.score > 0), log, settings)
+
+
+def _merged(
+    workspace: Workspace, log: ir.Table, snapshot: Snapshot, last: Snapshot | None, settings: QuerySettings
+) -> pl.DataFrame:
+    """`engaged_queries` from what was kept of the `last` snapshot and the log since; of the whole window without it.
+
+    Who asked is counted over the whole window, for privacy allows no estimate; the bias is that of the new period.
+    """
+    seen = before(log, "event_timestamp", snapshot.at, settings.window)
+    old = query_merge.load(workspace, last, settings.producer) if last else None
+    if old is None or last is None:
+        scored = scores(seen, propensity.fit_eta(seen), settings.weights)
+        scored = scored.filter(scored.score > 0)
+    else:
+        new, left = query_merge.between(log, last.at, snapshot.at, settings.window)
+        eta = propensity.fit_eta(new)
+        scored = query_merge.merged(old, scores(new, eta, settings.weights), scores(left, eta, settings.weights))
+    kept = _first(scored, 2 * settings.queries).drop("rank").to_polars()
+    query_merge.save(workspace, snapshot, settings.producer, kept, last.at if last else None)
+    return _best(scored, seen, settings)
+
+
+def _best(scored: ir.Table, log: ir.Table, settings: QuerySettings) -> pl.DataFrame:
+    best = best_queries(scored, log, settings)
+    rows = best.select("pin_id", "rank", engaged_queries="query", engaged_query_scores="score").to_polars()
+    return lists(rows, "pin_id", "rank")
+
+
+def best_queries(scored: ir.Table, log: ir.Table, settings: QuerySettings) -> ir.Table:
+    """pin_id, rank, query, score: each pin's best queries of those that enough users asked in `log`."""
     allowed = _issuers(log).filter(lambda table: table.users >= settings.min_users)
+    return _first(scored.semi_join(allowed, "query"), settings.queries)
+
+
+def _first(scored: ir.Table, limit: int) -> ir.Table:
     order = [ibis.desc("score"), "query"]
-    kept = scored.semi_join(allowed, "query")
-    ranked = kept.mutate(rank=ibis.row_number().over(group_by="pin_id", order_by=order))
-    best = ranked.filter(ranked.rank < settings.queries)
-    frame: pl.DataFrame = (
-        best.group_by("pin_id")
-        .agg(
-            engaged_queries=best.query.collect(order_by=best.rank),
-            engaged_query_scores=best.score.collect(order_by=best.rank),
-        )
-        .to_polars()
-    )
-    return frame
+    ranked = scored.mutate(rank=ibis.row_number().over(group_by="pin_id", order_by=order))
+    return ranked.filter(ranked.rank < limit)
 
 
-def _scored(log: ir.Table, eta: float, weights: EventWeights) -> ir.Table:
-    """pin_id, query, score: the weighted, position-corrected engagement of each pair that has more for than against."""
+def scores(log: ir.Table, eta: float, weights: EventWeights) -> ir.Table:
+    """pin_id, query, score: the weighted, position-corrected engagement of each pair, below 0 where more is against."""
     usable = log.filter(log.refused.isnull() & (log.event != "impression"))
     worth = usable.event.cases(
         ("click", weights.click),
@@ -118,10 +179,9 @@ def _scored(log: ir.Table, eta: float, weights: EventWeights) -> ir.Table:
         ("hide", weights.hide),
         else_=0.0,
     )
-    scored = usable.group_by("pin_id", "query").agg(
+    return usable.group_by("pin_id", "query").agg(
         score=(worth * propensity.weight(usable.position, eta)).sum().round(3)
     )
-    return scored.filter(scored.score > 0)
 
 
 def _issuers(log: ir.Table) -> ir.Table:

@@ -86,11 +86,7 @@ def run_query_features(
 
 def query_features(log: ir.Table, interests: Interests, vectors: QueryVectors) -> pl.DataFrame:
     """The features of each query in `log`, the usable rows of one window, with the category of their pins."""
-    day = log.event_timestamp.epoch_seconds() // _SECONDS_A_DAY
-    searched = log.mutate(search=log.user + "|" + day.cast("string"))
-    known: pl.DataFrame = (
-        searched.group_by("query").agg(frequency=searched.search.nunique()).order_by("query").to_polars()
-    )
+    known: pl.DataFrame = searches(log).order_by("query").to_polars()
     queries: list[str] = known["query"].to_list()
     embedded = vectors.of(queries)
     affinity = np.maximum(embedded @ interests.vectors.T, 0) + _engaged_share(log, queries, interests)
@@ -102,6 +98,14 @@ def query_features(log: ir.Table, interests: Interests, vectors: QueryVectors) -
         interests=pl.Series(_named(best, weights, interests.ids), dtype=pl.List(pl.String)),
         shopping_intent=_shopping_intent(weights, interests.shopping[best]),
     )
+
+
+def searches(log: ir.Table) -> ir.Table:
+    """query, frequency: how many distinct (user, UTC day) issued it."""
+    days = (
+        log.mutate(day=log.event_timestamp.epoch_seconds() // _SECONDS_A_DAY).select("query", "user", "day").distinct()
+    )
+    return days.group_by("query").agg(frequency=days.count())
 
 
 def _named(best: NDArray[np.int64], weights: NDArray[np.float64], ids: list[str]) -> list[list[str]]:

@@ -1,10 +1,10 @@
 """What a workspace holds: rows, coverage, freshness, and what was dropped or could not be made, by reason.
 
-Reads every table, the snapshots' manifests, W/import.json and, once Feast's definitions were applied, its registry and
-online store; writes nothing (`enrich status`). `agreement.py` compares online with offline, `drift.py` new with old
-values. Coverage is the share of keys whose newest row has values: of the catalogue's pins for a table keyed by pin, of
-the log's queries for one keyed by query; a table of pairs has none. DuckDB does the counting, so a table need not fit
-in memory; drift holds each key's newest values.
+Reads every table, the snapshots' manifests, W/import.json, W/erased.json and, once Feast's definitions were applied,
+its registry and online store; writes nothing (`enrich status`). `agreement.py` compares online with offline,
+`drift.py` new with old values. Coverage is the share of keys whose newest row has values: of the catalogue's pins for a
+table keyed by pin, of the log's queries for one keyed by query; a table of pairs has none. DuckDB does the counting, so
+a table need not fit in memory; drift holds each key's newest values.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from datetime import datetime
 
 import duckdb
 
-from enrich import parts, snapshots, tables
+from enrich import log_in_place, parts, snapshots, tables
 from enrich.agreement import Agreement, agreements
 from enrich.drift import NumberDrift, TextDrift, alarming, drift
+from enrich.erasure import last_erasure
+from enrich.history import History
 from enrich.importers.report import ImportReport
 from enrich.normalise import normalise_query
 from enrich.tables import BYTES, ENRICHED, FLOATS, INTS, SOURCES, STRINGS, Kind, Table
@@ -99,7 +101,7 @@ def status(workspace: Workspace) -> Status:
     drifts = [drift(workspace, table) for table in ENRICHED if table.kind in (Kind.CONTENT, Kind.BEHAVIOUR)]
     texts = tuple(found for some, _ in drifts for found in some)
     numbers = tuple(found for _, some in drifts for found in some)
-    notes = [*(report.notes if report else ()), *_absences(sources, enriched, counted)]
+    notes = [*(report.notes if report else ()), *_absences(sources, enriched, counted), *_erased(workspace)]
     notes += [f"{name} drifted: its latest values differ from those before" for name in alarming((*texts, *numbers))]
     origin = (catalogue.format, catalogue.origin)
     return Status(str(workspace.root), *origin, sources, enriched, online, texts, numbers, tuple(notes))
@@ -108,16 +110,17 @@ def status(workspace: Workspace) -> Status:
 def _source(workspace: Workspace, table: Table, report: ImportReport | None) -> SourceStatus:
     imported = next((found for found in report.tables if found.table == table.name), None) if report else None
     dropped, blanked = (imported.dropped, imported.blanked) if imported else (Counter[str](), Counter[str]())
-    return SourceStatus(table.name, parts.count(workspace.folder(table)), dropped, blanked)
+    left = imported.kept if imported and table is tables.ENGAGEMENTS and log_in_place.load(workspace.root) else 0
+    return SourceStatus(table.name, left or parts.count(workspace.folder(table)), dropped, blanked)
 
 
 def _catalogue(workspace: Workspace) -> _Catalogue:
-    pins, log, deletions = (_rows(workspace, table) for table in (tables.PINS, tables.ENGAGEMENTS, tables.DELETIONS))
+    pins, deletions = _rows(workspace, tables.PINS), _rows(workspace, tables.DELETIONS)
     kept = f"FROM {pins} WHERE pin_id NOT IN (SELECT id FROM {deletions} WHERE kind = 'pin')"
     connection = duckdb.connect()
     count, images, links = connection.sql(f"SELECT count(*), count(image_uri), count(link_url) {kept}").fetchall()[0]
-    spellings = connection.sql(f"SELECT DISTINCT query FROM {log}").fetchall()
-    keys = {normalise_query(query) for (query,) in spellings} - {""}
+    spellings = History(workspace).log().select("query").distinct().to_polars()["query"]
+    keys = {normalise_query(query) for query in spellings} - {""}
     return _Catalogue(count, images, links, len(keys))
 
 
@@ -195,6 +198,16 @@ def _absences(
         notes.append("no interests: queries get no interests and no shopping intent")
     todo = [table for table in enriched if not table.rows and table.table not in hopeless]
     return notes + [f"{table.table} has no rows yet: `{table.writer}` fills it" for table in todo]
+
+
+def _erased(workspace: Workspace) -> list[str]:
+    """What was deleted and taken out last, and which models had been made by then."""
+    erased = last_erasure(workspace)
+    if erased is None or not erased.rows:
+        return []
+    rows = ", ".join(f"{table} {count:,}" for table, count in erased.rows.items())
+    models = f"; learned before it: {', '.join(erased.models)}" if erased.models else ""
+    return [f"deleted rows taken out at {erased.at[:16]}: {rows}{models}"]
 
 
 def render(found: Status) -> str:

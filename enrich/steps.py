@@ -15,6 +15,7 @@ from enrich.boards import BoardSettings, run_boards
 from enrich.captions import CaptionSettings, run_captions
 from enrich.embeddings import EmbeddingSettings, run_embeddings
 from enrich.engagement import EngagementSettings, run_engagement
+from enrich.erasure import run_erasure
 from enrich.graph import GraphSettings, run_graph
 from enrich.job import JobReport
 from enrich.judgments import JudgmentSettings, run_judgments
@@ -28,6 +29,7 @@ from enrich.workspace import Workspace
 class Step(StrEnum):
     """What can be enriched; the names of the commands."""
 
+    ERASE = "erase"
     TEXTS = "texts"
     CAPTIONS = "captions"
     LINKS = "links"
@@ -62,9 +64,12 @@ class StepReport(NamedTuple):
 
 
 def run(workspace: Workspace, settings: RunSettings, steps: Sequence[Step] = tuple(Step)) -> Iterator[StepReport]:
-    """Do `steps` in the order of data flow, whatever order they are named in; a report after each."""
+    """Do `steps` in the order of data flow, whatever order they are named in; a report after each.
+
+    Every run begins with the erasure of what was deleted, which costs a look where nothing was.
+    """
     for step, work in _work(settings):
-        if step in steps:
+        if step in steps or step is Step.ERASE:
             yield StepReport(step, _reports(work(workspace)))
 
 
@@ -73,6 +78,7 @@ _Reports = JobReport | Sequence[JobReport]
 
 def _work(settings: RunSettings) -> tuple[tuple[Step, Callable[[Workspace], _Reports]], ...]:
     return (
+        (Step.ERASE, run_erasure),
         (Step.TEXTS, lambda workspace: run_texts(workspace, settings.texts)),
         (Step.CAPTIONS, lambda workspace: run_captions(workspace, settings.captions)),
         (Step.LINKS, lambda workspace: run_links(workspace, settings.links)),

@@ -61,7 +61,7 @@ def clean(raw: RawTable) -> pl.LazyFrame:
     Values with a `default` are left null. Raises BadInput when a required column is missing or cannot be converted.
     """
     schema = raw.frame.collect_schema()
-    written = {_spelling(name): name for name in reversed(schema.names())}
+    written = {spelling(name): name for name in reversed(schema.names())}
     kept: list[pl.Expr] = []
     drops: list[pl.Expr] = []
     blanks: list[pl.Expr] = []
@@ -174,7 +174,8 @@ def _reason(reason: str, condition: pl.Expr) -> pl.Expr:
     return pl.when(condition.fill_null(False)).then(pl.lit(reason))
 
 
-def _spelling(name: str) -> str:
+def spelling(name: str) -> str:
+    """A column's name as ours are written."""
     return name.strip().lower().replace(" ", "_").replace("-", "_")
 
 

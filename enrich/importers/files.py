@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import unquote
 
 import duckdb
 import polars as pl
@@ -24,6 +25,7 @@ SEPARATED = (".csv", ".tsv")
 SUFFIXES = (*PARQUET, *JSON_LINES, *SEPARATED)
 COMPRESSION = ".gz"
 
+_NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 _MAX_LINE_BYTES = 64 << 20  # a line longer than this is unreadable
 _HEADER_BYTES = 1 << 20
 _REJECTED_LINES = """
@@ -69,12 +71,20 @@ def scan(path: Path, wanted: Sequence[str] = ()) -> Scanned:
     files = within(path)
     if not files:
         raise BadInput(f"expected {', '.join(SUFFIXES)} files in {path}, found none; check the path")
-    scans = [_scan_file(file, wanted) for file in files]
+    scans = [_in_partition(_scan_file(file, wanted), file.relative_to(path).parts[:-1]) for file in files]
     if len(scans) == 1:
         return scans[0]
     frame = pl.concat([scanned.frame for scanned in scans], how="diagonal_relaxed")
     columns = dict.fromkeys(name for scanned in scans for name in scanned.columns)
     return Scanned(frame, sum(scanned.unreadable for scanned in scans), tuple(columns))
+
+
+def _in_partition(scanned: Scanned, folders: Sequence[str]) -> Scanned:
+    """With the columns that the names of hive partitions give: `day=2025-01-01/`; the file's own go before them."""
+    named = dict(folder.split("=", 1) for folder in folders if "=" in folder)
+    given = {name: value for name, value in named.items() if name not in scanned.columns}
+    values = [pl.lit(None if value == _NO_VALUE else unquote(value), pl.String).alias(n) for n, value in given.items()]
+    return Scanned(scanned.frame.with_columns(values), scanned.unreadable, (*scanned.columns, *given))
 
 
 def scan_separated(path: Path, separator: str, columns: Sequence[str] | None = None, quoted: bool = True) -> Scanned:

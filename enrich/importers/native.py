@@ -2,8 +2,10 @@
 
     enrich import native DIR
 
-Parquet, csv, tsv or JSON lines, gzipped or not; a table is one file or a folder of parts; all but pins may be absent.
-Column names may be in any case, types are lenient (clean.py), and a relative image_uri is a path in the folder.
+Parquet, csv, tsv or JSON lines, gzipped or not; a table is one file or a folder of parts (of hive partitions too, whose
+names give columns: engagements/day=2025-01-01/part.parquet); all but pins may be absent. Column names may be in any
+case or given (mapped_columns.py), types are lenient (clean.py), and a relative image_uri is a path in the folder. Files
+and columns of other names are not read, and named in the report.
 """
 
 from __future__ import annotations
@@ -14,28 +16,52 @@ import polars as pl
 
 from enrich.errors import BadInput
 from enrich.importers import columns, files
+from enrich.importers.clean import spelling
 from enrich.importers.raw import RawCatalogue, RawTable
-from enrich.tables import PINS, SOURCES, Table
+from enrich.log_in_place import LogInPlace
+from enrich.mapped_columns import NO_MAPPING, Mapping
+from enrich.tables import ENGAGEMENTS, PINS, SOURCES, Table
 
 _ABSOLUTE = r"^(?:/|[A-Za-z][A-Za-z0-9+.-]*:)"  # a path from the root, or a URI
 
 
-def load_folder(path: Path) -> RawCatalogue:
-    """The source tables found in the folder.
+def load_folder(path: Path, mapping: Mapping = NO_MAPPING, log: str | None = None) -> RawCatalogue:
+    """The source tables found in the folder; `log` is where engagements lie that are to be left there.
 
     Raises BadInput when `path` is no folder, has no pins, has a table twice, or a file that cannot be read.
     """
     if not path.is_dir():
         found = "a file; name the folder that holds it" if path.exists() else "nothing; check the path"
         raise BadInput(f"expected a folder of files named for the source tables at {path}, found {found}")
-    located = {table: source for table in SOURCES if (source := _locate(path, table))}
+    located = {
+        table: source for table in SOURCES if not (table is ENGAGEMENTS and log) and (source := _locate(path, table))
+    }
     if PINS not in located:
         entries = ", ".join(sorted(entry.name for entry in path.iterdir())[:20]) or "nothing"
         raise BadInput(
             f"expected pins.parquet, .csv, .tsv or .jsonl (or a folder pins/) in {path}, found {entries}; "
             f"name the files for the tables: {', '.join(table.name for table in SOURCES)}"
         )
-    return RawCatalogue(tuple(_read(table, source, path) for table, source in located.items()))
+    tables = tuple(_read(table, source, path, mapping) for table, source in located.items())
+    unread = [note for table in tables if (note := _unread_columns(table, mapping))]
+    notes = (*mapping.notes(), *unread, *_unread_files(path, list(located.values())))
+    return RawCatalogue(tables, notes, LogInPlace(_absolute(log), mapping) if log else None)
+
+
+def _absolute(uri: str) -> str:
+    return uri if "://" in uri else str(Path(uri).expanduser().resolve())
+
+
+def _unread_columns(raw: RawTable, mapping: Mapping) -> str | None:
+    """What the file has and the table has not: a typing error in a heading would else lose its column in silence."""
+    known = {column.name for column in raw.table.columns} | {name.lower() for name in mapping.fields(raw.table)}
+    names = [name for name in raw.columns if spelling(name) not in known and name.lower() not in known]
+    return f"{raw.table.name}: columns that are not read: {', '.join(names[:20])}" if names else None
+
+
+def _unread_files(folder: Path, read: list[Path]) -> list[str]:
+    others = [e.name for e in sorted(folder.iterdir()) if e.is_file() and files.kind(e) and e not in read]
+    return [f"files that are not read, for no table has their name: {', '.join(others[:20])}"] if others else []
 
 
 def _locate(folder: Path, table: Table) -> Path | None:
@@ -51,9 +77,9 @@ def _locate(folder: Path, table: Table) -> Path | None:
     return found[0] if found else None
 
 
-def _read(table: Table, source: Path, folder: Path) -> RawTable:
-    scanned = files.scan(source, [column.name for column in table.columns])
-    frame = scanned.frame
+def _read(table: Table, source: Path, folder: Path, mapping: Mapping) -> RawTable:
+    scanned = files.scan(source, [*(column.name for column in table.columns), *mapping.fields(table)])
+    frame = mapping.apply(table, scanned.frame, str(source))
     if table is PINS:
         schema = frame.collect_schema()
         name = next((name for name in schema.names() if name.lower() == "image_uri"), None)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from enrich.log_in_place import LogInPlace
 from enrich.tables import Table
 
 
@@ -27,3 +28,4 @@ class RawTable:
 class RawCatalogue:
     tables: tuple[RawTable, ...]
     notes: tuple[str, ...] = field(default=())  # what the importer decided that its user should know
+    log: LogInPlace | None = None  # where the log lies, if it is to be left there

@@ -34,9 +34,13 @@ def date_revisions(pins: Path, before: pl.LazyFrame, aside: Path) -> Revised:
     unsaid = other & (pl.col("updated_at").is_null() | (says <= pl.col("stood")))
     kept = known & ~other & (says < pl.col("stood"))
     updated = pl.when(unsaid).then(now).when(kept).then("stood").otherwise("updated_at")
-    dated = rows.with_columns(updated_at=updated, unsaid=unsaid).collect()
-    dated.select(column.name for column in PINS.columns).write_parquet(aside, compression="zstd")
-    return Revised(aside, int(dated["unsaid"].sum()))
+    marked = aside.with_suffix(".marked.parquet")  # so that no catalogue need fit in memory
+    rows.with_columns(updated_at=updated, unsaid=unsaid).sink_parquet(marked)
+    dated = pl.scan_parquet(marked)
+    dated.select(column.name for column in PINS.columns).sink_parquet(aside, compression="zstd")
+    found = dated.select(pl.col("unsaid").sum()).collect(engine="streaming").item()
+    marked.unlink()
+    return Revised(aside, int(found or 0))
 
 
 def _words() -> pl.Expr:

@@ -20,13 +20,15 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from enrich import parts
+from enrich import log_in_place, parts
+from enrich.backends import MEMORY, BackendLimits, open_backend
 from enrich.errors import BadInput
 from enrich.importers import files
 from enrich.importers.clean import BLANKED, DROPPED, EPOCH, Default, clean, default
 from enrich.importers.raw import RawCatalogue, RawTable
 from enrich.importers.report import ImportReport, TableReport
 from enrich.importers.revisions import date_revisions
+from enrich.log_in_place import LogInPlace
 from enrich.tables import (
     BOARD_PINS,
     BOARDS,
@@ -104,14 +106,18 @@ def _write(raw: RawCatalogue, catalogue: Catalogue, workspace: Workspace, aside:
     before = parts.scan(workspace.folder(PINS)) if workspace.folder(PINS).is_dir() else _NO_PINS
     finished = [_finish(table, span, aside) for table in staged]
     finished, revised = _dated(finished, before, aside)
+    in_place = _log_report(raw.log, workspace) if raw.log else None
     notes = (
         *raw.notes,
+        *((f"engagements: left at {raw.log.pattern} and read there with each run",) if raw.log else ()),
         *(note for found in staged for note in _default_notes(found, span)),
         *revised,
         *_reference_notes(aside, before),
     )
-    report = ImportReport(catalogue.format, catalogue.origin, tuple(report for _, report in finished), notes)
+    reports = (*(report for _, report in finished), *((in_place,) if in_place else ()))
+    report = ImportReport(catalogue.format, catalogue.origin, reports, notes)
     workspace.begin_import()
+    log_in_place.save(workspace.root, raw.log)
     for table in SOURCES:
         parts.create(workspace.folder(table), table)
         ready = next((path for path, done in finished if done.table == table.name), None)
@@ -129,6 +135,13 @@ def _sweep(workspace: Workspace) -> None:
         file.unlink(missing_ok=True)
     for table in SOURCES:
         parts.sweep(workspace.folder(table))
+
+
+def _log_report(log: LogInPlace, workspace: Workspace) -> TableReport:
+    """What a log that stays where it is has to offer. Raises BadInput where it is mostly bad."""
+    kept, dropped = log_in_place.dropped(open_backend(workspace.root / ".spill", BackendLimits(MEMORY)), log)
+    _refuse_share(log.uri, ENGAGEMENTS, kept, dropped)
+    return TableReport(ENGAGEMENTS.name, kept, dropped, Counter())
 
 
 def _stage(raw: RawTable, aside: Path) -> Staged:
@@ -161,12 +174,16 @@ def _stage(raw: RawTable, aside: Path) -> Staged:
 
 
 def _refuse_mostly_bad(staged: Staged) -> None:
-    bad, total = staged.dropped.total(), staged.good + staged.dropped.total()
+    _refuse_share(staged.raw.origin, staged.raw.table, staged.good, staged.dropped)
+
+
+def _refuse_share(origin: str, table: Table, good: int, dropped: Counter[str]) -> None:
+    bad, total = dropped.total(), good + dropped.total()
     if bad <= MOSTLY_BAD * total:
         return
-    reasons = ", ".join(f"{reason} {count:,}" for reason, count in staged.dropped.most_common(5))
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in dropped.most_common(5))
     raise BadInput(
-        f"{staged.raw.origin}: expected rows of table {staged.raw.table.name!r}, found {bad:,} of {total:,} rows bad "
+        f"{origin}: expected rows of table {table.name!r}, found {bad:,} of {total:,} rows bad "
         f"({reasons}); is this the right file and format?"
     )
 

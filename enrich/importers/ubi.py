@@ -12,14 +12,15 @@ Levels of judgments: 100, 10, 1, 0 are exact 5, substitute 4, complement 2, irre
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import gettempdir
 
 import duckdb
 import polars as pl
 
 from enrich.errors import BadInput
-from enrich.importers import columns, files, mapping
+from enrich.importers import files, mapping
 from enrich.importers.raw import RawCatalogue, RawTable
-from enrich.tables import ENGAGEMENTS, JUDGMENTS, PINS, Table
+from enrich.tables import ENGAGEMENTS, JUDGMENTS, PINS
 
 EVENT_OF_ACTION = {
     **dict.fromkeys(("impression", "view"), "impression"),
@@ -30,6 +31,7 @@ EVENT_OF_ACTION = {
 }
 RATING_LEVELS = dict(zip((100.0, 10.0, 1.0, 0.0), mapping.LEVEL_OF_ESCI.values(), strict=True))
 
+_MEMORY = "2GB"  # of the engine; what is more goes to the folder for temporary files
 _FIELDS = {  # where a line has what we read of it; attributes may be an object or its JSON text
     "action": "json->>'action_name'",
     "query_id": "json->>'query_id'",
@@ -44,89 +46,110 @@ _RATINGS = 'STRUCT(query VARCHAR, ratings STRUCT("docId" VARCHAR, rating VARCHAR
 
 
 def load(path: Path) -> RawCatalogue:
-    """Pins, engagements and judgments. Raises BadInput when there is neither, or a file cannot be read."""
+    """Pins, engagements and judgments. Raises BadInput when there is neither, or a file cannot be read.
+
+    Lines are read once, into tables of an engine that spills; what is returned is read from there.
+    """
+    engine = duckdb.connect(config={"memory_limit": _MEMORY, "temp_directory": f"{gettempdir()}/corkboard-import"})
     documents = [file for file in files.within(path) if files.kind(file) in (*files.JSON_LINES, *files.PARQUET)]
-    lines, unreadable = _lines(documents)
-    judgments = _judgments(sorted(path.rglob("*.json")) if path.is_dir() else [path] if path.suffix == ".json" else [])
-    events, other = _events(lines)
-    if events.is_empty() and judgments.is_empty():
+    unreadable = _read_lines(engine, documents)
+    _make_events(engine)
+    _read_judgments(engine, sorted(path.rglob("*.json")) if path.is_dir() else [path] if path.suffix == ".json" else [])
+    _make_pins(engine)
+    tallies = "(SELECT count(*) FROM events), (SELECT count(*) FROM judgments), count(*), count(*) - count(title)"
+    counts = engine.sql(f"SELECT {tallies} FROM pins").fetchall()[0]
+    if not any(counts[:2]):
         raise BadInput(
             f"expected UBI events (ndjson, parquet) or judgments (json) in {path}, found none; check the path"
         )
-    origin = str(path)
-    engagements = events.drop("description", "action")
-    described = events.filter(pl.col("description").is_not_null()).unique("pin_id", keep="last", maintain_order=True)
-    ids = pl.concat([events["pin_id"], judgments["pin_id"]]).drop_nulls().unique(maintain_order=True).to_frame()
-    pins = ids.join(described.select("pin_id", title="description"), on="pin_id", how="left", maintain_order="left")
-    notes = [f"{other['len'].sum():,} events are about no object and left out: {_named(other)}"] if len(other) else []
+    notes = _left_out(engine)
     notes.append("levels: ratings 100, 10, 1, 0 are 5, 4, 2, 1")
-    notes.append(f"pins: {pins['title'].null_count():,} of {len(pins):,} have no text, for no event describes them")
+    notes.append(f"pins: {counts[3]:,} of {counts[2]:,} have no text, for no event describes them")
+    engagements = "SELECT query, pin_id, event, position, user_hash, event_timestamp FROM events"
     return RawCatalogue(
         (
-            _raw(PINS, pins, origin),
-            RawTable(ENGAGEMENTS, engagements.lazy(), origin, unreadable),
-            _raw(JUDGMENTS, judgments, origin),
+            RawTable(PINS, _rows(engine, "SELECT pin_id, title FROM pins"), str(path)),
+            RawTable(ENGAGEMENTS, _rows(engine, engagements), str(path), unreadable),
+            RawTable(JUDGMENTS, _rows(engine, "SELECT query, pin_id, level FROM judgments"), str(path)),
         ),
         tuple(notes),
     )
 
 
-def _raw(table: Table, frame: pl.DataFrame, origin: str) -> RawTable:
-    return RawTable(table, frame.lazy(), origin)
+def _rows(engine: duckdb.DuckDBPyConnection, query: str) -> pl.LazyFrame:
+    rows: pl.LazyFrame = engine.cursor().sql(query).pl(lazy=True)
+    return rows
 
 
-def _lines(paths: list[Path]) -> tuple[pl.DataFrame, int]:
-    """Every document's fields as strings, a bulk file's action lines left out, and the number of unreadable lines."""
-    frames = [pl.DataFrame(schema=dict.fromkeys(_FIELDS, pl.String))]
+def _read_lines(engine: duckdb.DuckDBPyConnection, paths: list[Path]) -> int:
+    """Every document's fields as strings, as the table `lines`; the number of unreadable lines."""
+    engine.execute(f"CREATE TABLE lines ({', '.join(f'{name} VARCHAR' for name in _FIELDS)})")
+    fields = ", ".join(f"{expression} AS {name}" for name, expression in _FIELDS.items())
     unreadable = 0
     for path in paths:
-        source = "SELECT json FROM read_ndjson_objects($path, ignore_errors=true)"
+        objects = "SELECT json FROM read_ndjson_objects($path, ignore_errors=true)"
+        source, count = objects, f"SELECT count(*) FROM ({objects}) WHERE json IS NULL"
         if files.kind(path) in files.PARQUET:
-            source = "SELECT to_json(t) AS json FROM read_parquet($path) t"
+            source, count = "SELECT to_json(t) AS json FROM read_parquet($path) t", ""
         attributes = f"SELECT json, TRY_CAST(json->>'event_attributes' AS JSON) AS attributes FROM ({source})"
-        fields = ", ".join(f"{expression} AS {name}" for name, expression in _FIELDS.items())
-        query = f"SELECT json IS NULL AS unreadable, {fields} FROM ({attributes})"
         try:
-            rows = duckdb.connect().sql(query, params={"path": str(path)}).pl()
+            engine.execute(
+                f"INSERT INTO lines SELECT {fields} FROM ({attributes}) WHERE json IS NOT NULL", {"path": str(path)}
+            )
+            if count:
+                unreadable += engine.execute(count, {"path": str(path)}).fetchall()[0][0]
         except duckdb.Error as error:
             raise files.unreadable(path, "UBI queries or events", error) from error
-        unreadable += int(rows["unreadable"].sum())
-        frames.append(rows.filter(~pl.col("unreadable")).drop("unreadable"))
-    return pl.concat(frames), unreadable
+    return unreadable
 
 
-def _events(lines: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Events as engagements, with their action and description; and the actions left out, [action, len]."""
-    asked = lines.filter(pl.col("action").is_null() & pl.col("query").is_not_null()).unique("query_id", keep="first")
-    joined = lines.filter(pl.col("action").is_not_null()).join(
-        asked.select("query_id", asked="query"), on="query_id", how="left", maintain_order="left"
+def _make_events(engine: duckdb.DuckDBPyConnection) -> None:
+    """`events`: those about an object, as engagements with their query and description; `others`: actions left out."""
+    cases = " ".join(f"WHEN '{action}' THEN '{event}'" for action, event in EVENT_OF_ACTION.items())
+    engine.execute(
+        "CREATE TEMP TABLE asked AS SELECT query_id, min_by(query, (event_timestamp, query)) AS query FROM lines "
+        "WHERE action IS NULL AND query IS NOT NULL AND query_id IS NOT NULL GROUP BY query_id"
     )
-    event = pl.col("action").str.to_lowercase().replace_strict(EVENT_OF_ACTION, default=None, return_dtype=pl.String)
-    ordinal = columns.number(pl.col("position"), pl.String())
-    known = joined.with_columns(event=event, position=ordinal, query=pl.coalesce("query", "asked"))
-    about = pl.col("event").is_not_null() & pl.col("pin_id").is_not_null()
-    first = known.filter(about)["position"].min()
-    events = known.filter(about).with_columns(position=pl.col("position") + (1 if first == 0 else 0))
-    other = known.filter(~about).group_by("action").len().sort("len", "action", descending=[True, False])
-    return events.drop("asked", "query_id"), other
+    engine.execute(
+        f"CREATE TEMP TABLE others AS SELECT action, count(*) AS n FROM lines WHERE action IS NOT NULL AND "
+        f"(pin_id IS NULL OR (CASE lower(action) {cases} END) IS NULL) GROUP BY action"
+    )
+    engine.execute(
+        "CREATE TABLE events AS SELECT coalesce(l.query, a.query) AS query, l.pin_id, "
+        f"CASE lower(l.action) {cases} END AS event, TRY_CAST(l.position AS DOUBLE) AS position, l.user_hash, "
+        "l.event_timestamp, l.description FROM lines l LEFT JOIN asked a ON l.query_id = a.query_id "
+        "WHERE event IS NOT NULL AND l.pin_id IS NOT NULL"
+    )
+    if engine.sql("SELECT min(position) FROM events").fetchall()[0][0] == 0:
+        engine.execute("UPDATE events SET position = position + 1")
 
 
-def _judgments(paths: list[Path]) -> pl.DataFrame:
-    frames = [pl.DataFrame(schema={"query": pl.String, "pin_id": pl.String, "level": pl.Float64})]
+def _read_judgments(engine: duckdb.DuckDBPyConnection, paths: list[Path]) -> None:
+    """`judgments`: query, pin_id, level of every rating; null where it is no rating of the four."""
+    engine.execute("CREATE TABLE judgments (query VARCHAR, pin_id VARCHAR, level DOUBLE)")
+    cases = " ".join(f"WHEN {rating} THEN {level}" for rating, level in RATING_LEVELS.items())
     for path in paths:
         query = f"""
-            SELECT j.query AS query, r."docId" AS pin_id, r.rating AS rating
+            INSERT INTO judgments
+            SELECT j.query, r."docId", CASE TRY_CAST(r.rating AS DOUBLE) {cases} END
             FROM read_json($path, columns={{"judgmentRatings": '{_RATINGS}'}}),
                 unnest("judgmentRatings") AS a(j), unnest(j.ratings) AS b(r)"""
         try:
-            rows = duckdb.connect().sql(query, params={"path": str(path)}).pl()
+            engine.execute(query, {"path": str(path)})
         except duckdb.Error as error:
             raise files.unreadable(path, "UBI judgments", error) from error
-        rating = columns.number(pl.col("rating"), pl.String())
-        level = rating.replace_strict(RATING_LEVELS, default=None, return_dtype=pl.Float64)
-        frames.append(rows.select("query", "pin_id", level=level))
-    return pl.concat(frames)
 
 
-def _named(counts: pl.DataFrame) -> str:
-    return ", ".join(f"{action} {count:,}" for action, count in counts.head(8).iter_rows())
+def _make_pins(engine: duckdb.DuckDBPyConnection) -> None:
+    """`pins`: every object that was seen or judged, with the latest description that an event carries."""
+    engine.execute(
+        "CREATE TABLE pins AS SELECT pin_id, max_by(description, event_timestamp) AS title FROM "
+        "(SELECT pin_id, description, event_timestamp FROM events UNION ALL SELECT pin_id, NULL, NULL FROM judgments) "
+        "WHERE pin_id IS NOT NULL GROUP BY pin_id ORDER BY pin_id"
+    )
+
+
+def _left_out(engine: duckdb.DuckDBPyConnection) -> list[str]:
+    others = engine.sql("SELECT action, n FROM others ORDER BY n DESC, action DESC").fetchall()
+    named = ", ".join(f"{action} {count:,}" for action, count in others[:8])
+    return [f"{sum(n for _, n in others):,} events are about no object and left out: {named}"] if others else []

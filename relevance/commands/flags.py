@@ -42,7 +42,9 @@ FIELDS = click.option(
 )
 EPOCHS = click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training pairs, at most.")
 PAIRS = click.option("--pairs", type=click.IntRange(min=1), help="Pairs for the teacher to label.  [default: 20000]")
-ENGINE = console.engine_option("Where pairs are labelled: this process, or {ray}, each worker with its own teacher.")
+ENGINE = console.engine_option(
+    Engine, "Where pairs are labelled: this process, or a Ray cluster (RAY_ADDRESS), each worker with its own teacher."
+)
 WORKERS = click.option(
     "--workers", type=click.IntRange(min=1), help="On Ray.  [default: one a GPU, or one a core where there is none]"
 )

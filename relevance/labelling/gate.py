@@ -19,8 +19,9 @@ import numpy as np
 import polars as pl
 
 from enrich import parts
+from enrich.backends import BOUNDED
 from enrich.errors import BadInput
-from enrich.history import EngineLimits, History
+from enrich.history import History
 from enrich.job import input_hash
 from enrich.records import to_json
 from enrich.tables import LEVELS, QUERY_FEATURES
@@ -30,7 +31,7 @@ from relevance.frames import of_queries
 from relevance.labelling import strata
 from relevance.labelling.drift import LEAST_QUERIES, Asked, Finding, Labels, Like, Rows, Verdict, findings
 from relevance.labelling.log_pairs import PAIR
-from relevance.labelling.sample import MEMORY, SoftSample
+from relevance.labelling.sample import SoftSample
 from relevance.metrics import Floats
 from relevance.soft_labels import NO_TEXT, SUM_TOLERANCE, SoftTeacher, Texts
 from relevance.splits import Split
@@ -164,7 +165,7 @@ def _whole_queries(rows: pl.DataFrame, most: int) -> pl.DataFrame:
 
 def _frequencies(workspace: Workspace, queries: pl.Series) -> pl.DataFrame:
     """query and frequency (head, torso, tail by searches) of those of these queries that have been logged."""
-    rows = History(workspace, EngineLimits(MEMORY)).source(QUERY_FEATURES)
+    rows = History(workspace, BOUNDED).source(QUERY_FEATURES)
     newest = ibis.row_number().over(
         group_by="query", order_by=[ibis.desc("event_timestamp"), ibis.desc("created_timestamp")]
     )

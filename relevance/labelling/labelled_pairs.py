@@ -14,8 +14,9 @@ import ibis
 import polars as pl
 import pyarrow.parquet as pq
 
+from enrich.backends import BOUNDED, DuckDBBackend
 from relevance.labelling.log_pairs import PAIR
-from relevance.labelling.sample import MEMORY, SoftSample
+from relevance.labelling.sample import SoftSample
 
 _ROWS_A_GROUP = 10_000  # of the file: a part's share is found without reading the others
 
@@ -27,8 +28,7 @@ def write_known(sample: SoftSample, folder: Path, producer: str, name: str) -> P
         return None
     known = sample.folder / f"known-{name}.parquet"
     aside = known.with_name(f".{known.name}.{os.getpid()}")
-    engine = ibis.duckdb.connect(temp_directory=str(sample.folder / ".spill"))
-    engine.raw_sql(f"SET memory_limit = '{MEMORY}'")
+    engine = DuckDBBackend(sample.folder / ".spill", BOUNDED).connection
     numbers = {str(part.path): part.number for part in sample.parts}
     paths = pl.DataFrame({"filename": list(numbers), "part": list(numbers.values())})
     pairs = engine.read_parquet(list(numbers), filename=True).join(ibis.memtable(paths), "filename")

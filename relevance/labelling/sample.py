@@ -23,7 +23,8 @@ import ibis.expr.types as ir
 import polars as pl
 
 from enrich import parts, tables
-from enrich.history import EngineLimits, History
+from enrich.backends import BOUNDED, BackendLimits
+from enrich.history import History
 from enrich.progress import progress
 from enrich.tables import JUDGMENT
 from enrich.workspace import Workspace
@@ -44,7 +45,6 @@ from relevance.labelling.log_pairs import (
 from relevance.labelling.negatives import Search, write_negatives
 
 SAMPLE_VERSION = 1  # of the design: another one is another sample
-MEMORY = "4GB"  # of the engine; what is more goes to W/.spill
 _LEAST_ROWS, _MOST_ROWS, _PARTS = 4_000, 50_000, 2_000  # of a part, and parts while one has less than the most
 _RECORD, _JUDGED = "sample.json", "judged.parquet"
 _READ = (tables.ENGAGEMENTS, tables.PINS, tables.DELETIONS, tables.JUDGMENT, tables.QUERY_FEATURES)
@@ -125,7 +125,7 @@ def write_sample(
     search: Search,
     settings: SampleSettings,
     folder: Path,
-    limits: EngineLimits | None = None,
+    limits: BackendLimits | None = None,
 ) -> None:
     """Draw the sample by the design of log_pairs.py into `folder`; a killed draw goes on with the same arguments.
 
@@ -133,7 +133,7 @@ def write_sample(
     the latest judgment's. Raises BadInput when there is neither a log nor a judged training query to sample for.
     """
     judged = parts.latest(workspace.folder(JUDGMENT), JUDGMENT).filter(pl.col("level").is_not_null())
-    history = History(workspace, limits or EngineLimits(MEMORY))
+    history = History(workspace, limits or BOUNDED)
     log = sample_log(history, judged, queries, settings)
     negatives = write_negatives(history, log, judged, queries, search, settings, folder)
     of_log = log.pairs.semi_join(memtable(judged.select(PAIR).to_dict(as_series=False)), PAIR)

@@ -17,8 +17,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from enrich.backends import BackendLimits
 from enrich.errors import BadInput
-from enrich.history import EngineLimits, History
+from enrich.history import History
 from enrich.propensity import fit_eta
 from enrich.tables import LEVELS
 from enrich.text_encoder import TextEncoder
@@ -32,7 +33,7 @@ from relevance.student import Student
 from relevance.student_inputs import QueryEncoder, student_inputs
 from relevance.training_frame import training_frame
 
-_ENGINE = EngineLimits("2GB", 1)
+_ENGINE = BackendLimits("2GB", 1)
 
 
 @dataclass(frozen=True, slots=True)

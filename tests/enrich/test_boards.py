@@ -133,3 +133,32 @@ def test_a_run_as_of_a_day_then_one_of_today_make_the_rows_of_one_run(tmp_path: 
             assert moment is None or rows["event_timestamp"].max() <= moment
         found.append(rows.sort("event_timestamp", "pin_id"))
     assert found[0].equals(found[1]) and found[0].height == 3
+
+
+@pytest.mark.parametrize(
+    "title",
+    ["我的收藏", "其他", "未分類", "อื่น ๆ", "ของฉัน", "รายการโปรด", "المفضلة", "صُوَري", "منوّعات", "मेरी पसंद", "मेरे पिन",
+     "मेरी चीज़ें", "Мои пины", "Разное", "좋아하는 것들", "기타"],
+)  # fmt: skip
+def test_generic_titles_say_nothing_in_other_scripts_either(title: str) -> None:
+    assert read_title(title).words == ()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("طاولة خشب", "خَشَب طاولة"),  # vowel signs and word order
+        ("أفكار المطبخ", "افكار المطبخ"),  # hamza
+        ("रसोई के विचार", "विचार रसोई के"),
+        ("सब्ज़ी", "सब्जी"),  # nukta
+        ("ﾏﾌﾗｰ", "マフラー"),  # half width
+        ("ソファ 北欧", "北欧・ソファ"),
+    ],
+)
+def test_near_duplicates_meet_in_other_scripts(one: str, other: str) -> None:
+    assert read_title(one).key == read_title(other).key != ""
+
+
+@pytest.mark.parametrize("letter", ["ที่", "कि", "한"])
+def test_a_long_title_is_cut_between_letters_never_inside_one(letter: str) -> None:
+    assert read_title(letter * 150).text == letter * 100

@@ -10,7 +10,7 @@ import pytest
 from scipy import sparse
 from table_rows import day, write_rows
 
-from enrich import parts
+from enrich import graph, parts
 from enrich.errors import BadInput
 from enrich.graph import GraphSettings, most_visited, run_graph, visits
 from enrich.job import JobReport
@@ -133,3 +133,50 @@ def test_no_boards_or_no_texts_are_no_work(workspace: Workspace) -> None:
     assert run(workspace) == JobReport("pin_graph", 0, 0)
     with pytest.raises(BadInput, match="neighbours and hops of at least 1"):
         GraphSettings(neighbours=0)
+
+
+def random_graph(pins: int, boards: int, saves: int) -> sparse.csr_array:
+    random = np.random.default_rng(4)
+    holds = sparse.csr_array(
+        (np.ones(saves), (random.integers(0, pins, saves), (random.random(saves) ** 3 * boards).astype(int))),
+        shape=(pins, boards),
+    )
+    holds.sum_duplicates()
+    holds.data[:] = 1
+    return holds
+
+
+def test_pieces_of_any_size_pool_to_the_same_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    holds = random_graph(300, 40, 1500)
+    own = np.random.default_rng(5).standard_normal((300, 8)).astype(np.float32)
+    whole = graph.pool(holds, own, GraphSettings())
+    monkeypatch.setattr(graph, "_ENTRIES_AT_ONCE", 2000)
+    assert len(list(graph._slices(graph._Reach.of(holds), 2, 1000))) > 20
+    np.testing.assert_allclose(graph.pool(holds, own, GraphSettings()), whole, atol=1e-6)
+
+
+def test_a_large_graph_has_a_smaller_frontier(monkeypatch: pytest.MonkeyPatch) -> None:
+    reach = graph._Reach.of(random_graph(300, 40, 1500))
+    assert graph._frontier(reach, 1000) == 1000
+    monkeypatch.setattr(graph, "_PATHS", 50 * float(reach.next_step.sum()))
+    assert graph._frontier(reach, 1000) == 50
+    monkeypatch.setattr(graph, "_PATHS", 1.0)
+    assert (graph._frontier(reach, 1000), graph._frontier(reach, 2)) == (10, 2)
+
+
+def test_walks_go_on_from_the_most_visited_pins() -> None:
+    """From c one step leads to c 5/12, d 1/4, a and b 1/6: with a frontier of 2 the second begins at c and d alone."""
+    step = half_steps(HOLDS)
+    found = visits(step, np.array([2]), hops=2, frontier=2).toarray()[0]
+    one = visits(step, np.array([2]), hops=1).toarray()[0]
+    second = np.array([0, 0, 5 / 12, 1 / 4]) @ step[0].toarray() @ step[1].toarray()
+    np.testing.assert_allclose(found, one + second / 2)
+
+
+def test_a_frontier_that_all_fit_changes_nothing_and_a_small_one_little() -> None:
+    holds = random_graph(300, 40, 1500)
+    own = np.random.default_rng(5).standard_normal((300, 8)).astype(np.float32)
+    exact = graph.pool(holds, own, GraphSettings(frontier=300))
+    near = graph.pool(holds, own, GraphSettings(frontier=100))
+    cosines = (exact * near).sum(axis=1)
+    assert cosines.min() > 0.98 and cosines.mean() > 0.999

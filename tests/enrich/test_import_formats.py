@@ -12,7 +12,8 @@ from enrich import parts
 from enrich.errors import BadInput
 from enrich.importers import Format, ImportReport, import_catalogue, mapping
 from enrich.judgments import run_judgments
-from enrich.tables import ENGAGEMENTS, JUDGMENT, JUDGMENTS, PINS, Table
+from enrich.status import render, status
+from enrich.tables import BOARD_PINS, BOARDS, ENGAGEMENTS, JUDGMENT, JUDGMENTS, PINS, Table
 from enrich.workspace import Workspace
 
 
@@ -259,3 +260,66 @@ def test_real_ubi_events_and_labels(shared_data, fresh):
     counts = {table.table: (table.kept, dict(table.dropped)) for table in report.tables}
     assert counts["engagements"] == (2_406, {"missing-query": 136})
     assert counts["judgments"] == (6_678, {})
+
+
+def test_titled_lists_are_boards_and_their_links_pins(folder, fresh):
+    (folder / "books.jsonl").write_text(
+        lines(
+            {
+                "file": "en.md",
+                "lang": "en",
+                "board": "Python",
+                "title": "Dive in",
+                "url": "http://a.test",
+                "note": "PDF",
+            },
+            {"file": "en.md", "lang": "en", "board": "Python", "title": "Dive in again", "url": "http://a.test"},
+            {"file": "en.md", "lang": "en", "board": "Beginners", "title": "Dive in", "url": "http://a.test"},
+            {"file": "ja.md", "lang": "ja", "board": "Python", "title": "入門", "url": "http://b.test"},
+            {"file": "ja.md", "lang": "ja", "board": "Python", "title": "no link"},
+        )
+        + "torn {\n"
+    )
+    (folder / "apps.jsonl").write_text(
+        lines(
+            {
+                "name": "Wiki",
+                "website_url": "http://w.test",
+                "description": "Notes.",
+                "tags": ["Wikis", "Notes", "Wikis"],
+            },
+            {"name": "Alone", "website_url": "http://x.test", "tags": []},
+            {"name": "[Odd", "website_url": "http://y.test", "board": "[sic"},
+        )
+    )
+    report = import_catalogue(Format.LISTS, folder, fresh)
+    assert rows(fresh, BOARDS, "title") == [("Beginners",), ("Notes",), ("Python",), ("Python",), ("Wikis",), ("[sic",)]
+    titles = parts.scan(fresh.folder(PINS)).select("pin_id", pin="title", link="link_url")
+    named = parts.scan(fresh.folder(BOARDS)).select("board_id", board="title")
+    saves = parts.scan(fresh.folder(BOARD_PINS)).join(titles, on="pin_id").join(named, on="board_id").collect()
+    assert sorted(saves.select("board", "pin").rows()) == [
+        ("Beginners", "Dive in"), ("Notes", "Wiki"), ("Python", "Dive in"), ("Python", "入門"), ("Wikis", "Wiki"),
+        ("[sic", "[Odd"),
+    ]  # fmt: skip
+    assert rows(fresh, PINS, "title", "description", "lang") == [
+        ("Alone", None, None), ("Dive in", "PDF", "en"), ("Wiki", "Notes.", None), ("[Odd", None, None),
+        ("入門", None, "ja"),
+    ]  # fmt: skip
+    counted = {table.table: dict(table.dropped) for table in report.tables}
+    assert counted == {
+        "pins": {"missing-pin_id": 1, "unreadable-line": 1}, "boards": {},
+        "board_pins": {"missing-pin_id": 1, "duplicate": 1},
+    }  # fmt: skip
+    assert report.notes[0] == "1 entries are on no list"
+
+
+def test_the_real_lists_have_the_boards_their_readme_says(shared_data, fresh):
+    report = import_catalogue(Format.LISTS, shared_data / "lists", fresh)
+    kept = {table.table: table.kept for table in report.tables}
+    assert kept["boards"] == 2_274 + 84
+    assert (kept["pins"], kept["board_pins"]) == (11_875, 10_707 + 1_419)
+    shown = render(status(fresh))
+    for table in report.tables:
+        assert f"{table.kept:,}" in shown and all(
+            f"dropped {reason}: {n:,}" in shown for reason, n in table.dropped.items()
+        )

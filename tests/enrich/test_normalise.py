@@ -42,3 +42,14 @@ def test_terms_are_never_blank(text: str) -> None:
 def test_ascii_texts_have_the_terms_that_any_text_would(text: str):
     """An ASCII text beside a letter that is none goes the long way round."""
     assert terms(f"{text} é") == [*terms(text), "e"]
+
+
+def test_a_thai_letter_keeps_its_vowels_and_tones() -> None:
+    assert terms("ที่นั่น") == ["ที่นั่", "นั่น"]
+    assert terms("โต๊ะไม้") == ["โต๊", "ต๊ะ", "ะไ", "ไม้"]
+
+
+def test_chinese_arabic_and_hindi() -> None:
+    assert terms("木桌 2024") == ["木桌", "2024"]
+    assert terms("طاولة خشب") == ["طاولة", "خشب"]
+    assert terms("लकड़ी की मेज़") == ["लकड़ी", "की", "मेज़"]

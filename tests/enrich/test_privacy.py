@@ -25,6 +25,8 @@ from enrich.privacy import Private, find_private, scrub
         ("(555) 123-4567", Private.PHONE),
         ("555.123.4567", Private.PHONE),
         ("06 12 34 56 78", Private.PHONE),
+        ("٠٦ ١٢ ٣٤ ٥٦ ٧٨", Private.PHONE),
+        ("+९१ ९८७६५ ४३२१०", Private.PHONE),
     ],
 )
 def test_private_pieces_are_found(text: str, reason: Private) -> None:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import ibis
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from table_rows import day, write_rows
 from tiny_encoder import tiny_encoder
 
-from enrich import parts, propensity
-from enrich.history import query_keys
+from enrich import parts, propensity, queries, snapshots
+from enrich.errors import BadInput
+from enrich.history import History, query_keys
 from enrich.job import JobReport
-from enrich.queries import QuerySettings, run_queries
+from enrich.queries import EventWeights, QuerySettings, Refresh, run_queries
 from enrich.query_features import QueryFeatureSettings, QueryVectors
 from enrich.snapshots import SnapshotSettings
-from enrich.tables import DELETIONS, ENGAGEMENTS, INTERESTS, PIN_QUERIES, PINS, QUERY_FEATURES
+from enrich.tables import DELETIONS, ENGAGEMENTS, EVENTS, INTERESTS, PIN_QUERIES, PINS, QUERY_FEATURES
 from enrich.text_encoder import TextEncoder
-from enrich.workspace import Workspace
+from enrich.workspace import REPOSITORY, Catalogue, Workspace
 
 Row = dict[str, Any]
 
@@ -36,10 +40,8 @@ def event(query: str, pin: str, kind: str = "click", user: str | None = "u1", on
 
 def run(workspace: Workspace, encoder: str, min_users: int = 1, queries: int = 20) -> list[JobReport]:
     features = QueryFeatureSettings(model=encoder)
-    settings = QuerySettings(
-        queries=queries, min_users=min_users, features=features, snapshots=SnapshotSettings(cadence_days=1)
-    )
-    return run_queries(workspace, settings)
+    daily = SnapshotSettings(cadence_days=1)
+    return run_queries(workspace, QuerySettings(queries, min_users, features=features, snapshots=daily))
 
 
 def engaged(workspace: Workspace) -> dict[str, list[tuple[str, float]]]:
@@ -224,3 +226,123 @@ def test_snapshots_that_were_lost_are_made_again_the_same(workspace: Workspace, 
 
 def test_no_log_is_no_work(workspace: Workspace, encoder: str) -> None:
     assert run(workspace, encoder) == [JobReport("pin_queries", 0, 0), JobReport("query_features", 0, 0)]
+
+
+def test_weights_are_read_as_four_numbers() -> None:
+    assert EventWeights.parse("1,3,5,-1") == EventWeights(1, 3, 5, -1)
+    for text in ("1,2,3", "1,2,3,x", "1,2,3,nan", ""):
+        with pytest.raises(BadInput, match="click,long_click,save,hide"):
+            EventWeights.parse(text)
+
+
+def merged(workspace: Workspace, encoder: str, **more: Any) -> JobReport:
+    features = QueryFeatureSettings(model=encoder)
+    cadence = SnapshotSettings(cadence_days=1)
+    chosen = {"min_users": 1, "features": features, "snapshots": cadence, "refresh": Refresh.MERGE} | more
+    return run_queries(workspace, QuerySettings(**chosen))[0]
+
+
+def test_a_new_period_is_merged_with_the_last_top_by_hand(workspace: Workspace, encoder: str) -> None:
+    """One is kept, so two are merged. Day 1: vase 4, lamp 2, oak 1 (out). Day 2: oak 2, vase -2: oak's 1 is lost."""
+    write_rows(
+        workspace, ENGAGEMENTS,
+        event("vase", "a", "save"), event("lamp", "a", "long_click"), event("oak", "a"),
+        event("oak", "a", "long_click", on=2), event("vase", "a", "hide", on=2), event("elm", "b", on=2),
+    )  # fmt: skip
+    merged(workspace, encoder, queries=1)
+    assert engaged(workspace) == {"a": [("lamp", 2.0)], "b": [("elm", 1.0)]}
+    run(workspace, encoder, queries=1)  # the whole window
+    assert engaged(workspace)["a"] == [("oak", 3.0)]
+
+
+def test_what_too_few_had_asked_is_merged_once_enough_have(workspace: Workspace, encoder: str) -> None:
+    write_rows(workspace, ENGAGEMENTS, *(event("lamp", "a", user=f"u{on}", on=on) for on in (1, 2, 3)))
+    merged(workspace, encoder, min_users=3)
+    rows = parts.scan(workspace.folder(PIN_QUERIES)).collect()
+    assert rows.select("event_timestamp", "engaged_queries", "engaged_query_scores").rows() == [
+        (day(4), ["lamp"], [3.0])
+    ]
+
+
+def test_a_killed_merge_goes_on_to_the_rows_of_an_undisturbed_one(
+    workspace: Workspace, encoder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two snapshots' lists are kept: of the last that is written, and of one whose part the kill took."""
+    rows = [event(q, "a", on=on) for on, q in enumerate("abcab", 1)] + [event("c", "a", on=1)]
+    write_rows(workspace, ENGAGEMENTS, *rows)
+    write, written = snapshots.write_snapshot, []
+
+    def killed(*arguments: Any) -> pl.DataFrame:
+        written.append(arguments)
+        if len(written) == 3:
+            raise KeyboardInterrupt
+        return write(*arguments)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(snapshots, "write_snapshot", killed)
+        merged(workspace, encoder, queries=1)
+    merged(workspace, encoder, queries=1)
+    found = parts.scan(workspace.folder(PIN_QUERIES)).sort("event_timestamp").collect().drop("written_at")
+    for path in (*workspace.folder(PIN_QUERIES).glob("part-snapshot*"), *workspace.root.glob("merging/*")):
+        path.unlink()
+    merged(workspace, encoder, queries=1)
+    whole = parts.scan(workspace.folder(PIN_QUERIES)).sort("event_timestamp").collect().drop("written_at")
+    assert found.equals(whole) and len(list(workspace.root.glob("merging/*"))) == 2
+
+
+def test_what_leaves_the_window_leaves_a_merged_list(workspace: Workspace, encoder: str) -> None:
+    write_rows(
+        workspace, ENGAGEMENTS,
+        event("vase", "a", "save", on=1), event("vase", "a", on=3), event("lamp", "a", on=2), event("elm", "b", on=5),
+    )  # fmt: skip
+    window = {"window": timedelta(days=3)}
+    merged(workspace, encoder, **window)
+    rows = parts.scan(workspace.folder(PIN_QUERIES)).filter(pl.col("pin_id") == "a").sort("event_timestamp").collect()
+    assert rows.select("event_timestamp", "engaged_queries", "engaged_query_scores").rows() == [
+        (day(2), ["vase"], [4.0]),
+        (day(3), ["vase", "lamp"], [4.0, 1.0]),
+        (day(4), ["vase", "lamp"], [5.0, 1.0]),
+        (day(5), ["lamp", "vase"], [1.0, 1.0]),
+        (day(6), ["vase"], [1.0]),
+    ]
+
+
+histories = st.lists(
+    st.tuples(st.sampled_from("qrs"), st.sampled_from("ab"), st.sampled_from(EVENTS), st.integers(1, 8)), max_size=30
+)
+
+
+@given(histories)
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_without_a_limit_merging_is_the_full_computation(
+    tmp_path_factory: pytest.TempPathFactory, encoder: str, history: list[tuple[str, str, str, int]]
+) -> None:
+    """Nothing falls below the top 20, so nothing is lost: but a query that stood at or below 0 and came back."""
+    found = []
+    history = [(q, p, kind, on) for q, p, kind, on in history if kind != "hide"]
+    for mode in (Refresh.MERGE, Refresh.FULL):
+        workspace = Workspace.at(tmp_path_factory.mktemp("merge") / "w")
+        workspace.create(Catalogue("native", "inline"))
+        write_rows(workspace, ENGAGEMENTS, *(event(q, p, kind, on=on) for q, p, kind, on in history))
+        chosen = QuerySettings(
+            min_users=1, window=timedelta(days=3), refresh=mode, snapshots=SnapshotSettings(cadence_days=1)
+        )
+        queries._run_pin_queries(workspace, History(workspace).engagements(), chosen)
+        rows = parts.scan(workspace.folder(PIN_QUERIES)).collect().sort("event_timestamp", "pin_id")
+        found.append(rows.drop("producer", "written_at"))
+    assert found[0].equals(found[1])
+
+
+def test_merged_lists_of_the_sample_are_close_to_the_full_computation(workspace: Workspace) -> None:
+    """At the newest snapshot: the share of the full list's score that the merged list holds too."""
+    log = pl.read_parquet(REPOSITORY / "data" / "sample" / "engagements.parquet")
+    write_rows(workspace, ENGAGEMENTS, *log.to_dicts())
+    lists = []
+    for mode in (Refresh.MERGE, Refresh.FULL):
+        queries._run_pin_queries(workspace, History(workspace).engagements(), QuerySettings(refresh=mode))
+        lists.append(engaged(workspace))
+    merge, full = lists
+    held = sum(score for pin, rows in full.items() for query, score in rows if query in dict(merge.get(pin, [])))
+    assert held / sum(score for rows in full.values() for _, score in rows) > 0.99
+    apart = [abs(dict(merge[pin])[q] - s) / s for pin in full for q, s in full[pin] if q in dict(merge.get(pin, []))]
+    assert float(np.median(apart)) < 0.1, "the bias is each period's own"

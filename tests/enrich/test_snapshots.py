@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -143,6 +144,30 @@ def test_a_killed_run_goes_on_to_the_same_rows(workspace: Workspace, kill_at: in
         ("b", 3, ["y"], None),
         ("a", 4, None, "none-left"),
     ]
+
+
+@pytest.mark.parametrize("nth", range(6))
+def test_a_kill_at_any_rename_leaves_no_half_day(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, nth: int
+) -> None:
+    """Parts and manifests appear by renames alone; each of the six of three snapshots is where the power goes."""
+    by_day = {2: {"a": ["x"]}, 3: {"a": ["x"], "b": ["y"]}, 4: {"b": ["y"]}}
+    whole = [("a", 2, ["x"], None), ("b", 3, ["y"], None), ("a", 4, None, "none-left")]
+    renames = iter(range(99))
+    rename = Path.replace
+
+    def killed(source: Path, target: Path) -> Path:
+        if next(renames) == nth:
+            raise Killed
+        return rename(source, target)
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(Path, "replace", killed)
+        run(workspace, by_day)
+    days = {number for _, number, *_ in rows(workspace)}
+    assert rows(workspace) == [row for row in whole if row[1] in days], "whole days or none"
+    run(workspace, by_day)
+    assert rows(workspace) == whole
 
 
 def test_a_kill_between_part_and_manifest_repeats_the_snapshot(workspace: Workspace) -> None:

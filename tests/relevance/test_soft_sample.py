@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enrich import job, parts, tables
+from enrich.backends import BackendLimits
 from enrich.errors import BadInput
-from enrich.history import EngineLimits
 from enrich.workspace import Workspace
 from relevance.candidates import CandidateIndex
 from relevance.labelling import negatives as soft_negatives
@@ -74,7 +74,7 @@ def draw(
 ) -> SoftSample:
     folder.mkdir(exist_ok=True)
     chosen = SampleSettings(**{"pairs": 200, **settings})
-    write_sample(workspace, queries, Search(index(), embed), chosen, folder, EngineLimits(threads=threads))
+    write_sample(workspace, queries, Search(index(), embed), chosen, folder, BackendLimits(threads=threads))
     return SoftSample(folder)
 
 

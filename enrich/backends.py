@@ -1,0 +1,186 @@
+"""Where behaviour is aggregated: DuckDB on this machine, or Spark, by the same ibis expressions.
+
+DuckDB keeps within `memory` and spills to W/.spill. Spark (`--engine spark`, the extra `spark` and a Java runtime)
+takes its master and settings from its own configuration (spark-defaults.conf, or `spark-submit`), all cores of this
+machine where there is none; every worker must see the workspace under the same path. What the two do differently is
+here alone: how parquet is read and how an intermediate table is kept.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import uuid4
+
+import polars as pl
+
+from enrich.engine import LogEngine
+from enrich.errors import BadInput
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir  # ibis is loaded where a backend is opened, for the commands' --help does without
+
+TextMap = Callable[[Iterable[str]], pl.DataFrame]  # a frame of any number of rows a text
+
+MEMORY = "4GB"  # of DuckDB, where nothing else is asked for; what is more goes to W/.spill
+_TEXTS_AT_ONCE = 100_000  # in Python
+
+
+class BackendLimits(NamedTuple):
+    """Which backend, and what it may use; None: as it pleases (DuckDB: every core, four fifths of the memory).
+
+    Spark's memory and cores are its own configuration's; there these two are not looked at.
+    """
+
+    memory: str | None = None  # such as "2GB"; what is more goes to disk
+    threads: int | None = None
+    engine: LogEngine = LogEngine.LOCAL
+
+
+BOUNDED = BackendLimits(MEMORY)
+
+
+class Backend(ABC):
+    """An ibis connection, and the few things that ibis does not do alike on all of them."""
+
+    connection: Any
+
+    @abstractmethod
+    def read(self, paths: Sequence[str], partitioned: bool = False) -> ir.Table:
+        """Parquet files or patterns as one table; with the columns that folders `name=value` give where partitioned."""
+
+    @abstractmethod
+    def keep(self, name: str, table: ir.Table) -> ir.Table:
+        """`table` computed once, under a `name` until `drop`."""
+
+    @abstractmethod
+    def map_texts(self, name: str, texts: ir.Table, function: TextMap) -> ir.Table:
+        """`function` of the one column of `texts`, some at a time, kept under `name`; no text is null, or twice."""
+
+    @abstractmethod
+    def drop(self, name: str) -> None:
+        """Forget what was kept."""
+
+
+class DuckDBBackend(Backend):
+    def __init__(self, spill: Path, limits: BackendLimits) -> None:
+        import ibis
+
+        self.connection = ibis.duckdb.connect(temp_directory=str(spill))
+        self.connection.raw_sql("SET TimeZone = 'UTC'")
+        if limits.memory is not None:
+            self._limit(limits.memory)
+        if limits.threads is not None:
+            self.connection.raw_sql(f"SET threads = {limits.threads}")
+        self._views = 0
+        self._known_schemes = {"file"}  # that DuckDB reads already
+
+    def _limit(self, memory: str) -> None:
+        try:
+            self.connection.raw_sql("SET memory_limit = '" + memory.replace("'", "") + "'")
+        except Exception as error:  # ibis passes on whatever DuckDB says of a size
+            raise BadInput(f"expected --memory as a size with a unit, found {memory!r}; write 4GB or 800MB") from error
+
+    def read(self, paths: Sequence[str], partitioned: bool = False) -> ir.Table:
+        for scheme in {path.partition("://")[0] for path in paths if "://" in path} - self._known_schemes:
+            self.connection.register_filesystem(_filesystem(scheme))
+            self._known_schemes.add(scheme)
+        quoted = ", ".join("'" + path.removeprefix("file://").replace("'", "''") + "'" for path in paths)
+        options = ", hive_partitioning = true, union_by_name = true" if partitioned else ""
+        self._views += 1  # a view by hand: ibis would fetch an extension from the network for s3
+        name = f"parquet_{self._views}"
+        self.connection.raw_sql(f"CREATE TEMP VIEW {name} AS SELECT * FROM read_parquet([{quoted}]{options})")
+        return self.connection.table(name)
+
+    def keep(self, name: str, table: ir.Table) -> ir.Table:
+        return self.connection.create_table(name, table, temp=True)
+
+    def map_texts(self, name: str, texts: ir.Table, function: TextMap) -> ir.Table:
+        import ibis
+
+        asked = self.keep(f"{name}_texts", texts)
+        kept = self.keep(name, ibis.memtable(function([])))
+        for start in range(0, int(asked.count().execute()), _TEXTS_AT_ONCE):
+            some = asked.limit(_TEXTS_AT_ONCE, offset=start).to_polars().to_series()
+            self.connection.insert(name, ibis.memtable(function(some)))
+        self.drop(f"{name}_texts")
+        return kept
+
+    def drop(self, name: str) -> None:
+        self.connection.raw_sql(f'DROP TABLE "{name}"')
+
+
+class SparkBackend(Backend):
+    def __init__(self) -> None:
+        import ibis
+
+        try:
+            from pyspark.sql import SparkSession
+        except ImportError as error:
+            raise BadInput(
+                "expected pyspark for --engine spark, found none; install it with `pip install 'corkboard[spark]'`"
+            ) from error
+        builder = SparkSession.builder.appName("corkboard").config("spark.sql.session.timeZone", "UTC")
+        self._session = builder.config("spark.ui.showConsoleProgress", "false").getOrCreate()
+        self.connection = ibis.pyspark.connect(self._session)
+        self._kept: dict[str, tuple[str, Any]] = {}  # its view, unique in the session, and its rows
+
+    def read(self, paths: Sequence[str], partitioned: bool = False) -> ir.Table:
+        reader = self._session.read.option("pathGlobFilter", "*.parquet")
+        paths = [path.removesuffix("/*.parquet") for path in paths]  # Spark logs an error for each pattern
+        if partitioned:  # a pattern hides the partitions' names: the folder above it is what Spark looks through
+            paths = [path.partition("/**")[0] for path in paths]
+            reader = reader.option("mergeSchema", "true").option("recursiveFileLookup", "false")
+        name = f"parquet_{uuid4().hex}"  # the session is one for all backends of a process
+        reader.parquet(*(_for_hadoop(path) for path in paths)).createOrReplaceTempView(name)
+        return self.connection.table(name)
+
+    def keep(self, name: str, table: ir.Table) -> ir.Table:
+        self.connection._run_pre_execute_hooks(table)  # registers tables in memory
+        frame = self._session.sql(self.connection.compile(table)).persist()
+        view = f"{name}_{uuid4().hex}"
+        frame.createOrReplaceTempView(view)
+        self._kept[name] = (view, frame)
+        return self.connection.table(view)
+
+    def map_texts(self, name: str, texts: ir.Table, function: TextMap) -> ir.Table:
+        """Through the driver: the distinct texts and what is made of them fit in its memory."""
+        import ibis
+
+        slices = texts.to_polars().iter_slices(_TEXTS_AT_ONCE)
+        found = [function(some.to_series()) for some in slices]
+        return self.keep(name, ibis.memtable(pl.concat([function([]), *found])))
+
+    def drop(self, name: str) -> None:
+        view, frame = self._kept.pop(name)
+        frame.unpersist()
+        self._session.catalog.dropTempView(view)
+
+
+def open_backend(spill: Path, limits: BackendLimits) -> Backend:
+    """The backend that `limits` names. Raises BadInput where it is not installed."""
+    return SparkBackend() if limits.engine is LogEngine.SPARK else DuckDBBackend(spill, limits)
+
+
+def lists(rows: pl.DataFrame, key: str, order: str) -> pl.DataFrame:
+    """`rows` (key, order, values) as one row a key, each value column a list in that order.
+
+    Here and not in the backend, for Spark orders no aggregate.
+    """
+    return rows.sort(key, order).group_by(key, maintain_order=True).agg(pl.exclude(key, order))
+
+
+def _filesystem(scheme: str) -> Any:
+    import fsspec
+
+    try:
+        return fsspec.filesystem(scheme)
+    except (ImportError, ValueError) as error:
+        raise BadInput(f"expected a file system for {scheme}:, found none ({error}); install it") from error
+
+
+def _for_hadoop(path: str) -> str:
+    """Spark's S3 is s3a."""
+    return "s3a://" + path.removeprefix("s3://") if path.startswith("s3://") else path

@@ -1,0 +1,234 @@
+"""What was deleted is nowhere after the next run: not in a table, a feature, a frame, or the online store."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+from table_rows import day, use_online_store, write_rows
+from tiny_encoder import tiny_encoder
+
+from enrich import erasure, parts, steps
+from enrich.boards import BoardSettings
+from enrich.engagement import EngagementSettings
+from enrich.erasure import last_erasure, run_erasure
+from enrich.graph import GraphSettings
+from enrich.queries import QuerySettings
+from enrich.query_features import QueryFeatureSettings
+from enrich.snapshots import SnapshotSettings
+from enrich.status import render, status
+from enrich.steps import RunSettings, Step
+from enrich.tables import (
+    BOARD_PINS,
+    BOARDS,
+    DELETIONS,
+    ENGAGEMENTS,
+    PIN_CAPTION,
+    PIN_SERVING,
+    PIN_TEXT,
+    PINS,
+    QUERY_SERVING,
+    SOFT_LABEL,
+    TABLES,
+)
+from enrich.workspace import Workspace
+from relevance.feature_store import apply, materialize, open_store, quiet
+from relevance.training_frame import training_frame
+
+SECRETS = ("tattoo", "zanzibar", "diary", "confession")
+STEPS = (Step.TEXTS, Step.BOARDS, Step.QUERIES, Step.ENGAGEMENT, Step.SERVING)
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return tiny_encoder(tmp_path_factory.mktemp("encoder"))
+
+
+def settings(encoder: str) -> RunSettings:
+    daily = SnapshotSettings(cadence_days=1)
+    features = QueryFeatureSettings(model=encoder)
+    return RunSettings(
+        boards=BoardSettings(snapshots=daily),
+        queries=QuerySettings(min_users=1, features=features, snapshots=daily),
+        engagement=EngagementSettings(snapshots=daily),
+        graph=GraphSettings(snapshots=daily),
+    )
+
+
+@pytest.fixture
+def catalogue(workspace: Workspace) -> Workspace:
+    """Pins a (stays) and p (goes: "confession"); user u's board "diary" and query "tattoo"; board b2 "zanzibar"."""
+    write_rows(
+        workspace, PINS,
+        {"pin_id": "a", "title": "oak table", "created_at": day(1)},
+        {"pin_id": "p", "title": "my confession", "created_at": day(1)},
+    )  # fmt: skip
+    write_rows(
+        workspace, BOARDS,
+        {"board_id": "b1", "title": "diary of jane", "owner_hash": "u", "created_at": day(1)},
+        {"board_id": "b2", "title": "zanzibar trip", "owner_hash": "v", "created_at": day(1)},
+        {"board_id": "b3", "title": "furniture", "owner_hash": "v", "created_at": day(1)},
+    )  # fmt: skip
+    write_rows(
+        workspace, BOARD_PINS, *({"board_id": b, "pin_id": "a", "saved_at": day(1, 1)} for b in ("b1", "b2", "b3"))
+    )
+    event = {"event": "click", "event_timestamp": day(1, 1)}
+    write_rows(
+        workspace, ENGAGEMENTS,
+        {"query": "Tattoo removal", "pin_id": "a", "user_hash": "u", **event},
+        {"query": "table", "pin_id": "a", "user_hash": "v", **event},
+        {"query": "table", "pin_id": "p", "user_hash": "v", **event},
+    )  # fmt: skip
+    write_rows(
+        workspace, SOFT_LABEL,
+        {"query": "tattoo removal", "pin_id": "a", "probabilities": [0.2] * 5, "event_timestamp": day(2)},
+        {"query": "table", "pin_id": "p", "probabilities": [0.2] * 5, "event_timestamp": day(2)},
+        {"query": "table", "pin_id": "a", "probabilities": [0.2] * 5, "event_timestamp": day(2)},
+    )  # fmt: skip
+    return workspace
+
+
+def run(workspace: Workspace, encoder: str) -> dict[str, int]:
+    done = steps.run(workspace, settings(encoder), STEPS)
+    return {table.table: table.made for report in done for table in report.reports}
+
+
+def delete(workspace: Workspace) -> None:
+    gone = [{"kind": "pin", "id": "p"}, {"kind": "user", "id": "u"}, {"kind": "board", "id": "b2"}]
+    write_rows(workspace, DELETIONS, *(row | {"deleted_at": day(5)} for row in gone))
+
+
+def everything(workspace: Workspace) -> str:
+    """Every row of every table, and of the online store."""
+    rows = [str(parts.scan(workspace.folder(table)).collect().to_dicts()) for table in TABLES if table is not DELETIONS]
+    online = workspace.root / "online.db"
+    if online.is_file():
+        with closing(sqlite3.connect(online)) as store:
+            names = [name for (name,) in store.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            rows += [str(store.execute(f'SELECT * FROM "{name}"').fetchall()) for name in names]
+    return "".join(rows).lower()
+
+
+def test_deleted_words_are_in_no_table_and_not_online_after_the_next_run(catalogue: Workspace, encoder: str) -> None:
+    run(catalogue, encoder)
+    apply(catalogue)
+    materialize(catalogue)
+    with quiet():
+        views = ["pin_text", "pin_boards", "pin_queries", "query_features"]
+        open_store(catalogue).materialize(datetime(1970, 1, 1, tzinfo=UTC), datetime.now(UTC), views)
+    assert [word in everything(catalogue) for word in SECRETS] == [True] * 4
+    delete(catalogue)
+    run(catalogue, encoder)
+    found = {table.name: str(parts.scan(catalogue.folder(table)).collect().to_dicts()).lower() for table in TABLES}
+    assert not [(name, word) for name, rows in found.items() for word in SECRETS if word in rows]
+    with quiet():
+        open_store(catalogue).materialize(datetime(1970, 1, 1, tzinfo=UTC), datetime.now(UTC), views)
+    materialize(catalogue)
+    online = open_store(catalogue).get_online_features(
+        ["pin_text:title", "pin_boards:board_titles", "pin_queries:engaged_queries"],
+        [{"pin_id": "a"}, {"pin_id": "p"}],
+    ).to_dict()  # fmt: skip
+    assert online["title"] == ["oak table", None]
+    assert online["board_titles"][0] == ["furniture"] and online["engaged_queries"][0] == ["table"]
+    assert not [word for word in SECRETS if word in everything(catalogue)]
+
+
+def test_a_training_frame_knows_nothing_of_a_deleted_pin(catalogue: Workspace, encoder: str) -> None:
+    run(catalogue, encoder)
+    moment = pl.Series([day(40)] * 2, dtype=pl.Datetime("us", "UTC"))
+    pairs = pl.DataFrame({"query": ["table"] * 2, "pin_id": ["a", "p"], "event_timestamp": moment})
+    assert training_frame(catalogue, pairs, "student_v1")["pin_text__title"].to_list() == ["oak table", "my confession"]
+    delete(catalogue)
+    run(catalogue, encoder)
+    frame = training_frame(catalogue, pairs, "student_v1")
+    assert frame["pin_text__title"].to_list() == ["oak table", None]
+    gone = frame.filter(pl.col("pin_id") == "p").drop(*pairs.columns)
+    known = [name for name in gone.columns if not name.startswith("query_features") and gone[name][0] is not None]
+    assert known == []
+
+
+def test_one_row_of_nulls_takes_a_deleted_pins_values_back_and_a_second_run_does_nothing(catalogue: Workspace) -> None:
+    write_rows(catalogue, PIN_CAPTION, {"pin_id": "p", "caption": "a confession", "event_timestamp": day(1)})
+    delete(catalogue)
+    assert run_erasure(catalogue).made > 0
+    rows = parts.scan(catalogue.folder(PIN_CAPTION)).collect()
+    assert rows.select("pin_id", "caption", "reason").rows() == [("p", None, "deleted")]
+    assert (datetime.now(UTC) - rows["event_timestamp"][0]).total_seconds() < 60
+    before = {path: path.stat().st_mtime_ns for path in catalogue.root.rglob("*.parquet")}
+    assert run_erasure(catalogue).made == 0
+    assert before == {path: path.stat().st_mtime_ns for path in catalogue.root.rglob("*.parquet")}
+
+
+def test_a_pin_that_is_back_is_enriched_as_if_it_had_never_gone(catalogue: Workspace, encoder: str) -> None:
+    run(catalogue, encoder)
+    delete(catalogue)
+    run(catalogue, encoder)
+    parts.replace(catalogue.folder(DELETIONS), DELETIONS, DELETIONS.schema.empty_table())
+    write_rows(catalogue, DELETIONS, {"kind": "user", "id": "u", "deleted_at": day(5)})
+    write_rows(catalogue, PINS, {"pin_id": "p", "title": "my confession", "created_at": day(1)})
+    run(catalogue, encoder)
+    rows = parts.scan(catalogue.folder(PIN_TEXT)).filter(pl.col("pin_id") == "p").collect()
+    assert rows.select("title", "reason", "event_timestamp").rows() == [("my confession", None, day(1))]
+    served = parts.latest(catalogue.folder(PIN_SERVING), PIN_SERVING)
+    assert served.filter(pl.col("pin_id") == "p")["payload"][0] is not None
+
+
+def test_a_query_that_another_user_asked_too_stays(catalogue: Workspace, encoder: str) -> None:
+    write_rows(
+        catalogue, ENGAGEMENTS,
+        {"query": "tattoo  REMOVAL", "pin_id": "a", "user_hash": "w", "event": "click", "event_timestamp": day(1, 1)},
+    )  # fmt: skip
+    run(catalogue, encoder)
+    delete(catalogue)
+    run(catalogue, encoder)
+    assert "tattoo removal" in parts.scan(catalogue.folder(QUERY_SERVING)).collect()["query"].to_list()
+
+
+def test_a_killed_erasure_is_finished_by_the_next_run(
+    catalogue: Workspace, encoder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(catalogue, encoder)
+    delete(catalogue)
+    whole = erasure._rewrite
+    left = 4  # tables that are rewritten before the kill
+
+    def killed(*arguments: object) -> int:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise KeyboardInterrupt
+        return whole(*arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(erasure, "_rewrite", killed)
+        run(catalogue, encoder)
+    assert last_erasure(catalogue) is None
+    run(catalogue, encoder)
+    assert not [word for word in SECRETS if word in everything(catalogue)]
+
+
+def test_the_models_that_may_have_seen_it_are_named(catalogue: Workspace) -> None:
+    model = catalogue.models / "teacher"
+    model.mkdir(parents=True)
+    (model / "made_from.json").write_text("{}")
+    delete(catalogue)
+    run_erasure(catalogue)
+    record = last_erasure(catalogue)
+    assert record and record.models == ["models/teacher"]
+    assert record.rows == {"board_pins": 2, "boards": 2, "engagements": 2, "pins": 1, "soft_label": 2}
+    assert "learned before it: models/teacher" in render(status(catalogue))
+
+
+def test_an_unreachable_online_store_is_counted_and_stops_nothing(
+    catalogue: Workspace, encoder: str, tmp_path: Path
+) -> None:
+    run(catalogue, encoder)
+    apply(catalogue)
+    use_online_store(catalogue, "redis", "127.0.0.1:1")
+    delete(catalogue)
+    report = run_erasure(catalogue)
+    assert report.failed["online-store-not-reached"] > 0 and report.made > 0
