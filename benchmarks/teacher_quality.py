@@ -31,7 +31,8 @@ from relevance.judging.gold import Predictions
 from relevance.judging.judge import trained_models
 from relevance.judging.predictions import Predictor
 from relevance.metrics import expected_level
-from relevance.pipeline import TEACHER_MODEL, Pipeline, RunSettings
+from relevance.model_names import TEACHER_MODEL
+from relevance.pipeline import Pipeline, RunSettings
 from relevance.plan import Fold, PlanSettings
 from relevance.text import pin_texts_from_frame, plain_text
 

@@ -18,7 +18,7 @@ import polars as pl
 
 from enrich import parts
 from enrich.tables import ENRICHED, Kind, Table
-from enrich.workspace import FEATURE_REPO, Workspace
+from enrich.workspace import Workspace
 
 _SAMPLE = 200  # keys of each view
 _APPLIED = ("feature_store_state.json", "registry.db")  # one is there once definitions were applied to a file
@@ -40,12 +40,12 @@ def agreements(workspace: Workspace) -> list[Agreement]:
     """Of every view that is served online; nothing where Feast's definitions were never applied."""
     if not may_be_applied(workspace):
         return []
-    import feast  # here: it takes seconds to import, and most of what this package does goes without
+    from enrich.stores.feast_store import open_store  # here: it takes seconds to import
 
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")  # Feast's own, of which a user of status can make nothing
         try:
-            store = feast.FeatureStore(repo_path=str(FEATURE_REPO), fs_yaml_file=workspace.feature_store_yaml)
+            store = open_store(workspace)
             views = {view.name: view for view in store.list_feature_views()}
         except Exception as error:  # noqa: BLE001  # each kind of registry has errors of its own; as below
             return [Agreement("registry", None, 0, 0, None, f"{type(error).__name__}: {error}")]

@@ -252,9 +252,11 @@ def status(step: str | None, workspace: Path | None, as_json: bool) -> None:
 
 def _run(step: str | None, flags: Flags, workspace: Path | None, as_json: bool) -> None:
     """Run one step, or all; a line a table as it is done. The steps' modules load here, so that --help is quick."""
+    opened = console.open_workspace(workspace, Writing.TABLES)
+
     from enrich import captions, steps
 
-    opened, settings = console.open_workspace(workspace, Writing.TABLES), _settings(flags)
+    settings = _settings(flags)
     done = []
     for report in steps.run(opened, settings, [steps.Step(step)] if step else tuple(steps.Step)):
         for table in report.reports:

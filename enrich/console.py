@@ -86,9 +86,17 @@ def run(command: click.Group, arguments: list[str] | None = None) -> int:
         return _fail(error.format_message() + where, 2)
     except BadInput as error:
         return _fail(str(error), 2)
-    except (CorkboardError, OSError) as error:
+    except CorkboardError as error:
         return _fail(str(error), 1)
+    except OSError as error:
+        return _fail(_in_words(error), 1)
     return status if isinstance(status, int) else 0
+
+
+def _in_words(error: OSError) -> str:
+    """Without the number that stands first in what Python says of it."""
+    said = error.strerror or str(error) or type(error).__name__
+    return f"{said}: {error.filename}" if error.filename else said
 
 
 def _fail(message: str, status: int) -> int:

@@ -1,9 +1,11 @@
 """Whether a table's newest values still look like the ones before them: its texts and its numbers.
 
-Reads the enriched tables; writes nothing (`enrich status` shows it). Of each key's newest row, the latest quarter by
-event time is compared with the rest: of texts their length, coverage, repetitions, languages and words never seen
-before; of numbers their mean, coverage and distribution. A shift is a population stability index, Σ (p - q) ln(p / q)
-over languages or over the earlier values' deciles; by custom 0.1 is worth a look and 0.25 an alarm.
+Reads the enriched tables; writes nothing (`enrich status` shows it). What is compared: of a content table each key's
+newest row, the latest quarter by event time with the rest (new pins with old ones); of a behaviour table all its keys,
+as the last snapshot that changed anything left them with as they stood before it. Of texts: their length, coverage,
+repetitions, languages and words never seen before; of numbers their mean, coverage and distribution. A shift is a
+population stability index, Σ (p - q) ln(p / q) over languages or over the earlier values' deciles; by custom 0.1 is
+worth a look and 0.25 an alarm.
 """
 
 from __future__ import annotations
@@ -11,13 +13,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 import polars as pl
 
 from enrich import parts
 from enrich.normalise import terms
-from enrich.tables import FLOAT, INT, PIN_TEXT, STRING, STRINGS, Table
+from enrich.tables import FLOAT, INT, PIN_TEXT, STRING, STRINGS, Kind, Table
 from enrich.workspace import Workspace
 
 FEWEST = 30  # rows on each side; with fewer nothing is said
@@ -71,9 +74,8 @@ class NumberDrift:
 def drift(workspace: Workspace, table: Table) -> tuple[list[TextDrift], list[NumberDrift]]:
     """Of each text and number of the table; nothing where a side has fewer than FEWEST rows."""
     fields = [column for column in table.features if column.type in (STRING, STRINGS, INT, FLOAT)]
-    newest = _newest(workspace, table, [column.name for column in fields])
-    split = newest.height - round(newest.height * _LATEST_SHARE)
-    before, latest = _some(newest[:split]), _some(newest[split:])
+    sides = _by_snapshot if table.kind is Kind.BEHAVIOUR else _by_age
+    before, latest = sides(workspace, table, [column.name for column in fields])
     if min(before.height, latest.height) < FEWEST:
         return [], []
     languages = _languages(workspace, table, before, latest)
@@ -94,10 +96,31 @@ def stability_index(before: Sequence[float], latest: Sequence[float]) -> float:
     return float(((p - q) * np.log(p / q)).sum())
 
 
-def _newest(workspace: Workspace, table: Table, fields: list[str]) -> pl.DataFrame:
-    """Key and fields of each key's newest row, oldest first."""
+def _by_age(workspace: Workspace, table: Table, fields: list[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    newest = _newest(workspace, table, fields)
+    split = newest.height - round(newest.height * _LATEST_SHARE)
+    return _some(newest[:split]), _some(newest[split:])
+
+
+def _by_snapshot(workspace: Workspace, table: Table, fields: list[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """A key that lost its values is in neither side: what is there now is compared, not what has been."""
+    made = pl.col("reason").is_null()
+    times = parts.scan(workspace.folder(table)).filter(made).select(pl.col("event_timestamp").unique())
+    earlier = times.collect()["event_timestamp"].sort()[:-1]
+    if earlier.is_empty():
+        return pl.DataFrame(), pl.DataFrame()
+    states = (_newest(workspace, table, [*fields, "reason"], end) for end in (earlier[-1], None))
+    before, latest = (_some(state.filter(made).drop("reason")) for state in states)
+    return before, latest
+
+
+def _newest(workspace: Workspace, table: Table, fields: list[str], until: datetime | None = None) -> pl.DataFrame:
+    """Key and fields of each key's newest row `until` then, oldest first."""
     clocks = ["event_timestamp", "created_timestamp"]
-    rows = parts.scan(workspace.folder(table)).select(*table.key, *fields, *clocks).sort(clocks, maintain_order=True)
+    rows = parts.scan(workspace.folder(table)).select(*table.key, *fields, *clocks)
+    if until is not None:
+        rows = rows.filter(pl.col("event_timestamp") <= until)
+    rows = rows.sort(clocks, maintain_order=True)
     return rows.unique(subset=list(table.key), keep="last", maintain_order=True).collect()
 
 

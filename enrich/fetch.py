@@ -154,8 +154,8 @@ class Fetcher:
         url, started = request.url, time.monotonic()
         try:
             final, answer, redirects = await self._follow(request)
-        except UnsafeURL:
-            return Outcome(url, Reason.UNSAFE_URL.value, seconds=time.monotonic() - started)
+        except UnsafeURL as error:
+            return Outcome(url, failure_of(error).reason, seconds=time.monotonic() - started)
         except _Elsewhere as elsewhere:
             return Outcome(url, elsewhere.reason, str(elsewhere.url), redirects=elsewhere.redirects)
         except FetchFailed as failure:

@@ -225,7 +225,7 @@ def render(found: Status) -> str:
         lines.append(f"{table.table:22}{counts}{times}".rstrip())
         if len(table.features) > 1 and table.rows:
             lines.append("    has " + ", ".join(f"{name} {count:,}" for name, count in table.features.items()))
-        lines += _reasons("failed", table.failed) + _reasons("left out", table.left_out)
+        lines += _reasons("without values", table.failed) + _reasons("left out", table.left_out)
         lines += [f"    by {producer} ({count:,} rows)" for producer, count in table.producers.most_common()]
     lines += _online_lines(found.online) + _drift_lines(found.texts, found.numbers)
     if found.notes:
@@ -234,8 +234,8 @@ def render(found: Status) -> str:
 
 
 def _online_lines(online: tuple[Agreement, ...]) -> list[str]:
-    if not online:
-        return []
+    if not any(view.loaded_until or view.fault for view in online):
+        return ["", "online: nothing loaded yet; `relevance run`, or `feast materialize`, does it"] if online else []
     lines = ["", f"{'online':22}{'sampled':>13}{'as offline':>13}  loaded until (UTC)"]
     for view in online:
         counts = f"{view.sampled:>13,}{view.equal:>13,}" if view.loaded_until else f"{'':>26}"

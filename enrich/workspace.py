@@ -197,4 +197,11 @@ def _first_line(text: str) -> str:
 
 
 def _catalogue(manifest: Path) -> Catalogue:
-    return Catalogue(**json.loads(manifest.read_text()))
+    try:
+        stored = json.loads(manifest.read_text())
+        return Catalogue(str(stored["format"]), str(stored["origin"]))
+    except (ValueError, TypeError, KeyError) as error:
+        raise BadInput(
+            f'expected {manifest} as {{"format": ..., "origin": ...}}, found it damaged; put it back, or import the '
+            "catalogue into another workspace"
+        ) from error

@@ -7,13 +7,10 @@ plain `feast apply` and `feast materialize` do the same work and can be mixed wi
 
 from __future__ import annotations
 
-import io
 import json
-import logging
 import sqlite3
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, redirect_stdout
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,10 +19,11 @@ from typing import Any, NamedTuple
 import polars as pl
 from feast import FeatureService, FeatureStore, FeatureView, OnDemandFeatureView
 from feast.infra.online_stores.sqlite import SqliteOnlineStoreConfig
-from google.protobuf.message import DecodeError
 
 from enrich import parts
-from enrich.errors import BadInput, CorkboardError
+from enrich.errors import CorkboardError
+from enrich.stores.feast_store import open_store as open_store
+from enrich.stores.feast_store import quiet as quiet
 from enrich.tables import ENRICHED, Table
 from enrich.workspace import FEATURE_REPO, Workspace, Writing
 from relevance.feature_definitions import definitions, digest, digest_of
@@ -35,11 +33,6 @@ SCORING_SERVICE = "scoring_v1"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WAIT = 600.0  # seconds, for another command that writes the store; a large first load takes longer
 
-logging.getLogger("feast.repo_config").addFilter(  # it holds for file registries too (feast/infra/registry/registry.py)
-    lambda record: "`serve_features_while_materializing` is enabled" not in record.getMessage()
-)
-# Feast, imported above, shows every deprecation once, whatever the command line has silenced; this is ibis' of its own.
-warnings.filterwarnings("ignore", r"fetch_arrow_table\(\) is deprecated", DeprecationWarning)
 _TABLES = {table.name: table for table in ENRICHED}
 
 
@@ -57,25 +50,6 @@ class _State:
 
     applied: str = ""
     loaded: dict[str, list[str]] = field(default_factory=dict)
-
-
-def open_store(workspace: Workspace) -> FeatureStore:
-    """The workspace's Feast store, by its feature_store.yaml. Raises BadInput where that file is missing."""
-    if not workspace.feature_store_yaml.is_file():
-        raise BadInput(
-            f"expected Feast's configuration at {workspace.feature_store_yaml}, found none; "
-            "run `enrich import` for this workspace first"
-        )
-    try:
-        with quiet():
-            store = FeatureStore(repo_path=str(FEATURE_REPO), fs_yaml_file=workspace.feature_store_yaml)
-            _ = store.registry  # read here, not at its first use
-            return store
-    except DecodeError as error:
-        raise CorkboardError(
-            f"expected Feast's registry where {workspace.feature_store_yaml} names it, found a file that is none "
-            f"({error}); remove it: the next command makes it again"
-        ) from error
 
 
 def apply(workspace: Workspace) -> list[str]:
@@ -218,14 +192,6 @@ def _let_read_while_writing(store: FeatureStore) -> None:
     if path is not None:
         with closing(sqlite3.connect(path)) as online:
             online.execute("PRAGMA journal_mode=WAL")
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Feast's prints swallowed (callers report what was done), and its warning that on-demand views are slow."""
-    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
-        warnings.filterwarnings("ignore", "On demand feature view is an experimental feature", RuntimeWarning)
-        yield
 
 
 def _state_path(workspace: Workspace) -> Path:

@@ -60,6 +60,13 @@ class Difference(NamedTuple):
     ratio_high: float
 
 
+def p_text(p_value: float) -> str:
+    """As tables and lines say it: three decimals, "–" where there is none."""
+    if np.isnan(p_value):
+        return "–"
+    return "<0.001" if p_value < 0.001 else f"{p_value:.3f}"
+
+
 class Statistic(Protocol):
     """A measure that can be drawn again."""
 

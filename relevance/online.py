@@ -27,13 +27,13 @@ from enrich.text_encoder import TextEncoder
 from enrich.workspace import Workspace
 from relevance import pin_rows
 from relevance.features import Bools, Floats
+from relevance.model_names import STUDENT_MODEL
 from relevance.serving.kept import Generations, LastGood, PayloadStore
 from relevance.serving.lookup import OnlineFeatures, Pins, Presence, StoreUnavailable
 from relevance.serving.request_log import AnswerLog, RequestLog, entry_of, recorded_share
 from relevance.student import Student
 from relevance.student_inputs import QueryEncoder, rounded
 
-STUDENT = "student"  # the serving model's folder in W/models
 PIN, CORRUPT, STORE = "pin", "corrupt", "store"  # absent: all of the pin, its readable bytes, the online store
 STALE = "stale"  # what is known of the pin is older than its time to live
 NEVER_MATERIALIZED = "never_materialized"  # nothing was ever loaded into the online store
@@ -155,7 +155,7 @@ class Scorer:
         by default what CORKBOARD_RECORD says, else none. Raises BadInput when either was not made yet.
         """
         found = workspace if isinstance(workspace, Workspace) else Workspace.open(workspace)
-        student, share = Student.load(found.models / STUDENT), recorded_share(record)
+        student, share = Student.load(found.models / STUDENT_MODEL), recorded_share(record)
         log = RequestLog(found, share) if share else None
         return cls(student, OnlineFeatures.open(found), TextEncoder(student.record.settings.text_encoder), log)
 

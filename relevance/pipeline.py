@@ -38,6 +38,7 @@ from relevance.labelling.gate import DriftReport, Gate
 from relevance.labelling.log_pairs import Queries, SampleSettings
 from relevance.labelling.negatives import Search
 from relevance.labelling.sample import SAMPLE_VERSION, SoftSample, inputs_of, write_sample
+from relevance.model_names import HUMAN_STUDENT, STUDENT_MODEL, TEACHER_MODEL
 from relevance.peer_labels import with_second_opinion
 from relevance.plan import SERVING, Fold, PlanSettings, plan
 from relevance.soft_labels import LabelSettings
@@ -49,7 +50,6 @@ from relevance.teaching.training import train_teacher
 from relevance.teaching.weak_labels import WeakSettings, weak_pairs
 from relevance.training_frame import TEACHER, refuse_other_features, training_frame
 
-TEACHER_MODEL, STUDENT_MODEL, HUMAN_STUDENT = "teacher", "student", "student_human"
 _TEACHER_NAME = re.compile(r"teacher(_[a-z0-9_]+)?")
 
 

@@ -19,7 +19,7 @@ from markupsafe import Markup, escape
 
 from enrich import parts
 from enrich.tables import LEVELS
-from relevance.intervals import Difference, Estimate
+from relevance.intervals import Difference, Estimate, p_text
 from relevance.judging import charts
 from relevance.judging.charts import Series
 from relevance.judging.figures import Comparison, Evaluation, Measure, ModelFigures
@@ -92,7 +92,7 @@ def render(evaluation: Evaluation, examples: Sequence[Example], heading: Heading
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters |= {"picture": _picture, "percent": _percent, "count": _count, "breakable": _breakable}
-    measures = [m for m in Measure if any(one.estimate(m) for one in evaluation.models)]
+    measures = [m for m in Measure if any(_said(one.estimate(m)) for one in evaluation.models)]
     return environment.get_template("report.html.j2").render(
         evaluation=evaluation,
         heading=heading,
@@ -115,6 +115,11 @@ def render(evaluation: Evaluation, examples: Sequence[Example], heading: Heading
     )  # fmt: skip
 
 
+def _said(estimate: Estimate | None) -> bool:
+    """Whether a column has anything to say: no AUROC 5+ where nothing was judged so high."""
+    return estimate is not None and not isnan(estimate.value)
+
+
 def _drawing(measure: Measure, evaluation: Evaluation) -> tuple[Measure, Markup]:
     series = [
         Series(one.model, estimate) for one in evaluation.models if (estimate := one.estimate(measure)) is not None
@@ -124,7 +129,7 @@ def _drawing(measure: Measure, evaluation: Evaluation) -> tuple[Measure, Markup]
 
 def _cell(model: ModelFigures, measure: Measure, models: Sequence[ModelFigures]) -> Cell:
     estimate = model.estimate(measure)
-    if estimate is None or isnan(estimate.value):
+    if estimate is None or not _said(estimate):
         reason = "this model gives scores, not levels" if estimate is None else estimate.reason or ""
         return Cell("–", "", False, reason)
     interval, reason = _interval(estimate) or "no interval", estimate.reason or ""
@@ -164,19 +169,13 @@ def _verdict(one: Comparison) -> Verdict:
         difference=f"{d.value:+.3f}" if not isnan(d.value) else "–",
         interval=f"{d.low:+.3f} … {d.high:+.3f}" if not isnan(d.low) else "",
         ratio=_ratio(d) if one.measure.has_ratio else "–",
-        p_value=_p_value(d.p_value),
+        p_value=p_text(d.p_value),
         word=_word(d, one.measure),
     )
 
 
 def _ratio(d: Difference) -> str:
     return "–" if isnan(d.ratio_low) else f"{d.ratio:.1%} ({d.ratio_low:.1%} … {d.ratio_high:.1%})"
-
-
-def _p_value(value: float) -> str:
-    if isnan(value):
-        return "–"
-    return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _word(d: Difference, measure: Measure) -> str:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
+import click
 import pytest
 
 from enrich import console
 from enrich.cli import enrich
-from enrich.workspace import Workspace, Writing
+from enrich.workspace import Catalogue, Workspace, Writing
 from relevance.cli import relevance
+from relevance.commands.scoring import _scored_line
+from relevance.online import ScoredPin
 
 
 def run(group, *arguments: str | Path) -> int:
@@ -69,3 +74,47 @@ def test_two_commands_do_not_write_the_same_at_once(tmp_path: Path, capsys: pyte
         assert run(relevance, "train-teacher", *at) == 1
         assert "alone in writing the models" in capsys.readouterr().err
         assert run(enrich, "texts", *at) == 0
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"format": "native"}'])
+def test_damaged_records_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: str) -> None:
+    workspace = Workspace.at(tmp_path / "w")
+    workspace.create(Catalogue("native", "inline"))
+    for record, command, status in (
+        ("import.json", (enrich, "status"), 2),
+        ("feature_store.yaml", (relevance, "run"), 2),
+        ("workspace.json", (enrich, "status"), 2),
+    ):
+        (workspace.root / record).write_text(damage)
+        assert run(*command, "--workspace", workspace.root) == status, record
+        error = capsys.readouterr().err.strip()
+        assert record in error and "\n" not in error and "Traceback" not in error, error
+
+
+def test_scoring_without_a_student_says_what_makes_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Workspace.at(tmp_path / "w").create(Catalogue("native", "inline"))
+    for arguments in (("score", "--query", "oak table", "--pins", "p1"), ("rank", "--query", "oak table"), ("serve",)):
+        assert run(relevance, *arguments, "--workspace", tmp_path / "w") == 2
+        assert "relevance run" in capsys.readouterr().err
+
+
+def test_what_the_system_refuses_is_said_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    @click.group()
+    def group() -> None: ...
+
+    @group.command()
+    def full() -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "pins.parquet")
+
+    assert run(group, "full") == 1
+    assert capsys.readouterr().err == "error: No space left on device: pins.parquet\n"
+
+
+def test_a_pin_that_nobody_knows_is_not_shown_as_graded() -> None:
+    prior = (0.2, 0.2, 0.2, 0.2, 0.2)
+    assert _scored_line(ScoredPin("p9", prior, 3.0, ("pin",))).startswith(
+        "p9  not known: the student's prior, level 3.00"
+    )
+    assert _scored_line(ScoredPin("p1", prior, 3.0, ("caption",))) == (
+        "p1  3.00  0.200 0.200 0.200 0.200 0.200  without caption"
+    )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 from enrich import parts
+from enrich.errors import BadInput
 from enrich.records import to_json
 from enrich.workspace import Workspace
 
@@ -33,11 +35,19 @@ class ImportReport:
 
     @classmethod
     def load(cls, workspace: Workspace) -> ImportReport | None:
-        """The last import's report; None where the workspace has none."""
+        """The last import's report; None where the workspace has none. Raises BadInput where it is damaged."""
         path = workspace.root / "import.json"
         if not path.is_file():
             return None
-        stored = json.loads(path.read_text())
+        try:
+            return cls._of(json.loads(path.read_text()))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise BadInput(
+                f"expected the last import's counts in {path}, found it damaged; remove it, or import again"
+            ) from error
+
+    @classmethod
+    def _of(cls, stored: dict[str, Any]) -> ImportReport:
         tables = tuple(
             TableReport(table["table"], table["kept"], Counter(table["dropped"]), Counter(table["blanked"]))
             for table in stored["tables"]

@@ -1,5 +1,6 @@
 """Feast's own extension points, used where the stock classes lose time or rows; `feature_store.yaml` names them.
 
+feast_store.py       the store opened by W/feature_store.yaml, with its remarks left out
 late_duckdb.py       offline store: Feast's joins over keys and clocks alone, values read after them, by address
 parquet_source.py    which files a view reads, and an address for each of their rows
 row_files.py         scattered values: columns of parquet parts, mapped into memory and addressed by row

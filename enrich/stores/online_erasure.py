@@ -16,7 +16,7 @@ import polars as pl
 
 from enrich.agreement import may_be_applied
 from enrich.tables import Table
-from enrich.workspace import FEATURE_REPO, Workspace
+from enrich.workspace import Workspace
 
 UNREACHED = "online-store-not-reached"
 UNSUPPORTED = "online-store-without-removal"
@@ -27,12 +27,12 @@ def forget(workspace: Workspace, table: Table, keys: pl.DataFrame) -> str | None
     """Remove the rows of `keys` (the table's key columns) from the view of that name; why it could not be done."""
     if not may_be_applied(workspace):
         return None
-    import feast  # here: it takes seconds to import
+    from enrich.stores.feast_store import open_store  # here: it takes seconds to import
 
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         try:
-            store = feast.FeatureStore(repo_path=str(FEATURE_REPO), fs_yaml_file=workspace.feature_store_yaml)
+            store = open_store(workspace)
             views = {view.name: view for view in store.list_feature_views()}
             return _remove(store, views[table.name], keys) if table.name in views else None
         except Exception:  # noqa: BLE001  # each store has errors of its own; the erasure goes on and counts this

@@ -1,6 +1,7 @@
 """Which URLs and which addresses may be fetched: the judgement that every request passes, twice.
 
     UnsafeURL (BadInput)     the text of the URL, or an address its host resolved to, must not be fetched
+    NotWebURL (UnsafeURL)    the text is not a well-formed http: or https: URL at all
 
 `check_url` judges the text alone and never resolves; `refuse_address` judges the addresses that a resolver gave, and
 the connector (`enrich.web.connector`) connects to exactly those. Refused is everything that is not plainly public: the
@@ -63,6 +64,10 @@ class UnsafeURL(BadInput):
     """The URL, or an address behind its host, must not be fetched; the message says which and why."""
 
 
+class NotWebURL(UnsafeURL):
+    """There is nothing that could be fetched: another scheme, no host, or a text that is no URL."""
+
+
 class WebURL(NamedTuple):
     """A URL in the one form that is judged and then used: lower-case scheme, ASCII host, no user, no fragment."""
 
@@ -91,18 +96,18 @@ def parse_url(url: str, *, allow_loopback: bool = False) -> WebURL:
     """`url` taken apart as it will be requested. Raises UnsafeURL as `check_url` does."""
     text = url.strip(" \t\r\n\f")
     if len(text) > MAX_URL_CHARACTERS:
-        raise UnsafeURL(f"expected a URL of at most {MAX_URL_CHARACTERS} characters, found {len(text)}; drop it")
+        raise NotWebURL(f"expected a URL of at most {MAX_URL_CHARACTERS} characters, found {len(text)}; drop it")
     if _FORBIDDEN.search(text):
         raise _unsafe(url, "no control characters or backslashes")
     parts = _AUTHORITY.fullmatch(text)
     if parts is None:
-        raise _unsafe(url, "http:// or https:// and a host")
+        raise NotWebURL(_refusal(url, "http:// or https:// and a host"))
     scheme, authority, rest = parts[1].lower(), parts[2], parts[3].partition("#")[0]
     if "@" in authority:
         raise _unsafe(url, "no user name before the host")
     host_port = _HOST_PORT.fullmatch(authority.removesuffix(":"))
     if host_port is None:
-        raise _unsafe(url, "one host and at most one port")
+        raise NotWebURL(_refusal(url, "one host and at most one port"))
     port = int(host_port[2]) if host_port[2] else DEFAULT_PORTS[scheme]
     host = _host(url, host_port[1], allow_loopback)
     if port > 65535 or port in _BAD_PORTS:
@@ -128,7 +133,7 @@ def _host(url: str, raw: str, allow_loopback: bool) -> str:
     if _NUMBER.fullmatch(labels[-1]):  # so the URL standard calls it an IPv4 address; only the plain form is taken
         return _literal(url, name, allow_loopback, bracketed=False)
     if not all(_LABEL.fullmatch(label) for label in labels) or len(name) > 253:
-        raise _unsafe(url, "a well-formed host name")
+        raise NotWebURL(_refusal(url, "a well-formed host name"))
     local = labels[-1] in _LOCAL_NAMES or len(labels) == 1 or name.endswith(_LOCAL_SUFFIXES)
     if local and not (allow_loopback and labels[-1] == "localhost"):
         raise _unsafe(url, "a public host name")
@@ -142,7 +147,7 @@ def _ascii_name(url: str, raw: str) -> str:
     try:
         return idna.encode(unicodedata.normalize("NFKC", raw), uts46=True).decode("ascii").lower()
     except (idna.IDNAError, UnicodeError) as error:
-        raise _unsafe(url, f"a well-formed host name ({error})") from error
+        raise NotWebURL(_refusal(url, f"a well-formed host name ({error})")) from error
 
 
 def _target(rest: str) -> str:
@@ -189,7 +194,11 @@ def _nat64(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
 
 
 def _unsafe(url: str, expected: str) -> UnsafeURL:
-    return UnsafeURL(f"expected {expected}, found {url[:200]!r}; such URLs are never fetched")
+    return UnsafeURL(_refusal(url, expected))
+
+
+def _refusal(url: str, expected: str) -> str:
+    return f"expected {expected}, found {url[:200]!r}; such URLs are never fetched"
 
 
 def canonical_url(url: str) -> str:

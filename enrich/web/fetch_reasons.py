@@ -13,7 +13,7 @@ from enum import StrEnum
 import httpcore
 
 from enrich.errors import CorkboardError
-from enrich.web.addresses import UnsafeURL
+from enrich.web.addresses import NotWebURL, UnsafeURL
 from enrich.web.connector import Unresolved
 from enrich.web.dates import read_date
 from enrich.web.decompress import BadEncoding, TooLarge
@@ -23,7 +23,8 @@ from enrich.web.politeness import MAX_PAUSE, HostBusy, HostSilent
 class Reason(StrEnum):
     """Why something was not fetched. An HTTP error is not listed: it is status-NNN."""
 
-    UNSAFE_URL = "unsafe-url"
+    NOT_A_WEB_URL = "not-a-web-url"
+    UNSAFE_URL = "unsafe-url"  # a private address or name, a user name, a port of something else
     REFUSED_ROBOTS = "refused-robots"
     REFUSED_NOINDEX = "refused-noindex"  # by X-Robots-Tag or <meta name=robots>
     ROBOTS_UNREACHABLE = "robots-unreachable"
@@ -45,6 +46,7 @@ class Reason(StrEnum):
     CLIENT_ERROR = "client-error"
 
 
+NEVER_FETCHED: frozenset[str] = frozenset((Reason.NOT_A_WEB_URL, Reason.UNSAFE_URL))  # whatever the host does
 UNANSWERED: frozenset[str] = frozenset(
     (Reason.CONNECTION, Reason.TIMEOUT_CONNECT, Reason.TIMEOUT_READ, Reason.TIMEOUT_TOTAL)
 )
@@ -73,6 +75,8 @@ def failure_of(error: Exception) -> FetchFailed:
     match error:
         case FetchFailed():
             return error
+        case NotWebURL():
+            return FetchFailed(Reason.NOT_A_WEB_URL)
         case UnsafeURL():
             return FetchFailed(Reason.UNSAFE_URL)
         case Unresolved():
@@ -108,7 +112,7 @@ def unavailable(reason: str) -> bool:
     (if that is the host itself, its pages fail by it next). Whatever else fails, a protocol error or a body that cannot
     be read too, leaves all forbidden.
     """
-    return reason in ("status-204", Reason.BAD_REDIRECT, Reason.UNSAFE_URL) or (
+    return reason in ("status-204", Reason.BAD_REDIRECT, *NEVER_FETCHED) or (
         reason.startswith("status-4") and reason != "status-429"
     )
 

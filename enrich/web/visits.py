@@ -18,10 +18,11 @@ from typing import NamedTuple
 import polars as pl
 
 from enrich import parts
-from enrich.fetch import TRANSIENT, Reason, Request
+from enrich.fetch import TRANSIENT, Request
 from enrich.job import RETRY_ALL
 from enrich.tables import BOOL, DOUBLE, INT, PIN_LINK, STRING, TIMESTAMP, Column, Kind, Table
 from enrich.web.exchange import Validators
+from enrich.web.fetch_reasons import NEVER_FETCHED
 from enrich.workspace import Workspace
 
 PRODUCER = "link-rules/3"  # raised whenever the rules give other texts: then every page is read anew
@@ -108,7 +109,7 @@ def due(pages: pl.DataFrame, known: pl.DataFrame, max_age: timedelta, retry: fro
     passing = pl.col("reason").is_in(sorted(map(str, TRANSIENT)))
     named = failed if RETRY_ALL in retry else pl.col("reason").is_in(sorted(map(str, retry)))
     aged = pl.col("visited_at") <= datetime.now(UTC) - max_age
-    never_safe = pl.col("reason").eq_missing(Reason.UNSAFE_URL.value)
+    never_safe = pl.col("reason").fill_null("").is_in(sorted(map(str, NEVER_FETCHED)))
     other_rules = pl.col("producer") != PRODUCER
     stale = pl.col("visited_at").is_null() | other_rules | (aged & ~never_safe) | passing
     wanted = (

@@ -7,6 +7,7 @@ from math import isnan
 
 from relevance.abtest.analysis import Analysis, Result
 from relevance.abtest.judging_plan import JudgingPlan
+from relevance.intervals import p_text
 
 
 def render(found: Analysis) -> str:
@@ -51,13 +52,13 @@ def _result(found: Analysis, result: Result) -> Iterator[str]:
         return
     effect = result.effect
     yield f"  {effect.control:.4f} -> {effect.treatment:.4f}, users {effect.users[0]:,} and {effect.users[1]:,}"
-    yield f"  difference      {_interval(effect.difference, effect.low, effect.high)}, p {effect.p_value:.3f}"
+    yield f"  difference      {_interval(effect.difference, effect.low, effect.high)}, p {p_text(effect.p_value)}"
     yield f"  lift            {_interval(effect.lift, effect.lift_low, effect.lift_high, '+.1%')}"
     if result.adjusted is not None:
         own, removed = result.adjusted.effect, result.adjusted.variance_removed
         told = _interval(own.difference, own.low, own.high)
-        yield f"  with CUPED      {told}, p {own.p_value:.3f}; variance removed {removed:.1%}"
-    yield f"  always valid    p {result.always_valid_p:.3f}, however often it was looked at"
+        yield f"  with CUPED      {told}, p {p_text(own.p_value)}; variance removed {removed:.1%}"
+    yield f"  always valid    p {p_text(result.always_valid_p)}, however often it was looked at"
     yield f"  least effect that {found.settings.power:.0%} of such experiments find: {result.least_detectable:.1%}"
     for week in result.weeks if len(result.weeks) > 1 else ():
         one = week.effect
@@ -65,11 +66,11 @@ def _result(found: Analysis, result: Result) -> Iterator[str]:
     if result.fading is not None:
         fading = result.fading
         told = _interval(fading.difference, fading.low, fading.high)
-        yield f"  last - first    {told}, p {fading.p_value:.3f}"
+        yield f"  last - first    {told}, p {p_text(fading.p_value)}"
     for part in result.segments:
         one = part.effect
         told = _interval(one.difference, one.low, one.high)
-        yield f"  {part.column + ' ' + part.value:<15} {told}, p {part.p_value:.3f} (Holm)"
+        yield f"  {part.column + ' ' + part.value:<15} {told}, p {p_text(part.p_value)} (Holm)"
 
 
 def _interval(value: float, low: float, high: float, form: str = "+.4f") -> str:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from enrich import console
+from enrich.errors import BadInput
+from relevance.model_names import STUDENT_MODEL
 
 if TYPE_CHECKING:
     from enrich.workspace import Workspace
-    from relevance.online import Scorer
+    from relevance.online import ScoredPin, Scorer
 
 _query = click.option("--query", required=True, help="The search query.")
 
@@ -24,17 +26,9 @@ _query = click.option("--query", required=True, help="The search query.")
 @console.common
 def score(query: str, first: str, rest: Sequence[str], workspace: Path | None, as_json: bool) -> None:
     """Five probabilities and an expected level for each pin, in the order asked."""
-    from relevance.online import Scorer
-
-    served = served_workspace(workspace)
-    scorer = Scorer.open(served)
-    _note_other_features(served, scorer)
+    _, scorer = _scorer(workspace)
     scored = scorer.score(query, [first, *rest])
-    lines = [
-        f"{pin.pin_id}  {pin.relevance:.2f}  {' '.join(f'{p:.3f}' for p in pin.probabilities)}"
-        + (f"  without {', '.join(pin.missing)}" if pin.missing else "")
-        for pin in scored
-    ]
+    lines = [_scored_line(pin) for pin in scored]
     header = "pin  level  p(1) p(2) p(3) p(4) p(5)"
     console.finish("\n".join([header, *lines]), {"query": query, "pins": [pin._asdict() for pin in scored]}, as_json)
 
@@ -47,14 +41,12 @@ def score(query: str, first: str, rest: Sequence[str], workspace: Path | None, a
 @console.common
 def rank(query: str, first: str | None, rest: Sequence[str], top: int, workspace: Path | None, as_json: bool) -> None:
     """The best pins for a query: relevance with engagement, above a floor."""
+    served, scorer = _scorer(workspace)
+
     from relevance.candidates import workspace_index
-    from relevance.online import Scorer
     from relevance.ranking import rank
     from relevance.tuning.chosen import chosen_settings
 
-    served = served_workspace(workspace)
-    scorer = Scorer.open(served)
-    _note_other_features(served, scorer)
     pins = [first, *rest] if first else workspace_index(served).search(query, scorer.query_vector(query))
     ranking = rank(scorer, query, pins, chosen_settings(served), keep_unknown=first is not None)
     lines = [
@@ -81,12 +73,33 @@ def replay(log: Path | None, limit: int | None, workspace: Path | None, as_json:
 
 
 def served_workspace(path: Path | None) -> Workspace:
-    """The workspace, its online store up to date."""
+    """The workspace, its online store up to date. What is missing is refused before anything heavy is loaded."""
+    workspace = console.open_workspace(path)
+    if not (workspace.models / STUDENT_MODEL).is_dir():
+        raise BadInput(f"expected a student in {workspace.models}, found none; run `relevance run` first")
+
     from relevance import feature_store
 
-    workspace = console.open_workspace(path)
     feature_store.materialize(workspace)
     return workspace
+
+
+def _scorer(path: Path | None) -> tuple[Workspace, Scorer]:
+    """The workspace and what scores its pins."""
+    served = served_workspace(path)
+
+    from relevance.online import Scorer
+
+    scorer = Scorer.open(served)
+    _note_other_features(served, scorer)
+    return served, scorer
+
+
+def _scored_line(pin: ScoredPin) -> str:
+    absent = f"  without {', '.join(pin.missing)}" if pin.missing else ""
+    if "pin" in pin.missing:
+        return f"{pin.pin_id}  not known: the student's prior, level {pin.relevance:.2f}{absent}"
+    return f"{pin.pin_id}  {pin.relevance:.2f}  {' '.join(f'{p:.3f}' for p in pin.probabilities)}{absent}"
 
 
 def _note_other_features(workspace: Workspace, scorer: Scorer) -> None:

@@ -10,8 +10,10 @@ import click
 from enrich import console
 from enrich.engine import Engine
 from enrich.errors import BadInput
+from enrich.workspace import Writing
 from relevance.commands import flags
 from relevance.commands.teaching_flags import TeachingFlags, teaching_options
+from relevance.model_names import HUMAN_STUDENT, STUDENT_MODEL
 from relevance.teaching import processes
 from relevance.teaching.choices import Adapter, Loss
 
@@ -37,8 +39,6 @@ def run(
     if processes.follows():
         _follow()
         return
-    from relevance.pipeline import HUMAN_STUDENT, STUDENT_MODEL
-
     pipeline = _pipeline(workspace, flags.Flags(plan, backbone, pairs=pairs, accept_drift=accept_drift))
     folds = pipeline.folds
     if len(folds) > 1:
@@ -140,8 +140,6 @@ def train_student(
     labels: str, accept_drift: bool, plan: flags.PlanFlags, workspace: Path | None, as_json: bool
 ) -> None:
     """Teach a feed-forward net the judged levels and the teacher's soft labels."""
-    from relevance.pipeline import HUMAN_STUDENT, STUDENT_MODEL
-
     pipeline = _pipeline(workspace, flags.Flags(plan, accept_drift=accept_drift))
     name = HUMAN_STUDENT if labels == "human" else STUDENT_MODEL
     made = [_said(pipeline.learn(fold, name), fold.folder / name) for fold in pipeline.folds]
@@ -179,13 +177,13 @@ def _follow() -> None:
 
 def _pipeline(path: Path | None, given: flags.Flags) -> Pipeline:
     """The stages of the workspace, its definitions applied and its online store up to date."""
-    from enrich.workspace import Writing
+    workspace = console.open_workspace(path, Writing.MODELS)
+
     from relevance import feature_store
     from relevance.pipeline import Pipeline
     from relevance.plan import described
     from relevance.splits import SplitKind
 
-    workspace = console.open_workspace(path, Writing.MODELS)
     settings = flags.run_settings(given)  # what clashes is refused before anything is made
     for loaded in feature_store.materialize(workspace):
         click.echo(f"materialized {loaded.view}: {loaded.rows:,} rows")

@@ -17,12 +17,14 @@ from relevance import stages
 from relevance.baselines.baselines import QUICK, Baseline
 from relevance.baselines.tuned_bi_encoder import TunedSettings
 from relevance.evaluation import Versus, evaluate
+from relevance.intervals import p_text
 from relevance.judging.coverage import field_coverage
 from relevance.judging.figures import Evaluation, Measure, ModelFigures
 from relevance.judging.gold import Predictions
 from relevance.judging.predictions import Predictor
 from relevance.judging.showcase import showcase
-from relevance.pipeline import HUMAN_STUDENT, STUDENT_MODEL, TEACHER_MODEL, Pipeline
+from relevance.model_names import HUMAN_STUDENT, STUDENT_MODEL, TEACHER_MODEL
+from relevance.pipeline import Pipeline
 from relevance.plan import Fold, described
 from relevance.report import Heading, write_report
 from relevance.splits import SplitKind
@@ -66,7 +68,7 @@ class Verdict:
         for one in self.evaluation.comparisons:
             if one.measure in (Measure.ACCURACY, Measure.NDCG):
                 d = one.difference
-                p_value = "" if isnan(d.p_value) else f", p {d.p_value:.3f}"
+                p_value = "" if isnan(d.p_value) else f", p {p_text(d.p_value)}"
                 interval = _interval(d.low, d.high, "+.3f")
                 yield f"{one.model} - {one.rival}: {one.measure.value} {d.value:+.3f} {interval}{p_value}"
 

@@ -19,7 +19,8 @@ from enrich.text_encoder import TextEncoder
 from enrich.workspace import Workspace
 from relevance.candidates import CandidateIndex
 from relevance.feature_store import SCORING_SERVICE, applied_fingerprint
-from relevance.online import STUDENT, Scorer
+from relevance.model_names import STUDENT_MODEL
+from relevance.online import Scorer
 from relevance.ranking import RankSettings
 from relevance.service.logs import LOG
 from relevance.service.settings import ServiceSettings
@@ -162,7 +163,7 @@ class Loader:
         return Engine(scorer, candidates, self._features, chosen_settings(self._workspace))
 
     def _student(self) -> Student:
-        return Student.load(self._workspace.models / STUDENT)
+        return Student.load(self._workspace.models / STUDENT_MODEL)
 
     def _open_store(self) -> PayloadStore:
         store: PayloadStore = OnlineFeatures.open(self._workspace)
@@ -182,7 +183,7 @@ class Loader:
         return self._workspace.models / "candidates"
 
     def _look(self) -> _Seen:
-        student = self._workspace.models / STUDENT
+        student = self._workspace.models / STUDENT_MODEL
         return _Seen(
             _mark(student / "student.json", student / "model.safetensors"),
             _mark(self._index_folder / "made_from.json"),

@@ -25,7 +25,8 @@ from enrich.serving import pin_payloads, query_payloads
 from enrich.tables import PIN_SERVING, QUERY_SERVING, Table
 from enrich.text_encoder import TextEncoder
 from enrich.workspace import Workspace
-from relevance.online import STUDENT, Scorer
+from relevance.model_names import STUDENT_MODEL
+from relevance.online import Scorer
 from relevance.serving.lookup import Pins, Presence
 from relevance.serving.request_log import DAMAGED, Entry, folder_of, read_entries
 from relevance.student import Student
@@ -102,7 +103,7 @@ def replay(
             f"expected logged requests in {folder_of(workspace)}, found none; set CORKBOARD_RECORD=1 while "
             "`relevance serve` or `relevance score` runs"
         )
-    student = student or Student.load(workspace.models / STUDENT)
+    student = student or Student.load(workspace.models / STUDENT_MODEL)
     encoder = encoder or TextEncoder(student.record.settings.text_encoder)
     found = Replay()
     chosen = entries[-limit:] if limit else entries

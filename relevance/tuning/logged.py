@@ -27,7 +27,7 @@ from enrich.workspace import Workspace
 from relevance import stages
 from relevance.features import Floats
 from relevance.frames import STUDENT_SERVICE, Judged
-from relevance.online import STUDENT
+from relevance.model_names import STUDENT_MODEL
 from relevance.ranking import Doubles, rates_known
 from relevance.student import Student
 from relevance.student_inputs import QueryEncoder, student_inputs
@@ -76,7 +76,7 @@ def material(
 
     Raises BadInput where there is no log, nothing judged, or no student.
     """
-    student = student or Student.load(workspace.models / STUDENT)
+    student = student or Student.load(workspace.models / STUDENT_MODEL)
     encoder = encoder or TextEncoder(student.record.settings.text_encoder)
     log, since, eta = _looks(workspace, later, values)
     kept = _whole_queries(log, pairs)
@@ -140,7 +140,7 @@ def _whole_queries(log: pl.DataFrame, pairs: int) -> pl.DataFrame:
 
 def _judged(workspace: Workspace) -> tuple[pl.DataFrame, bool]:
     """The judged pairs' features, of queries that the student did not learn from; of all where there is no other."""
-    taught = stages.taught_of(workspace.models / STUDENT) or frozenset()
+    taught = stages.taught_of(workspace.models / STUDENT_MODEL) or frozenset()
     judged = Judged.of(workspace)
     held_out = judged.features.filter(~pl.col("query").is_in(sorted(taught)))
     return (judged.features, True) if held_out.is_empty() else (held_out, False)

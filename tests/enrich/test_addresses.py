@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enrich.web.addresses import UnsafeURL, canonical_url, check_url, parse_url, refuse_address
+from enrich.web.addresses import NotWebURL, UnsafeURL, canonical_url, check_url, parse_url, refuse_address
 
 PUBLIC = [
     "https://example.com",
@@ -74,6 +74,15 @@ def test_an_ordinary_public_url_passes(url: str) -> None:
 def test_what_is_not_plainly_public_is_refused(url: str) -> None:
     with pytest.raises(UnsafeURL):
         check_url(url)
+
+
+@pytest.mark.parametrize("url", ["see my blog", "mailto:a@b.example", "file:///etc/passwd", "http://", "https://a b/"])
+def test_what_is_no_web_url_is_told_from_what_is_unsafe(url: str) -> None:
+    with pytest.raises(NotWebURL):
+        check_url(url)
+    with pytest.raises(UnsafeURL) as refused:
+        check_url("http://10.0.0.1/")
+    assert not isinstance(refused.value, NotWebURL)
 
 
 def test_every_literal_unsafe_url_of_the_collection_is_refused(shared_data: Path) -> None:

@@ -27,18 +27,27 @@ def test_texts_that_change_are_seen_and_texts_that_do_not_are_not(workspace: Wor
 
 
 def test_numbers_are_compared_over_the_earlier_deciles(workspace: Workspace):
+    """Of a snapshot's table: all that is there now with all that was there before the last snapshot."""
     rows = [{"pin_id": f"p{i}", "board_count": i % 10, "board_titles": ["a b"]} for i in range(4 * QUARTER)]
-    write_rows(workspace, PIN_BOARDS, *({**row, "event_timestamp": day(1, i)} for i, row in enumerate(rows)))
+    write_rows(workspace, PIN_BOARDS, *({**row, "event_timestamp": day(1)} for row in rows))
+    assert drift(workspace, PIN_BOARDS) == ([], [])  # one snapshot: nothing to compare it with
+    busiest = [{**row, "board_count": 9, "event_timestamp": day(3)} for row in rows[: QUARTER // 3]]
+    write_rows(workspace, PIN_BOARDS, *busiest)  # few change, and those are the busy ones: no drift of the table
     texts, (same,) = drift(workspace, PIN_BOARDS)
-    assert same.before_mean == same.latest_mean == 4.5 and same.shift == pytest.approx(0) and not same.alarming
+    assert (same.before_mean, same.latest_mean) == (4.5, pytest.approx(4.5 + 45 / 120)) and not same.alarming
     assert texts[0].new_words == 0 and not texts[0].alarming
     write_rows(
         workspace,
         PIN_BOARDS,
-        *({"pin_id": f"p{i}", "board_count": 99, "event_timestamp": day(3)} for i in range(QUARTER)),
+        *({"pin_id": f"p{i}", "board_count": 99, "event_timestamp": day(5)} for i in range(2 * QUARTER)),
+        *(
+            {"pin_id": f"p{i}", "reason": "none-left", "event_timestamp": day(6)}
+            for i in range(3 * QUARTER, 4 * QUARTER)
+        ),
     )
     _, (moved,) = drift(workspace, PIN_BOARDS)
-    assert moved.latest_mean == 99 and moved.shift > 1 and moved.alarming
+    assert moved.before_mean == pytest.approx(4.5 + 45 / 120)  # as it stood at the snapshot before
+    assert moved.latest_mean == pytest.approx((60 * 99 + 30 * 4.5) / 90) and moved.shift > 1 and moved.alarming
 
 
 def test_too_few_rows_say_nothing(workspace: Workspace):

@@ -51,7 +51,7 @@ FAULTS = {
     "short": "protocol",
     "loop": "too-many-redirects",
     "to-metadata": "unsafe-url",
-    "to-file": "unsafe-url",
+    "to-file": "not-a-web-url",
     "to-closed": "refused-robots",
     "nowhere": "bad-redirect",
     "huge": "too-large",

@@ -110,7 +110,7 @@ def test_the_page_has_a_line_a_table_and_the_record_is_json(catalogue):
     for name in [*(table.name for table in SOURCES), *(table.name for table in ENRICHED)]:
         assert sum(line.startswith(f"{name} ") for line in page.splitlines()) == 1
     assert "    dropped impossible-created_at: 1" in page
-    assert "    failed truncated: 1" in page
+    assert "    without values truncated: 1" in page
     stored = json.loads(to_json(found))
     caption = next(table for table in stored["enriched"] if table["table"] == "pin_caption")
     assert caption["failed"] == {"truncated": 1}

@@ -137,6 +137,12 @@ def test_a_page_of_one_model_of_scores_and_no_extras(tmp_path):
     assert "Differences" not in page and "Calibration" not in page and "nDCG@20" in page
 
 
+def test_a_measure_that_nothing_can_have_is_no_column(tmp_path):
+    low = [Predictions(one.model, one.rows.filter(pl.col("level") < 5)) for one in MODELS]
+    page = write_report(tmp_path, evaluate(low, settings=SETTINGS), [], Heading("No fives", "Made today.")).read_text()
+    assert "AUROC 4+" in page and "AUROC 5+" not in page
+
+
 def test_what_is_nearly_all_is_not_called_all():
     assert [report._percent(share) for share in (0, 0.001, 0.5, 0.9975, 1)] == ["0%", "<1%", "50%", ">99%", "100%"]
 
