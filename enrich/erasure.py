@@ -159,7 +159,8 @@ def _erase_enriched(
     keys = engine.sql(f"SELECT DISTINCT {', '.join(table.key)} FROM {_parts(workspace, table)} WHERE {doomed}").pl()
     if keys.is_empty():
         return 0
-    fault = online_erasure.forget(workspace, table, keys)
+    unreached = online_erasure.UNREACHED in failed  # one wait for its timeouts is enough
+    fault = online_erasure.UNREACHED if unreached else online_erasure.forget(workspace, table, keys)
     if fault:
         failed[fault] += keys.height
     if _has_tombstones(table):

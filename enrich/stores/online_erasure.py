@@ -33,8 +33,8 @@ def forget(workspace: Workspace, table: Table, keys: pl.DataFrame) -> str | None
         warnings.simplefilter("ignore")
         try:
             store = open_store(workspace)
-            views = {view.name: view for view in store.list_feature_views()}
-            return _remove(store, views[table.name], keys) if table.name in views else None
+            served = {view.name: view for view in store.list_feature_views() if view.online}
+            return _remove(store, served[table.name], keys) if table.name in served else None
         except Exception:  # noqa: BLE001  # each store has errors of its own; the erasure goes on and counts this
             return UNREACHED
 
