@@ -128,8 +128,10 @@ class _Site(asyncio.Protocol):
             self._send(b"User-agent: *\nDisallow: /private\n", "text/plain")
         elif kind in _MISBEHAVE:
             _MISBEHAVE[kind](self, self._transport)
-        else:
-            self._send(self._pages[int(path.rsplit("/", 1)[1]) % len(self._pages)])
+        elif (number := path.rsplit("/", 1)[1]).isdecimal():
+            self._send(self._pages[int(number) % len(self._pages)])
+        else:  # of another host: a client that checks nothing follows redirects to it
+            self._send(b"", status="404 Not Found")
 
     def _send(self, body: bytes, content_type: str = "text/html", status: str = "200 OK", *lines: str) -> None:
         if self._transport is None:

@@ -7,9 +7,7 @@ enriched after the view's last materialization shows as keys that do not.
 
 from __future__ import annotations
 
-import io
 import warnings
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -40,9 +38,9 @@ def agreements(workspace: Workspace) -> list[Agreement]:
     """Of every view that is served online; nothing where Feast's definitions were never applied."""
     if not may_be_applied(workspace):
         return []
-    from enrich.stores.feast_store import open_store  # here: it takes seconds to import
+    from enrich.stores.feast_store import open_store, quiet  # here: it takes seconds to import
 
-    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+    with quiet():
         warnings.simplefilter("ignore")  # Feast's own, of which a user of status can make nothing
         try:
             store = open_store(workspace)

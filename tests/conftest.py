@@ -25,6 +25,15 @@ def workspace(tmp_path: Path) -> Workspace:
     return workspace
 
 
+@pytest.fixture
+def two_pins(tmp_path: Path) -> Path:
+    """A folder to import: a catalogue of two pins, 1 and 2, to which a test adds its log."""
+    folder = tmp_path / "catalogue"
+    folder.mkdir()
+    (folder / "pins.csv").write_text("pin_id,title\n1,shoe\n2,hat\n")
+    return folder
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real data; the test skips where it is absent."""

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from enrich import log_in_place, parts
-from enrich.backends import MEMORY, BackendLimits, open_backend
+from enrich.backends import BOUNDED, open_backend
 from enrich.errors import BadInput
 from enrich.importers import files
 from enrich.importers.clean import BLANKED, DROPPED, EPOCH, Default, clean, default
@@ -139,7 +139,7 @@ def _sweep(workspace: Workspace) -> None:
 
 def _log_report(log: LogInPlace, workspace: Workspace) -> TableReport:
     """What a log that stays where it is has to offer. Raises BadInput where it is mostly bad."""
-    kept, dropped = log_in_place.dropped(open_backend(workspace.root / ".spill", BackendLimits(MEMORY)), log)
+    kept, dropped = log_in_place.dropped(open_backend(workspace.root / ".spill", BOUNDED), log)
     _refuse_share(log.uri, ENGAGEMENTS, kept, dropped)
     return TableReport(ENGAGEMENTS.name, kept, dropped, Counter())
 

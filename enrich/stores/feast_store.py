@@ -45,7 +45,7 @@ def open_store(workspace: Workspace) -> FeatureStore:
     except (FeastConfigError, YAMLError, TypeError, AttributeError) as error:
         raise BadInput(
             f"expected Feast's configuration in {workspace.feature_store_yaml}, found one it cannot read "
-            f"({str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}); correct it, or "
+            f"({(str(error).strip() or type(error).__name__).splitlines()[0]}); correct it, or "
             "remove it and import again"
         ) from error
     except DecodeError as error:

@@ -7,9 +7,7 @@ a query's key stays, which the caller counts.
 
 from __future__ import annotations
 
-import io
 import warnings
-from contextlib import redirect_stdout
 from typing import Any
 
 import polars as pl
@@ -27,9 +25,9 @@ def forget(workspace: Workspace, table: Table, keys: pl.DataFrame) -> str | None
     """Remove the rows of `keys` (the table's key columns) from the view of that name; why it could not be done."""
     if not may_be_applied(workspace):
         return None
-    from enrich.stores.feast_store import open_store  # here: it takes seconds to import
+    from enrich.stores.feast_store import open_store, quiet  # here: it takes seconds to import
 
-    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+    with quiet():
         warnings.simplefilter("ignore")
         try:
             store = open_store(workspace)

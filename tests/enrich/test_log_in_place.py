@@ -23,14 +23,6 @@ from enrich.workspace import Workspace
 NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    folder = tmp_path / "catalogue"
-    folder.mkdir()
-    (folder / "pins.csv").write_text("pin_id,title\n1,shoe\n2,hat\n")
-    return folder
-
-
 def write_day(log: Path, day: int, rows: list[dict]) -> None:
     part = log / f"day=2024-01-{day:02}"
     part.mkdir(parents=True)
@@ -52,11 +44,11 @@ ROWS = [
 MAPPING = Mapping.parse(["query=term"], ["view=impression"])
 
 
-def test_the_rules_of_the_importers_hold_and_are_counted(folder: Path, tmp_path: Path) -> None:
+def test_the_rules_of_the_importers_hold_and_are_counted(two_pins: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
     write_day(log, 1, ROWS)
     workspace = Workspace.at(tmp_path / "w")
-    report = import_catalogue("native", folder, workspace, MAPPING, log=str(log))
+    report = import_catalogue("native", two_pins, workspace, MAPPING, log=str(log))
     kept = next(table for table in report.tables if table.table == "engagements")
     reasons = {"duplicate": 1, "missing-query": 1, "too-long-query": 1, "missing-pin_id": 1, "unknown-event": 1}
     assert (kept.kept, dict(kept.dropped)) == (9, reasons | {"impossible-event_timestamp": 2})
@@ -70,16 +62,16 @@ def test_the_rules_of_the_importers_hold_and_are_counted(folder: Path, tmp_path:
     assert next(source.rows for source in status(workspace).sources if source.table == "engagements") == 9
 
 
-def test_the_rules_are_those_of_an_import(folder: Path, tmp_path: Path) -> None:
-    write_day(folder / "engagements", 1, ROWS)
+def test_the_rules_are_those_of_an_import(two_pins: Path, tmp_path: Path) -> None:
+    write_day(two_pins / "engagements", 1, ROWS)
     write_day(tmp_path / "log", 1, ROWS)
     found: list[ImportReport] = []
     logs = []
     for name, log in (("copied", None), ("left", str(tmp_path / "log"))):
         workspace = Workspace.at(tmp_path / name)
         if log:
-            (folder / "engagements").rename(tmp_path / "elsewhere")
-        found.append(import_catalogue("native", folder, workspace, MAPPING, log=log))
+            (two_pins / "engagements").rename(tmp_path / "elsewhere")
+        found.append(import_catalogue("native", two_pins, workspace, MAPPING, log=log))
         frame = History(workspace).log().to_polars().select(sorted(ENGAGEMENTS.schema.names))
         logs.append(frame.sort(frame.columns))
     copied, left = (next(t for t in report.tables if t.table == "engagements") for report in found)
@@ -87,11 +79,11 @@ def test_the_rules_are_those_of_an_import(folder: Path, tmp_path: Path) -> None:
     assert logs[0].equals(logs[1])
 
 
-def test_a_new_day_is_seen_without_an_import_and_deletions_hold(folder: Path, tmp_path: Path) -> None:
+def test_a_new_day_is_seen_without_an_import_and_deletions_hold(two_pins: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
     write_day(log, 1, [row()])
     workspace = Workspace.at(tmp_path / "w")
-    import_catalogue("native", folder, workspace, MAPPING, log=str(log))
+    import_catalogue("native", two_pins, workspace, MAPPING, log=str(log))
     settings = EngagementSettings(snapshots=SnapshotSettings(cadence_days=1))
     run_engagement(workspace, settings)
     write_day(
@@ -107,22 +99,22 @@ def test_a_new_day_is_seen_without_an_import_and_deletions_hold(folder: Path, tm
     assert parts.latest(workspace.folder(PIN_ENGAGEMENT), PIN_ENGAGEMENT)["clicks_365d"].to_list() == [2]
 
 
-def test_any_file_system_is_read(folder: Path, tmp_path: Path) -> None:
+def test_any_file_system_is_read(two_pins: Path, tmp_path: Path) -> None:
     """As s3: would be, through fsspec; here one that lies in memory."""
     memory = fsspec.filesystem("memory")
     write_day(tmp_path / "log", 1, [row()])
     memory.pipe("/bucket/log/day=2024-01-01/part-0.parquet", next((tmp_path / "log").rglob("*.parquet")).read_bytes())
     workspace = Workspace.at(tmp_path / "w")
-    import_catalogue("native", folder, workspace, MAPPING, log="memory://bucket/log")
+    import_catalogue("native", two_pins, workspace, MAPPING, log="memory://bucket/log")
     assert History(workspace).log().count().execute() == 1
     assert log_in_place.load(workspace.root) == LogInPlace("memory://bucket/log", MAPPING)
 
 
-def test_an_import_without_it_forgets_where_the_log_was(folder: Path, tmp_path: Path) -> None:
+def test_an_import_without_it_forgets_where_the_log_was(two_pins: Path, tmp_path: Path) -> None:
     write_day(tmp_path / "log", 1, [row()])
     workspace = Workspace.at(tmp_path / "w")
-    import_catalogue("native", folder, workspace, MAPPING, log=str(tmp_path / "log"))
-    import_catalogue("native", folder, workspace)
+    import_catalogue("native", two_pins, workspace, MAPPING, log=str(tmp_path / "log"))
+    import_catalogue("native", two_pins, workspace)
     assert log_in_place.load(workspace.root) is None and History(workspace).log().count().execute() == 0
 
 
@@ -135,10 +127,10 @@ def test_an_import_without_it_forgets_where_the_log_was(folder: Path, tmp_path: 
     ],
 )
 def test_a_log_that_cannot_be_used_is_one_clear_line(
-    rows: list[dict] | None, said: str, folder: Path, tmp_path: Path
+    rows: list[dict] | None, said: str, two_pins: Path, tmp_path: Path
 ) -> None:
     if rows:
         write_day(tmp_path / "log", 1, rows)
     with pytest.raises(BadInput, match=said) as raised:
-        import_catalogue("native", folder, Workspace.at(tmp_path / "w"), MAPPING, log=str(tmp_path / "log"))
+        import_catalogue("native", two_pins, Workspace.at(tmp_path / "w"), MAPPING, log=str(tmp_path / "log"))
     assert "\n" not in str(raised.value)

@@ -25,20 +25,12 @@ COLUMNS = [
 EVENTS = ["view=impression", "Add To Cart=save"]
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    folder = tmp_path / "catalogue"
-    folder.mkdir()
-    (folder / "pins.csv").write_text("pin_id,title\n1,shoe\n2,hat\n")
-    return folder
-
-
 def log(workspace: Workspace) -> list[tuple]:
     rows = parts.scan(workspace.folder(ENGAGEMENTS)).collect().sort("event_timestamp", "event")
     return rows.select("query", "pin_id", "event", "position", "event_timestamp").rows()
 
 
-def test_json_lines_by_paths_into_objects(folder: Path, tmp_path: Path) -> None:
+def test_json_lines_by_paths_into_objects(two_pins: Path, tmp_path: Path) -> None:
     lines = [
         {
             "search": {"term": "red shoe"},
@@ -52,9 +44,9 @@ def test_json_lines_by_paths_into_objects(folder: Path, tmp_path: Path) -> None:
         {"search": {}, "sku": 1, "action": "view", "ts": 1704067260, "attributes": {}},
         {"search": {"term": "hat"}, "sku": 2, "action": "click", "ts": 1704067300, "attributes": None},
     ]
-    (folder / "engagements.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (two_pins / "engagements.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     workspace = Workspace.at(tmp_path / "w")
-    report = import_catalogue("native", folder, workspace, Mapping.parse(COLUMNS, EVENTS))
+    report = import_catalogue("native", two_pins, workspace, Mapping.parse(COLUMNS, EVENTS))
     start = datetime(2024, 1, 1, tzinfo=UTC)
     assert log(workspace) == [
         ("red shoe", "1", "impression", 3, start),
@@ -66,18 +58,18 @@ def test_json_lines_by_paths_into_objects(folder: Path, tmp_path: Path) -> None:
     assert "engagements.query is read from search.term" in report.notes and "events: view is impression" in report.notes
 
 
-def test_a_csv_log_keeps_its_own_column_of_a_mapped_name_out(folder: Path, tmp_path: Path) -> None:
+def test_a_csv_log_keeps_its_own_column_of_a_mapped_name_out(two_pins: Path, tmp_path: Path) -> None:
     """`query` is a number there; what was typed is in `term`."""
-    (folder / "engagements.csv").write_text("query,term,pin_id,event,event_timestamp\n17,shoe,1,click,2024-01-01\n")
+    (two_pins / "engagements.csv").write_text("query,term,pin_id,event,event_timestamp\n17,shoe,1,click,2024-01-01\n")
     workspace = Workspace.at(tmp_path / "w")
-    import_catalogue("native", folder, workspace, Mapping.parse(["query=term"], []))
+    import_catalogue("native", two_pins, workspace, Mapping.parse(["query=term"], []))
     assert log(workspace)[0][0] == "shoe"
 
 
-def test_columns_and_files_that_are_not_read_are_named(folder: Path, tmp_path: Path) -> None:
-    (folder / "engagements.csv").write_text("query,pin_id,event,postion,event_timestamp\nshoe,1,click,1,2024-01-01\n")
-    (folder / "bords.csv").write_text("board_id,title\nb,shoes\n")
-    notes = import_catalogue("native", folder, Workspace.at(tmp_path / "w")).notes
+def test_columns_and_files_that_are_not_read_are_named(two_pins: Path, tmp_path: Path) -> None:
+    (two_pins / "engagements.csv").write_text("query,pin_id,event,postion,event_timestamp\nshoe,1,click,1,2024-01-01\n")
+    (two_pins / "bords.csv").write_text("board_id,title\nb,shoes\n")
+    notes = import_catalogue("native", two_pins, Workspace.at(tmp_path / "w")).notes
     assert "engagements: columns that are not read: postion" in notes
     assert "files that are not read, for no table has their name: bords.csv" in notes
 
@@ -93,24 +85,24 @@ def test_columns_and_files_that_are_not_read_are_named(folder: Path, tmp_path: P
     ],
 )
 def test_what_cannot_be_mapped_says_why(
-    columns: list[str], events: list[str], said: str, folder: Path, tmp_path: Path
+    columns: list[str], events: list[str], said: str, two_pins: Path, tmp_path: Path
 ) -> None:
-    (folder / "engagements.csv").write_text("query,pin_id,event,event_timestamp\nshoe,1,click,2024-01-01\n")
+    (two_pins / "engagements.csv").write_text("query,pin_id,event,event_timestamp\nshoe,1,click,2024-01-01\n")
     with pytest.raises(BadInput, match=said):
-        import_catalogue("native", folder, Workspace.at(tmp_path / "w"), Mapping.parse(columns, events))
+        import_catalogue("native", two_pins, Workspace.at(tmp_path / "w"), Mapping.parse(columns, events))
 
 
-def test_only_native_folders_are_mapped(folder: Path, tmp_path: Path) -> None:
+def test_only_native_folders_are_mapped(two_pins: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="with the format native alone"):
-        import_catalogue("ubi", folder, Workspace.at(tmp_path / "w"), Mapping.parse(["query=q"], []))
+        import_catalogue("ubi", two_pins, Workspace.at(tmp_path / "w"), Mapping.parse(["query=q"], []))
 
 
-def test_hive_partitions_give_columns(folder: Path, tmp_path: Path) -> None:
+def test_hive_partitions_give_columns(two_pins: Path, tmp_path: Path) -> None:
     for day, lang in (("2024-01-01", "en"), ("2024-01-02", "de")):
-        part = folder / "engagements" / f"event_timestamp={day}" / f"lang={lang}"
+        part = two_pins / "engagements" / f"event_timestamp={day}" / f"lang={lang}"
         part.mkdir(parents=True)
         pl.DataFrame({"query": ["shoe"], "pin_id": ["1"], "event": ["click"]}).write_parquet(part / "part-0.parquet")
     workspace = Workspace.at(tmp_path / "w")
-    import_catalogue("native", folder, workspace)
+    import_catalogue("native", two_pins, workspace)
     rows = parts.scan(workspace.folder(ENGAGEMENTS)).collect().sort("event_timestamp")
     assert rows.select("lang", pl.col("event_timestamp").dt.day()).rows() == [("en", 1), ("de", 2)]
