@@ -147,7 +147,8 @@ class Fetcher:
 
     async def _drain(self, frontier: Frontier[Taken], work: Callable[[Taken], Awaitable[None]]) -> None:
         settings = self._settings
-        await frontier.drain(work, self._connections.leave, settings.concurrency, settings.host_connections)
+        each = 2 * settings.host_connections  # so that one that waits to be asked again keeps no connection idle
+        await frontier.drain(work, self._connections.leave, settings.concurrency, each)
 
     async def fetch(self, request: Request) -> Outcome:
         """The outcome of one URL, in bounded time once its host's turn has come; never raises."""

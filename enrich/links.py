@@ -35,9 +35,10 @@ from enrich.web import visits
 from enrich.web.addresses import canonical_url
 from enrich.web.link_text import LinkText as LinkText
 from enrich.web.link_text import extract_link_text as extract_link_text
-from enrich.web.visiting import visit_here, visit_on_ray
-from enrich.web.visits import PRODUCER as PRODUCER
-from enrich.web.visits import VALUES, Visit, VisitLog
+from enrich.web.visiting import PRODUCER as PRODUCER
+from enrich.web.visiting import Visit, visit_here
+from enrich.web.visiting_ray import visit_on_ray
+from enrich.web.visits import VALUES, VisitLog
 from enrich.workspace import Workspace
 
 

@@ -5,6 +5,8 @@ FetchFailed     status-NNN, not-html, too-large, bad-encoding, bad-redirect, ref
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from typing import NamedTuple
 
 import httpcore
@@ -17,6 +19,8 @@ from enrich.web.fetch_reasons import FetchFailed, Reason, parse_retry_after
 _REDIRECTS = (301, 302, 303, 307, 308)
 _NOT_MODIFIED = 304
 _MAX_VALIDATOR = 1_000  # bytes; a longer one is not worth keeping
+_DRAINED_BYTES = 65_536  # of a body that is not wanted, for which a new connection would cost more ...
+_DRAINED_SECONDS = 1.0  # ... and no longer
 
 
 class Want(NamedTuple):
@@ -60,6 +64,22 @@ def request_headers(url: WebURL, user_agent: str, want: Want, known: Validators)
 
 async def take_answer(response: httpcore.Response, want: Want, conditional: bool) -> Answer:
     """What is wanted of a response; its body is read only where it is. Raises FetchFailed, TooLarge, BadEncoding."""
+    try:
+        answer = _judged(response, want, conditional)
+    except FetchFailed:
+        await _drain(response)
+        raise
+    if answer.location is not None or answer.unchanged:
+        await _drain(response)
+        return answer
+    body = await _body(response, want)
+    if want.types and not answer.content_type and body.lstrip()[:1] != b"<":
+        raise FetchFailed(Reason.NOT_HTML)
+    return answer._replace(body=body)
+
+
+def _judged(response: httpcore.Response, want: Want, conditional: bool) -> Answer:
+    """What a response's head says, its body still to be read. Raises FetchFailed."""
     if response.status in _REDIRECTS:
         location = _location(response)
         if not location:
@@ -76,10 +96,20 @@ async def take_answer(response: httpcore.Response, want: Want, conditional: bool
     content_type = _header(response, b"content-type")
     if want.types and content_type and content_type.split(";")[0].strip().lower() not in want.types:
         raise FetchFailed(Reason.NOT_HTML)
-    body = await _body(response, want)
-    if want.types and not content_type and body.lstrip()[:1] != b"<":
-        raise FetchFailed(Reason.NOT_HTML)
-    return Answer(None, content_type, body, validators, False, allowed)
+    return Answer(None, content_type, b"", validators, False, allowed)
+
+
+async def _drain(response: httpcore.Response) -> None:
+    """Read a short body that nobody wants, so that its connection can be used again; give a long or slow one up."""
+    length, left = _header(response, b"content-length") or "", _DRAINED_BYTES
+    if length.isdecimal() and int(length[:20]) > left:
+        return
+    with suppress(TimeoutError, httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError):
+        async with asyncio.timeout(_DRAINED_SECONDS):
+            async for piece in response.aiter_stream():
+                left -= len(piece)
+                if left < 0:
+                    return
 
 
 async def _body(response: httpcore.Response, want: Want) -> bytes:

@@ -1,25 +1,118 @@
-"""Asks for pages and reads them, on this machine or on Ray's: outcomes of `enrich.fetch` become visits.
+"""Asks for pages and reads them: outcomes of `enrich.fetch` become visits. By this process, others beside it, or Ray.
 
-On Ray, each host belongs to one share of the work and each share to one worker, so that what a host is spared (turns,
-delays, robots.txt) holds over all workers. A redirect to another share's host is not followed there but handed back,
-and goes on from its target in that host's own share, in the next round.
+Where many work at once, each host belongs to one share of the work and each share to one worker, so that what a host is
+spared (turns, delays, robots.txt) holds over all workers. A redirect to another share's host is not followed there but
+handed back, and goes on from its target in that host's own share, in the next round.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from queue import Queue
 from typing import NamedTuple
 
-from enrich.errors import BadInput
 from enrich.fetch import FetchSession, FetchSettings, Outcome, Reason, Request
 from enrich.web.link_text import read_link
-from enrich.web.visits import PRODUCER, Visit
 
-_BATCH = 100  # most visits that a worker hands over at once
+PRODUCER = "link-rules/3"  # raised whenever the rules give other texts: then every page is read anew
+_MAX_PROCESSES = 4  # one fetches and reads some 250 pages a second, and holds 150 MB
+_WORTH_PROCESSES = 200  # requests; fewer are done before another process has started
+
+
+class Visit(NamedTuple):
+    """One page's outcome as it comes; of an unchanged or unreadable page, without texts."""
+
+    url: str
+    host: str
+    visited_at: datetime
+    seconds: float
+    reason: str | None = None
+    unchanged: bool = False
+    link_title: str | None = None
+    link_description: str | None = None
+    site_name: str | None = None
+    title_rule: str | None = None
+    description_rule: str | None = None
+    etag: str | None = None
+    last_modified: str | None = None
+    final_url: str | None = None
+    read_by: str | None = None
+
+
+Take = Callable[[Sequence[Visit]], None]
+
+
+class Found(NamedTuple):
+    """What a worker has found: visits, and requests that go on at other shares' hosts."""
+
+    visits: list[Visit]
+    moved: list[Request]
+
+
+class Share(NamedTuple):
+    """One worker's part: requests to the hosts of share `number` of `of`."""
+
+    requests: list[Request]
+    number: int
+    of: int
+
+
+Run = Callable[[Sequence[Share], FetchSettings], Iterable[Found]]  # the shares' work, as it gets done
+
+
+def visit_here(requests: Sequence[Request], settings: FetchSettings, take: Take) -> None:
+    """Hand the visit of each request to `take` as it comes; of many, by as many processes as there are cores."""
+    import joblib  # here, as the next: a process of ours that visits a share can do without
+
+    processes = min(joblib.cpu_count(), _MAX_PROCESSES) if len(requests) >= _WORTH_PROCESSES else 1
+    if processes > 1:
+        from enrich.web.visiting_processes import run_processes
+
+        visit_shares(requests, settings, processes, run_processes, take)
+        return
+    with FetchSession(settings) as session:
+        session.visit(requests, lambda outcome: take([visit_of(outcome, settings)]))
+
+
+def visit_shares(requests: Sequence[Request], settings: FetchSettings, shares: int, run: Run, take: Take) -> None:
+    """As `visit_here`, by `run`, in as many rounds as redirects lead from one share to another."""
+    todo = list(requests)
+    while todo:
+        work = [share for share in split_by_host(todo, shares) if share.requests]
+        each = replace(settings, concurrency=max(1, settings.concurrency // len(work)))
+        todo = []
+        for found in run(work, each):
+            take(found.visits)
+            todo += found.moved
+
+
+def split_by_host(requests: Sequence[Request], shares: int) -> list[Share]:
+    """The requests of each share; all of one host are in one."""
+    split = [Share([], number, shares) for number in range(shares)]
+    for request in requests:
+        split[share_of(request.host, shares)].requests.append(request)
+    return split
+
+
+def share_of(host: str, shares: int) -> int:
+    """Which share a host belongs to, the same in every process."""
+    return zlib.crc32(host.encode()) % shares
+
+
+def visit_share(share: Share, settings: FetchSettings, give: Callable[[Found], None]) -> None:
+    """Hand what becomes of each request of a share to `give` as it comes."""
+
+    def take(outcome: Outcome) -> None:
+        if outcome.reason == Reason.ELSEWHERE:
+            moved = Request(outcome.url, start=outcome.final_url, redirects=outcome.redirects)
+            give(Found([], [moved]))
+        else:
+            give(Found([visit_of(outcome, settings)], []))
+
+    with FetchSession(settings, hosts=lambda host: share_of(host, share.of) == share.number) as session:
+        session.visit(share.requests, take)
 
 
 def visit_of(outcome: Outcome, settings: FetchSettings) -> Visit:
@@ -38,91 +131,3 @@ def visit_of(outcome: Outcome, settings: FetchSettings) -> Visit:
         *(text.title, text.description, text.site_name, text.title_rule, text.description_rule),
         *(*outcome.validators, outcome.final_url, PRODUCER),
     )
-
-
-def visit_here(requests: Sequence[Request], settings: FetchSettings, take: Callable[[Sequence[Visit]], None]) -> None:
-    """Hand the visit of each request to `take` as it comes."""
-    with FetchSession(settings) as session:
-        session.visit(requests, lambda outcome: take([visit_of(outcome, settings)]))
-
-
-class Found(NamedTuple):
-    """What one worker has found in a while: visits, and requests that go on at other shares' hosts."""
-
-    visits: list[Visit]
-    moved: list[Request]
-
-
-def visit_on_ray(requests: Sequence[Request], settings: FetchSettings, take: Callable[[Sequence[Visit]], None]) -> None:
-    """As `visit_here`, on the Ray cluster of RAY_ADDRESS, else on one of this machine. Raises BadInput without Ray."""
-    try:
-        import ray
-    except ImportError as error:
-        raise BadInput("expected Ray for --engine ray, found none; pip install 'corkboard[ray]'") from error
-    if not ray.is_initialized():
-        ray.init(log_to_driver=False)
-    shares = max(1, int(ray.cluster_resources().get("CPU", 1)))
-    worker = ray.remote(visit_share).options(num_returns="streaming", max_retries=0)
-    todo = list(requests)
-    while todo:
-        running = [
-            worker.remote(share, settings, number, shares)
-            for number, share in enumerate(split_by_host(todo, shares))
-            if share
-        ]
-        todo = []
-        while running:
-            ready, _ = ray.wait(running, num_returns=1, fetch_local=False)
-            try:
-                found: Found = ray.get(next(ready[0]))
-            except StopIteration:
-                running.remove(ready[0])
-                continue
-            take(found.visits)
-            todo += found.moved
-
-
-def split_by_host(requests: Sequence[Request], shares: int) -> list[list[Request]]:
-    """The requests of each share; all of one host are in one."""
-    split: list[list[Request]] = [[] for _ in range(shares)]
-    for request in requests:
-        split[share_of(request.host, shares)].append(request)
-    return split
-
-
-def share_of(host: str, shares: int) -> int:
-    """Which share a host belongs to, the same in every process."""
-    return zlib.crc32(host.encode()) % shares
-
-
-def visit_share(requests: Sequence[Request], settings: FetchSettings, share: int, shares: int) -> Iterator[Found]:
-    """One worker's part, in batches as they come: fetched in a thread, so that they can be handed over meanwhile."""
-    outcomes: Queue[Outcome | None] = Queue()
-
-    def fetch() -> None:
-        try:
-            with FetchSession(settings, hosts=lambda host: share_of(host, shares) == share) as session:
-                session.visit(requests, outcomes.put)
-        finally:
-            outcomes.put(None)
-
-    with ThreadPoolExecutor(1) as thread:
-        fetched = thread.submit(fetch)
-        for batch in _batches(outcomes):
-            moved = [outcome for outcome in batch if outcome.reason == Reason.ELSEWHERE]
-            visits = [visit_of(outcome, settings) for outcome in batch if outcome.reason != Reason.ELSEWHERE]
-            yield Found(visits, [Request(o.url, start=o.final_url, redirects=o.redirects) for o in moved])
-        fetched.result()  # raises what stopped it
-
-
-def _batches(outcomes: Queue[Outcome | None]) -> Iterator[list[Outcome]]:
-    """What the queue brings until its None: what is there already with the first that is waited for."""
-    while (first := outcomes.get()) is not None:
-        batch = [first]
-        while len(batch) < _BATCH and not outcomes.empty():
-            following = outcomes.get()
-            if following is None:
-                outcomes.put(None)
-                break
-            batch.append(following)
-        yield batch

@@ -13,7 +13,6 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
 
 import polars as pl
 
@@ -23,9 +22,9 @@ from enrich.job import RETRY_ALL
 from enrich.tables import BOOL, DOUBLE, INT, PIN_LINK, STRING, TIMESTAMP, Column, Kind, Table
 from enrich.web.exchange import Validators
 from enrich.web.fetch_reasons import NEVER_FETCHED
+from enrich.web.visiting import PRODUCER, Visit
 from enrich.workspace import Workspace
 
-PRODUCER = "link-rules/3"  # raised whenever the rules give other texts: then every page is read anew
 VALUES = tuple(column.name for column in PIN_LINK.features)  # what a page says of itself
 _KEPT = (*VALUES, "etag", "last_modified", "final_url", "read_by")  # of the last time it could be read
 FLUSH_SECONDS = 2.0  # what came in so long is written, also where it is less than a part
@@ -54,26 +53,6 @@ VISITS = Table(
     "enrich links",
     "what became of each linked page when it was last asked for",
 )
-
-
-class Visit(NamedTuple):
-    """One page's outcome as it comes; of an unchanged or unreadable page, without texts."""
-
-    url: str
-    host: str
-    visited_at: datetime
-    seconds: float
-    reason: str | None = None
-    unchanged: bool = False
-    link_title: str | None = None
-    link_description: str | None = None
-    site_name: str | None = None
-    title_rule: str | None = None
-    description_rule: str | None = None
-    etag: str | None = None
-    last_modified: str | None = None
-    final_url: str | None = None
-    read_by: str | None = None
 
 
 _SCHEMA = pl.Schema(

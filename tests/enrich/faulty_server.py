@@ -52,6 +52,7 @@ class FaultyServer(ThreadingHTTPServer):
         self.hung = threading.Event()
         self.pages: dict[str, bytes] = {}  # path -> page, for paths that are no fault (but may be versioned)
         self.missing: set[str] = set()  # paths of pages that are gone
+        self.connections = 0  # that were opened
         self.conditions: list[tuple[str | None, str | None]] = []  # If-None-Match, If-Modified-Since of each request
 
     @property
@@ -84,6 +85,10 @@ def faulty_server() -> Iterator[FaultyServer]:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: FaultyServer
+
+    def setup(self) -> None:
+        super().setup()
+        self.server.connections += 1
 
     def do_GET(self) -> None:
         host = self.headers.get("Host", "").split(":")[0]
@@ -167,6 +172,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(10**12))
         self.end_headers()
         self.close_connection = True
+
+    def fault_missing_and_silent(self) -> None:
+        """Not found, and the page that says so never ends."""
+        self._raw(b"HTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\nContent-Length: 100\r\n\r\n<p>")
+        self.fault_hang()
+
+    def fault_long_picture(self) -> None:
+        self._send(200, b"\x89PNG" * 100_000, content_type="image/png")
 
     def fault_endless(self) -> None:
         self._raw(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n")

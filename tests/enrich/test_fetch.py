@@ -127,6 +127,21 @@ def test_a_host_that_asks_to_wait_is_not_asked_meanwhile(server: FaultyServer) -
     assert starts[1] - starts[0] > 0.9, "as long as its Retry-After said, whatever the jitter"
 
 
+def test_an_answer_that_is_not_wanted_leaves_its_connection_to_the_next() -> None:
+    paths = ["missing", "unlisted", "picture", "hop", "versioned", "good"]
+    with faulty_server() as server:
+        fetch(settings(server, host_connections=1), *(f"http://a.example/{path}" for path in paths))
+        assert (len(server.requests), server.connections) == (8, 1)
+
+
+@pytest.mark.parametrize(("path", "reason"), [("missing-and-silent", "status-404"), ("long-picture", "not-html")])
+def test_an_answer_that_is_not_wanted_is_not_waited_for(path: str, reason: str) -> None:
+    with faulty_server() as server:
+        bad, good = fetch(settings(server, host_connections=1), f"http://a.example/{path}", "http://a.example/good")
+        assert (bad.reason, good.reason, server.connections) == (reason, None, 2)
+    assert bad.seconds < 30.0, "and a read may take 60"
+
+
 def test_an_unchanged_page_costs_a_304(server: FaultyServer) -> None:
     with FetchSession(settings(server)) as session:
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -14,14 +13,14 @@ from table_rows import day, write_rows
 
 from enrich import console, job, parts
 from enrich.cli import enrich
-from enrich.fetch import FetchSettings, Request
+from enrich.fetch import Request
 from enrich.links import Engine, LinkSettings, run_links
 from enrich.tables import PINS
 from enrich.web import visits
 from enrich.web.exchange import Validators
 from enrich.web.visit_status import link_status
-from enrich.web.visiting import share_of, split_by_host, visit_share
-from enrich.web.visits import PRODUCER, VALUES, Visit, VisitLog, completed
+from enrich.web.visiting import PRODUCER, Visit
+from enrich.web.visits import VALUES, VisitLog, completed
 from enrich.workspace import Workspace
 
 URL = "http://bakery.example/cake"
@@ -124,25 +123,6 @@ def test_a_row_without_history_begins_at_version_0(workspace: Workspace) -> None
         *(0, PRODUCER),
         ["Lemon cake", "Sour", "Bakery", "title", "og:description"],
     )
-
-
-def test_shares_keep_hosts_together_and_hand_over_what_leads_elsewhere(server: FaultyServer) -> None:
-    """Two workers by hand, as Ray would run them, round after round."""
-    urls = [f"http://host{n % 5}.example/{n}" for n in range(30)] + ["http://host1.example/to-closed"]
-    todo, done, rounds = [Request(url) for url in urls], list[Visit](), 0
-    settings = FetchSettings(connect_to=server.address, host_delay=0.0)
-    while todo:
-        split = split_by_host(todo, 2)
-        assert {share_of(r.host, 2) for r in split[0]} <= {0}
-        found = [one for n, share in enumerate(split) for one in visit_share(share, settings, n, 2)]
-        done += [visit for one in found for visit in one.visits]
-        todo = [request for one in found for request in one.moved]
-        rounds += 1
-    assert Counter(visit.reason for visit in done) == {None: 30, "refused-robots": 1}
-    assert {visit.url for visit in done} == set(urls)
-    assert rounds == 1 + (share_of("host1.example", 2) != share_of("closed.example", 2))
-    robots = Counter(request for request in server.requests if request.endswith("/robots.txt"))
-    assert set(robots.values()) == {1}, "each host was asked by one worker"
 
 
 def test_ray_fills_the_table_that_one_process_fills(workspace: Workspace, server: FaultyServer) -> None:
