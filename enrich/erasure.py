@@ -58,14 +58,17 @@ class Erased(NamedTuple):
 def run_erasure(workspace: Workspace) -> JobReport:
     """Take out what was deleted; nothing is read where neither deletions nor sources changed since.
 
-    In the report `made` counts rows taken out, `failed` is what could not be done, by reason.
+    In the report `made` counts rows taken out, `failed` is what could not be done, by reason; what an online store that
+    did not answer still holds is tried again by every run until it does.
     """
+    failed = Counter[str]()
+    _settle(workspace, failed)
     state = _state(workspace)
     before = last_erasure(workspace)
     if state is None or (before and before.of == state):
-        return JobReport("deletions", 0, 0)
+        return JobReport("deletions", 0, 0, failed)
     engine = _engine(workspace)
-    rows, failed = Counter[str](), Counter[str]()
+    rows = Counter[str]()
     for table in ENRICHED:
         doomed = _doomed(table)
         if doomed:
@@ -159,14 +162,36 @@ def _erase_enriched(
     keys = engine.sql(f"SELECT DISTINCT {', '.join(table.key)} FROM {_parts(workspace, table)} WHERE {doomed}").pl()
     if keys.is_empty():
         return 0
-    unreached = online_erasure.UNREACHED in failed  # one wait for its timeouts is enough
-    fault = online_erasure.UNREACHED if unreached else online_erasure.forget(workspace, table, keys)
-    if fault:
-        failed[fault] += keys.height
+    _remove_online(workspace, table, keys, failed)
     if _has_tombstones(table):
         gone = engine.sql("SELECT id AS pin_id FROM gone_pin").pl()
         _append_tombstones(workspace, table, keys.join(gone, on="pin_id", how="semi"))
     return _rewrite(workspace, engine, table, doomed)
+
+
+def _remove_online(workspace: Workspace, table: Table, keys: pl.DataFrame, failed: Counter[str]) -> bool:
+    """Whether the store, where there is one, answered; if not, the keys are owed."""
+    unreached = online_erasure.UNREACHED in failed  # one wait for its timeouts is enough
+    fault = online_erasure.UNREACHED if unreached else online_erasure.forget(workspace, table, keys)
+    if fault == online_erasure.UNREACHED:
+        online_erasure.owe(workspace, table, keys)
+    if fault:
+        failed[fault] += keys.height
+    return fault != online_erasure.UNREACHED
+
+
+def _settle(workspace: Workspace, failed: Counter[str]) -> None:
+    """Remove what an earlier run could not, but what has come back meanwhile."""
+    for table in ENRICHED:
+        keys = online_erasure.owed(workspace, table)
+        if keys.is_empty():
+            continue
+        rows = parts.scan(workspace.folder(table))
+        if _has_tombstones(table):
+            rows = rows.filter(pl.col("reason").ne_missing(pl.lit(DELETED)))
+        gone = keys.join(rows.select(table.key).unique().collect(), on=table.key, how="anti")
+        if gone.is_empty() or _remove_online(workspace, table, gone, failed):
+            online_erasure.settled(workspace, table)
 
 
 def _append_tombstones(workspace: Workspace, table: Table, keys: pl.DataFrame) -> None:

@@ -10,6 +10,7 @@ W/image_hashes.parquet  which pictures were read as they are now (`image_hashes.
 W/log.json              where the log lies, if it was left there (`log_in_place.py`)
 W/merging/              what merging engaged queries goes on from (`query_merge.py`)
 W/erased.json           what was last taken out because it was deleted (`erasure.py`)
+W/owed_online/          what an online store that did not answer still has to lose (`stores/online_erasure.py`)
 W/models/, W/reports/   what `relevance` makes
 """
 

@@ -2,12 +2,14 @@
 
 Reads Feast's registry of a workspace and removes the keys' rows from its SQLite or Redis store (`erasure.py` calls it).
 Of another store nothing can be removed by key through Feast: there a pin's row of nulls arrives with the next load, and
-a query's key stays, which the caller counts.
+a query's key stays, which the caller counts. Keys that a store which did not answer still holds are kept in
+W/owed_online/TABLE.parquet, words and all, until it does.
 """
 
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -35,6 +37,30 @@ def forget(workspace: Workspace, table: Table, keys: pl.DataFrame) -> str | None
             return _remove(store, served[table.name], keys) if table.name in served else None
         except Exception:  # noqa: BLE001  # each store has errors of its own; the erasure goes on and counts this
             return UNREACHED
+
+
+def owe(workspace: Workspace, table: Table, keys: pl.DataFrame) -> None:
+    """Remember that the rows of `keys` are still to be removed."""
+    path = _owed(workspace, table)
+    path.parent.mkdir(exist_ok=True)
+    aside = path.with_suffix(".tmp")
+    pl.concat([keys, owed(workspace, table)]).unique().write_parquet(aside)
+    aside.replace(path)
+
+
+def owed(workspace: Workspace, table: Table) -> pl.DataFrame:
+    """The keys whose rows are still to be removed."""
+    path = _owed(workspace, table)
+    return pl.read_parquet(path) if path.is_file() else pl.DataFrame(schema=dict.fromkeys(table.key, pl.String))
+
+
+def settled(workspace: Workspace, table: Table) -> None:
+    """Nothing of the table is owed any more."""
+    _owed(workspace, table).unlink(missing_ok=True)
+
+
+def _owed(workspace: Workspace, table: Table) -> Path:
+    return workspace.root / "owed_online" / f"{table.name}.parquet"
 
 
 def _remove(store: Any, view: Any, keys: pl.DataFrame) -> str | None:

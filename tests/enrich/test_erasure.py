@@ -233,3 +233,23 @@ def test_an_unreachable_online_store_is_counted_and_stops_nothing(
     delete(catalogue)
     report = run_erasure(catalogue)
     assert report.failed["online-store-not-reached"] > 0 and report.made > 0
+
+
+def test_what_an_unreachable_online_store_holds_is_removed_once_it_is_back(catalogue: Workspace, encoder: str) -> None:
+    run(catalogue, encoder)
+    apply(catalogue)
+    materialize(catalogue)
+    with quiet():
+        open_store(catalogue).materialize(datetime(1970, 1, 1, tzinfo=UTC), datetime.now(UTC), ["query_features"])
+    reached = catalogue.feature_store_yaml.read_text()
+    use_online_store(catalogue, "redis", "127.0.0.1:1")
+    delete(catalogue)
+    failed = run_erasure(catalogue).failed
+    assert failed["online-store-not-reached"] > 0
+    assert run_erasure(catalogue).failed == failed, "it is tried again, and what is owed does not grow"
+    catalogue.feature_store_yaml.write_text(reached)
+    assert "tattoo" in everything(catalogue), "it is still online"
+    assert not run_erasure(catalogue).failed
+    run(catalogue, encoder)
+    assert not [word for word in SECRETS if word in everything(catalogue)]
+    assert not list((catalogue.root / "owed_online").iterdir())
