@@ -23,7 +23,7 @@ from enrich.normalise import terms
 from enrich.tables import FLOAT, INT, PIN_TEXT, STRING, STRINGS, Kind, Table
 from enrich.workspace import Workspace
 
-FEWEST = 30  # rows on each side; with fewer nothing is said
+FEWEST = 100  # rows on each side; with fewer, chance alone shifts them past what is called an alarm
 ALARM = 0.25
 _LATEST_SHARE = 0.25
 _MOST = 20_000  # rows looked at on each side, spread evenly
@@ -73,7 +73,8 @@ class NumberDrift:
 
 def drift(workspace: Workspace, table: Table) -> tuple[list[TextDrift], list[NumberDrift]]:
     """Of each text and number of the table; nothing where a side has fewer than FEWEST rows."""
-    fields = [column for column in table.features if column.type in (STRING, STRINGS, INT, FLOAT)]
+    told = [column for column in table.features if not column.name.endswith("_rule")]  # a name of ours, no text
+    fields = [column for column in told if column.type in (STRING, STRINGS, INT, FLOAT)]
     sides = _by_snapshot if table.kind is Kind.BEHAVIOUR else _by_age
     before, latest = sides(workspace, table, [column.name for column in fields])
     if min(before.height, latest.height) < FEWEST:

@@ -16,6 +16,7 @@ once and cannot be had again keeps what it said, beside the reason.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -25,15 +26,16 @@ import polars as pl
 from enrich import job
 from enrich.engine import Engine as Engine
 from enrich.errors import BadInput
-from enrich.fetch import TRANSIENT, FetchSettings
+from enrich.fetch import TRANSIENT, FetchSettings, Reason
 from enrich.history import History
-from enrich.job import JobReport, JobSettings
+from enrich.job import RETRY_ALL, JobReport, JobSettings
 from enrich.live_pins import live_pins, pins_without
 from enrich.progress import progress
 from enrich.tables import PIN_LINK
 from enrich.web import visits
 from enrich.web.addresses import canonical_url
 from enrich.web.link_text import LinkText as LinkText
+from enrich.web.link_text import PageReason
 from enrich.web.link_text import extract_link_text as extract_link_text
 from enrich.web.visiting import PRODUCER as PRODUCER
 from enrich.web.visiting import Visit, visit_here
@@ -65,13 +67,27 @@ class LinkSettings:
 
 
 def run_links(workspace: Workspace, settings: LinkSettings) -> JobReport:
-    """Visit the linked pages that are due, then write what is new of them. Raises BadInput when the settings clash."""
+    """Visit the linked pages that are due, then write what is new of them.
+
+    Raises BadInput where a reason to retry is none.
+    """
+    _refuse_unknown(settings.job.retry)
     linked = linked_pins(workspace)
     pins = _dwelt_on(workspace, linked, settings.min_long_clicks) if settings.min_long_clicks else linked
     _visit(workspace, pins.select("page", "url").unique(maintain_order=True), settings)
     visits.tidy(workspace, linked.select("page"))
     known, bare = _known(workspace, pins), pins_without(workspace, linked)
     return job.run(workspace, [PIN_LINK], known, _values, PRODUCER, settings.job, TRANSIENT, bare)
+
+
+def _refuse_unknown(retry: frozenset[str]) -> None:
+    reasons = {RETRY_ALL, job.GONE, *(str(reason) for enum in (Reason, PageReason) for reason in enum)}
+    for reason in sorted(retry - reasons):
+        if not re.fullmatch(r"status-[1-5]\d\d", reason):
+            raise BadInput(
+                f"expected a reason to retry, one of {', '.join(sorted(reasons))} or status-404 and the like, found "
+                f"{reason!r}; give --retry once for each"
+            )
 
 
 def linked_pins(workspace: Workspace) -> pl.DataFrame:
@@ -106,7 +122,7 @@ def _visit(workspace: Workspace, pages: pl.DataFrame, settings: LinkSettings) ->
         return
     log = VisitLog(workspace, known, pages, settings.part_visits)
     visit = visit_on_ray if settings.engine is Engine.RAY else visit_here
-    with progress(len(requests), "pages") as bar:
+    with progress(len(requests), "pages", unit="page") as bar:
 
         def take(found: Sequence[Visit]) -> None:
             log.add(found)

@@ -15,7 +15,7 @@ _ERROR = (
     "エラー|错误|錯誤|오류)"
 )
 _STATUS = rf"(?:http )?(?:status )?(?:{_ERROR} )?(?:code )?{_CODE}(?: ?{_ERROR})?(?: page)?"
-_THING = "(?:page|file|document|url|site|content|article|resource|link)"
+_THING = "(?:page|file|document|url|site|content|article|resource|link|product|item|listing|recipe|post|pin)"
 _THIS = rf"(?:the |this |that |your )?(?:requested )?{_THING}(?: or {_THING}| or directory)?(?: you requested)?"
 
 _MISSING = (
@@ -68,6 +68,10 @@ _WALLS = (
     r"before you continue.*|bevor sie (?:zu|weiter).*|avant d'(?:accéder|continuer).*|antes de continuar.*",
     r"(?:your |manage )?(?:cookies?|privacy|consent) (?:and \w+ )?"
     r"(?:consent|choices|preferences|settings|wall|notice|policy)",
+    r"cookie-?(?:einstellungen|hinweise?|richtlinien?)|wir (?:verwenden|nutzen) cookies|zustimmung erforderlich",
+    r"(?:gérer |vos |mes )?(?:choix|préférences|paramètres) (?:en matière de|des|de) cookies?|gestion des cookies",
+    r"(?:accepter|continuer) (?:et continuer|sans accepter)|(?:configuración|ajustes|política) de cookies",
+    r"(?:impostazioni|preferenze) (?:dei |sui )?cookie|cookie-?instellingen|configurações de cookies",
     r"we (?:value|care about) your privacy|your privacy (?:matters|choices)|cookies? ?consent|datenschutzeinstellungen",
     r"(?:log|sign)[ -]?in(?: to continue| required| to your account| to \w+| • \w+)?|anmelden|einloggen|accedi",
     r"iniciar sesión|entrar|se connecter|connexion|inloggen|logga in|войти|вход|ログイン|로그인|登录|登入",
@@ -84,6 +88,8 @@ _PLACEHOLDERS = (
 )
 # The element was left as its template had it; another may know better.
 _SAYS_NOTHING = (
+    r"\{\{.*\}\}|\$\{.*\}|<%.*%>|\[object \w+\]|https?://\S+|[\w-]+\.(?:jpe?g|png|gif|webp|html?|php|aspx?)",
+    r"shop|store|blog|products?|product page|details?|item",
     r"home|home ?page|untitled(?: (?:document|page|\d+))?|document|index(?:\.\w{2,4})?|page|title|default|search|menu",
     r"undefined|null|none|nan|(?:main |site )?navigation|new page(?: \d+)?|main menu|skip to (?:main )?content",
     r"startseite|unbenannt(?:es dokument)?|menü|suche|(?:haupt)?navigation|inicio|accueil|início|hem|hjem",

@@ -49,6 +49,7 @@ _PARAGRAPH_END = re.compile(
 _ITEM = re.compile(r"\bitemprop\s*=\s*[\"']?(headline|name|description)(?=[\"'\s>])", re.I)
 _TAG_START = re.compile(r"<(\w{1,10})\s[^<>]*$")
 _INLINE_TAG = re.compile(r"</?(?:a|b|br|em|font|i|mark|small|span|strong|sub|sup|u|wbr)(?:\s[^<>]{0,200})?/?>", re.I)
+_AFTER_TITLE = re.compile(r"</?(?:head|body|html|meta|link|script|style|h1)(?=[\s/>])", re.I)  # it was not closed
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,20});", re.I)
 _UNSAID = ["script", "style", "rt", "rp", "noscript", "svg", "template"]  # inside a heading, but not read out with it
 
@@ -161,6 +162,8 @@ def _telling(text: str) -> _Telling:
         end = closing.start() if closing else len(text)
         if name in ("title", "h1"):
             end = min(end, tag_end + MAX_INNER_CHARACTERS)
+            if name == "title" and (unclosed := _AFTER_TITLE.search(text, tag_end, end)):
+                end = unclosed.start()
             found.add(f"<{name}>{text[tag_end:end]}</{name}>")
             if name == "h1" and limit == MAX_PAGE_CHARACTERS and found.says_it_all:
                 limit = min(limit, end + ENOUGH_CHARACTERS)

@@ -1,8 +1,9 @@
 """What a site calls itself, and a title without it.
 
 A page names its site in og:site_name, application-name, its linked data and its host; and where <title> has a segment
-more than og:title has, that segment is the site's too. A title's first or last segment that repeats such a name is
-not part of the title. No site is known by name here.
+more than og:title has, that segment is the site's too, or, where the page has it for a heading, og:title is. So is a
+heading that repeats the end of <title>, where neither the URL nor a known name speaks against it: a masthead. A title's
+first or last segment that repeats such a name is not part of the title. No site is known by name here.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ _GENERIC_LABELS = frozenset(
 _MIN_LABEL = 3  # characters; shorter host labels name nothing
 _MIN_LOOSE = 5  # characters of a name that may be a part of a longer segment
 _MAX_LOOSE_WORDS = 6  # of such a segment; a longer one is a title
+_MAX_SECTION_WORDS = 2  # a folder with a longer name may be the page's own
 _MAX_NAME = 60  # characters; what is longer is a name with a slogan
 
 
@@ -59,6 +61,10 @@ class Site(NamedTuple):
             for one in spellings(text)
         )
 
+    def has_section(self, text: str) -> bool:
+        """Whether a short text is the name of a folder or section that the page is in."""
+        return key(text) in self.sections and len(_WORD.findall(text)) <= _MAX_SECTION_WORDS
+
     def in_slug(self, text: str) -> float:
         """The share of the URL's own words that `text` holds; 0 where the URL has less than two."""
         if len(self.slug) < 2:
@@ -75,10 +81,10 @@ def key(text: str) -> str:
 
 
 def spellings(text: str) -> set[str]:
-    """The key of a text, and the key that it has where umlauts are written out, as in host names."""
-    if text.isascii():
+    """The key of a text, and the key that it has where umlauts and "&" are written out, as in host names."""
+    if text.isascii() and "&" not in text:
         return {key(text)} - {""}
-    written_out = text.casefold().replace("ä", "ae").replace("ö", "oe").replace("ü", "ue")
+    written_out = text.casefold().replace("ä", "ae").replace("ö", "oe").replace("ü", "ue").replace("&", "and")
     return {key(text), key(written_out)} - {""}
 
 
@@ -90,7 +96,8 @@ def site_of(page: Page, url: str | None) -> Site:
     names = [short for name in names for short in (name, _without_slogan(name)) if short]
     handle = (page.meta("twitter:site") or "").lstrip("@")
     labels = {label for label in host.split(".")[:-1] if len(label) >= _MIN_LABEL and label not in _GENERIC_LABELS}
-    learned = _beyond(page.title, page.meta("og:title"))
+    known = {key(one) for one in (*names, *labels)}
+    learned = _told_apart(page, slug, known) or _masthead(page, slug, known)
     keys = {one for name in (*names, handle, host, learned or "", *labels) for one in spellings(name)}
     sections = {
         key(text) for text in (*path[:-1], *map(clean, page.linked.sections), page.meta("article:section") or "")
@@ -119,6 +126,34 @@ def _address(url: str) -> tuple[str, list[str], frozenset[str]]:
     return host, path, frozenset(words - {"html", "htm", "php", "aspx"})
 
 
+def _told_apart(page: Page, slug: frozenset[str], known: set[str]) -> str | None:
+    """Of the two ends of <title>, of which og:title is one, that which is not the page's."""
+    title, og = page.title or "", page.meta("og:title")
+    beyond = _beyond(title, og)
+    if not beyond or not og or not title.startswith(beyond) or key(beyond) in known:
+        return beyond
+    headings = {key(heading) for heading in page.headings}
+    swapped = key(beyond) in headings and key(og) not in headings
+    theirs, ours = _spelt(slug, og), _spelt(slug, beyond)
+    return og if swapped and (ours > theirs or (ours == theirs == 0 and len(og) <= len(beyond))) else beyond
+
+
+def _masthead(page: Page, slug: frozenset[str], known: set[str]) -> str | None:
+    """The last segment of <title>, where it is a heading that says less than the rest, or the rest a heading below."""
+    *first, last = segments(page.title or "") or [""]
+    rest = " ".join(first)
+    if not rest or key(last) not in {key(heading) for heading in page.headings}:
+        return None
+    if not known.isdisjoint(map(key, first)) or _spelt(slug, last):
+        return None
+    return last if len(last) <= len(rest) or key(rest) in map(key, page.subheadings()) else None
+
+
+def _spelt(slug: frozenset[str], text: str) -> int:
+    """How many of the URL's words the text has."""
+    return len(slug & {key(word) for word in _WORD.findall(text)})
+
+
 def _beyond(title: str | None, shorter: str | None) -> str | None:
     """What <title> has, at one end and set apart, beyond `shorter`."""
     if not title or not shorter or len(title) <= len(shorter):
@@ -145,7 +180,7 @@ def strip_site(text: str, site: Site) -> str:
     while end > 1 and key(parts[end - 1]) in site.sections:
         end -= 1
     start = 0
-    while start < end - 1 and (site.named_by(parts[start]) or not key(parts[start])):
+    while start < end - 1 and (site.named_by(parts[start]) or site.has_section(parts[start]) or not key(parts[start])):
         start += 1
     return _without_weak_ends(_trimmed("".join(pieces[2 * start : 2 * end - 1])), site)
 

@@ -3,7 +3,10 @@
 Every rule has a reason that holds for pages nobody has seen:
 
 - candidates are stripped of the site's names first (`site_names.py`), and boilerplate is no candidate;
-- a level-1 heading that equals a candidate, or that begins it or makes up most of it, is how the author wrote it;
+- a level-1 heading that equals a candidate, or that begins it or makes up most of it, is how the author wrote it; but
+  the first word of a longer candidate says less than that, and so does what a colon follows;
+- a heading that names the folder that the page is in ("Recipes") is the section's, not the page's;
+- a <title> that shares nothing with the URL gives way to what spells it;
 - a heading that says the same in other words was written for readers, the candidate for search engines;
 - a heading that ends with the candidate has a kicker in front, and the candidate is the title;
 - a page whose level-1 headings are none, or its site's name only, has its title at level 2;
@@ -29,6 +32,7 @@ MAX_TITLE_CHARACTERS = 1_000
 _SPELT = 0.5  # share of the URL's words that a segment must hold to be the one that it spells
 _SAME_MATTER = 0.6  # share of the candidate's words that a heading must hold to say the same
 _MOST = 0.5  # share of the candidate's words that a heading inside it must make up
+_TELLING_WORDS = 2  # of a heading that begins a candidate, and is taken whatever else follows but a colon
 
 
 class TitleRule(StrEnum):
@@ -61,7 +65,7 @@ def choose_title(page: Page, site: Site) -> Chosen | None:
     elif not named and candidates and not site.home and headings and headings[0].rule is TitleRule.H1:
         best = headings[0]
     elif candidates:
-        best = _heard(candidates, headings)
+        best = _heard(candidates, headings, site) or _spelt_elsewhere(candidates, headings, site)
         if best is None and spelt and candidates[0].rule is TitleRule.TITLE:
             best = Chosen(spelt, TitleRule.TITLE)
         best = best or _typographic(candidates[0], candidates)
@@ -125,23 +129,33 @@ def _spelt(title: str | None, site: Site) -> str | None:
 
 def _is_banner(heading: str, site: Site, spelt: str | None) -> bool:
     """Whether a heading is the site's name; one that is roughly that is, too, where the URL spells another text."""
-    return site.named_by(heading) or (
-        spelt is not None and key(heading) not in key(spelt) and site.resembled_by(heading)
+    return (
+        site.named_by(heading)
+        or site.has_section(heading)
+        or (spelt is not None and key(heading) not in key(spelt) and site.resembled_by(heading))
     )
 
 
-def _heard(candidates: list[Chosen], headings: list[Chosen]) -> Chosen | None:
+def _heard(candidates: list[Chosen], headings: list[Chosen], site: Site) -> Chosen | None:
     """The heading, or the candidate that a heading confirms, to take instead of the first candidate."""
     first = candidates[0].text
     for heading in headings:
         if any(key(one.text) == key(heading.text) for one in candidates):
             return heading
     for heading in headings:
-        if _is_part(heading.text, first) or _says_the_same(heading.text, first):
+        if _is_part(heading.text, first, site) or _says_the_same(heading.text, first):
             return heading
     if not any(_ends(heading.text, first) for heading in headings):
         return next((one for one in candidates[1:] for heading in headings if _ends(heading.text, one.text)), None)
     return None
+
+
+def _spelt_elsewhere(candidates: list[Chosen], headings: list[Chosen], site: Site) -> Chosen | None:
+    """What spells the URL, where the first candidate has no word of it."""
+    if site.home or candidates[0].rule is not TitleRule.TITLE or site.in_slug(candidates[0].text) > 0:
+        return None
+    others = (*headings, *candidates[1:])
+    return next((one for one in others if site.in_slug(one.text) >= _SPELT), None)
 
 
 def _ends(heading: str, candidate: str) -> bool:
@@ -150,10 +164,16 @@ def _ends(heading: str, candidate: str) -> bool:
     return len(theirs) > 2 and ours[-len(theirs) :] == theirs
 
 
-def _is_part(heading: str, candidate: str) -> bool:
+def _is_part(heading: str, candidate: str, site: Site) -> bool:
     wanted, words = _words(heading), _words(candidate)
     at = _position(wanted, words)
-    return at == 0 or (at > 0 and len(wanted) >= _MOST * len(words))
+    if at > 0:
+        return len(wanted) >= _MOST * len(words) or site.in_slug(heading) == 1.0
+    if at < 0:
+        return False
+    set_apart = key(segments(candidate)[0]) == key(heading)
+    topic = candidate[: len(heading) + 2].rstrip().endswith(":")
+    return set_apart or len(wanted) > _MOST * len(words) or (len(wanted) >= _TELLING_WORDS and not topic)
 
 
 def _says_the_same(heading: str, candidate: str) -> bool:

@@ -16,11 +16,14 @@ from enrich import parts
 from enrich.links import linked_pins
 from enrich.tables import PIN_LINK, PINS
 from enrich.web import visits
+from enrich.web.fetch_reasons import NEVER_FETCHED
 from enrich.workspace import Workspace
 
 _HOSTS_SHOWN = 20  # on a terminal; the record has all that failed at least once, at most _HOSTS
 _HOSTS = 1_000
 _UNKNOWN = "?"
+_IDLE_SECONDS = 60.0  # without an answer, and nothing was being asked
+_EXAMPLE = 70  # characters of a URL shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ class LinkStatus:
     read: int
     unchanged: int
     failed: Counter[str]
+    examples: dict[str, str]  # reason -> one of its URLs
     oldest: datetime | None
     newest: datetime | None
     pages_per_second: float | None  # over the time in which the newest visits were made
@@ -75,6 +79,7 @@ def link_status(workspace: Workspace) -> LinkStatus:
         read=made.height,
         unchanged=int(made["unchanged"].sum()),
         failed=_counts(seen["reason"]),
+        examples=dict(seen.drop_nulls("reason").group_by("reason").agg(pl.col("url").min()).iter_rows()),
         oldest=_moment(seen["visited_at"].min()),
         newest=_moment(seen["visited_at"].max()),
         pages_per_second=_rate(seen),
@@ -112,12 +117,12 @@ def _languages(workspace: Workspace, pins: pl.DataFrame) -> tuple[LanguageStatus
 
 
 def _rate(seen: pl.DataFrame) -> float | None:
-    """Pages a second of the last run, as far as its visits are still the newest: those of the last hour before it."""
-    last = seen.filter(pl.col("visited_at") > pl.col("visited_at").max() - pl.duration(hours=1))["visited_at"]
-    began, ended = _moment(last.min()), _moment(last.max())
-    if began is None or ended is None or ended <= began:
-        return None
-    return round(len(last) / (ended - began).total_seconds(), 1)
+    """Pages a second of the last hour's work, a minute without an answer left out; those that were asked for."""
+    asked = seen.filter(~pl.col("reason").fill_null("").is_in(sorted(map(str, NEVER_FETCHED)))).sort("visited_at")
+    last = asked.filter(pl.col("visited_at") > pl.col("visited_at").max() - pl.duration(hours=1))
+    between = last["visited_at"].diff().drop_nulls().dt.total_microseconds() / 1e6
+    worked = float(between.filter(between < _IDLE_SECONDS).sum()) + float(sum(last["seconds"].head(1)))
+    return round(last.height / worked, 1) if worked else None
 
 
 def _moment(found: object) -> datetime | None:
@@ -133,19 +138,19 @@ def render(found: LinkStatus) -> str:
     share = f" ({found.read / found.pages:.1%})" if found.pages else ""
     rate = f", {found.pages_per_second:,} pages/s in the last hour of work" if found.pages_per_second else ""
     lines = [
-        f"{found.linked:,} pins have a link; {found.pages:,} pages visited, {found.to_visit:,} not yet",
-        f"read {found.read:,}{share}, of which {found.unchanged:,} unchanged{rate}",
+        f"{found.linked:,} pins have a link; {found.pages:,} pages known, {found.to_visit:,} not yet visited",
+        f"read {found.read:,} pages{share}, of which {found.unchanged:,} unchanged{rate}",
     ]
     if found.oldest and found.newest:
         lines.append(f"visits from {found.oldest:%Y-%m-%d %H:%M} to {found.newest:%Y-%m-%d %H:%M} UTC")
-    lines += _shares("not read", found.failed, found.pages)
-    lines += _shares("titles by rule", found.title_rules, found.read)
-    lines += _shares("descriptions by rule", found.description_rules, found.read)
+    lines += _shares("pages not read, one of each", found.failed, found.pages, found.examples)
+    lines += _shares("titles by rule", found.title_rules, found.read, {})
+    lines += _shares("descriptions by rule", found.description_rules, found.read, {})
     if found.languages:
-        lines += ["", f"{'language':12}{'linked':>10}{'titled':>10}{'described':>11}{'coverage':>10}"]
+        lines += ["", f"{'pins, by lang':14}{'linked':>10}{'titled':>10}{'described':>11}{'coverage':>10}"]
         for one in found.languages:
             counts = f"{one.linked:>10,}{one.titled:>10,}{one.described:>11,}"
-            lines.append(f"{one.lang:12}{counts}{one.titled / one.linked:>10.1%}")
+            lines.append(f"{one.lang:14}{counts}{one.titled / one.linked:>10.1%}")
     if found.hosts:
         lines += ["", f"{'host':40}{'pages':>8}{'read':>8}{'median s':>10}  not read"]
         for host in found.hosts[:_HOSTS_SHOWN]:
@@ -156,6 +161,10 @@ def render(found: LinkStatus) -> str:
     return "\n".join(lines)
 
 
-def _shares(what: str, counts: Counter[str], of: int) -> list[str]:
-    lines = [f"    {name:24}{count:>10,}{count / of:>8.1%}" for name, count in counts.most_common() if of]
+def _shares(what: str, counts: Counter[str], of: int, examples: dict[str, str]) -> list[str]:
+    lines = [
+        f"    {name:24}{count:>10,}{count / of:>8.1%}  {ascii(examples.get(name, ''))[1:-1][:_EXAMPLE]}".rstrip()
+        for name, count in counts.most_common()
+        if of
+    ]
     return ["", what, *lines] if lines else []

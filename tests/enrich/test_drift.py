@@ -19,7 +19,12 @@ def test_texts_that_change_are_seen_and_texts_that_do_not_are_not(workspace: Wor
     write_rows(workspace, PIN_TEXT, *({**row, "event_timestamp": day(2)} for row in new))
     texts, numbers = drift(workspace, PIN_TEXT)
     title = next(found for found in texts if found.field == "title")
-    assert (title.before.rows, title.latest.rows, title.before.length, title.latest.length) == (90, 30, 10, 10)
+    assert (title.before.rows, title.latest.rows, title.before.length, title.latest.length) == (
+        3 * QUARTER,
+        QUARTER,
+        10,
+        10,
+    )
     assert (title.before.repeated, title.latest.repeated, title.new_words) == (1.0, 1.0, 1.0)
     assert title.languages and title.languages > 1 and title.alarming
     assert numbers == [] and "pin_text.title" in alarming(texts)
@@ -31,10 +36,10 @@ def test_numbers_are_compared_over_the_earlier_deciles(workspace: Workspace):
     rows = [{"pin_id": f"p{i}", "board_count": i % 10, "board_titles": ["a b"]} for i in range(4 * QUARTER)]
     write_rows(workspace, PIN_BOARDS, *({**row, "event_timestamp": day(1)} for row in rows))
     assert drift(workspace, PIN_BOARDS) == ([], [])  # one snapshot: nothing to compare it with
-    busiest = [{**row, "board_count": 9, "event_timestamp": day(3)} for row in rows[: QUARTER // 3]]
+    busiest = [{**row, "board_count": 9, "event_timestamp": day(3)} for row in rows[:30]]
     write_rows(workspace, PIN_BOARDS, *busiest)  # few change, and those are the busy ones: no drift of the table
     texts, (same,) = drift(workspace, PIN_BOARDS)
-    assert (same.before_mean, same.latest_mean) == (4.5, pytest.approx(4.5 + 45 / 120)) and not same.alarming
+    assert (same.before_mean, same.latest_mean) == (4.5, pytest.approx(4.5 + 135 / (4 * QUARTER))) and not same.alarming
     assert texts[0].new_words == 0 and not texts[0].alarming
     write_rows(
         workspace,
@@ -46,8 +51,8 @@ def test_numbers_are_compared_over_the_earlier_deciles(workspace: Workspace):
         ),
     )
     _, (moved,) = drift(workspace, PIN_BOARDS)
-    assert moved.before_mean == pytest.approx(4.5 + 45 / 120)  # as it stood at the snapshot before
-    assert moved.latest_mean == pytest.approx((60 * 99 + 30 * 4.5) / 90) and moved.shift > 1 and moved.alarming
+    assert moved.before_mean == pytest.approx(4.5 + 135 / (4 * QUARTER))  # as it stood at the snapshot before
+    assert moved.latest_mean == pytest.approx((2 * 99 + 4.5) / 3) and moved.shift > 1 and moved.alarming
 
 
 def test_too_few_rows_say_nothing(workspace: Workspace):

@@ -79,6 +79,118 @@ def test_the_sites_name_is_stripped_and_nothing_else(text: str, expected: str) -
     assert title(f"<title>{text}</title>")[0] == expected
 
 
+@pytest.mark.parametrize(
+    ("page", "url", "expected"),
+    [
+        ("<title>Blue vase | Oak & Co</title><h1>Oak & Co</h1>", "https://x.example/p/17", "Blue vase"),
+        ("<title>Blue vase | Oak & Co</title><h1>Oak & Co</h1><h2>Blue vase</h2>", None, "Blue vase"),
+        (
+            '<title>Lentil soup – Spoon & Fork</title><h1 class="site-title">Spoon & Fork</h1>'
+            '<h2 class="entry-title">Lentil soup</h2>',
+            "https://spoonandfork.wordpress.com/lentil-soup",
+            "Lentil soup",
+        ),
+        (
+            '<title>Lentil soup – Spoon & Fork</title><meta property=og:title content="Lentil soup – Spoon & Fork">'
+            "<h1>Spoon & Fork</h1><h2>Lentil soup</h2>",
+            "https://x.example/a/b",
+            "Lentil soup",
+        ),
+        ("<title>Shop: Blue vase</title><h1>Shop</h1>", "https://x.example/17", "Shop: Blue vase"),
+        (
+            "<title>Blog - How to fold napkins</title><h1>Blog</h1>",
+            "https://x.example/blog/how-to",
+            "How to fold napkins",
+        ),
+        ("<title>Recipes | Lemon cake</title><h1>Recipes</h1>", "https://x.example/recipes/lemon-cake", "Lemon cake"),
+        (
+            "<title>Anna Berg: knitted socks for babies</title><h1>Anna Berg</h1>",
+            "https://x.example/17",
+            "Anna Berg: knitted socks for babies",
+        ),
+        (
+            '<meta property=og:title content="Lentil soup with lemon"><h1>Lentil</h1>',
+            "https://x.example/17",
+            "Lentil soup with lemon",
+        ),
+        (
+            '<meta property=og:title content="BILLY Bookcase, white, 80x28x202 cm"><h1>BILLY</h1>',
+            "https://x.example/17",
+            "BILLY Bookcase, white, 80x28x202 cm",
+        ),
+        (
+            '<title>Blue vase</title><meta property=og:title content="Blue vase"><h1>Blue</h1>',
+            "https://x.example/17",
+            "Blue vase",
+        ),
+        (
+            '<title>Rattan lamp 45 cm - Oak & Co</title><meta property="og:title" content="Oak & Co">'
+            "<h1>Rattan lamp 45 cm</h1>",
+            "https://x.example/17",
+            "Rattan lamp 45 cm",
+        ),
+        (
+            '<title>Rattan lamp 45 cm - Oak & Co</title><meta property="og:title" content="Oak & Co">'
+            '<meta property="og:site_name" content="Oak & Co"><h1>Rattan lamp 45 cm</h1>',
+            "https://x.example/17",
+            "Rattan lamp 45 cm",
+        ),
+        (
+            "<title>Oak & Co</title>"
+            '<script type="application/ld+json">{"@type":"Product","name":"Walnut Bookshelf with 5 Shelves"}</script>',
+            "https://x.example/p/walnut-bookshelf",
+            "Walnut Bookshelf with 5 Shelves",
+        ),
+        ("<title>Oak & Co</title><h1>Blue vase hand made</h1>", "https://x.example/p/blue-vase", "Blue vase hand made"),
+        (
+            "<title>Shop</title><div itemscope><span itemprop=name>Enamel jug</span></div>",
+            "https://x.example/p/17",
+            "Enamel jug",
+        ),
+        (
+            "<title>Zitronenkuchen vom Blech - Omas Küche</title><h1>Zitronenkuchen vom Blech</h1>",
+            "https://x.example/p/17",
+            "Zitronenkuchen vom Blech",
+        ),
+        (
+            "<title>Oak & Co | Bedside lamp brass</title><h1>Bedside lamp brass</h1>",
+            "https://x.example/p/17",
+            "Bedside lamp brass",
+        ),
+        ("<title>Ten ways<meta name=x></head><body><h1>Ten ways</h1>", None, "Ten ways"),
+        ("<title><b>Plain</b> <script>alert(1)</script></title>", None, "Plain"),
+        ('<meta property=og:title content="{{ page.title }}"><title>Good title</title>', None, "Good title"),
+        ('<meta property=og:title content="[object Object]"><title>Good title</title>', None, "Good title"),
+        (
+            '<meta property=og:title content="https://blog.example.org/og_url"><title>Good title</title>',
+            None,
+            "Good title",
+        ),
+        (
+            '<meta property=og:title content="IMG_2034.jpg"><title>Good title</title><h1>Good title</h1>',
+            None,
+            "Good title",
+        ),
+        ("<title>Vos choix en matière de cookies</title><h1>Accepter et continuer</h1>", None, None),
+        ("<title>Cookie-Einstellungen</title><h1>Wir verwenden Cookies</h1>", None, None),
+        ("<title>Zustimmung erforderlich</title>", None, None),
+        ("<title>Product not found</title>", None, None),
+        ("<title>This item is no longer available</title>", None, None),
+        (
+            "<title>Buy Oak Desk 120 cm Online at Best Price | Free Shipping | Oak & Co</title><h1>Oak Desk 120 cm"
+            "</h1>",
+            "https://x.example/p/oak-desk-120",
+            "Oak Desk 120 cm",
+        ),
+        ("<title>Ballade | The Piano Society</title><h1>Ballade</h1>", "https://x.example/p/17", "Ballade"),
+    ],
+)
+def test_shops_and_blogs_that_name_themselves_where_a_title_belongs(
+    page: str, url: str | None, expected: str | None
+) -> None:
+    assert extract_link_text(page.encode(), "text/html; charset=utf-8", url).title == expected
+
+
 def test_what_title_has_beyond_og_title_is_the_sites_name() -> None:
     page = f"<title>Old Mill: Lemon cake</title>{og('title', 'Lemon cake')}<h1>Old Mill</h1>"
     assert extract_link_text(page.encode()).site_name == "Old Mill"

@@ -117,6 +117,14 @@ def test_what_may_pass_is_tried_again_by_itself_the_rest_when_asked(workspace: W
     assert server.pages_asked() == ["a.example/missing"]
 
 
+def test_a_reason_that_is_none_is_not_retried(workspace: Workspace, server: FaultyServer) -> None:
+    pins(workspace, missing="http://a.example/missing")
+    for word in ("bogus", "404", "status-404,status-410"):
+        with pytest.raises(BadInput, match=rf"status-404 and the like, found '{word}'; give --retry once"):
+            run_links(workspace, settings(server, retry=word))
+    assert server.requests == []
+
+
 def test_a_page_is_asked_for_again_when_it_is_old_and_an_unchanged_one_costs_no_row(
     workspace: Workspace, server: FaultyServer
 ) -> None:
