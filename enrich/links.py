@@ -4,7 +4,8 @@ Reads pins (link_url), engagements (where only links that people dwelt on are wa
 that is due is asked for, once whatever number of pins share it, and what became of it is kept in W/visits
 (`web.visits`: never visited, too old, failed for a passing reason). Then pin_link is brought up to date with the
 visits, a row a pin with a visited link: title, description and site name with the rules that gave them, or the reason
-why there are none.
+why there are none. What the titles of a host share at an end is taken off them (`web.shared_ends`), once enough of its
+pages were read to tell: their rows are then made anew.
 
 Pins share a page when their URLs are the same once canonical (`web.addresses.canonical_url`: scheme and host in lower
 case and ASCII, default port and fragment dropped, dot segments resolved; nothing a server could tell apart). A page
@@ -37,6 +38,7 @@ from enrich.web.addresses import canonical_url
 from enrich.web.link_text import LinkText as LinkText
 from enrich.web.link_text import PageReason
 from enrich.web.link_text import extract_link_text as extract_link_text
+from enrich.web.shared_ends import Titled, without_shared_ends
 from enrich.web.visiting import PRODUCER as PRODUCER
 from enrich.web.visiting import Visit, visit_here
 from enrich.web.visiting_ray import visit_on_ray
@@ -136,13 +138,24 @@ def _visit(workspace: Workspace, pages: pl.DataFrame, settings: LinkSettings) ->
 
 def _known(workspace: Workspace, pins: pl.DataFrame) -> pl.DataFrame:
     """The job's input: a row a pin whose page was visited, made from the page's URL and the version of its texts."""
-    found = pins.join(visits.latest(workspace, "page", "version", "revised_at", "reason", *VALUES), on="page")
-    made_from = pl.concat_str("page", "version", separator=" ")
+    seen = visits.latest(workspace, "page", "host", "version", "revised_at", "reason", *VALUES)
+    found = pins.join(_without_shared_ends(seen), on="page")
+    made_from = pl.concat_str("page", "version", "end", separator=" ", ignore_nulls=True)
     hashes = [job.input_hash(text) for text in found.select(made_from).to_series()]
     return found.with_columns(
         event_timestamp=pl.max_horizontal("event_timestamp", "revised_at"),
         input_hash=pl.Series(hashes, dtype=pl.String),
     )
+
+
+def _without_shared_ends(seen: pl.DataFrame) -> pl.DataFrame:
+    """Pages with their titles as their hosts' others show them; `end` is what was taken off, null where nothing was."""
+    titled = seen.select(host="host", title="link_title").drop_nulls().unique()
+    cut = without_shared_ends(Titled(*row) for row in titled.iter_rows())
+    rows = [(*titled, found.rest, found.end) for titled, found in cut.items()]
+    ends = pl.DataFrame(rows, schema=dict.fromkeys(("host", "link_title", "rest", "end"), pl.String), orient="row")
+    joined = seen.join(ends, on=["host", "link_title"], how="left", maintain_order="left")
+    return joined.with_columns(link_title=pl.coalesce("rest", "link_title"), site_name=pl.coalesce("site_name", "end"))
 
 
 def _values(batch: pl.DataFrame) -> pl.DataFrame:

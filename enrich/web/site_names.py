@@ -172,6 +172,23 @@ def segments(text: str) -> list[str]:
     return [part for part in (piece.strip() for piece in _SEPARATOR.split(text)[::2]) if part]
 
 
+class Cut(NamedTuple):
+    """A title without one of its ends."""
+
+    rest: str
+    end: str
+    last: bool  # whether it was the last segment
+
+
+def cuts(text: str) -> list[Cut]:
+    """The title without its last segment, and without its first; nothing where strong separators set none apart."""
+    pieces = _SEPARATOR.split(text)
+    if len(pieces) < 3:
+        return []
+    both = Cut("".join(pieces[:-2]), pieces[-1], True), Cut("".join(pieces[2:]), pieces[0], False)
+    return [cut._replace(rest=cut.rest.strip(), end=cut.end.strip()) for cut in both if key(cut.rest) and key(cut.end)]
+
+
 def strip_site(text: str, site: Site) -> str:
     """`text` without the leading and trailing segments that name the site or a section of it; never empty."""
     pieces = _SEPARATOR.split(_trimmed(text))

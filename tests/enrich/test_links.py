@@ -117,6 +117,25 @@ def test_what_may_pass_is_tried_again_by_itself_the_rest_when_asked(workspace: W
     assert server.pages_asked() == ["a.example/missing"]
 
 
+def test_what_a_hosts_titles_share_is_taken_off_once_enough_show_it(workspace: Workspace, server: FaultyServer) -> None:
+    server.pages = {f"/stool/{n}": f"<title>Stool no {n} | Oak &amp; Co</title>".encode() for n in range(11)}
+    server.pages["/contact"] = b"<title>Contact</title>"
+    pins(workspace, **{f"pin{n}": f"http://x.example/stool/{n}" for n in range(8)}, contact="http://x.example/contact")
+    pins(workspace, other="http://y.example/stool/9")
+    run_links(workspace, settings(server))
+    assert links(workspace)["pin0"] == ("Stool no 0 | Oak & Co", None), "eight may be a series"
+    pins(workspace, late="http://x.example/stool/10")
+    assert run_links(workspace, settings(server)).made == 1
+    pins(workspace, latest="http://x.example/stool/9")
+    assert run_links(workspace, settings(server)).made == 10, "and the rows before are made anew"
+    found = links(workspace)
+    assert found["pin0"] == ("Stool no 0", None) and found["contact"] == ("Contact", None)
+    assert found["other"] == ("Stool no 9 | Oak & Co", None), "one of its host"
+    names = parts.latest(workspace.folder(PIN_LINK), PIN_LINK).filter(pl.col("pin_id").is_in(["pin0", "contact"]))
+    assert dict(names.select("pin_id", "site_name").iter_rows()) == {"pin0": "Oak & Co", "contact": None}
+    assert run_links(workspace, settings(server)).made == 0
+
+
 def test_a_reason_that_is_none_is_not_retried(workspace: Workspace, server: FaultyServer) -> None:
     pins(workspace, missing="http://a.example/missing")
     for word in ("bogus", "404", "status-404,status-410"):
