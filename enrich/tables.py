@@ -92,7 +92,7 @@ PROVENANCE = (
     Column("producer", STRING, "model id and revision, or rule and its settings", required=True),
     Column("code_version", STRING, "corkboard version that wrote the row", required=True),
     Column("input_hash", STRING, "hash of what the values were made from", required=True),
-    Column("reason", STRING, "why the values could not be made; null when they were"),
+    Column("reason", STRING, "why the values could not be made (made anew: the last ones stay); null when they were"),
 )
 
 
