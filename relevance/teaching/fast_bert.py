@@ -8,6 +8,7 @@ Where the head reads CLS alone, the last layer computes CLS alone (docs/decision
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from transformers import BertModel
 from transformers.modeling_outputs import BaseModelOutput
 
 _ROWS = 1_024  # tokens that weights are laid out for; any number may be multiplied
+_GREATEST = 100.0  # score, as an exponent of 2, that is told from a greater one; bf16 has lost its fraction by then
 _operators: Any = torch.ops.mkldnn  # oneDNN's, as torch's own compiler calls them; torch is pinned to a minor version
 
 
@@ -44,7 +46,8 @@ class _Linear:
 
 
 class _Layer(NamedTuple):
-    query_key_value: _Linear  # the query's part scaled by 1/√(size of a head)
+    query: _Linear  # scaled by log₂ e / √(size of a head): softmax is then made of powers of 2, the quickest there are
+    key_value: _Linear
     attended: _Linear
     attended_norm: nn.LayerNorm
     widened: _Linear
@@ -75,35 +78,46 @@ class FastBert(nn.Module):
         states = self.embeddings(input_ids=input_ids).reshape(rows * tokens, -1)
         padded = [(row, length) for row, length in enumerate(attention_mask.sum(1).tolist()) if length < tokens]
         for place, layer in enumerate(self._layers):
-            found = self._attention(layer.query_key_value(states), rows, tokens, padded)
+            read = states.bfloat16()  # by every token
             if self._first_token_alone and place == len(self._layers) - 1:
-                states, found = (part.view(rows, tokens, -1)[:, 0].contiguous() for part in (states, found))
+                states, asking = (part.view(rows, tokens, -1)[:, 0].contiguous() for part in (states, read))
+            else:
+                asking = read
+            found = self._attention(layer.query(asking), layer.key_value(read), rows, padded)
             states = layer.attended_norm(states + layer.attended(found))
             states = layer.output_norm(states + layer.narrowed(layer.widened(states)))
         return BaseModelOutput(last_hidden_state=states.view(rows, -1, states.shape[-1]))
 
-    def _attention(self, projected: Tensor, rows: int, tokens: int, padded: Sequence[tuple[int, int]]) -> Tensor:
-        """Each token's mean of the values, [rows · tokens, d], of projections [rows · tokens, 3 d].
+    def _attention(self, query: Tensor, key_value: Tensor, rows: int, padded: Sequence[tuple[int, int]]) -> Tensor:
+        """Each asking token's mean of the values, [rows · asking, d], of `query` [rows · asking, d] and `key_value`
+        [rows · tokens, 2 d].
 
         `padded` are (row, its length), of the rows that are shorter: few where batches are of like length.
         """
-        parts = projected.view(rows, tokens, 3, self._heads, -1).permute(2, 0, 3, 1, 4)
-        query, key, value = (part.reshape(rows * self._heads, tokens, -1) for part in parts)
-        scores = torch.bmm(query, key.transpose(1, 2)).float()
-        by_row = scores.view(rows, self._heads, tokens, tokens)
+        asked = self._by_head(query.view(rows, -1, 1, query.shape[-1]))[0]
+        keys, values = self._by_head(key_value.view(rows, -1, 2, query.shape[-1]))
+        scores = torch.bmm(asked, keys.transpose(1, 2)).float().clamp_(-_GREATEST, _GREATEST)
+        by_row = scores.view(rows, self._heads, *scores.shape[1:])
         for row, length in padded:
-            by_row[row, :, :, length:] = float("-inf")
-        mixed = torch.bmm(scores.softmax(dim=-1).bfloat16(), value)
-        return mixed.view(rows, self._heads, tokens, -1).transpose(1, 2).reshape(rows * tokens, -1)
+            by_row[row, ..., length:] = float("-inf")
+        weights = scores.exp2_()
+        mixed = torch.bmm(weights.bfloat16(), values).div_(weights.sum(dim=-1, keepdim=True))
+        return mixed.view(rows, self._heads, asked.shape[1], -1).transpose(1, 2).reshape(query.shape)
+
+    def _by_head(self, parts: Tensor) -> Tensor:
+        """[rows, tokens, parts, d] as [parts, rows · heads, tokens, size of a head]."""
+        rows, tokens, count, _ = parts.shape
+        split = parts.view(rows, tokens, count, self._heads, -1).permute(2, 0, 3, 1, 4)
+        return split.reshape(count, rows * self._heads, tokens, -1)
 
 
 def _layer(layer: Any, heads: int) -> _Layer:
     attention, output = layer.attention.self, layer.attention.output
-    scale = (attention.query.weight.shape[0] // heads) ** -0.5
-    weights = [attention.query.weight * scale, attention.key.weight, attention.value.weight]
-    biases = [attention.query.bias * scale, attention.key.bias, attention.value.bias]
+    scale = math.log2(math.e) / math.sqrt(attention.query.weight.shape[0] // heads)
+    key_value = [attention.key, attention.value]
     return _Layer(
-        query_key_value=_Linear(torch.cat(weights), torch.cat(biases)),
+        query=_Linear(attention.query.weight * scale, attention.query.bias * scale),
+        key_value=_Linear(torch.cat([one.weight for one in key_value]), torch.cat([one.bias for one in key_value])),
         attended=_Linear(output.dense.weight, output.dense.bias),
         attended_norm=output.LayerNorm,
         widened=_Linear(layer.intermediate.dense.weight, layer.intermediate.dense.bias, "gelu"),
