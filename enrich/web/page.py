@@ -81,13 +81,13 @@ class Page(NamedTuple):
     def paragraphs(self) -> Iterator[str]:
         """The page's paragraphs as text, lazily."""
         for inner in _inner(self.text, _PARAGRAPH, _PARAGRAPH_END):
-            yield _said(BeautifulSoup(inner, "lxml"))
+            yield _said(_parsed(inner))
 
     def items(self, prop: str) -> Iterator[str]:
         """The text of elements whose microdata property is `prop`, lazily."""
         for said in islice(_ITEM.finditer(self.text), MAX_ELEMENTS):
             if said[1].lower() == prop and (inner := _item(self.text, said.start())):
-                yield _said(BeautifulSoup(inner, "lxml"))
+                yield _said(_parsed(inner))
 
 
 def read_page(text: str) -> Page:
@@ -190,6 +190,11 @@ def _metas(tag: Tag) -> Iterator[Meta]:
         for attribute in ("property", "name", "itemprop"):
             for name in str(tag.get(attribute) or "").lower().split():
                 yield Meta(name, said)
+
+
+def _parsed(inner: str) -> Tag:
+    """Markup as a tree; inside a tag of ours, since what looks like an address or like XML makes the parser warn."""
+    return BeautifulSoup(f"<div>{inner}</div>", "lxml")
 
 
 def _said(tag: Tag) -> str:
