@@ -259,6 +259,16 @@ class _Handler(BaseHTTPRequestHandler):
     def fault_untyped(self) -> None:
         self._raw(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n\x89PNG")
 
+    def fault_pdf_as_html(self) -> None:
+        self._send(200, b"%PDF-1.7\n<title>Lemon cake</title>")
+
+    def fault_untyped_marked(self) -> None:
+        """A page without Content-Type, behind a byte order mark."""
+        self._raw(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n\xef\xbb\xbf" % (3 + len(PAGE)), PAGE)
+
+    def fault_typed_twice(self) -> None:
+        self._send(200, PAGE, content_type="text/html, text/html; charset=utf-8")
+
     def fault_not_http(self) -> None:
         self._raw(b"SSH-2.0-OpenSSH_9.6\r\n")
 

@@ -470,8 +470,12 @@ def test_a_real_page_however_damaged_is_read_within_a_second(
     assert time.process_time() - started < 1
 
 
-@pytest.mark.parametrize("inner", ["http://crumbs.example/lemon", "page.html", "<?xml version='1.0'?>Lemon", "/etc/passwd"])
-@pytest.mark.parametrize("markup", ["<p>{}</p>", "<h1>{}</h1>", "<h2>{}</h2>", "<title>{}</title>", "<b itemprop=name>{}</b>"])
+@pytest.mark.parametrize(
+    "inner", ["http://crumbs.example/lemon", "page.html", "<?xml version='1.0'?>Lemon", "/etc/passwd"]
+)
+@pytest.mark.parametrize(
+    "markup", ["<p>{}</p>", "<h1>{}</h1>", "<h2>{}</h2>", "<title>{}</title>", "<b itemprop=name>{}</b>"]
+)
 @pytest.mark.filterwarnings("error")
 def test_a_text_that_looks_like_an_address_or_like_xml_warns_nobody(markup: str, inner: str) -> None:
     extract_link_text(markup.format(inner).encode(), url=URL)
