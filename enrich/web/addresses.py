@@ -153,7 +153,7 @@ def _ascii_name(url: str, raw: str) -> str:
 
 
 def _ascii_label(label: str) -> str:
-    """As IDNA 2008 has it. Emoji and underscores are none of its letters; such names exist, and browsers ask for them."""
+    """As IDNA 2008 has it, and browsers: they also ask for names with emoji or an underscore, as some are."""
     letters = "".join(one for one in label if one != "_" and unicodedata.category(one) != "So")
     if not letters.isascii():
         idna.alabel(letters)  # raises where the letters are no name

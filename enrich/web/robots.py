@@ -126,7 +126,7 @@ def _mended(raw: bytes, agent: str) -> str:
 
 
 def _name(value: str, tokens: frozenset[str], names: set[str]) -> str:
-    """The product token of an agent line's value: "" where there is none, one name for all that are none of `tokens`, ours."""
+    """The product token of an agent line: "" where there is none, one name for all that are none of ours (`tokens`)."""
     token = _TOKEN.match(value)
     if token is None:
         return _NOBODY if value.strip() else ""
