@@ -89,6 +89,7 @@ _PLACEHOLDERS = (
 # The element was left as its template had it; another may know better.
 _SAYS_NOTHING = (
     r"\{\{.*\}\}|\$\{.*\}|<%.*%>|\[object \w+\]|https?://\S+|[\w-]+\.(?:jpe?g|png|gif|webp|html?|php|aspx?)",
+    r"(?:create )?(?:react|vue|vite|next|svelte|angular|ionic) app|vite \+ \w+|web site created using create-react-app",
     r"shop|store|blog|products?|product page|details?|item",
     r"home|home ?page|untitled(?: (?:document|page|\d+))?|document|index(?:\.\w{2,4})?|page|title|default|search|menu",
     r"undefined|null|none|nan|(?:main |site )?navigation|new page(?: \d+)?|main menu|skip to (?:main )?content",

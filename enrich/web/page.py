@@ -35,6 +35,7 @@ _SKIPPED_TO = {  # the element that is stepped over -> what ends it
     name: re.compile(f"</{name}(?=[\\s/>])", re.I)
     for name in ("script", "style", "svg", "noscript", "template", "textarea")
 } | {name: re.compile(f"</?{name}(?=[\\s/>])", re.I) for name in ("title", "h1")}  # which do not nest
+_COMMENT_END = re.compile(r"-->|(?<!<!)--!>")  # <!--> is a whole comment
 _TAG_END = re.compile(r"(?:[^>\"']++|\"[^\"]*+\"|'[^']*+')*+>")
 _TELLING_META = re.compile(
     r"title|desc|site|app|section|headline|abstract|og:url|bot", re.I
@@ -51,6 +52,7 @@ _TAG_START = re.compile(r"<(\w{1,10})\s[^<>]*$")
 _INLINE_TAG = re.compile(r"</?(?:a|b|br|em|font|i|mark|small|span|strong|sub|sup|u|wbr)(?:\s[^<>]{0,200})?/?>", re.I)
 _AFTER_TITLE = re.compile(r"</?(?:head|body|html|meta|link|script|style|h1)(?=[\s/>])", re.I)  # it was not closed
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,20});", re.I)
+_HERE = re.compile("#")
 _UNSAID = ["script", "style", "rt", "rp", "noscript", "svg", "template"]  # inside a heading, but not read out with it
 
 
@@ -92,7 +94,7 @@ class Page(NamedTuple):
 
 def read_page(text: str) -> Page:
     """Take a page apart. Any text is a page; never raises."""
-    telling = _telling(text)
+    telling = _telling(text.replace("\0", ""))
     soup = BeautifulSoup(telling.markup, "lxml", parse_only=SoupStrainer(["meta", "title", "h1"]))
     metas = tuple(meta for tag in soup.find_all("meta") for meta in _metas(tag))
     title = soup.find("title")
@@ -149,8 +151,8 @@ def _telling(text: str) -> _Telling:
         start, name = opener.start(), opener.group()[1:].lower()
         rest.append(text[position:start])
         if name == "!--":
-            end = text.find("-->", start + 4)
-            position = end + 3 if end >= 0 else len(text)
+            ended = _COMMENT_END.search(text, start + 2)
+            position = ended.end() if ended else len(text)
             continue
         tag_end = _tag_end(text, opener.end())
         if name == "meta":
@@ -200,11 +202,20 @@ def _parsed(inner: str) -> Tag:
 def _said(tag: Tag) -> str:
     for unsaid in tag.find_all(_UNSAID):
         unsaid.decompose()
+    for mark in tag.find_all("a", href=_HERE):
+        if not any(map(str.isalnum, mark.get_text())):  # the ¶ or # by which documentation links to its own headings
+            mark.decompose()
     said = ""
-    for piece in tag.strings:  # set apart what only a style sheet sets apart: "12 May" + "Title" in two spans
-        apart = len(said) > 1 and said[-1].isalnum() and not said[-1].isupper() and piece[:1].isupper()
-        said += (" " if apart else "") + piece
+    for piece in tag.strings:
+        said += (" " if _set_apart(said, piece) else "") + piece
     return clean(said)
+
+
+def _set_apart(said: str, piece: str) -> bool:
+    """Whether only a style sheet sets the piece apart from what is before it: "12 May" + "Title" in two spans."""
+    if len(said) < 2 or not said[-1].isalnum() or not piece[:1].isupper():
+        return False
+    return not said[-1].isupper() or (said[-2].isupper() and piece[1:2].islower())
 
 
 def _item(text: str, position: int) -> str | None:

@@ -21,7 +21,7 @@ _WEAK = r"\s*[|\-–—−:·•»«›‹/~_,｜]\s*"  # separates only what is
 _LAST_WEAK = re.compile(rf"(.+?){_WEAK}([^|\-–—−:·•»«›‹/~_,｜]+)")
 _FIRST_WEAK = re.compile(r"([^|:»]+)\s*[|:»]\s*(.+)")
 _EAST_ASIAN = "\u3040-\u30ff\u4e00-\u9fff"  # kana and Han
-_EAST_ASIAN_TAIL = re.compile(rf"[-_—–]+[{_EAST_ASIAN}]{{2,8}}$")
+_EAST_ASIAN_TAIL = re.compile(rf"(?:_[{_EAST_ASIAN}]{{2,8}})*[-_—–]+[{_EAST_ASIAN}]{{2,8}}$")
 _DOMAIN = re.compile(r"(?:www\.)?[\w-]+(?:\.[\w-]+)*\.(?:com|org|net|info|[a-z]{2})", re.IGNORECASE)
 _EMBEDDED_URL = re.compile(r"/(https?:/{1,2}.+)")
 _WORD = re.compile(r"\w+")
@@ -130,11 +130,13 @@ def _told_apart(page: Page, slug: frozenset[str], known: set[str]) -> str | None
     """Of the two ends of <title>, of which og:title is one, that which is not the page's."""
     title, og = page.title or "", page.meta("og:title")
     beyond = _beyond(title, og)
-    if not beyond or not og or not title.startswith(beyond) or key(beyond) in known:
+    if not beyond or not og or key(beyond) in known:
         return beyond
-    headings = {key(heading) for heading in page.headings}
-    swapped = key(beyond) in headings and key(og) not in headings
     theirs, ours = _spelt(slug, og), _spelt(slug, beyond)
+    if ours > 1 and not theirs:
+        return og
+    headings = {key(heading) for heading in page.headings}
+    swapped = title.startswith(beyond) and key(beyond) in headings and key(og) not in headings
     return og if swapped and (ours > theirs or (ours == theirs == 0 and len(og) <= len(beyond))) else beyond
 
 

@@ -88,7 +88,8 @@ def _headings(page: Page, site: Site, spelt: str | None) -> list[Chosen]:
 
 def _marked(page: Page) -> Chosen | None:
     """What microdata calls the page's headline or name."""
-    said = next((said for name in ("headline", "name") for said in page.items(name) if said), None)
+    items = (said for name in ("headline", "name") for said in page.items(name))
+    said = next((said for said in items if not says_nothing(said)), None)
     return Chosen(said, TitleRule.MICRODATA) if said else None
 
 
