@@ -141,8 +141,8 @@ def _heard(candidates: list[Chosen], headings: list[Chosen], site: Site) -> Chos
     """The heading, or the candidate that a heading confirms, to take instead of the first candidate."""
     first = candidates[0].text
     for heading in headings:
-        if any(key(one.text) == key(heading.text) for one in candidates):
-            return heading
+        if same := [one for one in candidates if key(one.text) == key(heading.text)]:
+            return next((one for one in same if ":" in one.text and ":" not in heading.text), heading)
     for heading in headings:
         if _is_part(heading.text, first, site) or _says_the_same(heading.text, first):
             return heading
