@@ -21,6 +21,7 @@ _SITES = re.compile(r"organization|website|publisher|brand|store|business", re.I
 _WRAPPING = re.compile(
     r"^\s*(?:<!--|//\s*<!\[CDATA\[|<!\[CDATA\[|/\*\s*<!\[CDATA\[\s*\*/)|(?:-->|//\s*\]\]>|\]\]>|;)\s*$"
 )
+_TRAILING_COMMA = re.compile(r",\s*([}\]])")  # which JavaScript allows, and JSON does not
 _LOOSE = re.compile(r'"(headline|description)"\s*:\s*"((?:[^"\\]|\\.){1,4000})"')
 _NAME = 300  # characters; a longer name is none
 
@@ -53,7 +54,7 @@ def linked_data(scripts: Iterable[str]) -> LinkedData:
 def _read(script: str) -> Iterator[_Said]:
     body = _WRAPPING.sub("", _WRAPPING.sub("", script.strip()))
     try:
-        yield from _walk(json.loads(body, strict=False))
+        yield from _walk(json.loads(_TRAILING_COMMA.sub(r"\1", body), strict=False))
     except (ValueError, RecursionError):
         for match in _LOOSE.finditer(body):
             yield _Said(match[1], _unquoted(match[2]))

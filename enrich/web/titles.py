@@ -28,6 +28,7 @@ from enrich.web.site_names import Site, key, segments, strip_site
 
 _WORD = re.compile(r"\w+")
 _TYPOGRAPHIC = re.compile(r"[‘’“”„«»–—…]")
+_OTHER_NAMES = ("citation_title", "title", "dc.title", "dcterms.title", "headline", "parsely-title", "sailthru.title")
 MAX_TITLE_CHARACTERS = 1_000
 _SPELT = 0.5  # share of the URL's words that a segment must hold to be the one that it spells
 _SAME_MATTER = 0.6  # share of the candidate's words that a heading must hold to say the same
@@ -65,22 +66,29 @@ def choose_title(page: Page, site: Site) -> Chosen | None:
     elif not named and candidates and not site.home and headings and headings[0].rule is TitleRule.H1:
         best = headings[0]
     elif candidates:
-        best = _heard(candidates, headings, site) or _spelt_elsewhere(candidates, headings, site)
+        said = None if is_not_the_page(candidates[0].text) else _heard(candidates, headings, site)
+        best = said or _spelt_elsewhere(candidates, headings, site)
         if best is None and spelt and candidates[0].rule is TitleRule.TITLE:
             best = Chosen(spelt, TitleRule.TITLE)
         best = best or _typographic(candidates[0], candidates)
     else:
         best = headings[0] if headings else _marked(page)
-    if best is not None and (best.rule is TitleRule.BOILERPLATE or is_not_the_page(best.text)):
+    if best is not None and (best.rule is TitleRule.BOILERPLATE or _is_boilerplate(best.text, page)):
         return Chosen("", TitleRule.BOILERPLATE)
     return best
+
+
+def _is_boilerplate(text: str, page: Page) -> bool:
+    """Whether this is no page's title, or what stands beside one that is none: the site in "Log in • Site"."""
+    beside = is_not_the_page(page.title or "") and key(text) in map(key, segments(page.title or ""))
+    return beside or is_not_the_page(text)
 
 
 def _headings(page: Page, site: Site, spelt: str | None) -> list[Chosen]:
     """What the page's headings say, of level 1, else of level 2; what is a banner or says nothing is left out."""
     for level in (TitleRule.H1, TitleRule.H2):
         said = page.headings if level is TitleRule.H1 else page.subheadings()
-        telling = (one for one in said if key(one) and not says_nothing(one) and not _is_banner(one, site, spelt))
+        telling = (one for one in said if key(one) and not says_nothing(one) and not _is_banner(one, page, site, spelt))
         if headings := [Chosen(one, level) for one in telling]:
             return headings
     return []
@@ -101,7 +109,7 @@ def _candidates(page: Page, site: Site) -> list[Chosen]:
         (next(iter(page.linked.headlines), None), TitleRule.JSON_LD),
         (page.title, TitleRule.TITLE),
         (next(iter(page.linked.names), None), TitleRule.JSON_LD),
-        (page.meta("title", "dc.title", "dcterms.title", "headline"), TitleRule.META),
+        (page.meta(*_OTHER_NAMES), TitleRule.META),
     )
     said = [(clean(text)[:MAX_TITLE_CHARACTERS], rule) for text, rule in offered if text and not says_nothing(text)]
     found = [Chosen(strip_site(text, site), rule) for text, rule in said]
@@ -116,6 +124,8 @@ def _whole(og: str | None, title: str | None) -> str | None:
         rest = title[len(stem) :]
         if title.startswith(stem) and (stem != og or re.match(r"\s*[\"“”„«\w]", rest)) and len(stem) > 10:
             return title
+        if title.startswith(og) and re.match(r"['’]\w", rest):
+            return title
     return og
 
 
@@ -128,13 +138,12 @@ def _spelt(title: str | None, site: Site) -> str | None:
     return None
 
 
-def _is_banner(heading: str, site: Site, spelt: str | None) -> bool:
-    """Whether a heading is the site's name; one that is roughly that is, too, where the URL spells another text."""
-    return (
-        site.named_by(heading)
-        or site.has_section(heading)
-        or (spelt is not None and key(heading) not in key(spelt) and site.resembled_by(heading))
-    )
+def _is_banner(heading: str, page: Page, site: Site, spelt: str | None) -> bool:
+    """Whether a heading is the site's name; what is like it, too, or a segment of <title>, where the URL spells another."""
+    if spelt is None or key(heading) in key(spelt):
+        return site.named_by(heading) or site.has_section(heading)
+    beside = site.in_slug(spelt) == 1.0 and key(heading) in map(key, segments(page.title or ""))
+    return beside or site.named_by(heading) or site.has_section(heading) or site.resembled_by(heading)
 
 
 def _heard(candidates: list[Chosen], headings: list[Chosen], site: Site) -> Chosen | None:
@@ -142,13 +151,19 @@ def _heard(candidates: list[Chosen], headings: list[Chosen], site: Site) -> Chos
     first = candidates[0].text
     for heading in headings:
         if same := [one for one in candidates if key(one.text) == key(heading.text)]:
-            return next((one for one in same if ":" in one.text and ":" not in heading.text), heading)
+            return next((one for one in same if _written_out(one.text, heading.text)), heading)
     for heading in headings:
         if _is_part(heading.text, first, site) or _says_the_same(heading.text, first):
             return heading
     if not any(_ends(heading.text, first) for heading in headings):
         return next((one for one in candidates[1:] for heading in headings if _ends(heading.text, one.text)), None)
     return None
+
+
+def _written_out(candidate: str, heading: str) -> bool:
+    """Whether what is styled into the heading, capitals or a line break for a colon, is plain in the candidate."""
+    shouted = heading.isupper() and not candidate.isupper() and len(_words(heading)) > 1
+    return shouted or (":" in candidate and ":" not in heading)
 
 
 def _spelt_elsewhere(candidates: list[Chosen], headings: list[Chosen], site: Site) -> Chosen | None:
