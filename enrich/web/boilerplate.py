@@ -23,7 +23,8 @@ _MISSING = (
     rf"{_THIS} (?:can(?: ?not|'t)|could(?: not|n't)|is(?: not|n't| no longer)|was(?: not|n't)|does(?: not|n't)) "
     r"(?:be )?(?:found|available|exist)(?: on this server)?",
     rf"{_THIS} (?:(?:is )?unavailable|not (?:found|available)|no longer (?:exists|available)|(?:has been|was) removed)",
-    rf"(?:we )?(?:can(?:no|')t|could(?: not|n't)) find (?:the |that |this )?{_THING}|nothing (?:was )?found(?: for .*)?",
+    rf"(?:we )?(?:can(?:no|')t|could(?: not|n't)) find (?:the |that |this )?{_THING}",
+    "nothing (?:was )?found(?: for .*)?",
     r"(?:die |diese )?(?:angeforderte |gewünschte |gesuchte )?(?:seite|datei|url)(?: wurde| konnte| ist)?(?: leider)? "
     r"(?:nicht (?:mehr )?(?:gefunden|verfügbar)(?: werden)?|existiert (?:leider )?nicht(?: mehr)?)",
     r"(?:la |cette )?page(?: demandée| recherchée)? (?:introuvable|non trouvée|n'existe (?:pas|plus)|inexistante)",
@@ -74,8 +75,9 @@ _WALLS = (
     r"(?:accepter|continuer) (?:et continuer|sans accepter)|(?:configuración|ajustes|política) de cookies",
     r"(?:impostazioni|preferenze) (?:dei |sui )?cookie|cookie-?instellingen|configurações de cookies",
     r"we (?:value|care about) your privacy|your privacy (?:matters|choices)|cookies? ?consent|datenschutzeinstellungen",
-    r"(?:please )?(?:log|sign)[ -]?in(?: to continue| required| to your account| to \w+| • \w+)?|anmelden|einloggen|accedi",
-    r"iniciar sesión|entrar|se connecter|connexion|inloggen|logga in|войти|вход|ログイン|로그인|登录|登入",
+    r"(?:please )?(?:log|sign)[ -]?in(?: to continue| required| to your account| to \w+| • \w+)?",
+    "anmelden|einloggen|accedi|logga in",
+    "iniciar sesión|entrar|se connecter|connexion|inloggen|войти|вход|ログイン|로그인|登录|登入",
 )
 _PLACEHOLDERS = (
     r"loading|redirecting(?: to .*)?|(?:coming|opening) soon|we'll be (?:right )?back(?: soon)?|maintenance mode",

@@ -25,7 +25,8 @@ _EAST_ASIAN_TAIL = re.compile(rf"(?:_[{_EAST_ASIAN}]{{2,8}})*[-_—–]+[{_EAST_
 _DOMAIN = re.compile(r"(?:www\.)?[\w-]+(?:\.[\w-]+)*\.(?:com|org|net|info|[a-z]{2})", re.IGNORECASE)
 _EMBEDDED_URL = re.compile(r"/(https?:/{1,2}.+)")
 _PAGE_NUMBER = re.compile(
-    r"\W*(?:page|seite|página|pagina|strona|sida|side|стр(?:аница|\.)?) ?\d+(?: ?(?:of|von|de|di|sur|van|z|av|af|из|/) ?\d+)?\W*",
+    r"\W*(?:page|seite|página|pagina|strona|sida|side|стр(?:аница|\.)?) ?\d+"
+    r"(?: ?(?:of|von|de|di|sur|van|z|av|af|из|/) ?\d+)?\W*",
     re.IGNORECASE,
 )
 _WORD = re.compile(r"\w+")

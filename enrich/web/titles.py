@@ -6,7 +6,10 @@ Every rule has a reason that holds for pages nobody has seen:
 - a level-1 heading that equals a candidate, or that begins it or makes up most of it, is how the author wrote it; but
   the first word of a longer candidate says less than that, and so does what a colon follows;
 - a heading that names the folder that the page is in ("Recipes") is the section's, not the page's;
-- a <title> that shares nothing with the URL gives way to what spells it;
+- a <title> that shares nothing with the URL gives way to what spells it, else to the product, recipe or the like that
+  linked data names in other words;
+- what a style sheet did to a heading, capitals or a line break for a colon, is undone where a candidate has it plain;
+- what stands beside an error in <title> is the site, not the page;
 - a heading that says the same in other words was written for readers, the candidate for search engines;
 - a heading that ends with the candidate has a kicker in front, and the candidate is the title;
 - a page whose level-1 headings are none, or its site's name only, has its title at level 2;
@@ -67,7 +70,7 @@ def choose_title(page: Page, site: Site) -> Chosen | None:
         best = headings[0]
     elif candidates:
         said = None if is_not_the_page(candidates[0].text) else _heard(candidates, headings, site)
-        best = said or _spelt_elsewhere(candidates, headings, site)
+        best = said or _spelt_elsewhere(candidates, headings, page, site)
         if best is None and spelt and candidates[0].rule is TitleRule.TITLE:
             best = Chosen(spelt, TitleRule.TITLE)
         best = best or _typographic(candidates[0], candidates)
@@ -139,7 +142,7 @@ def _spelt(title: str | None, site: Site) -> str | None:
 
 
 def _is_banner(heading: str, page: Page, site: Site, spelt: str | None) -> bool:
-    """Whether a heading is the site's name; what is like it, too, or a segment of <title>, where the URL spells another."""
+    """Whether a heading is the site's name; or like it, or a segment of <title>, where the URL spells another."""
     if spelt is None or key(heading) in key(spelt):
         return site.named_by(heading) or site.has_section(heading)
     beside = site.in_slug(spelt) == 1.0 and key(heading) in map(key, segments(page.title or ""))
@@ -166,12 +169,14 @@ def _written_out(candidate: str, heading: str) -> bool:
     return shouted or (":" in candidate and ":" not in heading)
 
 
-def _spelt_elsewhere(candidates: list[Chosen], headings: list[Chosen], site: Site) -> Chosen | None:
-    """What spells the URL, where the first candidate has no word of it."""
-    if site.home or candidates[0].rule is not TitleRule.TITLE or site.in_slug(candidates[0].text) > 0:
+def _spelt_elsewhere(candidates: list[Chosen], headings: list[Chosen], page: Page, site: Site) -> Chosen | None:
+    """What spells the URL, else the thing of the linked data, where <title> has no word of it: it is the site's."""
+    title, *others = candidates
+    if site.home or title.rule is not TitleRule.TITLE or site.in_slug(title.text) > 0:
         return None
-    others = (*headings, *candidates[1:])
-    return next((one for one in others if site.in_slug(one.text) >= _SPELT), None)
+    spelt = next((one for one in (*headings, *others) if site.in_slug(one.text) >= _SPELT), None)
+    things = (one for one in others if one.text in page.linked.things)
+    return spelt or next((one for one in things if not _share(one.text, title.text)), None)
 
 
 def _ends(heading: str, candidate: str) -> bool:
@@ -196,8 +201,13 @@ def _says_the_same(heading: str, candidate: str) -> bool:
     ours, theirs = _words(heading), _words(candidate)
     if _ends(heading, candidate):
         return False
-    shared = sum((Counter(ours) & Counter(theirs)).values())
+    shared = (Counter(ours) & Counter(theirs)).total()
     return len(theirs) > 2 and shared >= _SAME_MATTER * len(theirs) and len(ours) <= 3 * len(theirs)
+
+
+def _share(one: str, other: str) -> bool:
+    """Whether two texts have a word in common, or one is in the other, as in scripts without spaces."""
+    return not set(_words(one)).isdisjoint(_words(other)) or key(one) in key(other) or key(other) in key(one)
 
 
 def _typographic(best: Chosen, candidates: list[Chosen]) -> Chosen:
