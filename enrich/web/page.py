@@ -52,6 +52,8 @@ _TAG_START = re.compile(r"<(\w{1,10})\s[^<>]*$")
 _INLINE_TAG = re.compile(r"</?(?:a|b|br|em|font|i|mark|small|span|strong|sub|sup|u|wbr)(?:\s[^<>]{0,200})?/?>", re.I)
 _AFTER_TITLE = re.compile(r"</?(?:head|body|html|meta|link|script|style|h1)(?=[\s/>])", re.I)  # it was not closed
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,20});", re.I)
+# Soft hyphens, zero-width spaces and joiners of words, marks of direction: how a text is set, not what it says.
+_UNSEEN = dict.fromkeys((0xAD, 0x200B, 0x200E, 0x200F, 0x2060, 0xFEFF, *range(0x202A, 0x202F), *range(0x2066, 0x206A)))
 _HERE = re.compile("#")
 _UNSAID = ["script", "style", "rt", "rp", "noscript", "svg", "template"]  # inside a heading, but not read out with it
 
@@ -104,13 +106,13 @@ def read_page(text: str) -> Page:
 
 
 def clean(text: str) -> str:
-    """One line of plain text: inline tags and doubly escaped entities resolved, white space and controls collapsed."""
+    """One line of plain text: no inline tags, doubly escaped entities, runs of white space, controls or unseen marks."""
     text = text[:MAX_TEXT_CHARACTERS]
     if _ENTITY.search(text):
         text = html.unescape(text)
     if "<" in text:
         text = _INLINE_TAG.sub(" ", text)
-    return collapse_space(text.replace("\u00ad", "").replace("\u200b", ""))
+    return collapse_space(text.translate(_UNSEEN))
 
 
 class _Telling(NamedTuple):

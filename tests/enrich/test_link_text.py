@@ -209,6 +209,8 @@ def test_shops_and_blogs_that_name_themselves_where_a_title_belongs(
         ("<!--[if IE]><title>Old</title><![endif]--><title>Lemon cake</title>", None, "Lemon cake"),
         ("<title>Lemon\0 cake</title>", None, "Lemon cake"),
         (f"<title>Anna's cakes</title>{og('title', 'Anna')}", None, "Anna's cakes"),
+        ("<title>\u200fLemon\u200e cake\u2069\ufeff</title>", None, "Lemon cake"),
+        ("<title>می\u200cخواهم 👩\u200d🍳</title>", None, "می\u200cخواهم 👩\u200d🍳"),
         ("<title>React App</title>", None, None),
         ("<title>红烧肉的做法_菜谱_美食天下</title><h1>红烧肉的做法</h1>", None, "红烧肉的做法"),
         ("<title>Soups - Page 2 of 9 - The Soup Blog</title>", "https://soup.example/soups/page/2/", "Soups"),
@@ -585,12 +587,13 @@ def test_a_title_and_a_description_end_the_search_of_a_long_page() -> None:
         *(b"<", b"<!--", b"<meta ", b"<meta content='", b"<h1>", b"<p>", b"<title", b"<script", b"<script>", b"<svg>"),
         *(b"<h1 itemprop=headline ", b'<meta property=og:title content="a - b">', b"<title> - - - | | |", b"<p><b>"),
         *(b"<p ", b"<p x='", b"<h1>" + b"<b>" * 500, b"<a itemprop=name ", b"<h2>" + b"<i>" * 500, "题-站".encode()),
+        *(b"<h1>" + b"<a href=#>" * 400, b"<h1><a href=#></a>", b"<!--!>", b"<script type=application/ld+json>,  "),
         *(b"<script type=application/ld+json>[", b"[", b"{", b'"', b"&amp;", b" - ", b"\xff\xfe", b"\xe9 ", b"\x1b$B"),
     ],
 )
-def test_a_megabyte_of_anything_takes_less_than_a_second_or_so(piece: bytes) -> None:
-    page = b"<title>" + piece * (1_000_000 // len(piece))
-    started = time.process_time()
-    extract_link_text(page, url=URL)
-    extract_link_text(piece * (1_000_000 // len(piece)), url=URL)
-    assert time.process_time() - started < 3
+def test_megabytes_of_anything_take_less_than_a_second(piece: bytes) -> None:
+    page = piece * (2_000_000 // len(piece))
+    for start in (b"<title>", b""):
+        started = time.process_time()
+        extract_link_text(start + page, url=URL)
+        assert time.process_time() - started < 1
