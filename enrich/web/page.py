@@ -106,7 +106,7 @@ def read_page(text: str) -> Page:
 
 
 def clean(text: str) -> str:
-    """One line of plain text: no inline tags, doubly escaped entities, runs of white space, controls or unseen marks."""
+    """One line of plain text: no inline tags, double escapes, runs of white space, controls or unseen marks."""
     text = text[:MAX_TEXT_CHARACTERS]
     if _ENTITY.search(text):
         text = html.unescape(text)
