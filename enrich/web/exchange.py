@@ -112,7 +112,7 @@ async def _drain(response: httpcore.Response) -> None:
     length, left = _header(response, b"content-length") or "", _DRAINED_BYTES
     if length.isdecimal() and int(length[:20]) > left:
         return
-    with suppress(TimeoutError, httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError):
+    with suppress(TimeoutError, TooLarge, httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError):
         async with asyncio.timeout(_DRAINED_SECONDS):
             async for piece in response.aiter_stream():
                 left -= len(piece)

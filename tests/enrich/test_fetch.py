@@ -56,6 +56,8 @@ FAULTS = {
     "nowhere": "bad-redirect",
     "huge": "too-large",
     "endless": "too-large",
+    "announcements": "too-large",
+    "crumbs": "too-large",
     "bomb": "too-large",
     "nested-bomb": "too-large",
     "not-gzip": "bad-encoding",

@@ -457,13 +457,13 @@ def test_real_pages_beat_the_best_known_rules(shared_data: Path) -> None:
     pages = pl.read_parquet(shared_data / "link_pages" / "pages.parquet")
     texts = [extract_link_text(html, url=url) for html, url in pages.select("html", "url").iter_rows()]
     exact = [text.title == collapse_space(title) for text, title in zip(texts, pages["expected_title"], strict=True)]
-    assert sum(exact) / len(exact) >= 0.86
+    assert sum(exact) / len(exact) >= 0.88
     told = [
         _token_f1(text.description or "", description)
         for text, description in zip(texts, pages["expected_description"], strict=True)
         if description is not None
     ]
-    assert sum(told) / len(told) >= 0.86
+    assert sum(told) / len(told) >= 0.865
 
 
 def test_a_page_in_another_charset_gives_the_same_text(shared_data: Path) -> None:
