@@ -15,6 +15,8 @@ Every rule has a reason that holds for pages nobody has seen:
 - a page whose level-1 headings are none, or its site's name only, has its title at level 2;
 - a title that is the site's name alone, on a page that is not its front, was never filled in: the heading is;
 - of a <title> whose segments nothing else explains, the one that the URL spells is the page's;
+- a title that says nothing ("Home") beside the site's name is that name at the front, and as written elsewhere, where
+  nothing else tells more;
 - of candidates that differ in typography alone, the one with real quotes and dashes is the author's.
 """
 
@@ -75,7 +77,7 @@ def choose_title(page: Page, site: Site) -> Chosen | None:
             best = Chosen(spelt, TitleRule.TITLE)
         best = best or _typographic(candidates[0], candidates)
     else:
-        best = headings[0] if headings else _marked(page)
+        best = headings[0] if headings else _marked(page) or _as_written(page, site)
     if best is not None and (best.rule is TitleRule.BOILERPLATE or _is_boilerplate(best.text, page)):
         return Chosen("", TitleRule.BOILERPLATE)
     return best
@@ -102,6 +104,16 @@ def _marked(page: Page) -> Chosen | None:
     items = (said for name in ("headline", "name") for said in page.items(name))
     said = next((said for said in items if not says_nothing(said)), None)
     return Chosen(said, TitleRule.MICRODATA) if said else None
+
+
+def _as_written(page: Page, site: Site) -> Chosen | None:
+    """What og:title or <title> says beside "Home" or "Products": the site's name at its front, else the whole of it."""
+    offered = ((page.meta("og:title"), TitleRule.OG), (page.title, TitleRule.TITLE))
+    for text, rule in offered:
+        telling = [part for part in segments(text or "") if not says_nothing(part)]
+        if text and telling:
+            return Chosen(telling[0] if site.home else text[:MAX_TITLE_CHARACTERS], rule)
+    return None
 
 
 def _candidates(page: Page, site: Site) -> list[Chosen]:

@@ -241,6 +241,21 @@ def test_what_platforms_put_around_a_title_is_no_part_of_it(page: str, url: str 
     assert title(page, url)[0] == expected
 
 
+@pytest.mark.parametrize(
+    ("markup", "path", "expected"),
+    [
+        ("<title>Home - Oak & Co</title>", "", "Oak & Co"),
+        ("<title>Oak & Co | Home</title><meta property=og:site_name content='Oak & Co'>", "", "Oak & Co"),
+        ("<title>Products – Oak & Co</title><h1>Products</h1>", "products", "Products – Oak & Co"),
+        ("<title>Home | Oak & Co</title><h1>Oak furniture, made by hand</h1>", "", "Oak furniture, made by hand"),
+    ],
+)
+def test_a_title_that_says_nothing_but_the_site_is_better_than_none(
+    markup: str, path: str, expected: str | None
+) -> None:
+    assert title(markup, f"https://oak.example/{path}")[0] == expected
+
+
 THING = '<script type="application/ld+json">{"@type": "%s", "name": "%s",}</script>'
 
 
