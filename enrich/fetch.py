@@ -107,8 +107,10 @@ class Fetcher:
         self._politeness = Politeness(settings.host_connections, settings.host_delay, settings.max_silences)
         self._robots = RobotsCache(self._ask_robots, settings.robots_keep)
         self._backend = CheckedBackend(
-            *(resolve or self._resolver, settings.allow_loopback, settings.connect_address()),
-            _FRAMED * settings.max_wire_bytes,
+            resolve or self._resolver,
+            settings.allow_loopback,
+            settings.connect_address(),
+            limit=_FRAMED * settings.max_wire_bytes,
         )
         self._tls = tls or _tls()
         self._connections = Connections(self._pool, settings.concurrency)

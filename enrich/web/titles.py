@@ -65,10 +65,10 @@ def choose_title(page: Page, site: Site) -> Chosen | None:
     candidates = _candidates(page, site)
     spelt = _spelt(page.title, site)
     headings = _headings(page, site, spelt)
-    named = bool(candidates) and not site.named_by(candidates[0].text)
-    if not named and any(is_not_the_page(heading.text) for heading in headings):
+    telling = bool(candidates) and not site.named_by(candidates[0].text)
+    if not telling and any(is_not_the_page(heading.text) for heading in headings):
         best: Chosen | None = headings[0]._replace(rule=TitleRule.BOILERPLATE)
-    elif not named and candidates and not site.home and headings and headings[0].rule is TitleRule.H1:
+    elif not telling and candidates and not site.home and headings and headings[0].rule is TitleRule.H1:
         best = headings[0]
     elif candidates:
         said = None if is_not_the_page(candidates[0].text) else _heard(candidates, headings, site)
@@ -78,15 +78,17 @@ def choose_title(page: Page, site: Site) -> Chosen | None:
         best = best or _typographic(candidates[0], candidates)
     else:
         best = headings[0] if headings else _marked(page) or _as_written(page, site)
-    if best is not None and (best.rule is TitleRule.BOILERPLATE or _is_boilerplate(best.text, page)):
+    if best is not None and (best.rule is TitleRule.BOILERPLATE or _is_boilerplate(best.text, page, site)):
         return Chosen("", TitleRule.BOILERPLATE)
     return best
 
 
-def _is_boilerplate(text: str, page: Page) -> bool:
+def _is_boilerplate(text: str, page: Page, site: Site) -> bool:
     """Whether this is no page's title, or what stands beside one that is none: the site in "Log in • Site"."""
+    if is_not_the_page(text):
+        return True
     beside = is_not_the_page(page.title or "") and key(text) in map(key, segments(page.title or ""))
-    return beside or is_not_the_page(text)
+    return beside and key(text) not in site.headings
 
 
 def _headings(page: Page, site: Site, spelt: str | None) -> list[Chosen]:

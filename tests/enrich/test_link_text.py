@@ -289,6 +289,12 @@ def test_a_thing_of_linked_data_that_title_knows_nothing_of_is_the_title(
 )
 def test_an_error_beside_a_sites_name_is_an_error(page: str) -> None:
     assert title(page) == (None, "boilerplate")
+    assert (
+        title(
+            "<title>Coming soon – Linen apron</title><meta property=og:title content='Linen apron'><h1>Linen apron</h1>"
+        )[0]
+        == "Linen apron"
+    )
 
 
 def test_a_description_written_as_markup_is_its_text() -> None:
