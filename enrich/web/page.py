@@ -35,7 +35,7 @@ _SKIPPED_TO = {  # the element that is stepped over -> what ends it
     name: re.compile(f"</{name}(?=[\\s/>])", re.I)
     for name in ("script", "style", "svg", "noscript", "template", "textarea")
 } | {name: re.compile(f"</?{name}(?=[\\s/>])", re.I) for name in ("title", "h1")}  # which do not nest
-_COMMENT_END = re.compile(r"-->|(?<!<!)--!>")  # <!--> is a whole comment
+_COMMENT_END = re.compile("--!?>")  # looked for from the comment's own --, as <!--> is a whole one
 _TAG_END = re.compile(r"(?:[^>\"']++|\"[^\"]*+\"|'[^']*+')*+>")
 _TELLING_META = re.compile(
     r"title|desc|site|app|section|headline|abstract|og:url|bot", re.I
@@ -54,8 +54,8 @@ _AFTER_TITLE = re.compile(r"</?(?:head|body|html|meta|link|script|style|h1)(?=[\
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,20});", re.I)
 # Soft hyphens, zero-width spaces and joiners of words, marks of direction: how a text is set, not what it says.
 _UNSEEN = dict.fromkeys((0xAD, 0x200B, 0x200E, 0x200F, 0x2060, 0xFEFF, *range(0x202A, 0x202F), *range(0x2066, 0x206A)))
-_HERE = re.compile("#")
 _UNSAID = ["script", "style", "rt", "rp", "noscript", "svg", "template"]  # inside a heading, but not read out with it
+_UNSAID_OR_LINK = [*_UNSAID, "a"]
 
 
 class Meta(NamedTuple):
@@ -202,15 +202,18 @@ def _parsed(inner: str) -> Tag:
 
 
 def _said(tag: Tag) -> str:
-    for unsaid in tag.find_all(_UNSAID):
-        unsaid.decompose()
-    for mark in tag.find_all("a", href=_HERE):
-        if not any(map(str.isalnum, mark.get_text())):  # the ¶ or # by which documentation links to its own headings
-            mark.decompose()
+    for unsaid in tag.find_all(_UNSAID_OR_LINK):
+        if unsaid.name != "a" or _is_mark(unsaid):
+            unsaid.decompose()
     said = ""
     for piece in tag.strings:
         said += (" " if _set_apart(said, piece) else "") + piece
     return clean(said)
+
+
+def _is_mark(link: Tag) -> bool:
+    """Whether it is the ¶ or # by which documentation links to its own headings."""
+    return "#" in str(link.get("href")) and not any(map(str.isalnum, link.get_text()))
 
 
 def _set_apart(said: str, piece: str) -> bool:

@@ -608,7 +608,14 @@ def test_a_title_and_a_description_end_the_search_of_a_long_page() -> None:
         *(b"<", b"<!--", b"<meta ", b"<meta content='", b"<h1>", b"<p>", b"<title", b"<script", b"<script>", b"<svg>"),
         *(b"<h1 itemprop=headline ", b'<meta property=og:title content="a - b">', b"<title> - - - | | |", b"<p><b>"),
         *(b"<p ", b"<p x='", b"<h1>" + b"<b>" * 500, b"<a itemprop=name ", b"<h2>" + b"<i>" * 500, "题-站".encode()),
-        *(b"<h1>" + b"<a href=#>" * 400, b"<h1><a href=#></a>", b"<!--!>", b"<script type=application/ld+json>,  "),
+        *(
+            b"<h1>" + b"<a href=#>" * 400,
+            b"<h1><a href=#></a>",
+            b"<!--!>",
+            b"<!-- --!>",
+            b"<!-- -->",
+            b"<script type=application/ld+json>,  ",
+        ),
         *(b"<script type=application/ld+json>[", b"[", b"{", b'"', b"&amp;", b" - ", b"\xff\xfe", b"\xe9 ", b"\x1b$B"),
     ],
 )
