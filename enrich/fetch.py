@@ -38,6 +38,7 @@ from enrich.web.robots import robots_allows as robots_allows
 
 Taken = TypeVar("Taken")
 HTML_TYPES = ("text/html", "application/xhtml+xml")
+_FRAMED = 2  # times the bytes of the largest body that may come for one request, heads and chunk sizes included
 _KEEP_ALIVE = 15.0  # seconds for which an idle connection is kept
 _NOT_ASKED = (Reason.HOST_SILENT, Reason.ASKED_TO_WAIT)  # tell nothing new of the host
 _SAYS_WHY = (Reason.DNS, Reason.TLS, *_NOT_ASKED)  # of a robots.txt that cannot be had: its pages cannot, either
@@ -105,7 +106,12 @@ class Fetcher:
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._politeness = Politeness(settings.host_connections, settings.host_delay, settings.max_silences)
         self._robots = RobotsCache(self._ask_robots, settings.robots_keep)
-        self._backend = CheckedBackend(resolve or self._resolver, settings.allow_loopback, settings.connect_address())
+        self._backend = CheckedBackend(
+            resolve or self._resolver,
+            settings.allow_loopback,
+            settings.connect_address(),
+            limit=_FRAMED * settings.max_wire_bytes,
+        )
         self._tls = tls or _tls()
         self._connections = Connections(self._pool, settings.concurrency)
 

@@ -28,6 +28,7 @@ _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")  # what parsers disag
 _HOST_PORT = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]{1,5}))?")
 _LABEL = re.compile(r"[a-z0-9_-]{1,63}")
 _RESERVED = "%/?:@!$&'()*+,;=[]|~"  # what a target keeps as written
+_ENCODED_DOT = re.compile("%2e", re.IGNORECASE)
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")  # a last label that the URL standard's host parser reads as IPv4
 
 # Names that only a local resolver answers for: RFC 6761, 6762, 8375, ICANN's .internal, common private suffixes.
@@ -145,9 +146,18 @@ def _ascii_name(url: str, raw: str) -> str:
     if raw.isascii():
         return raw.lower()
     try:
-        return idna.encode(unicodedata.normalize("NFKC", raw), uts46=True).decode("ascii").lower()
+        folded = idna.uts46_remap(unicodedata.normalize("NFKC", raw), std3_rules=False)
+        return ".".join(_ascii_label(label) for label in folded.lower().split("."))
     except (idna.IDNAError, UnicodeError) as error:
         raise NotWebURL(_refusal(url, f"a well-formed host name ({error})")) from error
+
+
+def _ascii_label(label: str) -> str:
+    """As IDNA 2008 has it, and browsers: they also ask for names with emoji or an underscore, as some are."""
+    letters = "".join(one for one in label if one != "_" and unicodedata.category(one) != "So")
+    if not letters.isascii():
+        idna.alabel(letters)  # raises where the letters are no name
+    return label if label.isascii() else "xn--" + label.encode("punycode").decode("ascii")
 
 
 def _target(rest: str) -> str:
@@ -155,11 +165,11 @@ def _target(rest: str) -> str:
     path, mark, query = rest.partition("?")
     segments: list[str] = []
     for segment in path.removeprefix("/").split("/"):
-        if segment == "..":
+        if (dots := _ENCODED_DOT.sub(".", segment)) == "..":
             del segments[-1:]
-        elif segment != ".":
+        elif dots != ".":
             segments.append(segment)
-    if path.endswith(("/.", "/..")):
+    if dots in (".", ".."):
         segments.append("")
     return quote("/" + "/".join(segments) + mark + query, safe=_RESERVED)
 

@@ -23,7 +23,8 @@ _MISSING = (
     rf"{_THIS} (?:can(?: ?not|'t)|could(?: not|n't)|is(?: not|n't| no longer)|was(?: not|n't)|does(?: not|n't)) "
     r"(?:be )?(?:found|available|exist)(?: on this server)?",
     rf"{_THIS} (?:(?:is )?unavailable|not (?:found|available)|no longer (?:exists|available)|(?:has been|was) removed)",
-    rf"(?:we )?(?:can(?:no|')t|could(?: not|n't)) find (?:the |that |this )?{_THING}|nothing (?:was )?found",
+    rf"(?:we )?(?:can(?:no|')t|could(?: not|n't)) find (?:the |that |this )?{_THING}",
+    "nothing (?:was )?found(?: for .*)?",
     r"(?:die |diese )?(?:angeforderte |gewünschte |gesuchte )?(?:seite|datei|url)(?: wurde| konnte| ist)?(?: leider)? "
     r"(?:nicht (?:mehr )?(?:gefunden|verfügbar)(?: werden)?|existiert (?:leider )?nicht(?: mehr)?)",
     r"(?:la |cette )?page(?: demandée| recherchée)? (?:introuvable|non trouvée|n'existe (?:pas|plus)|inexistante)",
@@ -50,6 +51,7 @@ _REFUSED = (
 _BROKEN = (
     "(?:internal )?server error|bad gateway|gateway time-?out|(?:service )?(?:temporarily )?unavailable",
     r"application error|an? error (?:has )?occurred|something went wrong|error|エラー",
+    r"database (?:connection )?error|error establishing a database connection|\w+ [›»|] error",
     "the request could not be satisfied",
 )
 _CHALLENGES = (
@@ -73,15 +75,16 @@ _WALLS = (
     r"(?:accepter|continuer) (?:et continuer|sans accepter)|(?:configuración|ajustes|política) de cookies",
     r"(?:impostazioni|preferenze) (?:dei |sui )?cookie|cookie-?instellingen|configurações de cookies",
     r"we (?:value|care about) your privacy|your privacy (?:matters|choices)|cookies? ?consent|datenschutzeinstellungen",
-    r"(?:log|sign)[ -]?in(?: to continue| required| to your account| to \w+| • \w+)?|anmelden|einloggen|accedi",
-    r"iniciar sesión|entrar|se connecter|connexion|inloggen|logga in|войти|вход|ログイン|로그인|登录|登入",
+    r"(?:please )?(?:log|sign)[ -]?in(?: to continue| required| to your account| to \w+| • \w+)?",
+    "anmelden|einloggen|accedi|logga in",
+    "iniciar sesión|entrar|se connecter|connexion|inloggen|войти|вход|ログイン|로그인|登录|登入",
 )
 _PLACEHOLDERS = (
-    r"loading|redirecting(?: to .*)?|coming soon|we'll be (?:right )?back(?: soon)?|maintenance mode",
+    r"loading|redirecting(?: to .*)?|(?:coming|opening) soon|we'll be (?:right )?back(?: soon)?|maintenance mode",
     r"(?:(?:site|website) )?(?:is )?(?:under|down for) (?:construction|maintenance)|(?:site|website) maintenance",
     r"wartungs(?:arbeiten|modus)|site en maintenance|(?:sitio|site) e[mn] (?:mantenimiento|manutenção)",
     r"メンテナンス中|(?:系统|網站|网站)?维护中",
-    r"(?:this )?(?:domain|site|website|account)(?: name)?(?: is| has been)? "
+    r"(?:this )?(?:domain|site|website|account)(?: name)?(?: is| has| has been)? "
     r"(?:for sale|suspended|parked|expired|disabled)|[\w.-]+\.\w+ is for sale|index of /.*",
     r"it works|welcome to nginx|(?:apache\d? )?(?:\w+ )?default (?:web site |web )?page(?:: it works)?",
     r"(?:apache )?(?:http )?(?:server )?test page.*|iis windows(?: server)?",
@@ -89,6 +92,7 @@ _PLACEHOLDERS = (
 # The element was left as its template had it; another may know better.
 _SAYS_NOTHING = (
     r"\{\{.*\}\}|\$\{.*\}|<%.*%>|\[object \w+\]|https?://\S+|[\w-]+\.(?:jpe?g|png|gif|webp|html?|php|aspx?)",
+    r"(?:create )?(?:react|vue|vite|next|svelte|angular|ionic) app|vite \+ \w+|web site created using create-react-app",
     r"shop|store|blog|products?|product page|details?|item",
     r"home|home ?page|untitled(?: (?:document|page|\d+))?|document|index(?:\.\w{2,4})?|page|title|default|search|menu",
     r"undefined|null|none|nan|(?:main |site )?navigation|new page(?: \d+)?|main menu|skip to (?:main )?content",

@@ -2,13 +2,15 @@
 
 httpcore asks this backend for every TCP connection. A name is resolved here and nowhere else, every address that it
 has must be public (one that is not betrays a rebinding or a mistake), and the socket is opened to one of those very
-addresses, so nothing can change between the check and the connection. TLS still verifies the host's name.
+addresses, so nothing can change between the check and the connection. TLS still verifies the host's name. What comes
+over a connection is counted, whatever it is: a body in chunks of a byte, or answers that announce another without end.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -17,6 +19,7 @@ from httpcore import SOCKET_OPTION
 
 from enrich.errors import CorkboardError
 from enrich.web.addresses import refuse_address
+from enrich.web.decompress import TooLarge
 
 MAX_ADDRESSES = 4  # tried of one host
 
@@ -50,13 +53,47 @@ def _getaddrinfo(host: str, port: int) -> list[tuple[int, int, int, str, tuple[o
     return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
 
 
-class CheckedBackend(httpcore.AnyIOBackend):
-    """httpcore's asyncio backend behind the check. `connect_to` sends every connection to one loopback address."""
+class _Counted(httpcore.AsyncNetworkStream):
+    """A connection that raises TooLarge where more than `limit` bytes come in answer to what was last written."""
 
-    def __init__(self, resolve: Resolve, allow_loopback: bool, connect_to: tuple[str, int] | None) -> None:
+    def __init__(self, stream: httpcore.AsyncNetworkStream, limit: int) -> None:
+        self._stream = stream
+        self._limit = self._left = limit
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        content = await self._stream.read(max_bytes, timeout)
+        self._left -= len(content)
+        if self._left < 0:
+            raise TooLarge(f"more than {self._limit} bytes in answer to one request")
+        return content
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._left = self._limit
+        await self._stream.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.AsyncNetworkStream:
+        return _Counted(await self._stream.start_tls(ssl_context, server_hostname, timeout), self._limit)
+
+    def get_extra_info(self, info: str) -> object:
+        return self._stream.get_extra_info(info)
+
+
+class CheckedBackend(httpcore.AnyIOBackend):
+    """httpcore's asyncio backend behind the check. `connect_to` sends every connection to one loopback address.
+
+    A connection over which more than `limit` bytes come between two writes raises TooLarge.
+    """
+
+    def __init__(self, resolve: Resolve, allow_loopback: bool, connect_to: tuple[str, int] | None, limit: int) -> None:
         self._resolve = resolve
         self._allow_loopback = allow_loopback
         self._connect_to = connect_to
+        self._limit = limit
 
     async def connect_tcp(
         self,
@@ -69,13 +106,15 @@ class CheckedBackend(httpcore.AnyIOBackend):
         """Raises UnsafeURL or Unresolved within `timeout`, httpcore.ConnectError or ConnectTimeout within another."""
         if self._connect_to is not None:
             address, port = self._connect_to
-            return await super().connect_tcp(address, port, timeout, local_address, socket_options)
+            connected = await super().connect_tcp(address, port, timeout, local_address, socket_options)
+            return _Counted(connected, self._limit)
         try:
             async with asyncio.timeout(timeout):
                 addresses = await self._checked(host, port)
         except TimeoutError as error:
             raise Unresolved(f"expected an address for {host}, found none within {timeout} s") from error
-        return await self._first(addresses, port, timeout, local_address, socket_options)
+        connected = await self._first(addresses, port, timeout, local_address, socket_options)
+        return _Counted(connected, self._limit)
 
     async def connect_unix_socket(
         self, path: str, timeout: float | None = None, socket_options: Iterable[SOCKET_OPTION] | None = None

@@ -54,6 +54,18 @@ _SUPERSET = {  # Python's name of what a label asks for -> (codec to decode with
     **{f"iso8859-{n}": (f"iso8859-{n}", f"iso-8859-{n}") for n in (2, 3, 4, 5, 6, 7, 8, 10, 13, 14, 15, 16)},
     **{f"cp125{n}": (f"cp125{n}", f"windows-125{n}") for n in (0, 1, 3, 5, 6, 7, 8)},
 }
+_ALIASES = {  # labels of the standard that Python does not know -> one that it does; a leading x- is dropped before
+    **{f"iso8859{n}": f"iso8859-{n}" for n in range(1, 17)},
+    **dict.fromkeys(("unicode-1-1-utf-8", "unicode11utf8", "unicode20utf8"), "utf-8"),
+    **dict.fromkeys(("iso-8859-6-e", "iso-8859-6-i", "csiso88596e", "csiso88596i"), "iso8859-6"),
+    **dict.fromkeys(("iso-8859-8-e", "iso-8859-8-i", "csiso88598e", "csiso88598i", "logical", "visual"), "iso8859-8"),
+    **dict.fromkeys(("csgb2312", "gb_2312", "gb_2312-80"), "gb2312"),
+    **dict.fromkeys(("cseuckr", "csksc56011987", "iso-ir-149", "ks_c_5601-1989", "ksc_5601", "windows-949"), "cp949"),
+    **{"sun_eu_greek": "iso8859-7", "csisolatin9": "iso8859-15", "dos-874": "cp874", "windows-874": "cp874"},
+    **{"koi": "koi8-r", "koi8": "koi8-r", "koi8-ru": "koi8-u", "cn-big5": "big5", "windows-31j": "cp932"},
+    **{"mac": "mac-roman", "csmacintosh": "mac-roman", "mac-ukrainian": "mac-cyrillic"},
+    "cseucpkdfmtjapanese": "euc_jp",
+}
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.IGNORECASE)
 _META_CHARSET = re.compile(rb"<(?:meta|\?xml)\b[^>]{0,400}?(?:charset|encoding)\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.I)
@@ -133,8 +145,11 @@ def _declared(raw: bytes, content_type: str | None) -> list[str]:
 
 
 def _codec(label: str) -> str | None:
+    asked = label.strip().lower()
+    while asked.startswith("x-"):
+        asked = asked[2:]
     try:
-        name = codecs.lookup(label.strip().lower()).name
+        name = codecs.lookup(_ALIASES.get(asked, asked)).name
     except (LookupError, ValueError, UnicodeError):
         return None
     return _SUPERSET[name][0] if name in _SUPERSET else None

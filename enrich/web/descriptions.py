@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import NamedTuple
 
+from enrich.normalise import collapse_space
 from enrich.web.boilerplate import is_not_the_page, says_nothing
 from enrich.web.page import Page, clean
 from enrich.web.site_names import Site, key
@@ -17,6 +18,9 @@ _POINTS_ELSEWHERE = re.compile(
     r"\b(?:more|here|post|page|article|details|site)\W*",
     re.IGNORECASE,
 )
+
+
+_BLOCK_TAG = re.compile(r"</?(?:p|div|ul|ol|li|h[1-6]|table|tr|td)(?:\s[^<>]{0,200})?/?>", re.IGNORECASE)
 
 
 class DescriptionRule(StrEnum):
@@ -49,9 +53,9 @@ def _offered(page: Page) -> Iterator[Description]:
     ):
         text = page.meta(*names)
         if text:
-            yield Description(text, rule)
+            yield Description(_plain(text), rule)
     for text in page.linked.descriptions[:1]:
-        yield Description(clean(text), DescriptionRule.JSON_LD)
+        yield Description(_plain(clean(text)), DescriptionRule.JSON_LD)
     text = page.meta("dc.description", "dcterms.description", "dcterms.abstract", "abstract")
     if text:
         yield Description(text, DescriptionRule.DUBLIN_CORE)
@@ -60,6 +64,11 @@ def _offered(page: Page) -> Iterator[Description]:
     for text in page.paragraphs():
         if len(text) >= MIN_PARAGRAPH_CHARACTERS:
             yield Description(text, DescriptionRule.PARAGRAPH)
+
+
+def _plain(text: str) -> str:
+    """A description that shops write as markup, as text; one that speaks of a tag keeps it."""
+    return collapse_space(_BLOCK_TAG.sub(" ", text)) if text.startswith("<") else text
 
 
 def _tells(text: str, site: Site, title: str) -> bool:

@@ -6,6 +6,8 @@ FetchFailed     status-NNN, not-html, too-large, bad-encoding, bad-redirect, ref
 from __future__ import annotations
 
 import asyncio
+import codecs
+import re
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -19,6 +21,8 @@ from enrich.web.fetch_reasons import FetchFailed, Reason, parse_retry_after
 _REDIRECTS = (301, 302, 303, 307, 308)
 _NOT_MODIFIED = 304
 _MAX_VALIDATOR = 1_000  # bytes; a longer one is not worth keeping
+# How documents, pictures and archives begin, whatever their Content-Type says (WHATWG MIME Sniffing, 6).
+_NO_PAGE = (b"%PDF-", b"%!PS-Adobe-", b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"PK\x03\x04", b"\x1f\x8b\x08")
 _DRAINED_BYTES = 65_536  # of a body that is not wanted, for which a new connection would cost more ...
 _DRAINED_SECONDS = 1.0  # ... and no longer
 
@@ -73,9 +77,13 @@ async def take_answer(response: httpcore.Response, want: Want, conditional: bool
         await _drain(response)
         return answer
     body = await _body(response, want)
-    if want.types and not answer.content_type and body.lstrip()[:1] != b"<":
+    if want.types and (body.startswith(_NO_PAGE) or not (answer.content_type or _is_markup(body))):
         raise FetchFailed(Reason.NOT_HTML)
     return answer._replace(body=body)
+
+
+def _is_markup(body: bytes) -> bool:
+    return body.removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"<"
 
 
 def _judged(response: httpcore.Response, want: Want, conditional: bool) -> Answer:
@@ -94,7 +102,7 @@ def _judged(response: httpcore.Response, want: Want, conditional: bool) -> Answe
     if not allowed.indexing:
         raise FetchFailed(Reason.REFUSED_NOINDEX)
     content_type = _header(response, b"content-type")
-    if want.types and content_type and content_type.split(";")[0].strip().lower() not in want.types:
+    if want.types and content_type and re.split("[;,]", content_type)[0].strip().lower() not in want.types:
         raise FetchFailed(Reason.NOT_HTML)
     return Answer(None, content_type, b"", validators, False, allowed)
 
@@ -104,7 +112,7 @@ async def _drain(response: httpcore.Response) -> None:
     length, left = _header(response, b"content-length") or "", _DRAINED_BYTES
     if length.isdecimal() and int(length[:20]) > left:
         return
-    with suppress(TimeoutError, httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError):
+    with suppress(TimeoutError, TooLarge, httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError):
         async with asyncio.timeout(_DRAINED_SECONDS):
             async for piece in response.aiter_stream():
                 left -= len(piece)

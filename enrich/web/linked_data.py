@@ -18,9 +18,11 @@ _ABOUT_OTHERS = re.compile(
     re.IGNORECASE,
 )
 _SITES = re.compile(r"organization|website|publisher|brand|store|business", re.IGNORECASE)
+_THINGS = re.compile(r"product|recipe|event|book|movie|course|howto|videoobject", re.IGNORECASE)
 _WRAPPING = re.compile(
     r"^\s*(?:<!--|//\s*<!\[CDATA\[|<!\[CDATA\[|/\*\s*<!\[CDATA\[\s*\*/)|(?:-->|//\s*\]\]>|\]\]>|;)\s*$"
 )
+_TRAILING_COMMA = re.compile(r",\s*([}\]])")  # which JavaScript allows, and JSON does not
 _LOOSE = re.compile(r'"(headline|description)"\s*:\s*"((?:[^"\\]|\\.){1,4000})"')
 _NAME = 300  # characters; a longer name is none
 
@@ -30,6 +32,7 @@ class LinkedData(NamedTuple):
 
     headlines: tuple[str, ...] = ()
     names: tuple[str, ...] = ()  # of the thing that the page is about, where it has no headline
+    things: tuple[str, ...] = ()  # those of the names that are of one thing, as a page has one, and no site
     descriptions: tuple[str, ...] = ()
     site_names: tuple[str, ...] = ()
     sections: tuple[str, ...] = ()
@@ -47,13 +50,13 @@ def linked_data(scripts: Iterable[str]) -> LinkedData:
     def of(kind: str) -> tuple[str, ...]:
         return tuple(dict.fromkeys(one.text for one in said if one.kind == kind and one.text.strip()))
 
-    return LinkedData(of("headline"), of("name"), of("description"), of("site"), of("section"))
+    return LinkedData(of("headline"), of("name"), of("thing"), of("description"), of("site"), of("section"))
 
 
 def _read(script: str) -> Iterator[_Said]:
     body = _WRAPPING.sub("", _WRAPPING.sub("", script.strip()))
     try:
-        yield from _walk(json.loads(body, strict=False))
+        yield from _walk(json.loads(_TRAILING_COMMA.sub(r"\1", body), strict=False))
     except (ValueError, RecursionError):
         for match in _LOOSE.finditer(body):
             yield _Said(match[1], _unquoted(match[2]))
@@ -92,7 +95,9 @@ def _node(node: dict[str, object]) -> Iterator[_Said]:
         yield from (_Said("site", name) for name in names if len(name) <= _NAME)
     if kind and not _ABOUT_OTHERS.search(kind):
         yield from (_Said("headline", text) for text in _strings(node.get("headline")))
-        yield from (_Said("name", text) for text in _strings(node.get("name")))
+        names = _strings(node.get("name"))
+        yield from (_Said("name", text) for text in names)
+        yield from (_Said("thing", text) for text in names if _THINGS.search(kind))
         yield from (_Said("description", text) for text in _strings(node.get("description")))
         yield from (_Said("section", text) for text in _strings(node.get("articleSection")))
 

@@ -35,6 +35,7 @@ _SKIPPED_TO = {  # the element that is stepped over -> what ends it
     name: re.compile(f"</{name}(?=[\\s/>])", re.I)
     for name in ("script", "style", "svg", "noscript", "template", "textarea")
 } | {name: re.compile(f"</?{name}(?=[\\s/>])", re.I) for name in ("title", "h1")}  # which do not nest
+_COMMENT_END = re.compile("--!?>")  # looked for from the comment's own --, as <!--> is a whole one
 _TAG_END = re.compile(r"(?:[^>\"']++|\"[^\"]*+\"|'[^']*+')*+>")
 _TELLING_META = re.compile(
     r"title|desc|site|app|section|headline|abstract|og:url|bot", re.I
@@ -51,7 +52,10 @@ _TAG_START = re.compile(r"<(\w{1,10})\s[^<>]*$")
 _INLINE_TAG = re.compile(r"</?(?:a|b|br|em|font|i|mark|small|span|strong|sub|sup|u|wbr)(?:\s[^<>]{0,200})?/?>", re.I)
 _AFTER_TITLE = re.compile(r"</?(?:head|body|html|meta|link|script|style|h1)(?=[\s/>])", re.I)  # it was not closed
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,20});", re.I)
+# Soft hyphens, zero-width spaces and joiners of words, marks of direction: how a text is set, not what it says.
+_UNSEEN = dict.fromkeys((0xAD, 0x200B, 0x200E, 0x200F, 0x2060, 0xFEFF, *range(0x202A, 0x202F), *range(0x2066, 0x206A)))
 _UNSAID = ["script", "style", "rt", "rp", "noscript", "svg", "template"]  # inside a heading, but not read out with it
+_UNSAID_OR_LINK = [*_UNSAID, "a"]
 
 
 class Meta(NamedTuple):
@@ -81,18 +85,18 @@ class Page(NamedTuple):
     def paragraphs(self) -> Iterator[str]:
         """The page's paragraphs as text, lazily."""
         for inner in _inner(self.text, _PARAGRAPH, _PARAGRAPH_END):
-            yield _said(BeautifulSoup(inner, "lxml"))
+            yield _said(_parsed(inner))
 
     def items(self, prop: str) -> Iterator[str]:
         """The text of elements whose microdata property is `prop`, lazily."""
         for said in islice(_ITEM.finditer(self.text), MAX_ELEMENTS):
             if said[1].lower() == prop and (inner := _item(self.text, said.start())):
-                yield _said(BeautifulSoup(inner, "lxml"))
+                yield _said(_parsed(inner))
 
 
 def read_page(text: str) -> Page:
     """Take a page apart. Any text is a page; never raises."""
-    telling = _telling(text)
+    telling = _telling(text.replace("\0", ""))
     soup = BeautifulSoup(telling.markup, "lxml", parse_only=SoupStrainer(["meta", "title", "h1"]))
     metas = tuple(meta for tag in soup.find_all("meta") for meta in _metas(tag))
     title = soup.find("title")
@@ -102,13 +106,13 @@ def read_page(text: str) -> Page:
 
 
 def clean(text: str) -> str:
-    """One line of plain text: inline tags and doubly escaped entities resolved, white space and controls collapsed."""
+    """One line of plain text: no inline tags, double escapes, runs of white space, controls or unseen marks."""
     text = text[:MAX_TEXT_CHARACTERS]
     if _ENTITY.search(text):
         text = html.unescape(text)
     if "<" in text:
         text = _INLINE_TAG.sub(" ", text)
-    return collapse_space(text.replace("\u00ad", "").replace("\u200b", ""))
+    return collapse_space(text.translate(_UNSEEN))
 
 
 class _Telling(NamedTuple):
@@ -149,8 +153,8 @@ def _telling(text: str) -> _Telling:
         start, name = opener.start(), opener.group()[1:].lower()
         rest.append(text[position:start])
         if name == "!--":
-            end = text.find("-->", start + 4)
-            position = end + 3 if end >= 0 else len(text)
+            ended = _COMMENT_END.search(text, start + 2)
+            position = ended.end() if ended else len(text)
             continue
         tag_end = _tag_end(text, opener.end())
         if name == "meta":
@@ -192,14 +196,31 @@ def _metas(tag: Tag) -> Iterator[Meta]:
                 yield Meta(name, said)
 
 
+def _parsed(inner: str) -> Tag:
+    """Markup as a tree; inside a tag of ours, since what looks like an address or like XML makes the parser warn."""
+    return BeautifulSoup(f"<div>{inner}</div>", "lxml")
+
+
 def _said(tag: Tag) -> str:
-    for unsaid in tag.find_all(_UNSAID):
-        unsaid.decompose()
+    for unsaid in tag.find_all(_UNSAID_OR_LINK):
+        if unsaid.name != "a" or _is_mark(unsaid):
+            unsaid.decompose()
     said = ""
-    for piece in tag.strings:  # set apart what only a style sheet sets apart: "12 May" + "Title" in two spans
-        apart = len(said) > 1 and said[-1].isalnum() and not said[-1].isupper() and piece[:1].isupper()
-        said += (" " if apart else "") + piece
+    for piece in tag.strings:
+        said += (" " if _set_apart(said, piece) else "") + piece
     return clean(said)
+
+
+def _is_mark(link: Tag) -> bool:
+    """Whether it is the ¶ or # by which documentation links to its own headings."""
+    return "#" in str(link.get("href")) and not any(map(str.isalnum, link.get_text()))
+
+
+def _set_apart(said: str, piece: str) -> bool:
+    """Whether only a style sheet sets the piece apart from what is before it: "12 May" + "Title" in two spans."""
+    if len(said) < 2 or not said[-1].isalnum() or not piece[:1].isupper():
+        return False
+    return not said[-1].isupper() or (said[-2].isupper() and piece[1:2].islower())
 
 
 def _item(text: str, position: int) -> str | None:

@@ -2,6 +2,8 @@
 
 - Protego takes a whole `User-agent` line for the agent's name, so `User-agent: FooBot 1.2` binds nobody. RFC 9309 has
   the product token end at the first character that cannot be in one, and so has Google's parser: it is cut there.
+- It takes the beginning of an agent's token for the token, so rules for "Cork" would bind, and free, "CorkboardBot".
+- A record that RFC 9309 does not know (Content-Signal, Request-rate) ends its group of agents; such lines are dropped.
 - Protego keeps a copy of each rule for each agent named above it, so a hostile half megabyte costs it minutes. Groups
   of agents that cannot be ours are given one name, which leaves a copy or two.
 """
@@ -31,6 +33,7 @@ _SITE_BYTES = 2_000  # counted for a site whatever it says: its task, its name, 
 
 _AGENT_LINE = re.compile(r"[ \t]*user[- ]?agent(?:[ \t]*:|[ \t])[ \t]*([^#]*)", re.IGNORECASE)
 _TOKEN = re.compile(r"[\w.*-]+")
+_RULE_LINE = re.compile(r"[ \t]*(?:allow|dis+al+[ao]w|diasllow|crawl[- ]delay)(?=[ \t:])", re.IGNORECASE)
 _NOBODY = "-"
 
 
@@ -112,23 +115,25 @@ def robots_allows(robots_txt: bytes, user_agent: str, url: str) -> bool:
 
 def _mended(raw: bytes, agent: str) -> str:
     text = raw.decode("utf-8", errors="replace").removeprefix("\ufeff").replace("\0", "")
-    names: set[str] = set()
+    tokens, names = frozenset(_TOKEN.findall(agent)), set[str]()
     lines = []
     for line in text.splitlines():  # as Protego does: at vertical tabs and U+2028, too
-        named = _AGENT_LINE.match(line, endpos=MAX_LINE_CHARACTERS)
-        lines.append(f"User-agent: {_name(named[1], agent, names)}" if named else line[:MAX_LINE_CHARACTERS])
+        if named := _AGENT_LINE.match(line, endpos=MAX_LINE_CHARACTERS):
+            lines.append(f"User-agent: {_name(named[1], tokens, names)}")
+        elif _RULE_LINE.match(line):
+            lines.append(line[:MAX_LINE_CHARACTERS])
     return "\n".join(lines)
 
 
-def _name(value: str, agent: str, names: set[str]) -> str:
-    """The product token of an agent line's value: "" where there is none, one name for all that cannot be `agent`."""
+def _name(value: str, tokens: frozenset[str], names: set[str]) -> str:
+    """The product token of an agent line: "" where there is none, one name for all that are none of ours (`tokens`)."""
     token = _TOKEN.match(value)
     if token is None:
         return _NOBODY if value.strip() else ""
     name = token[0].lower()
-    if name not in agent:
+    if name not in tokens:
         name = name.replace("*", "") or "*"
-    if (name != "*" and name not in agent) or (name not in names and len(names) >= MAX_NAMES):
+    if (name != "*" and name not in tokens) or (name not in names and len(names) >= MAX_NAMES):
         return _NOBODY
     names.add(name)
     return name

@@ -21,9 +21,14 @@ _WEAK = r"\s*[|\-–—−:·•»«›‹/~_,｜]\s*"  # separates only what is
 _LAST_WEAK = re.compile(rf"(.+?){_WEAK}([^|\-–—−:·•»«›‹/~_,｜]+)")
 _FIRST_WEAK = re.compile(r"([^|:»]+)\s*[|:»]\s*(.+)")
 _EAST_ASIAN = "\u3040-\u30ff\u4e00-\u9fff"  # kana and Han
-_EAST_ASIAN_TAIL = re.compile(rf"[-_—–]+[{_EAST_ASIAN}]{{2,8}}$")
+_EAST_ASIAN_TAIL = re.compile(rf"(?:_[{_EAST_ASIAN}]{{2,8}})*[-_—–]+[{_EAST_ASIAN}]{{2,8}}$")
 _DOMAIN = re.compile(r"(?:www\.)?[\w-]+(?:\.[\w-]+)*\.(?:com|org|net|info|[a-z]{2})", re.IGNORECASE)
 _EMBEDDED_URL = re.compile(r"/(https?:/{1,2}.+)")
+_PAGE_NUMBER = re.compile(
+    r"\W*(?:page|seite|página|pagina|strona|sida|side|стр(?:аница|\.)?) ?\d+"
+    r"(?: ?(?:of|von|de|di|sur|van|z|av|af|из|/) ?\d+)?\W*",
+    re.IGNORECASE,
+)
 _WORD = re.compile(r"\w+")
 _GENERIC_LABELS = frozenset(
     ("www", "web", "mobile", "amp", "blog", "blogs", "news", "shop", "store", "com", "org", "net", "gov", "edu", "info")
@@ -41,6 +46,7 @@ class Site(NamedTuple):
     labels: frozenset[str]  # keys of its host's telling labels
     sections: frozenset[str]  # keys of the URL's folders and of the sections that the page names
     slug: frozenset[str]  # words of the URL's last part
+    headings: frozenset[str]  # keys of the page's, of level 1
     home: bool  # whether the URL is of the site's front page, or not known
 
     def named_by(self, text: str) -> bool:
@@ -52,7 +58,7 @@ class Site(NamedTuple):
         words = {key(word) for word in _WORD.findall(text)}
         if len(words) > _MAX_LOOSE_WORDS:
             return False
-        if len(words) <= 4 and words & self.labels:
+        if len(words) <= 4 and words & self.labels and key(text) not in self.headings:
             return True
         return any(
             one.startswith(name) or one.endswith(name) or (len(one) >= _MIN_LOOSE and name.startswith(one))
@@ -104,7 +110,7 @@ def site_of(page: Page, url: str | None) -> Site:
     }
     shown = next((name for name in names if len(name) <= _MAX_NAME), None)
     named = (shown or learned, frozenset(keys), frozenset(map(key, labels)))
-    return Site(*named, frozenset(sections - {""}), slug, home=not path)
+    return Site(*named, frozenset(sections - {""}), slug, frozenset(map(key, page.headings)), home=not path)
 
 
 def _without_slogan(name: str) -> str:
@@ -130,11 +136,13 @@ def _told_apart(page: Page, slug: frozenset[str], known: set[str]) -> str | None
     """Of the two ends of <title>, of which og:title is one, that which is not the page's."""
     title, og = page.title or "", page.meta("og:title")
     beyond = _beyond(title, og)
-    if not beyond or not og or not title.startswith(beyond) or key(beyond) in known:
+    if not beyond or not og or key(beyond) in known:
         return beyond
-    headings = {key(heading) for heading in page.headings}
-    swapped = key(beyond) in headings and key(og) not in headings
     theirs, ours = _spelt(slug, og), _spelt(slug, beyond)
+    if ours > 1 and not theirs:
+        return og
+    headings = {key(heading) for heading in page.headings}
+    swapped = title.startswith(beyond) and key(beyond) in headings and key(og) not in headings
     return og if swapped and (ours > theirs or (ours == theirs == 0 and len(og) <= len(beyond))) else beyond
 
 
@@ -194,7 +202,7 @@ def strip_site(text: str, site: Site) -> str:
     pieces = _SEPARATOR.split(_trimmed(text))
     parts = pieces[::2]
     end = next((i for i in range(1, len(parts)) if _closes(parts[i], site)), len(parts))
-    while end > 1 and key(parts[end - 1]) in site.sections:
+    while end > 1 and (key(parts[end - 1]) in site.sections or _PAGE_NUMBER.fullmatch(parts[end - 1])):
         end -= 1
     start = 0
     while start < end - 1 and (site.named_by(parts[start]) or site.has_section(parts[start]) or not key(parts[start])):

@@ -6,12 +6,17 @@ Every rule has a reason that holds for pages nobody has seen:
 - a level-1 heading that equals a candidate, or that begins it or makes up most of it, is how the author wrote it; but
   the first word of a longer candidate says less than that, and so does what a colon follows;
 - a heading that names the folder that the page is in ("Recipes") is the section's, not the page's;
-- a <title> that shares nothing with the URL gives way to what spells it;
+- a <title> that shares nothing with the URL gives way to what spells it, else to the product, recipe or the like that
+  linked data names in other words;
+- what a style sheet did to a heading, capitals or a line break for a colon, is undone where a candidate has it plain;
+- what stands beside an error in <title> is the site, not the page;
 - a heading that says the same in other words was written for readers, the candidate for search engines;
 - a heading that ends with the candidate has a kicker in front, and the candidate is the title;
 - a page whose level-1 headings are none, or its site's name only, has its title at level 2;
 - a title that is the site's name alone, on a page that is not its front, was never filled in: the heading is;
 - of a <title> whose segments nothing else explains, the one that the URL spells is the page's;
+- a title that says nothing ("Home") beside the site's name is that name at the front, and as written elsewhere, where
+  nothing else tells more;
 - of candidates that differ in typography alone, the one with real quotes and dashes is the author's.
 """
 
@@ -28,6 +33,7 @@ from enrich.web.site_names import Site, key, segments, strip_site
 
 _WORD = re.compile(r"\w+")
 _TYPOGRAPHIC = re.compile(r"[‘’“”„«»–—…]")
+_OTHER_NAMES = ("citation_title", "title", "dc.title", "dcterms.title", "headline", "parsely-title", "sailthru.title")
 MAX_TITLE_CHARACTERS = 1_000
 _SPELT = 0.5  # share of the URL's words that a segment must hold to be the one that it spells
 _SAME_MATTER = 0.6  # share of the candidate's words that a heading must hold to say the same
@@ -59,28 +65,37 @@ def choose_title(page: Page, site: Site) -> Chosen | None:
     candidates = _candidates(page, site)
     spelt = _spelt(page.title, site)
     headings = _headings(page, site, spelt)
-    named = bool(candidates) and not site.named_by(candidates[0].text)
-    if not named and any(is_not_the_page(heading.text) for heading in headings):
+    telling = bool(candidates) and not site.named_by(candidates[0].text)
+    if not telling and any(is_not_the_page(heading.text) for heading in headings):
         best: Chosen | None = headings[0]._replace(rule=TitleRule.BOILERPLATE)
-    elif not named and candidates and not site.home and headings and headings[0].rule is TitleRule.H1:
+    elif not telling and candidates and not site.home and headings and headings[0].rule is TitleRule.H1:
         best = headings[0]
     elif candidates:
-        best = _heard(candidates, headings, site) or _spelt_elsewhere(candidates, headings, site)
+        said = None if is_not_the_page(candidates[0].text) else _heard(candidates, headings, site)
+        best = said or _spelt_elsewhere(candidates, headings, page, site)
         if best is None and spelt and candidates[0].rule is TitleRule.TITLE:
             best = Chosen(spelt, TitleRule.TITLE)
         best = best or _typographic(candidates[0], candidates)
     else:
-        best = headings[0] if headings else _marked(page)
-    if best is not None and (best.rule is TitleRule.BOILERPLATE or is_not_the_page(best.text)):
+        best = headings[0] if headings else _marked(page) or _as_written(page, site)
+    if best is not None and (best.rule is TitleRule.BOILERPLATE or _is_boilerplate(best.text, page, site)):
         return Chosen("", TitleRule.BOILERPLATE)
     return best
+
+
+def _is_boilerplate(text: str, page: Page, site: Site) -> bool:
+    """Whether this is no page's title, or what stands beside one that is none: the site in "Log in • Site"."""
+    if is_not_the_page(text):
+        return True
+    beside = is_not_the_page(page.title or "") and key(text) in map(key, segments(page.title or ""))
+    return beside and key(text) not in site.headings
 
 
 def _headings(page: Page, site: Site, spelt: str | None) -> list[Chosen]:
     """What the page's headings say, of level 1, else of level 2; what is a banner or says nothing is left out."""
     for level in (TitleRule.H1, TitleRule.H2):
         said = page.headings if level is TitleRule.H1 else page.subheadings()
-        telling = (one for one in said if key(one) and not says_nothing(one) and not _is_banner(one, site, spelt))
+        telling = (one for one in said if key(one) and not says_nothing(one) and not _is_banner(one, page, site, spelt))
         if headings := [Chosen(one, level) for one in telling]:
             return headings
     return []
@@ -88,8 +103,19 @@ def _headings(page: Page, site: Site, spelt: str | None) -> list[Chosen]:
 
 def _marked(page: Page) -> Chosen | None:
     """What microdata calls the page's headline or name."""
-    said = next((said for name in ("headline", "name") for said in page.items(name) if said), None)
+    items = (said for name in ("headline", "name") for said in page.items(name))
+    said = next((said for said in items if not says_nothing(said)), None)
     return Chosen(said, TitleRule.MICRODATA) if said else None
+
+
+def _as_written(page: Page, site: Site) -> Chosen | None:
+    """What og:title or <title> says beside "Home" or "Products": the site's name at its front, else the whole of it."""
+    offered = ((page.meta("og:title"), TitleRule.OG), (page.title, TitleRule.TITLE))
+    for text, rule in offered:
+        telling = [part for part in segments(text or "") if not says_nothing(part)]
+        if text and telling:
+            return Chosen(telling[0] if site.home else text[:MAX_TITLE_CHARACTERS], rule)
+    return None
 
 
 def _candidates(page: Page, site: Site) -> list[Chosen]:
@@ -100,7 +126,7 @@ def _candidates(page: Page, site: Site) -> list[Chosen]:
         (next(iter(page.linked.headlines), None), TitleRule.JSON_LD),
         (page.title, TitleRule.TITLE),
         (next(iter(page.linked.names), None), TitleRule.JSON_LD),
-        (page.meta("title", "dc.title", "dcterms.title", "headline"), TitleRule.META),
+        (page.meta(*_OTHER_NAMES), TitleRule.META),
     )
     said = [(clean(text)[:MAX_TITLE_CHARACTERS], rule) for text, rule in offered if text and not says_nothing(text)]
     found = [Chosen(strip_site(text, site), rule) for text, rule in said]
@@ -115,6 +141,8 @@ def _whole(og: str | None, title: str | None) -> str | None:
         rest = title[len(stem) :]
         if title.startswith(stem) and (stem != og or re.match(r"\s*[\"“”„«\w]", rest)) and len(stem) > 10:
             return title
+        if title.startswith(og) and re.match(r"['’]\w", rest):
+            return title
     return og
 
 
@@ -127,21 +155,20 @@ def _spelt(title: str | None, site: Site) -> str | None:
     return None
 
 
-def _is_banner(heading: str, site: Site, spelt: str | None) -> bool:
-    """Whether a heading is the site's name; one that is roughly that is, too, where the URL spells another text."""
-    return (
-        site.named_by(heading)
-        or site.has_section(heading)
-        or (spelt is not None and key(heading) not in key(spelt) and site.resembled_by(heading))
-    )
+def _is_banner(heading: str, page: Page, site: Site, spelt: str | None) -> bool:
+    """Whether a heading is the site's name; or like it, or a segment of <title>, where the URL spells another."""
+    if spelt is None or key(heading) in key(spelt):
+        return site.named_by(heading) or site.has_section(heading)
+    beside = site.in_slug(spelt) == 1.0 and key(heading) in map(key, segments(page.title or ""))
+    return beside or site.named_by(heading) or site.has_section(heading) or site.resembled_by(heading)
 
 
 def _heard(candidates: list[Chosen], headings: list[Chosen], site: Site) -> Chosen | None:
     """The heading, or the candidate that a heading confirms, to take instead of the first candidate."""
     first = candidates[0].text
     for heading in headings:
-        if any(key(one.text) == key(heading.text) for one in candidates):
-            return heading
+        if same := [one for one in candidates if key(one.text) == key(heading.text)]:
+            return next((one for one in same if _written_out(one.text, heading.text)), heading)
     for heading in headings:
         if _is_part(heading.text, first, site) or _says_the_same(heading.text, first):
             return heading
@@ -150,12 +177,20 @@ def _heard(candidates: list[Chosen], headings: list[Chosen], site: Site) -> Chos
     return None
 
 
-def _spelt_elsewhere(candidates: list[Chosen], headings: list[Chosen], site: Site) -> Chosen | None:
-    """What spells the URL, where the first candidate has no word of it."""
-    if site.home or candidates[0].rule is not TitleRule.TITLE or site.in_slug(candidates[0].text) > 0:
+def _written_out(candidate: str, heading: str) -> bool:
+    """Whether what is styled into the heading, capitals or a line break for a colon, is plain in the candidate."""
+    shouted = heading.isupper() and not candidate.isupper() and len(_words(heading)) > 1
+    return shouted or (":" in candidate and ":" not in heading)
+
+
+def _spelt_elsewhere(candidates: list[Chosen], headings: list[Chosen], page: Page, site: Site) -> Chosen | None:
+    """What spells the URL, else the thing of the linked data, where <title> has no word of it: it is the site's."""
+    title, *others = candidates
+    if site.home or title.rule is not TitleRule.TITLE or site.in_slug(title.text) > 0:
         return None
-    others = (*headings, *candidates[1:])
-    return next((one for one in others if site.in_slug(one.text) >= _SPELT), None)
+    spelt = next((one for one in (*headings, *others) if site.in_slug(one.text) >= _SPELT), None)
+    things = (one for one in others if one.text in page.linked.things)
+    return spelt or next((one for one in things if not _share(one.text, title.text)), None)
 
 
 def _ends(heading: str, candidate: str) -> bool:
@@ -180,8 +215,13 @@ def _says_the_same(heading: str, candidate: str) -> bool:
     ours, theirs = _words(heading), _words(candidate)
     if _ends(heading, candidate):
         return False
-    shared = sum((Counter(ours) & Counter(theirs)).values())
+    shared = (Counter(ours) & Counter(theirs)).total()
     return len(theirs) > 2 and shared >= _SAME_MATTER * len(theirs) and len(ours) <= 3 * len(theirs)
+
+
+def _share(one: str, other: str) -> bool:
+    """Whether two texts have a word in common, or one is in the other, as in scripts without spaces."""
+    return not set(_words(one)).isdisjoint(_words(other)) or key(one) in key(other) or key(other) in key(one)
 
 
 def _typographic(best: Chosen, candidates: list[Chosen]) -> Chosen:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from enrich.fetch import FetchSession, FetchSettings, Outcome, Reason, Request
 from enrich.web.link_text import read_link
 
-PRODUCER = "link-rules/4"  # raised whenever the rules give other texts: then every page is read anew
+PRODUCER = "link-rules/5"  # raised whenever the rules give other texts: then every page is read anew
 _MAX_PROCESSES = 4  # one fetches and reads some 250 pages a second, and holds 150 MB
 _WORTH_PROCESSES = 200  # requests; fewer are done before another process has started
 

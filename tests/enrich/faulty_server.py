@@ -183,9 +183,22 @@ class _Handler(BaseHTTPRequestHandler):
 
     def fault_endless(self) -> None:
         self._raw(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n")
+        self._flood(b"<p>" * 10_000)
+
+    def fault_announcements(self) -> None:
+        """Announces an answer, without end."""
+        self._flood(b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n" * 100)
+
+    def fault_crumbs(self) -> None:
+        """A body in chunks of a byte each, behind a kilobyte of chunk extension."""
+        self._raw(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nTransfer-Encoding: chunked\r\n\r\n")
+        self._flood(b"1;" + b"x" * 1_000 + b"\r\n \r\n")
+
+    def _flood(self, piece: bytes) -> None:
+        self.close_connection = True
         try:
             while not self.server.closing.is_set():
-                self.wfile.write(b"<p>" * 10_000)
+                self.wfile.write(piece)
         except OSError:
             return
 
@@ -258,6 +271,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     def fault_untyped(self) -> None:
         self._raw(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n\x89PNG")
+
+    def fault_pdf_as_html(self) -> None:
+        self._send(200, b"%PDF-1.7\n<title>Lemon cake</title>")
+
+    def fault_untyped_marked(self) -> None:
+        """A page without Content-Type, behind a byte order mark."""
+        self._raw(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n\xef\xbb\xbf" % (3 + len(PAGE)), PAGE)
+
+    def fault_typed_twice(self) -> None:
+        self._send(200, PAGE, content_type="text/html, text/html; charset=utf-8")
 
     def fault_not_http(self) -> None:
         self._raw(b"SSH-2.0-OpenSSH_9.6\r\n")

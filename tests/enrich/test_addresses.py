@@ -21,6 +21,8 @@ PUBLIC = [
     "https://münchen.de/straße?ü=ß",
     "http://日本語.jp/ページ",
     "https://xn--bcher-kva.example/",
+    "https://💩.la/",
+    "https://my_bücher.example/",
     "https://localhost.example.com/",
     "https://example.com./",
     "http://8.8.8.8/",
@@ -133,4 +135,7 @@ def test_pins_share_a_page_when_their_urls_differ_only_in_spelling() -> None:
     apart = ["http://example.com/a", "http://example.com/a/", "http://example.com/A", "https://example.com/a"]
     assert len({canonical_url(url) for url in apart}) == 4
     assert canonical_url("http://example.com/a b?q=ü") == "http://example.com/a%20b?q=%C3%BC"
+    assert canonical_url("http://example.com/a/%2E/b/.%2e/") == "http://example.com/a/", "dots are dots, however spelt"
+    assert canonical_url("https://i❤️.example/") == "https://xn--i-7iq.example/"
+    assert canonical_url("https://faß.example/") == "https://xn--fa-hia.example/"
     assert canonical_url(" not a url ") == "not a url"

@@ -56,6 +56,8 @@ FAULTS = {
     "nowhere": "bad-redirect",
     "huge": "too-large",
     "endless": "too-large",
+    "announcements": "too-large",
+    "crumbs": "too-large",
     "bomb": "too-large",
     "nested-bomb": "too-large",
     "not-gzip": "bad-encoding",
@@ -65,6 +67,7 @@ FAULTS = {
     "unasked-encoding": "bad-encoding",
     "picture": "not-html",
     "untyped": "not-html",
+    "pdf-as-html": "not-html",
     "missing": "status-404",
     "unavailable": "status-503",
     "patience": "status-429",
@@ -105,6 +108,13 @@ def test_a_page_is_read_however_it_is_sent(server: FaultyServer, path: str) -> N
     (outcome,) = fetch(settings(server), f"http://bakery.example/{path}#part")
     assert (outcome.reason, outcome.body, outcome.content_type) == (None, PAGE, "text/html; charset=utf-8")
     assert outcome.final_url == f"http://bakery.example/{'good' if path == 'hop' else path}"
+
+
+@pytest.mark.parametrize("path", ["untyped-marked", "typed-twice"])
+def test_a_page_is_known_for_one_by_its_first_bytes_or_the_first_of_its_types(server: FaultyServer, path: str) -> None:
+    (outcome,) = fetch(settings(server), f"http://bakery.example/{path}")
+    assert outcome.reason is None
+    assert outcome.body.endswith(PAGE)
 
 
 def test_what_heals_is_tried_again_and_what_does_not_is_not(server: FaultyServer) -> None:

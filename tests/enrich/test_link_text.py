@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import time
 from collections import Counter
@@ -191,6 +192,119 @@ def test_shops_and_blogs_that_name_themselves_where_a_title_belongs(
     assert extract_link_text(page.encode(), "text/html; charset=utf-8", url).title == expected
 
 
+@pytest.mark.parametrize(
+    ("page", "url", "expected"),
+    [
+        ('<title>Setup — Loom docs</title><h1>Setup<a class="headerlink" href="#setup">¶</a></h1>', None, "Setup"),
+        ('<title>Setup — Loom docs</title><h1>Setup<a href="setup.html#setup">#</a></h1>', None, "Setup"),
+        ('<h1><a href="#top">Lemon cake</a></h1>', None, "Lemon cake"),
+        ("<h1><span>BILLY</span><span>Bookcase, white</span></h1>", None, "BILLY Bookcase, white"),
+        ("<h1>HTML<b>5</b> and <i>Mc</i><i>Donald</i></h1>", None, "HTML5 and Mc Donald"),
+        ("<title>Lemon Cake</title><h1>LEMON CAKE</h1>", None, "Lemon Cake"),
+        ("<title>BBC</title><h1>BBC</h1>", None, "BBC"),
+        ("<title>Budget: who pays</title><h1><b>Budget</b> <span>who pays</span></h1>", None, "Budget: who pays"),
+        ("<!--><title>Lemon cake</title><!-- -->", None, "Lemon cake"),
+        ("<!---><title>Lemon cake</title><!-- -->", None, "Lemon cake"),
+        ("<!-- x --!><title>Lemon cake</title><!-- -->", None, "Lemon cake"),
+        ("<!--[if IE]><title>Old</title><![endif]--><title>Lemon cake</title>", None, "Lemon cake"),
+        ("<title>Lemon\0 cake</title>", None, "Lemon cake"),
+        (f"<title>Anna's cakes</title>{og('title', 'Anna')}", None, "Anna's cakes"),
+        ("<title>\u200fLemon\u200e cake\u2069\ufeff</title>", None, "Lemon cake"),
+        ("<title>می\u200cخواهم 👩\u200d🍳</title>", None, "می\u200cخواهم 👩\u200d🍳"),
+        ("<title>React App</title>", None, None),
+        ("<title>红烧肉的做法_菜谱_美食天下</title><h1>红烧肉的做法</h1>", None, "红烧肉的做法"),
+        ("<title>Soups - Page 2 of 9 - The Soup Blog</title>", "https://soup.example/soups/page/2/", "Soups"),
+        (
+            "<title>Bead Corner : Glass Beads 4mm</title><h1>Glass Beads 4mm</h1>",
+            "https://www.beads.example.com/p?id=5",
+            "Glass Beads 4mm",
+        ),
+        (
+            "<title>Anna Bakes » Blog Archive » Lemon Curd</title><h1>Anna Bakes</h1><h3>Lemon Curd</h3>",
+            "https://x.example/2008/05/lemon-curd",
+            "Lemon Curd",
+        ),
+        (
+            f"<title>Crafty Days — Macrame wall hanging</title>{og('title', 'Crafty Days')}<h1>Crafty Days</h1>",
+            "https://x.example/post/123/macrame-wall",
+            "Macrame wall hanging",
+        ),
+        (
+            '<title>Article view</title><meta name="citation_title" content="On lichens"><h1>On lichens</h1>',
+            None,
+            "On lichens",
+        ),
+        ("<div itemprop=name>http://x.example/1</div><b itemprop=name>Lemon cake</b>", None, "Lemon cake"),
+    ],
+)
+def test_what_platforms_put_around_a_title_is_no_part_of_it(page: str, url: str | None, expected: str | None) -> None:
+    assert title(page, url)[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("markup", "path", "expected"),
+    [
+        ("<title>Home - Oak & Co</title>", "", "Oak & Co"),
+        ("<title>Oak & Co | Home</title><meta property=og:site_name content='Oak & Co'>", "", "Oak & Co"),
+        ("<title>Products – Oak & Co</title><h1>Products</h1>", "products", "Products – Oak & Co"),
+        ("<title>Home | Oak & Co</title><h1>Oak furniture, made by hand</h1>", "", "Oak furniture, made by hand"),
+    ],
+)
+def test_a_title_that_says_nothing_but_the_site_is_better_than_none(
+    markup: str, path: str, expected: str | None
+) -> None:
+    assert title(markup, f"https://oak.example/{path}")[0] == expected
+
+
+THING = '<script type="application/ld+json">{"@type": "%s", "name": "%s",}</script>'
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "name", "expected"),
+    [
+        ("Shoe Barn", "Product", "Leather boots", "Leather boots"),  # the comma too many is forgiven
+        ("Leather boots, 42", "Product", "Boots", "Leather boots, 42"),
+        ("How to bake", "WebApplication", "Crumbs for the phone", "How to bake"),
+        ("红烧肉的做法", "Recipe", "红烧肉", "红烧肉的做法"),
+    ],
+)
+def test_a_thing_of_linked_data_that_title_knows_nothing_of_is_the_title(
+    text: str, kind: str, name: str, expected: str
+) -> None:
+    assert title(f"<title>{text}</title>{THING % (kind, name)}", "https://x.example/p/1")[0] == expected
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        f"<title>Log in • Pictures</title>{og('title', 'Pictures')}",
+        "<title>410 Gone</title><h1>Gone</h1>",
+        "<title>Crumbs</title><h1>This domain has expired</h1>",
+        "<title>Database Error</title><h1>Error establishing a database connection</h1>",
+        "<title>WordPress &rsaquo; Error</title>",
+        "<title>Opening soon – Crumbs</title>",
+        "<title>Crumbs – Please log in</title>",
+        "<title>Nothing found for Lemon Cake | Crumbs</title>",
+    ],
+)
+def test_an_error_beside_a_sites_name_is_an_error(page: str) -> None:
+    assert title(page) == (None, "boilerplate")
+    assert (
+        title(
+            "<title>Coming soon – Linen apron</title><meta property=og:title content='Linen apron'><h1>Linen apron</h1>"
+        )[0]
+        == "Linen apron"
+    )
+
+
+def test_a_description_written_as_markup_is_its_text() -> None:
+    markup = html.escape("<p>Full <b>grain</b></p><p>Brown</p>")
+    page = f'<title>Boots</title><meta name=description content="{markup}">'
+    assert extract_link_text(page.encode()).description == "Full grain Brown"
+    about = '<meta name=description content="How the &lt;p&gt; element is used">'
+    assert extract_link_text(about.encode()).description == "How the <p> element is used"
+
+
 def test_what_title_has_beyond_og_title_is_the_sites_name() -> None:
     page = f"<title>Old Mill: Lemon cake</title>{og('title', 'Lemon cake')}<h1>Old Mill</h1>"
     assert extract_link_text(page.encode()).site_name == "Old Mill"
@@ -364,13 +478,13 @@ def test_real_pages_beat_the_best_known_rules(shared_data: Path) -> None:
     pages = pl.read_parquet(shared_data / "link_pages" / "pages.parquet")
     texts = [extract_link_text(html, url=url) for html, url in pages.select("html", "url").iter_rows()]
     exact = [text.title == collapse_space(title) for text, title in zip(texts, pages["expected_title"], strict=True)]
-    assert sum(exact) / len(exact) >= 0.86
+    assert sum(exact) / len(exact) >= 0.88
     told = [
         _token_f1(text.description or "", description)
         for text, description in zip(texts, pages["expected_description"], strict=True)
         if description is not None
     ]
-    assert sum(told) / len(told) >= 0.86
+    assert sum(told) / len(told) >= 0.865
 
 
 def test_a_page_in_another_charset_gives_the_same_text(shared_data: Path) -> None:
@@ -470,6 +584,17 @@ def test_a_real_page_however_damaged_is_read_within_a_second(
     assert time.process_time() - started < 1
 
 
+@pytest.mark.parametrize(
+    "inner", ["http://crumbs.example/lemon", "page.html", "<?xml version='1.0'?>Lemon", "/etc/passwd"]
+)
+@pytest.mark.parametrize(
+    "markup", ["<p>{}</p>", "<h1>{}</h1>", "<h2>{}</h2>", "<title>{}</title>", "<b itemprop=name>{}</b>"]
+)
+@pytest.mark.filterwarnings("error")
+def test_a_text_that_looks_like_an_address_or_like_xml_warns_nobody(markup: str, inner: str) -> None:
+    extract_link_text(markup.format(inner).encode(), url=URL)
+
+
 def test_a_title_and_a_description_end_the_search_of_a_long_page() -> None:
     head = f"<title>Lemon cake</title><meta name=description content='Sour and sweet'>{og('title', 'Lemon cake')}"
     long = "<p>Butter, <b>sugar</b> and eggs.</p>" * 5_000
@@ -483,12 +608,20 @@ def test_a_title_and_a_description_end_the_search_of_a_long_page() -> None:
         *(b"<", b"<!--", b"<meta ", b"<meta content='", b"<h1>", b"<p>", b"<title", b"<script", b"<script>", b"<svg>"),
         *(b"<h1 itemprop=headline ", b'<meta property=og:title content="a - b">', b"<title> - - - | | |", b"<p><b>"),
         *(b"<p ", b"<p x='", b"<h1>" + b"<b>" * 500, b"<a itemprop=name ", b"<h2>" + b"<i>" * 500, "题-站".encode()),
+        *(
+            b"<h1>" + b"<a href=#>" * 400,
+            b"<h1><a href=#></a>",
+            b"<!--!>",
+            b"<!-- --!>",
+            b"<!-- -->",
+            b"<script type=application/ld+json>,  ",
+        ),
         *(b"<script type=application/ld+json>[", b"[", b"{", b'"', b"&amp;", b" - ", b"\xff\xfe", b"\xe9 ", b"\x1b$B"),
     ],
 )
-def test_a_megabyte_of_anything_takes_less_than_a_second_or_so(piece: bytes) -> None:
-    page = b"<title>" + piece * (1_000_000 // len(piece))
-    started = time.process_time()
-    extract_link_text(page, url=URL)
-    extract_link_text(piece * (1_000_000 // len(piece)), url=URL)
-    assert time.process_time() - started < 3
+def test_megabytes_of_anything_take_less_than_a_second(piece: bytes) -> None:
+    page = piece * (2_000_000 // len(piece))
+    for start in (b"<title>", b""):
+        started = time.process_time()
+        extract_link_text(start + page, url=URL)
+        assert time.process_time() - started < 1
