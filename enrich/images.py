@@ -19,6 +19,7 @@ from io import BytesIO
 from types import TracebackType
 
 from PIL import Image, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
 from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 
 from enrich.image_faults import BadImage as BadImage
@@ -44,7 +45,9 @@ _MOST_PIXELS = {  # where decoding takes more memory: measured, these stay below
 _MOST_IN_PASSES = 40_000_000  # of a JPEG whose coefficients are held until its last scan
 _MOST_SKIPPED = 200_000_000  # of a JPEG of which a small part is decoded: so many pixels are gone through in a second
 _MOST_IN_PYTHON = 1_500_000  # by the decoders that Pillow has in Python: so many a second
-_SPARE = 1.5  # times the size asked for is what a picture keeps at least, so that shrinking the rest hides how it was cut
+_SPARE = (
+    1.5  # times the size asked for is what a picture keeps at least, so that shrinking the rest hides how it was cut
+)
 _PNG = re.compile(rb"\x89PNG\r\n\x1a\n.{8}(.{8})", re.DOTALL)
 _J2K = re.compile(rb"\xff\x4f\xff\x51.{4}(.{8})", re.DOTALL)
 _TURNS = {
@@ -82,8 +85,7 @@ def load_image(data: bytes, *, at_least: tuple[int, int] | None = None) -> Image
 
 def _load(data: bytes, at_least: tuple[int, int] | None) -> Image.Image:
     _check_icons(data)
-    with closing(Image.open(BytesIO(data), formats=FORMATS)) as image:
-        image = _drafted(data, image, at_least)
+    with closing(_drafted(data, Image.open(BytesIO(data), formats=FORMATS), at_least)) as image:
         _check(image, _most_pixels(image))
         image.load()
         _check(image, MAX_PIXELS)  # some formats tell their size as they are decoded
@@ -127,7 +129,7 @@ def _bitmaps(data: bytes) -> list[tuple[int, int]]:
 # ---- smaller than it is
 
 
-def _drafted(data: bytes, image: Image.Image, at_least: tuple[int, int] | None) -> Image.Image:
+def _drafted(data: bytes, image: ImageFile, at_least: tuple[int, int] | None) -> ImageFile:
     """`image`, set to be decoded smaller where its format can. Raises BadImage for a JPEG that would take too long."""
     if image.format in ("JPEG", "MPO"):
         scans = read_scans(data)
@@ -141,7 +143,7 @@ def _drafted(data: bytes, image: Image.Image, at_least: tuple[int, int] | None) 
     return image
 
 
-def _drafted_jpeg(data: bytes, image: Image.Image, scans: Scans, at_least: tuple[int, int]) -> Image.Image:
+def _drafted_jpeg(data: bytes, image: ImageFile, scans: Scans, at_least: tuple[int, int]) -> ImageFile:
     width, height = image.size
     size = _turned(at_least, _orientation(image))
     assert size is not None
