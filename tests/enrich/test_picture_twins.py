@@ -189,6 +189,7 @@ def test_no_trace_of_a_forgotten_picture_stays_in_the_file(tmp_path):
 
 _ONE_RUN = """
 import sys
+from pathlib import Path
 import polars as pl
 from PIL import Image
 from enrich.picture_prints import picture_print
