@@ -18,7 +18,18 @@ from enrich.errors import BadInput
 # How files begin. Formats that are not decoded here, and those that are (a bad one of these is corrupt).
 _UNSUPPORTED = (
     *(b"%PDF", b"%!PS", b"\xc5\xd0\xd3\xc6", b"<svg", b"\xff\x0a", b"\0\0\0\x0cJXL ", b"\x76\x2f\x31\x01"),
-    *(b"SIMPLE  =", b"\xd7\xcd\xc6\x9a", b"\xd0\xcf\x11\xe0", b"#?RADIANCE", b"#?RGBE", b"wOF2", b"FLIF", b"BPG\xfb"),
+    *(
+        b"SIMPLE  =",
+        b"\xd7\xcd\xc6\x9a",
+        b"\xd0\xcf\x11\xe0",
+        b"#?RADIANCE",
+        b"#?RGBE",
+        b"wOF2",
+        b"FLIF",
+        b"BPG\xfb",
+        b"BLP1",
+        b"BLP2",
+    ),
 )
 _HEIF_BRANDS = (b"heic", b"heix", b"mif1", b"hevc")
 _HEADS = {  # of the decoders that can be asked what they make of it
@@ -37,7 +48,6 @@ _HEADS = {  # of the decoders that can be asked what they make of it
     "DDS": (b"DDS ",),
     "SGI": (b"\x01\xda",),
     "SUN": (b"\x59\xa6\x6a\x95",),
-    "BLP": (b"BLP1", b"BLP2"),
     "XPM": (b"/* XPM */",),
     "DCX": (b"\xb1\x68\xde\x3a",),
     "MSP": (b"DanM", b"LinS"),
@@ -81,9 +91,9 @@ def unidentified(data: bytes) -> BadImage:
     if format is None and data[8:12] not in (b"WEBP", b"avif", b"avis"):
         return BadImage(ImageReason.NOT_AN_IMAGE, "bytes that no decoder knows")
     complaint = _complaint(format, data) if format else None
-    if complaint is None:
-        return BadImage(ImageReason.TRUNCATED if _ends_early(data) else ImageReason.CORRUPT, "a head without a picture")
-    return fault(data, complaint)
+    if complaint is not None and _unsupported(complaint):
+        return BadImage(ImageReason.UNSUPPORTED, str(complaint))
+    return BadImage(ImageReason.TRUNCATED if _ends_early(data) else ImageReason.CORRUPT, "a head without a picture")
 
 
 def fault(data: bytes, error: Exception) -> BadImage:
@@ -92,14 +102,18 @@ def fault(data: bytes, error: Exception) -> BadImage:
 
 
 def _reason(data: bytes, error: Exception) -> ImageReason:
-    said = str(error).lower()
-    if isinstance(error, NotImplementedError) or any(word in said for word in ("unsupported", "not available")):
+    if _unsupported(error):
         return ImageReason.UNSUPPORTED
-    if "unknown pixel mode" in said or "unknown data organization" in said:
-        return ImageReason.UNSUPPORTED  # TIFF's kinds of samples that Pillow has no mode for
-    if isinstance(error, EOFError) or "truncated" in said or _ends_early(data):
+    if isinstance(error, EOFError) or "truncated" in str(error).lower() or _ends_early(data):
         return ImageReason.TRUNCATED
     return ImageReason.CORRUPT
+
+
+def _unsupported(error: Exception) -> bool:
+    """Whether a decoder says that it does not know such pictures, TIFFs of floating colour for one."""
+    said = str(error).lower()
+    phrases = ("unsupported", "not available", "unknown pixel mode", "unknown data organization")
+    return isinstance(error, NotImplementedError) or any(phrase in said for phrase in phrases)
 
 
 def _complaint(format: str, data: bytes) -> Exception | None:

@@ -1,17 +1,16 @@
 """A picture's bytes to an upright RGB picture, or the one reason why not.
 
 Reads bytes (`image_uris.py` gets them); writes nothing. Called by `enrich captions`. `image_modes.py` turns modes into
-RGB, `image_faults.py` names what is wrong.
+RGB, `image_faults.py` names what is wrong, `image_guards.py` looks at heads and `jpeg_scans.py` at JPEGs.
 
 Bytes are hostile: their number is bounded, the pixels they claim are bounded before any is decoded, and whatever a
 decoder raises on them becomes a BadImage. Every format that Pillow decodes by itself and knows by its first bytes is
 read, but none that runs a program (EPS: Ghostscript; WMF: Windows), inflates without bound (FITS), opens whatever lies
-inside (IPTC, FPX, MIC) or takes any bytes for a picture (SPIDER, IMT).
+inside (IPTC, FPX, MIC, BLP) or takes any bytes for a picture (SPIDER, IMT, IM).
 """
 
 from __future__ import annotations
 
-import re
 import threading
 import warnings
 from contextlib import closing
@@ -25,6 +24,7 @@ from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 from enrich.image_faults import BadImage as BadImage
 from enrich.image_faults import ImageReason as ImageReason
 from enrich.image_faults import fault, unidentified
+from enrich.image_guards import MAX_ICON_PIXELS, check_head
 from enrich.image_modes import to_rgb
 from enrich.jpeg_scans import Scans, read_scans, without_details
 
@@ -33,14 +33,14 @@ MAX_PIXELS = 50_000_000  # decoded: 200 MB, and as much again for the result
 FORMATS = (
     *("JPEG", "PNG", "GIF", "WEBP", "AVIF", "JPEG2000", "BMP", "TIFF", "ICO"),  # MPO is opened by JPEG
     *("PPM", "TGA", "PCX", "PSD", "QOI", "CUR", "ICNS", "DDS", "SGI", "SUN", "XBM", "XPM"),
-    *("DCX", "MSP", "IM", "BLP", "FLI", "PIXAR", "PCD", "XVTHUMB"),
+    *("DCX", "MSP", "FLI", "PIXAR", "PCD", "XVTHUMB"),
 )
 _MOST_PIXELS = {  # where decoding takes more memory: measured, these stay below 450 MB
     "WEBP": 18_000_000,
     "AVIF": 25_000_000,
     "JPEG2000": 16_000_000,
-    "ICO": 4_000_000,
-    "ICNS": 4_000_000,
+    "ICO": MAX_ICON_PIXELS,
+    "ICNS": MAX_ICON_PIXELS,
 }
 _MOST_IN_PASSES = 40_000_000  # of a JPEG whose coefficients are held until its last scan
 _MOST_SKIPPED = 200_000_000  # of a JPEG of which a small part is decoded: so many pixels are gone through in a second
@@ -48,8 +48,6 @@ _MOST_IN_PYTHON = 1_500_000  # by the decoders that Pillow has in Python: so man
 _SPARE = (
     1.5  # times the size asked for is what a picture keeps at least, so that shrinking the rest hides how it was cut
 )
-_PNG = re.compile(rb"\x89PNG\r\n\x1a\n.{8}(.{8})", re.DOTALL)
-_J2K = re.compile(rb"\xff\x4f\xff\x51.{4}(.{8})", re.DOTALL)
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -84,7 +82,7 @@ def load_image(data: bytes, *, at_least: tuple[int, int] | None = None) -> Image
 
 
 def _load(data: bytes, at_least: tuple[int, int] | None) -> Image.Image:
-    _check_icons(data)
+    check_head(data)
     with closing(_drafted(data, Image.open(BytesIO(data), formats=FORMATS), at_least)) as image:
         _check(image, _most_pixels(image))
         image.load()
@@ -104,26 +102,6 @@ def _check(image: Image.Image, most: int) -> None:
 def _most_pixels(image: Image.Image) -> int:
     in_python = any(tile[0] in Image.DECODERS for tile in getattr(image, "tile", ()))
     return min(_MOST_PIXELS.get(image.format or "", MAX_PIXELS), _MOST_IN_PYTHON if in_python else MAX_PIXELS)
-
-
-def _check_icons(data: bytes) -> None:
-    """What lies inside of an icon is decoded as soon as it is opened, so what it claims is looked at here."""
-    if data.startswith((b"\0\0\1\0", b"icns")):
-        claims = [(found[1][:4], found[1][4:]) for kind in (_PNG, _J2K) for found in kind.finditer(data)]
-        sizes = [(int.from_bytes(width, "big"), int.from_bytes(height, "big")) for width, height in claims]
-        sizes += _bitmaps(data) if data[0] == 0 else []
-        for width, height in sizes:
-            if width * height > _MOST_PIXELS["ICO"]:
-                raise BadImage(ImageReason.TOO_MANY_PIXELS, f"an icon of {width} × {height} pixels")
-
-
-def _bitmaps(data: bytes) -> list[tuple[int, int]]:
-    """Width and height of the bitmaps of an ICO: an entry is 16 bytes, its last four say where the bitmap is."""
-    count = int.from_bytes(data[4:6], "little")
-    starts = [int.from_bytes(data[at + 12 : at + 16], "little") for at in range(6, 6 + 16 * count, 16)]
-    heads = [data[start : start + 12] for start in starts]
-    sides = [(head[4:8], head[8:12]) for head in heads if not head.startswith(b"\x89PNG")]
-    return [(int.from_bytes(width, "little"), int.from_bytes(height, "little") // 2) for width, height in sides]
 
 
 # ---- smaller than it is
