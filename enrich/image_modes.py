@@ -30,7 +30,7 @@ class Scale(NamedTuple):
 def to_rgb(image: Image.Image, shrink: int = 1) -> Image.Image:
     """A new picture in RGB, each side divided by `shrink` and rounded up."""
     if image.mode in _DIRECT and not image.has_transparency_data:
-        smaller = image.reduce(shrink) if shrink > 1 else image
+        smaller = Image.Image.reduce(image, shrink) if shrink > 1 else image  # JPEG 2000 has another `reduce`
         return smaller.copy() if smaller is image and image.mode == "RGB" else smaller.convert("RGB")
     convert = _converter(image)
     out = Image.new("RGB", (-(-image.width // shrink), -(-image.height // shrink)))
@@ -59,7 +59,7 @@ def _converter(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
 
 
 def _over_white(band: Image.Image) -> Image.Image:
-    layer = band.convert("RGBA")
+    layer = (band.convert("LA") if band.mode == "La" else band).convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
 
 

@@ -117,7 +117,10 @@ def _drafted(data: bytes, image: ImageFile, at_least: tuple[int, int] | None) ->
         return _drafted_jpeg(data, image, scans, at_least) if at_least else image
     if isinstance(image, Jpeg2KImageFile) and at_least:
         _check(image, MAX_PIXELS)
-        image.reduce = min(_divisor(image.size, at_least).bit_length() - 1, _levels(data))
+        spared = (
+            _divisor(image.size, at_least).bit_length() - 2
+        )  # a wavelet's small picture is sharper than it should be
+        image.reduce = max(0, min(spared, _levels(data)))
     return image
 
 

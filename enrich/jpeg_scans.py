@@ -25,6 +25,7 @@ class _Scan(NamedTuple):
     end: int
     components: int
     first: int  # coefficient
+    refines: bool  # tells more bits of what an earlier scan told
 
 
 class Scans(NamedTuple):
@@ -63,17 +64,20 @@ def read_scans(data: bytes) -> Scans:
         if kind == _START_OF_SCAN and len(head) > 3:
             following = _MARKER.search(data, at)
             at = following.start() if following else len(data)
-            found.append(_Scan(start, at, head[0], head[-3]))
+            found.append(_Scan(start, at, head[0], head[-3], head[-1] > 15))
     return Scans(tuple(found), components, progressive, whole=False)
 
 
 def without_details(data: bytes, scans: Scans, divisor: int) -> bytes:
-    """`data` without the scans that decoding at 1/`divisor` does not look at; whole where it is not progressive."""
+    """`data` without the scans that decoding at 1/`divisor` does not look at; whole where it is not progressive.
+
+    The first scan of what varies slowest stays: libjpeg blurs the means of blocks of which it knows nothing else.
+    """
     if not (scans.progressive and scans.whole and divisor in _LAST_NEEDED):
         return data
     kept, at = [], 0
     for scan in scans.found:
-        if scan.first > _LAST_NEEDED[divisor]:
+        if scan.first > _LAST_NEEDED[divisor] and (scan.first > 1 or scan.refines):
             kept.append(data[at : scan.start])
             at = scan.end
     return b"".join([*kept, data[at:]])
