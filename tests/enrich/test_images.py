@@ -1,5 +1,6 @@
 """Pictures: every mode comes out RGB and upright, and every bad file has one named reason."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -7,9 +8,13 @@ import threading
 import warnings
 import zlib
 
+import fsspec
 import hostile_pictures
 import numpy as np
 import pytest
+from fsspec.asyn import AsyncFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
+from fsspec.registry import _registry
 from hostile_pictures import HOSTILE, encoded, grey_tiff, icns, ico, png
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -472,3 +477,59 @@ def test_the_content_hash_follows_the_bytes_and_not_the_name(tmp_path):
     missing = content_hash("d", tmp_path)
     (tmp_path / "d").write_bytes(b"1")
     assert missing != content_hash("d", tmp_path) == a
+
+
+# ---- object stores
+
+
+class _Bucket(MemoryFileSystem):
+    """A store that holds what a test puts there, and forbids one object."""
+
+    protocol = "s3"
+
+    def cat_file(self, path, start=None, end=None, **kwargs):
+        if path.endswith("secret.png"):
+            raise PermissionError("forbidden")
+        return super().cat_file(path, start=start, end=end, **kwargs)
+
+
+class _Silent(AsyncFileSystem):
+    """A store that never answers."""
+
+    protocol = "gs"
+
+    async def _cat_file(self, path, start=None, end=None, **kwargs):
+        await asyncio.Event().wait()
+
+
+@pytest.fixture
+def stores():
+    before = dict(_registry)
+    fsspec.register_implementation("s3", _Bucket, clobber=True)
+    fsspec.register_implementation("gs", _Silent, clobber=True)
+    yield
+    _registry.clear()
+    _registry.update(before)
+
+
+def test_an_object_store_gives_the_bytes_that_are_allowed_and_no_more(stores, tmp_path):
+    bucket = fsspec.filesystem("s3")
+    bucket.pipe("/shop/a.png", b"picture")
+    bucket.pipe("/shop/large.png", bytes(images.MAX_BYTES + 1_000))
+    assert read_image("s3://shop/a.png", tmp_path) == b"picture"
+    assert len(read_image("s3://shop/large.png", tmp_path)) == images.MAX_BYTES + 1
+
+
+@pytest.mark.parametrize(
+    ("uri", "reason"),
+    [
+        ("s3://shop/missing.png", "not-found"),
+        ("s3://shop/secret.png", "unreadable"),
+        ("gs://shop/never.png", "fetch-failed"),
+        ("az://no-driver/a.png", "unsupported-uri"),
+    ],
+)
+def test_what_an_object_store_does_not_give_has_a_reason(stores, tmp_path, uri, reason):
+    with pytest.raises(BadImage) as refused:
+        read_image(uri, tmp_path, seconds=0.05)
+    assert refused.value.reason == reason
