@@ -514,8 +514,8 @@ def stores():
 
 def test_an_object_store_gives_the_bytes_that_are_allowed_and_no_more(stores, tmp_path):
     bucket = fsspec.filesystem("s3")
-    bucket.pipe("/shop/a.png", b"picture")
-    bucket.pipe("/shop/large.png", bytes(images.MAX_BYTES + 1_000))
+    bucket.pipe("s3://shop/a.png", b"picture")
+    bucket.pipe("s3://shop/large.png", bytes(images.MAX_BYTES + 1_000))
     assert read_image("s3://shop/a.png", tmp_path) == b"picture"
     assert len(read_image("s3://shop/large.png", tmp_path)) == images.MAX_BYTES + 1
 
