@@ -77,12 +77,13 @@ def figures(captions: Sequence[str], pictures: Sequence[str]) -> TextFigures:
 
 
 def loops(caption: str) -> bool:
-    """Whether a run of words is said again right behind itself: "a shoe on a shoe on a"."""
+    """Whether a run of words is said again right behind itself ("a shoe on a shoe on a"), or a word three times."""
     said = terms(caption) if " " in caption else []  # scripts without spaces have no words to tell
     return any(
-        said[at : at + length] == said[at + length : at + 2 * length]
+        said[at : at + length] * (times - 1) == said[at + length : at + times * length]
         for length in range(1, len(said) // 2 + 1)
-        for at in range(len(said) - 2 * length + 1)
+        for times in (3 if length == 1 else 2,)
+        for at in range(len(said) - times * length + 1)
     )
 
 

@@ -43,6 +43,7 @@ class CaptionStatus:
     same_bytes: int  # pins whose caption was made of another pin's picture of the same bytes (on the web: the same URI)
     twins: int  # ... of a picture that looks the same
     producers: Counter[str]  # of the captions
+    rules: Counter[str]  # what was done to captions, where the captioner says so
     texts: TextFigures
     before: Run | None
     latest: Run | None
@@ -68,6 +69,7 @@ def caption_status(workspace: Workspace) -> CaptionStatus:
         same_bytes=made.height - made.select("producer", "input_hash").n_unique(),
         twins=made.filter(pl.col("original").is_not_null()).select("producer", "input_hash").n_unique(),
         producers=producers,
+        rules=Counter(made["caption_rule"].drop_nulls().to_list()),
         texts=texts,
         before=before,
         latest=latest,
@@ -76,11 +78,14 @@ def caption_status(workspace: Workspace) -> CaptionStatus:
 
 
 def _newest(workspace: Workspace) -> pl.DataFrame:
-    """pin_id, caption, reason, producer, input_hash, original of each pin with a picture; nulls where it has no row."""
+    """Of each pin with a picture its newest row, and whose caption it took over; nulls where it has no row."""
     pictured = live_pins(workspace).filter(pl.col("image_uri").str.strip_chars().str.len_bytes() > 0).select("pin_id")
     columns = ["pin_id", "caption", "reason", "producer", "input_hash"]
-    rows = parts.scan(workspace.folder(PIN_CAPTION)).select(*columns, *PIN_CAPTION.recency)
-    last = rows.sort(PIN_CAPTION.recency).unique("pin_id", keep="last", maintain_order=True).select(columns)
+    rows = parts.scan(workspace.folder(PIN_CAPTION))
+    told = pl.col("caption_rule") if "caption_rule" in rows.collect_schema() else pl.lit(None, pl.String)
+    rows = rows.select(*columns, *PIN_CAPTION.recency, caption_rule=told)
+    last = rows.sort(PIN_CAPTION.recency).unique("pin_id", keep="last", maintain_order=True)
+    last = last.select(*columns, "caption_rule")
     copied = copied_pictures(workspace).lazy()
     return (
         pictured.join(last, on="pin_id", how="left").join(copied, on=["producer", "input_hash"], how="left").collect()
@@ -131,6 +136,7 @@ def render(found: CaptionStatus) -> str:
     lines = [f"{found.pictured:,} pins have a picture; {share}, {found.untried:,} were not tried"]
     lines.append(f"captions of another pin's picture: {found.same_bytes:,} of the same bytes, {found.twins:,} alike")
     lines += [f"    by {producer} ({count:,})" for producer, count in found.producers.most_common()]
+    lines += [f"    {rule} ({count:,})" for rule, count in found.rules.most_common()]
     lines += _block("not captioned", [(count, reason) for reason, count in found.failed.most_common()])
     lines += _text_lines(found.texts) if found.captioned or found.texts.empty else []
     lines += _run_lines(found.before, found.latest)

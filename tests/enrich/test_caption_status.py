@@ -65,7 +65,8 @@ def test_a_handful_of_captions_is_counted():
     ("caption", "looping"),
     [
         ("a close up of a close up of a dog", True),
-        ("a shoe shoe", True),
+        ("a shoe shoe shoe", True),
+        ("a very very red shoe", False),
         ("the man and the woman and the man and the woman and the", True),
         ("two red vases on a red table", False),
         ("a dog and a cat and a bird", False),
