@@ -42,7 +42,7 @@ _MOST_PIXELS = {  # where decoding takes more memory: measured, these stay below
     "ICO": MAX_ICON_PIXELS,
     "ICNS": MAX_ICON_PIXELS,
 }
-_MOST_IN_PASSES = 40_000_000  # of a JPEG whose coefficients are held until its last scan
+_MOST_HELD = 400_000_000  # bytes of a JPEG whose coefficients, two bytes each, are held until its last scan
 _MOST_SKIPPED = 200_000_000  # of a JPEG of which a small part is decoded: so many pixels are gone through in a second
 _MOST_IN_PYTHON = 1_500_000  # by the decoders that Pillow has in Python: so many a second
 _SPARE = (
@@ -113,7 +113,8 @@ def _drafted(data: bytes, image: ImageFile, at_least: tuple[int, int] | None) ->
         scans = read_scans(data)
         if scans.too_many:
             raise BadImage(ImageReason.CORRUPT, f"a JPEG of more than {len(scans.found) - 1} scans")
-        _check(image, (_MOST_SKIPPED if at_least else MAX_PIXELS) if scans.one_pass else _MOST_IN_PASSES)
+        held = min(MAX_PIXELS, _MOST_HELD // (4 + 2 * max(1, scans.components)))
+        _check(image, (_MOST_SKIPPED if at_least else MAX_PIXELS) if scans.one_pass else held)
         return _drafted_jpeg(data, image, scans, at_least) if at_least else image
     if isinstance(image, Jpeg2KImageFile) and at_least:
         _check(image, MAX_PIXELS)

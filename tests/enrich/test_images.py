@@ -343,6 +343,16 @@ def test_a_jpeg_of_more_pixels_than_are_decoded_whole_can_be_loaded_small():
         load_image(hostile_pictures.claiming(*_claim(15_000, 15_000)), at_least=(384, 384))
 
 
+@pytest.mark.parametrize(("mode", "most"), [("RGB", 40_000_000), ("CMYK", 33_333_333), ("L", 50_000_000)])
+def test_a_jpeg_whose_coefficients_are_held_until_its_last_scan_may_have_fewer_pixels(mode, most):
+    whole = encoded(Image.new(mode, (8, 8)), "JPEG", progressive=True)
+    at = whole.index(b"\xff\xc2") + 5
+    for rows in (most // 5_000 + 1, most // 5_000):
+        with pytest.raises(BadImage) as refused:
+            load_image(hostile_pictures.claiming(whole, at, ">HH", rows, 5_000)[:-2])
+        assert (refused.value.reason == "too-many-pixels") == (rows * 5_000 > most)
+
+
 def _claim(width: int, height: int) -> tuple[bytes, int, str, int, int]:
     whole = encoded(Image.new("L", (8, 8)), "JPEG")
     return whole[:-2], whole.index(b"\xff\xc0") + 5, ">HH", height, width
