@@ -15,6 +15,7 @@ from __future__ import annotations
 import sqlite3
 import zlib
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import Self
 
@@ -48,14 +49,14 @@ _BRIGHTNESS_BYTES = 64 * 64
 
 
 class PictureTwins:
-    """The pictures of one producer; for one thread, as a context."""
+    """The pictures of one producer, as a context; asked and committed by one thread at a time, whichever it is."""
 
     def __init__(self, path: Path, producer: str, described: pl.Series) -> None:
         """`described`: the input_hashes whose values can be copied (`described_pictures`).
 
         A file that is no database is replaced. Raises CorkboardError when it cannot be opened or written.
         """
-        self._path, self._producer = path, producer
+        self._path, self._producer, self._lock = path, producer, Lock()
         self._database = _open(path)
         try:
             self._forget_others(described)
@@ -79,14 +80,16 @@ class PictureTwins:
     def original(self, picture: str, seen: PicturePrint) -> str:
         """The picture whose description this one takes: the first that looks the same, or itself where none does."""
         try:
-            return self._recorded(picture) or self._record(picture, self._like(seen) or picture, seen)
+            with self._lock:
+                return self._recorded(picture) or self._record(picture, self._like(seen) or picture, seen)
         except sqlite3.Error as error:
             raise _unusable(self._path, error) from error
 
     def commit(self) -> None:
         """Keep what was asked until here. Raises CorkboardError when it cannot be written."""
         try:
-            self._database.commit()
+            with self._lock:
+                self._database.commit()
         except sqlite3.Error as error:
             raise _unusable(self._path, error) from error
 
@@ -168,7 +171,7 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(path, timeout=5)
+    database = sqlite3.connect(path, timeout=5, check_same_thread=False)
     try:
         database.execute("PRAGMA secure_delete = ON")  # of a deleted pin's picture nothing stays
         database.execute("PRAGMA synchronous = NORMAL")
