@@ -3,8 +3,9 @@
 enrich import FORMAT PATH          a catalogue into the workspace
 enrich texts|captions|links|...    one step; only what is stale is done
 enrich run                         every step, in the order that data flows
-enrich status [links|positions]    coverage, freshness, failures by reason; of the links, by reason and host; what the
-                                   position at which a pin was shown did to its clicks
+enrich status [captions|links|positions]   coverage, freshness, failures by reason; of the captions as texts, with
+                                   alarms; of the links, by reason and host; what the position at which a pin was shown
+                                   did to its clicks
 """
 
 from __future__ import annotations
@@ -224,19 +225,27 @@ _command(
 
 
 @enrich.command()
-@click.argument("step", type=click.Choice(["links", "positions"]), required=False)
+@click.argument("step", type=click.Choice(["captions", "links", "positions"]), required=False)
 @console.common
 def status(step: str | None, workspace: Path | None, as_json: bool) -> None:
     """Rows, coverage, freshness and failures by reason of every table.
 
-    `enrich status links` tells more of the linked pages: outcomes by reason and host, rules, languages. `enrich status
-    positions`: click-through by position, its bias, and what an order by corrected rates would have been clicked.
+    `enrich status captions` tells what the captions are like as texts, and what should worry: empties, one sentence of
+    everything, loops, another language or length than before. `enrich status links` tells more of the linked pages:
+    outcomes by reason and host, rules, languages. `enrich status positions`: click-through by position, its bias, and
+    what an order by corrected rates would have been clicked.
     """
     if step == "positions":
         from enrich import position_report
 
         report = position_report.position_report(console.open_workspace(workspace))
         console.finish(position_report.render(report), to_mapping(report) if report else {}, as_json)
+        return
+    if step == "captions":
+        from enrich import caption_status
+
+        captions = caption_status.caption_status(console.open_workspace(workspace))
+        console.finish(caption_status.render(captions), to_mapping(captions), as_json)
         return
     if step == "links":
         from enrich.web import visit_status

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,8 @@ from enrich.images import BadImage
 from enrich.progress import progress
 
 JUST_NOW = 2_000_000_000  # nanoseconds; the coarsest clock of a file system that is in use (FAT) ticks so
+_READERS = 4  # files read at once; hashing and reading leave Python to the others
+_AT_ONCE = 1_000  # files handed to them
 _SCHEMA = pl.Schema(
     {
         "uri": pl.String,
@@ -43,25 +46,30 @@ class _Seen(NamedTuple):
 
 
 def content_hashes(uris: Sequence[str], base: Path, memory: Path, now: int | None = None) -> list[str]:
-    """The `content_hash` of each URI, read anew only where `memory` does not know the file as it is.
+    """The `content_hash` of each URI, a file read once, and anew only where `memory` does not know it as it is.
 
     `now` is the present in nanoseconds since the epoch; None for the clock's.
     """
     known, present = _read(memory), time.time_ns() if now is None else now
     remembered: dict[str, tuple[_Seen, str]] = {}
-    hashes = []
-    with progress(len(uris), "pictures", unit="picture") as bar:
-        for uri in uris:
-            seen = _look(uri, base)
-            before = known.get(uri)
-            found = before[1] if before and before[0] == seen else content_hash(uri, base)
-            if seen and max(seen.modified, seen.changed) < present - JUST_NOW:
-                remembered[uri] = (seen, found)
-            hashes.append(found)
-            bar.update(1)
+    found: dict[str, str] = {}
+
+    def look(uri: str) -> tuple[_Seen | None, str]:
+        seen, before = _look(uri, base), known.get(uri)
+        return seen, before[1] if before and before[0] == seen else content_hash(uri, base)
+
+    different = list(dict.fromkeys(uris))
+    with ThreadPoolExecutor(_READERS) as readers, progress(len(different), "pictures", unit="picture") as bar:
+        for start in range(0, len(different), _AT_ONCE):
+            some = different[start : start + _AT_ONCE]
+            for uri, (seen, hashed) in zip(some, readers.map(look, some), strict=True):
+                found[uri] = hashed
+                if seen and max(seen.modified, seen.changed) < present - JUST_NOW:
+                    remembered[uri] = (seen, hashed)
+                bar.update(1)
     if remembered != known:
         _write(memory, remembered)
-    return hashes
+    return [found[uri] for uri in uris]
 
 
 def content_hash(uri: str, base: Path) -> str:

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import re
 import stat
+from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import fsspec
+import fsspec.asyn
+import fsspec.core
 
 from enrich.images import MAX_BYTES, BadImage, ImageReason
 from enrich.workspace import Workspace
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:", re.IGNORECASE)  # two letters or more: "C:" is a drive
+STORE_SECONDS = 60.0  # for one picture; a store that is slower is tried again by the next run
 _STORES = ("s3", "gs", "gcs", "abfs", "az")
 
 
@@ -26,14 +29,14 @@ def base_folder(workspace: Workspace) -> Path:
     return origin if origin.is_dir() else origin.parent
 
 
-def read_image(uri: str, base: Path) -> bytes:
-    """The bytes at `uri`, at most MAX_BYTES of them. Raises BadImage."""
+def read_image(uri: str, base: Path, seconds: float = STORE_SECONDS) -> bytes:
+    """The bytes at `uri`, at most one more than MAX_BYTES; an object store is waited for so long. Raises BadImage."""
     path = local_path(uri, base)
     if path is not None:
         return _read_file(path)
     scheme = urlsplit(uri).scheme.lower()
     if scheme in _STORES:
-        return _read_store(uri)
+        return _read_store(uri, seconds)
     raise BadImage(ImageReason.UNSUPPORTED_URI, f"the URI {uri[:200]!r}")
 
 
@@ -72,14 +75,22 @@ def _read_file(path: Path) -> bytes:
         raise BadImage(ImageReason.UNREADABLE, str(error)) from error
 
 
-def _read_store(uri: str) -> bytes:
-    """Read from an object store through fsspec, whose drivers (s3fs, gcsfs ...) are installed by whoever uses them."""
+def _read_store(uri: str, seconds: float) -> bytes:
+    """Read from an object store through fsspec, whose drivers (s3fs, gcsfs ...) are installed by whoever uses them.
+
+    One ranged request, so that no more is sent than is read, and none that asks for the size first.
+    """
     try:
-        with fsspec.open(uri, "rb") as file:
-            return bytes(file.read(MAX_BYTES + 1))
+        store, path = fsspec.core.url_to_fs(uri)
+        if store.async_impl:
+            asked = partial(store._cat_file, path, start=0, end=MAX_BYTES + 1)
+            return bytes(fsspec.asyn.sync(store.loop, asked, timeout=seconds))
+        return bytes(store.cat_file(path, start=0, end=MAX_BYTES + 1))
     except ImportError as error:
         raise BadImage(ImageReason.UNSUPPORTED_URI, f"{uri[:200]!r} and no driver for it: {error}") from error
     except FileNotFoundError as error:
         raise BadImage(ImageReason.NOT_FOUND, f"nothing at {uri[:200]!r}") from error
+    except (PermissionError, IsADirectoryError) as error:
+        raise BadImage(ImageReason.UNREADABLE, f"{uri[:200]!r}, which may not be read: {error}") from error
     except Exception as error:  # each store's driver has exceptions of its own (botocore, google.api ...)
         raise BadImage(ImageReason.FETCH_FAILED, f"{type(error).__name__}: {error}") from error

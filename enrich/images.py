@@ -1,183 +1,194 @@
 """A picture's bytes to an upright RGB picture, or the one reason why not.
 
-Reads bytes (`image_uris.py` gets them); writes nothing. Called by `enrich captions`.
+Reads bytes (`image_uris.py` gets them); writes nothing. Called by `enrich captions`. `image_modes.py` turns modes into
+RGB, `image_faults.py` names what is wrong, `image_guards.py` looks at heads and `jpeg_scans.py` at JPEGs.
 
-    BadInput
-    └── BadImage        .reason says which limit or fault (ImageReason)
-
-Bytes are hostile: their number is bounded, the pixels they claim are bounded before any is decoded, only formats that
-pictures on the web come in are tried (none that runs a program, as EPS does), and whatever a decoder raises on them
-becomes a BadImage.
+Bytes are hostile: their number is bounded, the pixels they claim are bounded before any is decoded, and whatever a
+decoder raises on them becomes a BadImage. Every format that Pillow decodes by itself and knows by its first bytes is
+read, but none that runs a program (EPS: Ghostscript; WMF: Windows), inflates without bound (FITS), opens whatever lies
+inside (IPTC, FPX, MIC, BLP) or takes any bytes for a picture (SPIDER, IMT, IM).
 """
 
 from __future__ import annotations
 
+import threading
 import warnings
-from enum import StrEnum
+from contextlib import closing
 from io import BytesIO
+from types import TracebackType
 
-import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
+from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 
-from enrich.errors import BadInput
+from enrich.image_faults import BadImage as BadImage
+from enrich.image_faults import ImageReason as ImageReason
+from enrich.image_faults import fault, unidentified
+from enrich.image_guards import MAX_ICON_PIXELS, check_head
+from enrich.image_modes import to_rgb
+from enrich.jpeg_scans import Scans, read_scans, without_details
 
 MAX_BYTES = 32 * 2**20
-MAX_PIXELS = 2**26  # 67 million: 8192 × 8192; 200 MB once decoded to RGB
+MAX_PIXELS = 50_000_000  # decoded: 200 MB, and as much again for the result
 FORMATS = (
-    *("JPEG", "PNG", "GIF", "WEBP", "AVIF", "JPEG2000", "BMP", "TIFF"),  # MPO is opened by JPEG
-    *("ICO", "PPM", "TGA", "PCX", "PSD", "QOI"),
+    *("JPEG", "PNG", "GIF", "WEBP", "AVIF", "JPEG2000", "BMP", "TIFF", "ICO"),  # MPO is opened by JPEG
+    *("PPM", "TGA", "PCX", "PSD", "QOI", "CUR", "ICNS", "DDS", "SGI", "SUN", "XBM", "XPM"),
+    *("DCX", "MSP", "FLI", "PIXAR", "PCD", "XVTHUMB"),
 )
-_DEEP_GREY = ("I;16", "I;16L", "I;16B", "I;16N")
-
-# How files begin. Known formats that are not decoded here, and those that are (a bad one of these is corrupt).
-_UNSUPPORTED = (b"%PDF", b"%!PS", b"\xc5\xd0\xd3\xc6", b"<svg", b"\xff\x0a", b"\0\0\0\x0cJXL ")
-_HEIF_BRANDS = (b"heic", b"heix", b"mif1", b"hevc")
-_PICTURE = (
-    *(b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM", b"II*\0", b"MM\0*", b"8BPS"),
-    *(b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  ", b"qoif", b"\x0a\x05\x01", b"\0\0\1\0"),
+_MOST_PIXELS = {  # where decoding takes more memory: measured, these stay below 450 MB
+    "WEBP": 18_000_000,
+    "AVIF": 25_000_000,
+    "JPEG2000": 16_000_000,
+    "ICO": MAX_ICON_PIXELS,
+    "ICNS": MAX_ICON_PIXELS,
+}
+_MOST_HELD = 400_000_000  # bytes of a JPEG whose coefficients, two bytes each, are held until its last scan
+_MOST_SKIPPED = 200_000_000  # of a JPEG of which a small part is decoded: so many pixels are gone through in a second
+_MOST_IN_PYTHON = 1_500_000  # by the decoders that Pillow has in Python: so many a second
+_SPARE = (
+    1.5  # times the size asked for is what a picture keeps at least, so that shrinking the rest hides how it was cut
 )
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_ORIENTATION = 0x0112
 
 
-class ImageReason(StrEnum):
-    """Why a picture could not be had; the last four are of reading its URI (image_uris.py)."""
-
-    TOO_MANY_PIXELS = "too-many-pixels"
-    TOO_MANY_BYTES = "too-many-bytes"
-    TRUNCATED = "truncated"
-    CORRUPT = "corrupt"
-    NOT_AN_IMAGE = "not-an-image"
-    UNSUPPORTED = "unsupported"
-    NOT_FOUND = "not-found"
-    UNREADABLE = "unreadable"
-    UNSUPPORTED_URI = "unsupported-uri"
-    FETCH_FAILED = "fetch-failed"
-
-
-class BadImage(BadInput):
-    """A picture that cannot be used."""
-
-    def __init__(self, reason: ImageReason, found: str) -> None:
-        super().__init__(f"expected a picture, found {found} ({reason})")
-        self.reason = reason
-
-
-def load_image(data: bytes) -> Image.Image:
+def load_image(data: bytes, *, at_least: tuple[int, int] | None = None) -> Image.Image:
     """The picture in `data`: mode RGB, upright by its EXIF orientation, its first frame, transparency over white.
 
-    More than eight bits a channel are scaled to eight. Raises BadImage.
+    More than eight bits a channel are scaled to eight. `at_least` (width, height) is what the caller will shrink it to:
+    then it may come smaller, by a whole number, but neither side below that. Raises BadImage.
     """
     if len(data) > MAX_BYTES:
         raise BadImage(ImageReason.TOO_MANY_BYTES, f"{len(data)} bytes where {MAX_BYTES} are allowed")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # decoders warn of oddities that they then cope with
+    with _QUIET:
         try:
-            with Image.open(BytesIO(data), formats=FORMATS) as image:
-                _check_size(*image.size)
-                image.load()
-                _check_size(*image.size)
-                return _over_white(_upright(image))
+            return _load(data, at_least)
         except BadImage:
             raise
         except Image.DecompressionBombError as error:
             raise BadImage(ImageReason.TOO_MANY_PIXELS, str(error)) from error
         except UnidentifiedImageError as error:
-            raise BadImage(_unidentified(data), "bytes that no decoder knows") from error
+            raise unidentified(data) from error
         except Exception as error:  # decoders raise anything on hostile bytes: ValueError, TypeError, struct.error ...
-            raise BadImage(_fault(data, error), f"{type(error).__name__}: {error}") from error
+            raise fault(data, error) from error
 
 
-def _check_size(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise BadImage(ImageReason.TOO_MANY_PIXELS, f"{width} × {height} pixels where {MAX_PIXELS} are allowed")
+def _load(data: bytes, at_least: tuple[int, int] | None) -> Image.Image:
+    check_head(data)
+    with closing(_drafted(data, Image.open(BytesIO(data), formats=FORMATS), at_least)) as image:
+        _check(image, _most_pixels(image))
+        image.load()
+        _check(image, MAX_PIXELS)  # some formats tell their size as they are decoded
+        orientation = _orientation(image)
+        rgb = to_rgb(image, _divisor(image.size, _turned(at_least, orientation)))
+    turn = _TURNS.get(orientation)
+    return rgb if turn is None else rgb.transpose(turn)
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _check(image: Image.Image, most: int) -> None:
+    if image.width * image.height > most:
+        size = f"{image.width} × {image.height} pixels"
+        raise BadImage(ImageReason.TOO_MANY_PIXELS, f"{size} where {most} of {image.format} are allowed")
+
+
+def _most_pixels(image: Image.Image) -> int:
+    in_python = any(tile[0] in Image.DECODERS for tile in getattr(image, "tile", ()))
+    return min(_MOST_PIXELS.get(image.format or "", MAX_PIXELS), _MOST_IN_PYTHON if in_python else MAX_PIXELS)
+
+
+# ---- smaller than it is
+
+
+def _drafted(data: bytes, image: ImageFile, at_least: tuple[int, int] | None) -> ImageFile:
+    """`image`, set to be decoded smaller where its format can. Raises BadImage for a JPEG that would take too long."""
+    if image.format in ("JPEG", "MPO"):
+        scans = read_scans(data)
+        if scans.too_many:
+            raise BadImage(ImageReason.CORRUPT, f"a JPEG of more than {len(scans.found) - 1} scans")
+        held = min(MAX_PIXELS, _MOST_HELD // (4 + 2 * max(1, scans.components)))
+        _check(image, (_MOST_SKIPPED if at_least else MAX_PIXELS) if scans.one_pass else held)
+        return _drafted_jpeg(data, image, scans, at_least) if at_least else image
+    if isinstance(image, Jpeg2KImageFile) and at_least:
+        _check(image, MAX_PIXELS)
+        spared = (
+            _divisor(image.size, at_least).bit_length() - 2
+        )  # a wavelet's small picture is sharper than it should be
+        image.reduce = max(0, min(spared, _levels(data)))
+    return image
+
+
+def _drafted_jpeg(data: bytes, image: ImageFile, scans: Scans, at_least: tuple[int, int]) -> ImageFile:
+    width, height = image.size
+    size = _turned(at_least, _orientation(image))
+    assert size is not None
+    divisor = next(by for by in (8, 4, 2, 1) if by <= _divisor(image.size, size))
+    needed = without_details(data, scans, divisor)
+    if len(needed) < len(data):
+        image.close()
+        image = Image.open(BytesIO(needed), formats=("JPEG",))
+    image.draft(None, (width // divisor, height // divisor))
+    return image
+
+
+def _levels(data: bytes) -> int:
+    """How many times a JPEG 2000 can be halved: said in its coding style, the COD marker (ITU-T T.800, A.6.1)."""
+    at = data.find(b"\xff\x52\0", data.find(b"\xff\x4f\xff\x51"))
+    return data[at + 9] if 0 <= at < len(data) - 9 and data[at + 9] <= 32 else 0
+
+
+def _divisor(size: tuple[int, int], at_least: tuple[int, int] | None) -> int:
+    return max(1, int(min(size[0] / at_least[0], size[1] / at_least[1]) / _SPARE)) if at_least else 1
+
+
+def _turned(size: tuple[int, int] | None, orientation: int) -> tuple[int, int] | None:
+    """The size before a picture is turned upright."""
+    return (size[1], size[0]) if size and orientation >= 5 else size
+
+
+def _orientation(image: Image.Image) -> int:
     try:
-        return ImageOps.exif_transpose(image)
+        found = image.getexif().get(_ORIENTATION, 1)
     except Exception:  # noqa: BLE001  broken EXIF raises anything (SyntaxError, struct.error ...); the pixels are still good
-        return image
+        return 1
+    return found if isinstance(found, int) else 1
 
 
-# ---- modes
+# ---- warnings
 
 
-def _over_white(image: Image.Image) -> Image.Image:
-    """The picture as RGB, whatever its mode."""
-    if image.mode in _DEEP_GREY or image.mode in ("I", "F"):
-        return _deep_grey(image)
-    if image.mode == "LAB":
-        return _lab(image)
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    layer = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+class _Quiet:
+    """Keeps Pillow's warnings of oddities that it then copes with to itself, while any thread is in it.
+
+    `warnings.catch_warnings` alone restores what it found at its beginning, which in two threads is each other's.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._inside = threading.Lock(), 0
+        self._caught = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._caught = warnings.catch_warnings()
+                self._caught.__enter__()
+                warnings.filterwarnings("ignore", module=r"PIL(\.|$)")
+            self._inside += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._caught.__exit__(kind, error, trace)
 
 
-def _deep_grey(image: Image.Image) -> Image.Image:
-    """Grey of 16 or 32 bits, or floating, scaled to eight; what lies outside its usual range, by its own extremes."""
-    values = np.nan_to_num(np.asarray(image, np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = float(values.min()), float(values.max())
-    top = 65535.0
-    if image.mode == "F":
-        top = 1.0 if high <= 1 else 255.0
-    base, span = (low, max(high - low, 1e-9)) if low < 0 or high > top else (0.0, top)
-    scaled = (values - base) * (255 / span)
-    transparent = image.info.get("transparency")
-    if isinstance(transparent, int):
-        scaled = np.where(values == transparent, 255, scaled)
-    return Image.fromarray(np.rint(scaled).astype(np.uint8)).convert("RGB")
-
-
-def _lab(image: Image.Image) -> Image.Image:
-    to_srgb = ImageCms.buildTransform(ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB")
-    converted = ImageCms.applyTransform(image, to_srgb)
-    assert converted is not None  # it is None only when converting in place
-    return converted
-
-
-# ---- reasons
-
-
-def _unidentified(data: bytes) -> ImageReason:
-    head = data[:512].lstrip().removeprefix(b"\xef\xbb\xbf")
-    if head.startswith(_UNSUPPORTED) or b"<svg" in head or (data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS):
-        return ImageReason.UNSUPPORTED
-    if not data.startswith(_PICTURE) and data[8:12] not in (b"WEBP", b"avif", b"avis"):
-        return ImageReason.NOT_AN_IMAGE
-    return ImageReason.TRUNCATED if _ends_early(data) else ImageReason.CORRUPT
-
-
-def _fault(data: bytes, error: Exception) -> ImageReason:
-    said = str(error).lower()
-    if isinstance(error, NotImplementedError) or "unsupported" in said or "not available" in said:
-        return ImageReason.UNSUPPORTED
-    if isinstance(error, EOFError) or "truncated" in said or _ends_early(data):
-        return ImageReason.TRUNCATED
-    return ImageReason.CORRUPT
-
-
-def _ends_early(data: bytes) -> bool:
-    """Whether the container says that more should follow."""
-    tail = data[-64:].rstrip(b"\0\r\n")
-    if data.startswith((b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  ")):
-        return not tail.endswith(b"\xff\xd9")
-    if data.startswith(b"\x89PNG"):
-        return b"IEND" not in tail
-    if data.startswith(b"GIF8"):
-        return not tail.endswith(b";")
-    if data[:4] == b"RIFF":
-        return len(data) < 8 + int.from_bytes(data[4:8], "little")
-    if data.startswith(b"BM"):
-        return len(data) < int.from_bytes(data[2:6], "little")
-    return data[4:8] == b"ftyp" and _boxes_end(data) > len(data)
-
-
-def _boxes_end(data: bytes) -> int:
-    """Where the last of an ISO media file's boxes says that it ends; each begins with its size, 32 bits big-endian."""
-    at = 0
-    while at + 8 <= len(data):
-        size = int.from_bytes(data[at : at + 4], "big")
-        if size < 8:  # 0 is "to the end of the file", 1 a 64-bit size, which no picture needs
-            break
-        at += size
-    return at
+_QUIET = _Quiet()

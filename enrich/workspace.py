@@ -7,6 +7,7 @@ W/enriched/TABLE/       parquet parts, written by the jobs
 W/visits/               what became of each linked page (`enrich links`)
 W/registry.db, online.db   Feast's registry and embedded online store
 W/image_hashes.parquet  which pictures were read as they are now (`image_hashes.py`)
+W/picture_twins.db      which pictures look like one described before (`picture_twins.py`)
 W/log.json              where the log lies, if it was left there (`log_in_place.py`)
 W/merging/              what merging engaged queries goes on from (`query_merge.py`)
 W/erased.json           what was last taken out because it was deleted (`erasure.py`)

@@ -72,3 +72,11 @@ def test_files_that_left_the_catalogue_are_forgotten(tmp_path: Path, memory: Pat
     hashes(["a.png", "b.png"], tmp_path, memory)
     hashes(["b.png"], tmp_path, memory)
     assert pl.read_parquet(memory)["uri"].to_list() == ["b.png"]
+
+
+def test_many_pins_of_one_picture_have_its_hash(tmp_path: Path, memory: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"one")
+    (tmp_path / "b.png").write_bytes(b"two")
+    uris = ["a.png", "b.png", "a.png", "./a.png", "a.png"]
+    assert hashes(uris, tmp_path, memory) == [content_hash(uri, tmp_path) for uri in uris]
+    assert sorted(pl.read_parquet(memory)["uri"]) == ["./a.png", "a.png", "b.png"]
