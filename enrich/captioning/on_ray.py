@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from enrich.captioner import Captioner
 from enrich.captioning import working
 from enrich.captioning.working import Work
 from enrich.errors import BadInput, CorkboardError
@@ -52,16 +53,18 @@ class Cluster:
             for batch in made.iter_batches(batch_size=None, batch_format="pyarrow"):
                 yield pl.DataFrame(pl.from_arrow(batch)).cast(dict(working.SCHEMA))
         except ray.exceptions.RayError as error:
-            raise _as_ours(error) from error
+            raise _as_ours(error) from None  # it is the cause already
 
 
 class _Worker:
-    """One actor: its captioner, loaded once."""
+    """One actor: its captioner, loaded at its first pictures, for what an actor raises as it is made is mere text."""
 
     def __init__(self, work: Work) -> None:
-        self._work, self._captioner = work, work.captioner()
+        self._work = work
+        self._captioner: Captioner | None = None
 
     def __call__(self, wanted: pa.Table) -> Iterator[pa.Table]:
+        self._captioner = self._captioner or self._work.captioner()
         for made in working.describe(self._work, pl.DataFrame(pl.from_arrow(wanted)), self._captioner):
             yield made.to_arrow()
 
@@ -93,13 +96,15 @@ def cluster(workers: int | None, gpus: float | None) -> Cluster:
 
 
 def _as_ours(error: BaseException) -> CorkboardError:
-    """What a worker raised as we would have raised it; else one line of why workers failed."""
-    cause: BaseException | None = error
-    while cause is not None:
-        found = getattr(cause, "cause", None) or cause.__cause__
-        if isinstance(cause, CorkboardError):
-            return cause
-        cause = found if found is not cause else None
+    """What a worker raised, as we would have raised it; else one line of why workers failed."""
+    import ray
+
+    raised: BaseException | None = error
+    for _ in range(9):  # wrapped so often at most
+        if isinstance(raised, CorkboardError) and not isinstance(raised, ray.exceptions.RayError):
+            return raised
+        inner = getattr(raised, "cause", None)  # of Ray's own wrappers, which are also what they wrap
+        raised = inner if isinstance(inner, BaseException) else raised.__cause__
     said = str(error).strip().splitlines()[-1]
     return CorkboardError(
         f"expected workers that live, found one that failed ({said}); look into Ray's logs, leave each worker more "

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -146,7 +147,9 @@ def _read(
 
 
 def _prepare(captioner: Captioner, read: Callable[[], bytes]) -> Any:
+    at_least = captioner.at_least  # what a decoder may shrink a picture to while it decodes
+    hint = {"at_least": at_least} if "at_least" in signature(load_image).parameters else {}
     try:
-        return captioner.prepare(load_image(read()))
+        return captioner.prepare(load_image(read(), **hint))
     except BadImage as fault:
         return str(fault.reason)
