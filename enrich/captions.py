@@ -72,8 +72,12 @@ class CaptionSettings:
         return self.dtype != "float32" if self.cut_loops is None else self.cut_loops
 
 
-def run_captions(workspace: Workspace, settings: CaptionSettings) -> JobReport:
-    """Describe the pictures that this captioner has not described yet."""
+def run_captions(workspace: Workspace, settings: CaptionSettings, captioner: Captioner | None = None) -> JobReport:
+    """Describe the pictures that this captioner has not described yet.
+
+    The captioner is loaded when the first picture is to be described; `captioner` is one of the same settings that is
+    loaded already.
+    """
     parts.widen(workspace.folder(PIN_CAPTION), PIN_CAPTION)
     shown = pictures(workspace)
     cluster = on_ray.cluster(settings.workers, settings.gpus) if settings.engine is Engine.RAY else None
@@ -81,7 +85,7 @@ def run_captions(workspace: Workspace, settings: CaptionSettings) -> JobReport:
     producer = producer_of(work.model, work.dtype, work.saying) + (" loops cut" if work.cut_loops else "")
 
     def describe(wanted: pl.DataFrame) -> Iterator[pl.DataFrame]:
-        return working.describe(work, wanted) if cluster is None else cluster.describe(work, wanted)
+        return working.describe(work, wanted, captioner) if cluster is None else cluster.describe(work, wanted)
 
     def each_picture_once(stale: pl.DataFrame) -> Iterator[pl.DataFrame]:
         return once_each.described(workspace, producer, stale, describe)

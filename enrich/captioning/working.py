@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
+from PIL import Image
 
 from enrich.captioner import Captioner
 from enrich.captioning.loops import LOOP_CUT, without_loop
@@ -147,9 +148,13 @@ def _read(
 
 
 def _prepare(captioner: Captioner, read: Callable[[], bytes]) -> Any:
-    at_least = captioner.at_least  # what a decoder may shrink a picture to while it decodes
-    hint = {"at_least": at_least} if "at_least" in signature(load_image).parameters else {}
     try:
-        return captioner.prepare(load_image(read(), **hint))
+        return captioner.prepare(decoded(read(), captioner.at_least))
     except BadImage as fault:
         return str(fault.reason)
+
+
+def decoded(data: bytes, at_least: tuple[int, int] | None) -> Image.Image:
+    """The picture in `data`; it may come smaller, but neither side below `at_least`. Raises BadImage."""
+    hint = {"at_least": at_least} if "at_least" in signature(load_image).parameters else {}
+    return load_image(data, **hint)
