@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     Prepared = torch.Tensor | Image.Image
 
 _MOST = 256  # pictures a batch
-_SHARE_OF_MEMORY = 0.5  # of what a GPU has free, that a batch may take
+_SHARE_OF_MEMORY = 0.25  # of what a GPU has free, that a batch may take
+_BESIDE_ON_GPU = 2  # batches: one is copied to it and its words are read while it computes another
 _BATCH_BYTES, _ON_CPU = 280 * 2**20, (4, 64)  # on a CPU: 16 pictures of a ViT-base; at least and at most so many
 
 
@@ -113,11 +114,12 @@ class Captioner:
         import torch
 
         cores = torch.get_num_threads()
-        if cores == 1 or self.device.type != "cpu" or not self._model.side_by_side:
+        beside = cores if self.device.type == "cpu" else _BESIDE_ON_GPU
+        if beside == 1 or not self._model.side_by_side:
             yield from map(self._describe, prepared)
             return
         try:
-            yield from side_by_side(self._describe, prepared, cores, partial(torch.set_num_threads, 1))
+            yield from side_by_side(self._describe, prepared, beside, partial(torch.set_num_threads, 1))
         finally:
             torch.set_num_threads(cores)  # a thread's own count is also what threads started later begin with
 
@@ -177,7 +179,7 @@ def _describer(folder: Path, device: torch.device, dtype: torch.dtype, saying: S
 
 
 def _batch_size(model: Describer, device: torch.device) -> int:
-    """Pictures a batch: what half of a GPU's free memory holds; on a CPU as many as its words gain by."""
+    """Pictures a batch: what a quarter of a GPU's free memory holds; on a CPU as many as its words gain by."""
     import torch
 
     if device.type == "cuda":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import torch
@@ -33,7 +34,7 @@ class Blip:
     def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype, saying: Saying) -> None:
         """Raises BadInput where the checkpoint does not load whole, or has no place for such a prompt."""
         processor, model = _load(folder)
-        self._device, self._batches = device, 0
+        self._device, self._batches, self._largest, self._compiling = device, 0, 0, Lock()
         self._tokenizer = processor.tokenizer
         self._pixels = Pixels(processor.image_processor, exact=dtype is torch.float32)
         self._most = saying.max_tokens or MAX_TOKENS
@@ -58,11 +59,11 @@ class Blip:
 
     def describe(self, prepared: Sequence[Tensor]) -> Description:
         """A caption and an embedding of each picture of one batch."""
-        self._compile()
+        count = len(prepared)
         with torch.inference_mode():
-            states = self.vision(self._pixels.values(prepared, self._device))
-            vectors = unit(states.float().mean(dim=1))
-            captions = self._tokenizer.batch_decode(self._say(states), skip_special_tokens=True)
+            states = self.vision(self._pixels.values(self._filled(prepared), self._device))
+            vectors = unit(states[:count].float().mean(dim=1))
+            captions = self._tokenizer.batch_decode(self._say(states)[:count], skip_special_tokens=True)
         return Description([caption.strip() for caption in captions], vectors)
 
     def _decoder(self, decoder: Any, dtype: torch.dtype, saying: Saying) -> tuple[Any, _Say]:
@@ -88,13 +89,25 @@ class Blip:
 
         return theirs, say
 
-    def _compile(self) -> None:
-        """On a GPU, have torch fuse what both networks do between their products, once the job proves long."""
-        self._batches += 1
-        if self._device.type == "cuda" and self._batches == _COMPILE_AFTER:
-            self.vision.compile()
-            if isinstance(self.text, text.TextDecoder):
-                self.text.step = torch.compile(self.text.step)
+    def _filled(self, prepared: Sequence[Tensor]) -> Sequence[Tensor]:
+        """The batch; on a GPU, once the job proves long, after having torch compile both networks for the largest one.
+
+        Smaller ones are then filled up, for each other size would be compiled anew.
+        """
+        if self._device.type != "cuda":
+            return prepared
+        with self._compiling:
+            self._batches, self._largest = self._batches + 1, max(self._largest, len(prepared))
+            if self._batches == _COMPILE_AFTER:
+                self.compile()
+        missing = self._largest - len(prepared) if self._batches >= _COMPILE_AFTER else 0
+        return [*prepared, *[prepared[-1]] * missing]
+
+    def compile(self, **chosen: Any) -> None:
+        """Have torch fuse what both networks do between their products; `chosen` are options of torch.compile."""
+        self.vision.compile(dynamic=False, **chosen)
+        if isinstance(self.text, text.TextDecoder):
+            self.text.step = torch.compile(self.text.step, dynamic=False, **chosen)
 
 
 def _vision(model: Any, device: torch.device, dtype: torch.dtype) -> Any:

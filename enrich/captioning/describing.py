@@ -48,7 +48,7 @@ class Describer(Protocol):
     dimension: int | None  # of an embedding; None where there is none
     input_size: tuple[int, int] | None  # width and height that pictures are made; None where it depends on the picture
     picture_bytes: int  # of the device's memory that a picture takes while it is described
-    side_by_side: bool  # whether threads of a CPU may describe a batch each
+    side_by_side: bool  # whether threads may describe a batch each at once
 
     def prepare(self, image: Image.Image) -> torch.Tensor | Image.Image:
         """What `describe` reads of a picture. Threads may call it at once."""

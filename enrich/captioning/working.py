@@ -77,7 +77,9 @@ def describe(work: Work, wanted: pl.DataFrame, captioner: Captioner | None = Non
         yield from _described(captioner, side_by_side(read, wanted.iter_slices(work.read_at_once), 1), work.cut_loops)
 
 
-Found = list[tuple[int, Any]]  # of each place, what the captioner prepared, or the reason (a str) why there is nothing
+Found = list[
+    tuple[int, Any]
+]  # of each place, the reason (a str) why there is no picture, or the future of what either is
 
 
 def _described(captioner: Captioner, found: Iterable[Found], cut_loops: bool) -> Iterator[pl.DataFrame]:
@@ -86,7 +88,8 @@ def _described(captioner: Captioner, found: Iterable[Found], cut_loops: bool) ->
 
     def good() -> Iterator[tuple[int, Any]]:
         for some in found:
-            for place, picture in some:
+            for place, coming in some:
+                picture = coming if isinstance(coming, str) else coming.result()
                 if isinstance(picture, str):
                     failed.append((place, picture))
                 else:
@@ -128,7 +131,9 @@ def _failed(failed: Found) -> pl.DataFrame:
 def _read(
     captioner: Captioner, base: Path, session: FetchSession, readers: ThreadPoolExecutor, wanted: pl.DataFrame
 ) -> Found:
-    """Of each place, the model's input or the reason why there is none; what lies on the web is fetched together."""
+    """Of each place, the model's input or the reason why there is none, or the future of that; what lies on the web is
+    fetched together.
+    """
     web: dict[int, str] = {}
     here: Found = []
     for place, uri in wanted.select("place", "image_uri").iter_rows():
@@ -143,8 +148,7 @@ def _read(
             return outcome.reason
         return readers.submit(_prepare, captioner, lambda: outcome.body)
 
-    found = [*here, *zip(web, session.fetch_all(list(web.values()), fetched) if web else (), strict=True)]
-    return [(place, one if isinstance(one, str) else one.result()) for place, one in found]
+    return [*here, *zip(web, session.fetch_all(list(web.values()), fetched) if web else (), strict=True)]
 
 
 def _prepare(captioner: Captioner, read: Callable[[], bytes]) -> Any:

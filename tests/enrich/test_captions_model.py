@@ -175,6 +175,15 @@ def test_a_processor_that_crops_is_used_itself(checkpoint):
     assert expected.shape == (3, 8, 8)
 
 
+def test_both_networks_can_be_compiled_whole_and_say_the_same(checkpoint, captioner, images):
+    """As on a GPU, where it is worth it; here without the compiler's last stage."""
+    compiled = Captioner(str(checkpoint), dtype="float32", batch_size=len(images))
+    compiled._model.compile(backend="eager", fullgraph=True)
+    found, expected = compiled.caption_and_embed(images), captioner.caption_and_embed(images)
+    assert found.captions == expected.captions
+    np.testing.assert_allclose(found.embeddings, expected.embeddings, atol=1e-5)
+
+
 def test_no_pictures_give_no_captions(captioner):
     described = captioner.caption_and_embed([])
     assert described.captions == []
