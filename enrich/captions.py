@@ -94,6 +94,19 @@ def run_captions(workspace: Workspace, settings: CaptionSettings, captioner: Cap
     return job.run_stream(workspace, tables, shown, each_picture_once, producer, settings.job, TRANSIENT, bare)
 
 
+def notes(workspace: Workspace, settings: CaptionSettings) -> list[str]:
+    """What a person should know of the captions that were made."""
+    found = [doubt(workspace, settings)]
+    rows = parts.scan(workspace.folder(PIN_VISUAL_EMBEDDING)).filter(pl.col("reason").is_null())
+    bare = rows.select(pl.col("visual_embedding").is_null().sum()).collect().item()
+    if bare:
+        found.append(
+            f"{bare:,} rows of pin_visual_embedding hold no vector: the vision tower of the model that made them does "
+            "not give one a picture"
+        )
+    return [note for note in found if note]
+
+
 def doubt(workspace: Workspace, settings: CaptionSettings) -> str | None:
     """Why these captions may be wrong: the default captioner knows the sample's scenes alone. None where it fits."""
     if settings.model != str(DEFAULT_MODEL) or workspace.catalogue.format == _SAMPLE:

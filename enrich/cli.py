@@ -313,9 +313,8 @@ def _run(step: str | None, flags: Flags, workspace: Path | None, as_json: bool) 
                 click.echo(_line(table))
             done.append(to_mapping(table))
         if report.step is steps.Step.CAPTIONS and any(table.made for table in report.reports):
-            doubt = captions.doubt(opened, settings.captions)
-            if doubt:
-                click.echo(f"note: {doubt}")
+            for note in captions.notes(opened, settings.captions):
+                click.echo(f"note: {note}")
     console.finish("", {"workspace": str(opened.root), "tables": done}, as_json)
 
 
