@@ -51,7 +51,8 @@ class Cluster:
         )
         try:
             for batch in made.iter_batches(batch_size=None, batch_format="pyarrow"):
-                yield pl.DataFrame(pl.from_arrow(batch)).cast(dict(working.SCHEMA))
+                rows = pl.DataFrame(pl.from_arrow(batch))
+                yield rows.select(pl.col(name).cast(kind) for name, kind in working.SCHEMA.items())
         except ray.exceptions.RayError as error:
             raise _as_ours(error) from None  # it is the cause already
 
@@ -101,6 +102,8 @@ def _as_ours(error: BaseException) -> CorkboardError:
 
     raised: BaseException | None = error
     for _ in range(9):  # wrapped so often at most
+        if raised is None:
+            break
         if isinstance(raised, CorkboardError) and not isinstance(raised, ray.exceptions.RayError):
             return raised
         inner = getattr(raised, "cause", None)  # of Ray's own wrappers, which are also what they wrap

@@ -137,7 +137,8 @@ def _by_grid(states: Tensor, patches: Tensor, count: int) -> Tensor | None:
     merged = total // max(1, len(states))
     if len(patches) != count or merged * len(states) != total:
         return None
-    return torch.stack([part.float().mean(dim=0) for part in states.split((patches // merged).tolist())])
+    each: list[Tensor] = list(torch.split(states.float(), (patches // merged).tolist()))
+    return torch.stack([part.mean(dim=0) for part in each])
 
 
 def _new(tokens: Tensor, asked: Tensor | None) -> Tensor:
@@ -152,8 +153,9 @@ def _load(folder: Path, device: torch.device, dtype: torch.dtype) -> tuple[Any, 
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     auto: Any = AutoModelForImageTextToText
+    processors: Any = AutoProcessor
     with checkpoints.loading(folder, "an image-text-to-text model with safetensors weights"):
-        processor: Any = AutoProcessor.from_pretrained(folder)
+        processor: Any = processors.from_pretrained(folder)
         processor.tokenizer.padding_side = "left"  # so that the last token of each question is what follows on
         model, info = auto.from_pretrained(folder, dtype=dtype, use_safetensors=True, output_loading_info=True)
         checkpoints.refuse_missing(info)

@@ -120,7 +120,7 @@ class TextDecoder(nn.Module):
 
     def _step(self, tokens: Tensor, at: Tensor, said: _Said) -> Tensor:
         """The last layer's states [n, d], float32, of the words `tokens` [n] at the place `at` [1]."""
-        hidden = self._embedding_norm(self._words(tokens) + self._positions(at))
+        hidden: Tensor = self._embedding_norm(self._words(tokens) + self._positions(at))
         later = torch.arange(said.keys[0].shape[2], device=at.device) > at
         for layer, keys, values in zip(self._layers, said.keys, said.values, strict=True):
             mixed = self._words_so_far(layer.query_key_value(hidden).float(), keys, values, at, later)

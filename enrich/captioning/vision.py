@@ -51,7 +51,7 @@ class VisionTower(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """The last states, float32 [n, tokens, d], of pixels [n, 3, height, width]."""
         at_once = max(1, _TOKENS // self.tokens) if pixels.device.type == "cpu" else len(pixels)
-        made = [self._states(some) for some in pixels.split(at_once)]
+        made = [self._states(some) for some in torch.split(pixels, at_once)]
         return torch.cat(made) if len(made) > 1 else made[0]
 
     def _states(self, pixels: Tensor) -> Tensor:
@@ -72,7 +72,8 @@ class VisionTower(nn.Module):
             mixed = _by_head(*(part.reshape(count * self._heads, self.tokens, -1) for part in parts))
             mixed = mixed.view(count, self._heads, self.tokens, -1)
         else:
-            mixed = functional.scaled_dot_product_attention(*parts, scale=1.0)
+            query, key, value = parts
+            mixed = functional.scaled_dot_product_attention(query, key, value, scale=1.0)
         return mixed.transpose(1, 2).reshape(count * self.tokens, -1)
 
 

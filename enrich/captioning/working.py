@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     from enrich.captioning.describing import Description, Saying
 
 SCHEMA = pl.Schema(
-    {
-        "place": pl.Int64,
-        "caption": pl.String,
-        "caption_rule": pl.String,
-        "visual_embedding": pl.List(pl.Float32),
-        "reason": pl.String,
-    }
+    [
+        ("place", pl.Int64),
+        ("caption", pl.String),
+        ("caption_rule", pl.String),
+        ("visual_embedding", pl.List(pl.Float32)),
+        ("reason", pl.String),
+    ]
 )
 
 

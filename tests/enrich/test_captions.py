@@ -1,5 +1,6 @@
 """The captions job: every picture a row or a reason, described once, loops cut and said so, a run that resumes."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,9 +13,10 @@ import pytest
 from PIL import Image
 from tiny_captioner import random_images, save_tiny
 
-from enrich import parts
+from enrich import cli, console, parts
 from enrich.captioning.loops import LOOP_CUT, without_loop
 from enrich.captions import Captioner, CaptionSettings, doubt, run_captions
+from enrich.cli import Flags
 from enrich.engine import Engine
 from enrich.errors import BadInput
 from enrich.fetch import FetchSettings
@@ -289,6 +291,29 @@ def test_a_table_of_an_older_version_is_given_the_new_column(workspace, checkpoi
 
 
 # ---- settings
+
+
+def test_every_flag_of_the_command_reaches_the_settings():
+    flags = Flags(model="m", dtype="float16", beams=3, prompt="a", cut_loops=False, batch_size=9, engine=Engine.RAY)
+    found = cli._settings(replace(flags, workers=4, gpus=0.5, limit=7, retry=("corrupt",))).captions
+    assert (found.model, found.dtype, found.beams, found.prompt, found.cutting) == ("m", "float16", 3, "a", False)
+    assert (found.batch_size, found.engine, found.workers, found.gpus) == (9, Engine.RAY, 4, 0.5)
+    assert (found.job.limit, found.job.retry) == (7, frozenset({"corrupt"}))
+    assert cli._settings(Flags(device="cpu")).captions.device == "cpu"
+
+
+def test_a_bad_flag_is_one_line_and_exit_2(capsys, tmp_path):
+    workspace = Workspace.at(tmp_path / "w")
+    workspace.create(Catalogue("native", "inline"))
+    for flags, said in (
+        (["--dtype", "int8"], "int8"),
+        (["--device", "abacus"], "found abacus"),
+        (["--model", "no/such/model"], "found no such folder"),
+        (["--workers", "2"], "with --engine ray only"),
+    ):
+        assert console.run(cli.enrich, ["captions", "--workspace", str(workspace.root), *flags]) == 2
+        error = capsys.readouterr().err.strip().splitlines()[-1]
+        assert error.startswith("error: ") and said in error
 
 
 @pytest.mark.parametrize(
