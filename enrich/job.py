@@ -165,9 +165,9 @@ def append(
 ) -> None:
     """Append `outcome`'s rows, with their clocks and provenance, but those that say again what is newest of their key.
 
-    `outcome` has a row a key: the key's columns, `event_timestamp`, `input_hash`, `reason` and the table's features. A
-    row can be known from its event on, and a microsecond after the row that it follows. `newest` is read where it is
-    not given.
+    `outcome` has a row a key: the key's columns, `event_timestamp`, `input_hash`, `reason` and the table's features, of
+    which those that may be null may be left out. A row can be known from its event on, and a microsecond after the row
+    that it follows. `newest` is read where it is not given.
     """
     key = list(table.key)
     said = [*key, "input_hash", "producer", "reason"]
@@ -178,15 +178,11 @@ def append(
         return
     now = datetime.now(UTC)
     follows = pl.col("followed") + pl.duration(microseconds=1)
-    rows = (
-        news.join(newest.select(*key, followed="created_timestamp"), on=key, how="left")
-        .with_columns(
-            created_timestamp=pl.max_horizontal("event_timestamp", follows),
-            written_at=pl.lit(now).cast(pl.Datetime("us", "UTC")),
-            backfilled=pl.col("event_timestamp") + BACKFILL_AFTER < pl.lit(now),
-            code_version=pl.lit(enrich.__version__),
-        )
-        .select(table.schema.names)
+    rows = news.join(newest.select(*key, followed="created_timestamp"), on=key, how="left").with_columns(
+        created_timestamp=pl.max_horizontal("event_timestamp", follows),
+        written_at=pl.lit(now).cast(pl.Datetime("us", "UTC")),
+        backfilled=pl.col("event_timestamp") + BACKFILL_AFTER < pl.lit(now),
+        code_version=pl.lit(enrich.__version__),
     )
     parts.append(workspace.folder(table), table, rows.to_arrow())
 
