@@ -126,9 +126,11 @@ def pictures(workspace: Workspace) -> pl.DataFrame:
         .sort("pin_id")
         .collect()
     )
+    each = pins.select(pl.col("image_uri").unique(maintain_order=True))  # one file may be shown by many
     memory = workspace.root / "image_hashes.parquet"
-    hashes = content_hashes(pins["image_uri"].to_list(), base_folder(workspace), memory)
-    return pins.with_columns(input_hash=pl.Series(hashes, dtype=pl.String))
+    hashes = content_hashes(each["image_uri"].to_list(), base_folder(workspace), memory)
+    named = each.with_columns(input_hash=pl.Series(hashes, dtype=pl.String))
+    return pins.join(named, on="image_uri", how="left", maintain_order="left")
 
 
 def _work(workspace: Workspace, settings: CaptionSettings, cluster: Cluster | None) -> Work:

@@ -1,6 +1,6 @@
 """What a captions job loses by kills, full disks, bad checkpoints and unreadable files: nothing that was made.
 
-More kills of one job, by the clock:  python tests/enrich/test_captions_faults.py [KILLS] [PICTURES]
+More kills of one job, by the clock:  PYTHONPATH=. python tests/enrich/test_captions_faults.py [KILLS] [PICTURES]
 """
 
 import errno
