@@ -1,63 +1,83 @@
-"""Pictures to words and unit vectors: a BLIP captioner, any checkpoint of that kind.
+"""Pictures to words and unit vectors: a BLIP of any checkpoint, or another image-text-to-text model of transformers.
 
-Reads a model folder or a hub id (`checkpoints.py`); writes nothing. `captions.py` runs it over a catalogue, and torch
-and transformers are imported when a captioner is made.
+Reads a model folder or a hub id (`checkpoints.py`); writes nothing. `captions.py` runs it over a catalogue; what it is
+made of is in captioning/, and torch and transformers are imported when a captioner is made.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from enrich import checkpoints
 from enrich.errors import BadInput
+from enrich.memory import keep_freed_memory
+from enrich.side_by_side import batches, side_by_side
 
 if TYPE_CHECKING:
     import torch
 
-BATCH_SIZE = 32  # pictures a forward pass
-MAX_TOKENS = 20  # of a caption; transformers' own default for a BLIP
-_PRECISIONS = ("float32", "bfloat16", "float16")
+    from enrich.captioning.describing import Describer, Description, Saying
 
+    Prepared = torch.Tensor | Image.Image
 
-class Description(NamedTuple):
-    captions: list[str]
-    embeddings: NDArray[np.float32]  # [n, d], rows of unit length
+_MOST = 256  # pictures a batch
+_SHARE_OF_MEMORY = 0.25  # of what a GPU has free, that a batch may take
+_BESIDE_ON_GPU = 2  # batches: one is copied to it and its words are read while it computes another
+_BATCH_BYTES, _ON_CPU = 280 * 2**20, (4, 64)  # on a CPU: 16 pictures of a ViT-base; at least and at most so many
 
 
 class Captioner:
-    """A BLIP that describes pictures: greedy decoding, the same words as transformers' own `generate`.
+    """Describes pictures: the words of transformers' own `generate`, and the vision tower's mean as the embedding.
 
-    The embedding is the mean of the vision tower's last token states, of unit length.
+    In float32 the words are those of `generate` token for token, of pictures that the checkpoint's own processor made
+    small. bfloat16 rounds what is multiplied, and a word may change where two were nearly as likely.
     """
 
     def __init__(
-        self, model: str, device: str | torch.device | None = None, dtype: str | torch.dtype | None = None
+        self,
+        model: str,
+        device: str | torch.device | None = None,
+        dtype: str | torch.dtype | None = None,
+        beams: int = 1,
+        prompt: str | None = None,
+        max_tokens: int | None = None,
+        batch_size: int | None = None,
     ) -> None:
-        """`model`: a folder or hub id. `device`: torch's name; None for a GPU where there is one. `dtype`: float32
-        (None), bfloat16 or float16.
+        """`model`: a folder or hub id. `device`: torch's name; None for a GPU where there is one. `dtype`: float32,
+        bfloat16 or float16; None for bfloat16 where the device has units for it, else float32. `beams`: 1 is greedy.
+        `prompt`: what a caption goes on from, or what a model that chats is asked. `batch_size`: pictures a forward
+        pass; None by the memory that there is.
 
-        Raises BadInput when there is no such checkpoint, or it does not load whole.
+        Raises BadInput when there is no such checkpoint, it does not load whole, or it does not caption.
         """
-        import torch
+        from enrich.captioning.describing import Saying
+        from enrich.captioning.precision import precision, torch_device
 
+        keep_freed_memory()
         checkpoint = checkpoints.locate(model, "a captioner")
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.dtype = _precision(dtype)
-        self._processor, self._model = _load(checkpoint.folder, self.dtype, self.device)
-        precision = "" if self.dtype == torch.float32 else f" {str(self.dtype).removeprefix('torch.')}"
-        self.producer = f"{checkpoint.name}@{checkpoints.fingerprint(_deciding_files(checkpoint.folder))}{precision}"
+        self.device = torch_device(device)
+        self.dtype = precision(dtype, self.device)
+        saying = Saying(beams, prompt, max_tokens)
+        self._model = _describer(checkpoint.folder, self.device, self.dtype, saying)
+        self.batch_size = batch_size or _batch_size(self._model, self.device)
+        self._exact = self.dtype.itemsize == 4
+        self.producer = _producer(checkpoint, self.dtype, saying)
 
     @property
-    def dimension(self) -> int:
-        """Length of an embedding."""
-        return int(self._model.config.vision_config.hidden_size)
+    def dimension(self) -> int | None:
+        """Length of an embedding; None of a model whose vision tower does not show one."""
+        return self._model.dimension
+
+    @property
+    def at_least(self) -> tuple[int, int] | None:
+        """Width and height below which a picture need not be decoded; None: it must be decoded as it is."""
+        return None if self._exact else self._model.input_size
 
     def caption(self, images: Iterable[Image.Image]) -> list[str]:
         """One caption a picture, in the order given."""
@@ -70,72 +90,103 @@ class Captioner:
         """
         return self.describe(self.prepare(image) for image in images)
 
-    def describe(self, prepared: Iterable[torch.Tensor]) -> Description:
+    def prepare(self, image: Image.Image) -> Prepared:
+        """The model's input of one picture, as `describe` takes it. Threads may call it at once."""
+        return self._model.prepare(image)
+
+    def describe(self, prepared: Iterable[Prepared]) -> Description:
         """As `caption_and_embed`, of pictures that `prepare` has made small."""
-        described = [self._describe(pixels) for pixels in _batches(iter(prepared), BATCH_SIZE)]
-        empty = np.zeros((0, self.dimension), np.float32)
-        return Description(
-            [caption for batch in described for caption in batch.captions],
-            np.concatenate([empty, *(batch.embeddings for batch in described)]),
-        )
+        from enrich.captioning.describing import Description
 
-    def prepare(self, image: Image.Image) -> torch.Tensor:
-        """The model's input of one picture, float32 [3, height, width]."""
-        pixels: torch.Tensor = self._processor(images=image.convert("RGB"), return_tensors="pt")["pixel_values"][0]
-        return pixels
+        described = list(self.described(batches(prepared, self.batch_size)))
+        captions = [caption for batch in described for caption in batch.captions]
+        if self.dimension is None:
+            return Description(captions, None)
+        vectors = [batch.embeddings for batch in described if batch.embeddings is not None]
+        return Description(captions, np.concatenate([np.zeros((0, self.dimension), np.float32), *vectors]))
 
-    def _describe(self, pixels: list[torch.Tensor]) -> Description:
+    def described(self, prepared: Iterable[list[Prepared]]) -> Iterator[Description]:
+        """The description of each batch, in order; on a CPU a batch a core, for as many as torch has threads.
+
+        Cores that share one product wait for each other; with a batch each they hardly do. Batches are taken from
+        where descriptions are asked for, so that what makes them may run meanwhile.
+        """
         import torch
 
-        text = self._model.config.text_config
-        with torch.inference_mode():
-            inputs = torch.stack(pixels).to(self.device, self.dtype)
-            states = self._model.vision_model(pixel_values=inputs).last_hidden_state
-            tokens = self._model.text_decoder.generate(
-                input_ids=torch.full((len(pixels), 1), text.bos_token_id, device=self.device),
-                encoder_hidden_states=states,
-                encoder_attention_mask=torch.ones(states.shape[:2], dtype=torch.long, device=self.device),
-                eos_token_id=text.sep_token_id,
-                pad_token_id=text.pad_token_id,
-                do_sample=False,
-                num_beams=1,
-                max_new_tokens=MAX_TOKENS,
-            )
-            vectors = torch.nn.functional.normalize(states.float().mean(dim=1), dim=1).cpu().numpy()
-        captions = self._processor.batch_decode(tokens, skip_special_tokens=True)
-        return Description([caption.strip() for caption in captions], vectors.astype(np.float32))
+        cores = torch.get_num_threads()
+        beside = cores if self.device.type == "cpu" else _BESIDE_ON_GPU
+        if beside == 1 or not self._model.side_by_side:
+            yield from map(self._describe, prepared)
+            return
+        try:
+            yield from side_by_side(self._describe, prepared, beside, partial(torch.set_num_threads, 1))
+        finally:
+            torch.set_num_threads(cores)  # a thread's own count is also what threads started later begin with
+
+    def _describe(self, prepared: list[Prepared]) -> Description:
+        """One batch; in two halves, and so on, where a GPU has not the memory for it."""
+        import torch
+
+        from enrich.captioning.describing import Description
+
+        try:
+            return self._model.describe(prepared)
+        except torch.cuda.OutOfMemoryError as error:
+            if len(prepared) == 1:
+                said = str(error).partition("\n")[0]
+                raise BadInput(
+                    f"expected memory on {self.device} for one picture, found too little ({said}); name another "
+                    "--device, or --dtype bfloat16"
+                ) from error
+        torch.cuda.empty_cache()
+        half = len(prepared) // 2
+        first, second = self._describe(prepared[:half]), self._describe(prepared[half:])
+        if first.embeddings is None or second.embeddings is None:
+            return Description(first.captions + second.captions, None)
+        return Description(first.captions + second.captions, np.concatenate([first.embeddings, second.embeddings]))
 
 
-def _batches(pixels: Iterator[torch.Tensor], size: int) -> Iterator[list[torch.Tensor]]:
-    while batch := list(islice(pixels, size)):
-        yield batch
+def producer_of(model: str, dtype: torch.dtype, saying: Saying) -> str:
+    """What a Captioner of these calls itself, without its weights being loaded. Raises BadInput as it does."""
+    return _producer(checkpoints.locate(model, "a captioner"), dtype, saying)
 
 
-def _precision(dtype: str | torch.dtype | None) -> torch.dtype:
+def _producer(checkpoint: checkpoints.Checkpoint, dtype: torch.dtype, saying: Saying) -> str:
+    narrow = "" if dtype.itemsize == 4 else f" {str(dtype).removeprefix('torch.')}"
+    fingerprint = checkpoints.fingerprint(_deciding_files(checkpoint.folder))
+    return f"{checkpoint.name}@{fingerprint}{narrow}{saying.name}"
+
+
+def _describer(folder: Path, device: torch.device, dtype: torch.dtype, saying: Saying) -> Describer:
+    """The model in `folder` behind the one border. Raises BadInput."""
+    from transformers import AutoConfig
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as KINDS
+
+    with checkpoints.loading(folder, "a captioner"):
+        kind = AutoConfig.from_pretrained(folder).model_type
+    if kind == "blip":
+        from enrich.captioning.blip import Blip
+
+        return Blip(folder, device, dtype, saying)
+    if kind not in KINDS:
+        raise BadInput(
+            f"expected a captioner in {folder} (a BLIP, or another image-text-to-text model of transformers), found a "
+            f"{kind} model; name another checkpoint"
+        )
+    from enrich.captioning.other_models import OtherModel
+
+    return OtherModel(folder, device, dtype, saying)
+
+
+def _batch_size(model: Describer, device: torch.device) -> int:
+    """Pictures a batch: what a quarter of a GPU's free memory holds; on a CPU as many as its words gain by."""
     import torch
 
-    name = str(dtype or torch.float32).removeprefix("torch.")
-    if name not in _PRECISIONS:
-        raise BadInput(f"expected a dtype of {', '.join(_PRECISIONS)}, found {name}; name one of these")
-    found: torch.dtype = getattr(torch, name)
-    return found
-
-
-def _load(folder: Path, dtype: torch.dtype, device: torch.device) -> tuple[Any, Any]:
-    """The processor and the model; a checkpoint that lacks weights is refused rather than filled with random ones."""
-    from transformers import AutoConfig, BlipForConditionalGeneration, BlipProcessor
-
-    blip: Any = BlipForConditionalGeneration
-    with checkpoints.loading(folder, "a BLIP captioner with safetensors weights"):
-        kind = AutoConfig.from_pretrained(folder).model_type
-        if kind != "blip":
-            raise BadInput(f"expected a BLIP captioner in {folder}, found a {kind} model; name a BLIP checkpoint")
-        processor: Any = BlipProcessor.from_pretrained(folder)
-        model, info = blip.from_pretrained(folder, dtype=dtype, use_safetensors=True, output_loading_info=True)
-        missing = sorted(info["missing_keys"])
-        if missing:
-            raise ValueError(f"{len(missing)} weights are missing, {missing[0]} the first")
-        return processor, model.to(device).eval()
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return max(1, min(_MOST, int(_SHARE_OF_MEMORY * free / model.picture_bytes)))
+    least, most = _ON_CPU
+    return max(least, min(most, _BATCH_BYTES // model.picture_bytes))
 
 
 def _deciding_files(folder: Path) -> list[Path]:

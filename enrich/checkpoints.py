@@ -6,7 +6,7 @@ Only configuration, tokenizer and safetensors weights are ever read; a checkpoin
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -78,6 +78,13 @@ def loading(folder: Path, what: str) -> Iterator[None]:
             f"expected {what} in {folder}, found one that does not load "
             f"({type(error).__name__}: {said}); fetch it again"
         ) from error
+
+
+def refuse_missing(info: Mapping[str, Any]) -> None:
+    """Raise where transformers' loading info names weights that a checkpoint lacks; for use while `loading`."""
+    missing = sorted(info["missing_keys"])
+    if missing:
+        raise ValueError(f"{len(missing)} weights are missing, {missing[0]} the first")
 
 
 @contextmanager

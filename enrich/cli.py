@@ -27,6 +27,7 @@ from enrich.snapshots import SnapshotSettings
 from enrich.workspace import Workspace, Writing
 
 if TYPE_CHECKING:
+    from enrich.captions import CaptionSettings
     from enrich.steps import RunSettings
 
 _Command = Callable[..., None]
@@ -35,7 +36,39 @@ _limit = click.option("--limit", type=click.IntRange(min=1), help="Enrich at mos
 _retry = click.option("--retry", metavar="REASON", multiple=True, help="Try rows again that failed so; 'failed': all.")
 _encoder = click.option("--encoder", metavar="MODEL", help="Text encoder: a folder or hub id.  [default: MiniLM]")
 _model = click.option(
-    "--model", metavar="MODEL", help="BLIP captioner: a folder or hub id.  [default: data/models/captioner]"
+    "--model",
+    metavar="MODEL",
+    help="Captioner, a BLIP or another image-text-to-text model: a folder or hub id.  [default: data/models/captioner]",
+)
+_device = click.option("--device", metavar="NAME", help="Of the captioner: cpu, cuda, cuda:1.  [default: a GPU if any]")
+_dtype = click.option(
+    "--dtype",
+    type=click.Choice(["float32", "bfloat16", "float16"]),
+    help="Of the captioner; float32 says what transformers says.  [default: bfloat16 where it is computed in]",
+)
+_beams = click.option(
+    "--beams", type=click.IntRange(min=1), default=1, show_default=True, help="Of the captioner; 1: greedy."
+)
+_prompt = click.option(
+    "--prompt", metavar="TEXT", help="What captions go on from, or what a model that chats is asked of each picture."
+)
+_cut_loops = click.option(
+    "--cut-loops/--keep-loops",
+    default=None,
+    help="Cut captions that go round in circles.  [default: cut them, unless --dtype float32 is given, to compare]",
+)
+_CAPTIONER = (_model, _device, _dtype, _beams, _prompt, _cut_loops)
+_pictures_a_pass = click.option(
+    "--batch-size", type=click.IntRange(min=1), help="Pictures a forward pass.  [default: by memory]"
+)
+_described_by = console.engine_option(
+    Engine, "Where pictures are described: this process and its device, or a Ray cluster (RAY_ADDRESS)."
+)
+_workers = click.option(
+    "--workers", type=click.IntRange(min=1), help="On Ray.  [default: one a GPU, or one a core where there is none]"
+)
+_gpus = click.option(
+    "--gpus", type=click.FloatRange(min=0), help="Of each worker on Ray; 0.5: two share one.  [default: 1 if there is]"
 )
 _connect_to = click.option(
     "--connect-to",
@@ -145,6 +178,14 @@ class Flags:
     """The flags of the steps, by their names as options; each command has those that concern it."""
 
     model: str | None = None
+    device: str | None = None
+    dtype: str | None = None
+    beams: int = 1
+    prompt: str | None = None
+    cut_loops: bool | None = None
+    batch_size: int | None = None
+    workers: int | None = None
+    gpus: float | None = None
     encoder: str | None = None
     connect_to: str | None = None
     min_users: int | None = None
@@ -177,7 +218,11 @@ _command("texts", "Tidy the owners' titles and descriptions: pin_text.", *_CONTE
 _command(
     "captions",
     "Describe each pin's image in words and as a vector: pin_caption, pin_visual_embedding.",
-    _model,
+    *_CAPTIONER,
+    _pictures_a_pass,
+    _described_by,
+    _workers,
+    _gpus,
     *_CONTENT,
 )
 _command(
@@ -214,7 +259,7 @@ _command(
 _command(
     "run",
     "Do what is stale, in the order that data flows. Killed, it goes on where it was.",
-    _model,
+    *_CAPTIONER,
     _connect_to,
     _min_users,
     _event_weights,
@@ -277,9 +322,8 @@ def _run(step: str | None, flags: Flags, workspace: Path | None, as_json: bool) 
                 click.echo(_line(table))
             done.append(to_mapping(table))
         if report.step is steps.Step.CAPTIONS and any(table.made for table in report.reports):
-            doubt = captions.doubt(opened, settings.captions)
-            if doubt:
-                click.echo(f"note: {doubt}")
+            for note in captions.notes(opened, settings.captions):
+                click.echo(f"note: {note}")
     console.finish("", {"workspace": str(opened.root), "tables": done}, as_json)
 
 
@@ -300,7 +344,7 @@ def _settings(flags: Flags) -> RunSettings:
     min_users = base.queries.min_users if flags.min_users is None else flags.min_users
     return RunSettings(
         texts=replace(base.texts, job=job(base.texts.job)),
-        captions=replace(base.captions, model=flags.model or base.captions.model, job=job(base.captions.job)),
+        captions=_captions(flags, base.captions, job(base.captions.job)),
         links=replace(
             base.links,
             connect_to=flags.connect_to,
@@ -322,6 +366,23 @@ def _settings(flags: Flags) -> RunSettings:
         engagement=replace(base.engagement, snapshots=cadence, backend=backend),
         embeddings=replace(base.embeddings, model=flags.encoder, job=job(base.embeddings.job)),
         graph=replace(base.graph, snapshots=cadence, backend=backend),
+    )
+
+
+def _captions(flags: Flags, base: CaptionSettings, job: JobSettings) -> CaptionSettings:
+    return replace(
+        base,
+        model=flags.model or base.model,
+        device=flags.device,
+        dtype=flags.dtype,
+        beams=flags.beams,
+        prompt=flags.prompt,
+        cut_loops=flags.cut_loops,
+        batch_size=flags.batch_size,
+        engine=flags.engine if isinstance(flags.engine, Engine) else base.engine,
+        workers=flags.workers,
+        gpus=flags.gpus,
+        job=job,
     )
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -30,6 +30,7 @@ RETRY_ALL = "failed"
 GONE = "gone"  # the reason of a row that takes values back: what they were made from is not there any more
 
 Process = Callable[[pl.DataFrame], pl.DataFrame]
+Stream = Callable[[pl.DataFrame], Iterator[pl.DataFrame]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,30 @@ def run(
     and `reason` (null where the values were made). `without` (the key's columns, `event_timestamp`) has what there is
     nothing to make of any more: its values, where it had some, are taken back by a row of nulls, reason "gone".
     """
+    said = [*tables[0].key, "event_timestamp", "input_hash"]
+
+    def in_batches(stale: pl.DataFrame) -> Iterator[pl.DataFrame]:
+        for batch in stale.iter_slices(settings.batch_size):
+            yield process(batch).join(batch.select(said), on=list(tables[0].key), how="inner")
+
+    return run_stream(workspace, tables, inputs, in_batches, producer, settings, transient, without)
+
+
+def run_stream(
+    workspace: Workspace,
+    tables: Sequence[Table],
+    inputs: pl.DataFrame,
+    stream: Stream,
+    producer: str,
+    settings: JobSettings,
+    transient: frozenset[str] = frozenset(),
+    without: pl.DataFrame | None = None,
+) -> JobReport:
+    """As `run`, of work that is not done batch by batch: it orders, shares and overlaps as it likes.
+
+    `stream` gets all rows of `inputs` that are stale, and yields outcomes as they get done: of each row the key's
+    columns, `event_timestamp` and `input_hash` as given, every feature of `tables`, and `reason`.
+    """
     key = list(tables[0].key)
     newest = [_newest(workspace, table, inputs) for table in tables]
     stale = _stale(inputs, newest, key, producer, settings, transient)
@@ -83,13 +108,12 @@ def run(
     pen = _Pen(workspace, tables, newest, producer)
     try:
         with progress(todo.height, tables[0].name) as bar:
-            for batch in todo.iter_slices(settings.batch_size):
-                outcome = process(batch).join(batch.select(*key, "event_timestamp", "input_hash"), on=key, how="inner")
+            for outcome in stream(todo):
                 pen.take(outcome)
                 reasons = outcome["reason"].drop_nulls()
                 failed.update(reasons.to_list())
                 made += outcome.height - len(reasons)
-                bar.update(batch.height)
+                bar.update(outcome.height)
     finally:
         pen.flush()
     if without is not None:
@@ -141,9 +165,9 @@ def append(
 ) -> None:
     """Append `outcome`'s rows, with their clocks and provenance, but those that say again what is newest of their key.
 
-    `outcome` has a row a key: the key's columns, `event_timestamp`, `input_hash`, `reason` and the table's features. A
-    row can be known from its event on, and a microsecond after the row that it follows. `newest` is read where it is
-    not given.
+    `outcome` has a row a key: the key's columns, `event_timestamp`, `input_hash`, `reason` and the table's features, of
+    which those that may be null may be left out. A row can be known from its event on, and a microsecond after the row
+    that it follows. `newest` is read where it is not given.
     """
     key = list(table.key)
     said = [*key, "input_hash", "producer", "reason"]
@@ -154,15 +178,11 @@ def append(
         return
     now = datetime.now(UTC)
     follows = pl.col("followed") + pl.duration(microseconds=1)
-    rows = (
-        news.join(newest.select(*key, followed="created_timestamp"), on=key, how="left")
-        .with_columns(
-            created_timestamp=pl.max_horizontal("event_timestamp", follows),
-            written_at=pl.lit(now).cast(pl.Datetime("us", "UTC")),
-            backfilled=pl.col("event_timestamp") + BACKFILL_AFTER < pl.lit(now),
-            code_version=pl.lit(enrich.__version__),
-        )
-        .select(table.schema.names)
+    rows = news.join(newest.select(*key, followed="created_timestamp"), on=key, how="left").with_columns(
+        created_timestamp=pl.max_horizontal("event_timestamp", follows),
+        written_at=pl.lit(now).cast(pl.Datetime("us", "UTC")),
+        backfilled=pl.col("event_timestamp") + BACKFILL_AFTER < pl.lit(now),
+        code_version=pl.lit(enrich.__version__),
     )
     parts.append(workspace.folder(table), table, rows.to_arrow())
 

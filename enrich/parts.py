@@ -28,6 +28,16 @@ def create(folder: Path, table: Table) -> None:
         _write(folder / _SCHEMA_PART, table.schema.empty_table())
 
 
+def widen(folder: Path, table: Table) -> None:
+    """Give parts that an older version wrote the columns that `table` has gained since, all null; for its writer."""
+    wanted = set(table.schema.names)
+    older = [part for part in sorted(folder.glob("*.parquet")) if not wanted <= set(pq.read_schema(part).names)]
+    for part in reversed(older):  # the empty one, which the others are held against, last
+        _write(part, validate(table, pq.ParquetFile(part).read(), origin=str(part)))
+    if older:
+        row_files.forget(folder)
+
+
 def schema_part(folder: Path) -> Path:
     """The part without rows that every table has."""
     return folder / _SCHEMA_PART

@@ -21,7 +21,7 @@ teacher_v1 = FeatureService(
     name="teacher_v1",
     features=[
         pin_text[["title", "description", "lang"]],
-        pin_caption,
+        pin_caption[["caption"]],
         pin_link[["link_title", "link_description"]],
         pin_boards[["board_titles"]],
         pin_queries[["engaged_queries"]],
@@ -34,7 +34,7 @@ student_v1 = FeatureService(
     name="student_v1",
     features=[
         pin_text[["title", "description", "lang"]],
-        pin_caption,
+        pin_caption[["caption"]],
         pin_link[["link_title", "link_description"]],
         pin_boards[["board_titles"]],
         pin_queries[["engaged_queries"]],

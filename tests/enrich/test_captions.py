@@ -1,5 +1,6 @@
-"""Captions: the words of transformers, one vision pass, every picture a row or a reason, a loop that resumes."""
+"""The captions job: every picture a row or a reason, described once, loops cut and said so, a run that resumes."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -7,156 +8,43 @@ from threading import Thread
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
-import torch
 from PIL import Image
-from safetensors.torch import load_file, save_file
-from transformers import BertConfig, BertModel, BlipForConditionalGeneration, BlipProcessor
+from tiny_captioner import random_images, save_tiny
 
-from data.captioner.metrics import measure
-from data.captioner.network import build_model, build_processor
-from data.captioner.pool import draw
-from data.captioner.settings import TrainingSettings
-from data.pictures import rendering, scenes
-from enrich import checkpoints, parts
-from enrich.captioner import MAX_TOKENS
-from enrich.captions import DEFAULT_MODEL, Captioner, CaptionSettings, doubt, run_captions
+from enrich import cli, console, parts
+from enrich.captioning.loops import LOOP_CUT, without_loop
+from enrich.captions import Captioner, CaptionSettings, doubt, run_captions
+from enrich.cli import Flags
+from enrich.engine import Engine
 from enrich.errors import BadInput
 from enrich.fetch import FetchSettings
 from enrich.job import JobSettings
 from enrich.tables import DELETIONS, PIN_CAPTION, PIN_VISUAL_EMBEDDING, PINS
 from enrich.workspace import Catalogue, Workspace
 
-TINY = TrainingSettings(image_size=16, patch_size=8, hidden_size=24, heads=2, vision_layers=1, text_layers=1)
 CREATED = datetime(2024, 3, 1, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory) -> Path:
-    """A BLIP of random weights, large enough that what it says depends on the picture."""
-    folder = tmp_path_factory.mktemp("blip") / "tiny"
-    processor = build_processor(TINY)
-    model = build_model(TINY, processor.tokenizer)
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.normal_(0, 0.4)
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
-    return folder
+    return save_tiny(tmp_path_factory.mktemp("blip") / "tiny")
 
 
 @pytest.fixture(scope="module")
 def captioner(checkpoint) -> Captioner:
-    return Captioner(str(checkpoint), device="cpu")
+    return Captioner(str(checkpoint), dtype="float32")
 
 
 @pytest.fixture(scope="module")
 def images() -> list[Image.Image]:
-    rng = np.random.default_rng(0)
-    sizes = [(16, 16), (40, 10), (3, 3), (1, 1), (10, 64), (16, 16), (31, 7)]
-    return [Image.fromarray(rng.integers(0, 255, (h, w, 3), dtype=np.uint8)) for w, h in sizes]
+    return random_images()
 
 
-def copy(checkpoint: Path, to: Path) -> Path:
-    to.mkdir()
-    for file in checkpoint.iterdir():
-        (to / file.name).write_bytes(file.read_bytes())
-    return to
-
-
-def test_captions_equal_what_transformers_generates(checkpoint, captioner, images):
-    with checkpoints.quiet():
-        model = BlipForConditionalGeneration.from_pretrained(checkpoint).eval()
-        processor = BlipProcessor.from_pretrained(checkpoint)
-    tokens = model.generate(**processor(images=images, return_tensors="pt"), max_new_tokens=MAX_TOKENS)
-    expected = [caption.strip() for caption in processor.batch_decode(tokens, skip_special_tokens=True)]
-    assert captioner.caption(images) == expected
-    assert len(set(expected)) > 2, "the random model says the same of every picture: the test shows nothing"
-
-
-def test_a_caption_does_not_depend_on_the_pictures_beside_it(captioner, images):
-    together = captioner.caption_and_embed(images)
-    alone = [captioner.caption_and_embed([image]) for image in images]
-    assert together.captions == [one.captions[0] for one in alone]
-    np.testing.assert_allclose(together.embeddings, np.concatenate([one.embeddings for one in alone]), atol=1e-5)
-
-
-def test_words_and_vector_come_from_one_pass_through_the_vision_tower(captioner, images):
-    passes = []
-    hook = captioner._model.vision_model.register_forward_hook(lambda *_: passes.append(1))
-    try:
-        described = captioner.caption_and_embed(iter(images))
-    finally:
-        hook.remove()
-    assert len(passes) == 1
-    assert described.embeddings.dtype == np.float32
-    assert described.embeddings.shape == (len(images), captioner.dimension)
-    np.testing.assert_allclose(np.linalg.norm(described.embeddings, axis=1), 1, atol=1e-5)
-
-
-def test_no_pictures_give_no_captions(captioner):
-    described = captioner.caption_and_embed([])
-    assert described.captions == []
-    assert described.embeddings.shape == (0, captioner.dimension)
-
-
-def test_a_grey_or_transparent_picture_is_described_too(captioner):
-    assert len(captioner.caption([Image.new("L", (8, 8)), Image.new("RGBA", (8, 8))])) == 2
-
-
-def test_the_producer_names_the_weights_and_the_precision(checkpoint, captioner, tmp_path):
-    assert captioner.producer.startswith("tiny@")
-    assert Captioner(str(checkpoint), dtype="bfloat16").producer == captioner.producer + " bfloat16"
-    other = copy(checkpoint, tmp_path / "tiny")
-    weights = load_file(other / "model.safetensors")
-    weights["vision_model.post_layernorm.bias"] += 1
-    save_file(weights, other / "model.safetensors", metadata={"format": "pt"})
-    assert Captioner(str(other)).producer != captioner.producer
-
-
-def test_a_missing_folder_is_one_clear_line(tmp_path):
-    with pytest.raises(BadInput, match="found no such folder"):
-        Captioner(str(tmp_path / "absent"))
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(BadInput, match=r"config\.json"):
-        Captioner(str(tmp_path / "empty"))
-
-
-def test_a_checkpoint_cut_short_is_one_clear_line(checkpoint, tmp_path):
-    folder = copy(checkpoint, tmp_path / "cut")
-    weights = folder / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-1000])
-    with pytest.raises(BadInput, match="does not load") as refused:
-        Captioner(str(folder))
-    assert "\n" not in str(refused.value)
-
-
-def test_a_checkpoint_without_some_weights_is_refused_not_filled_in(checkpoint, tmp_path):
-    folder = copy(checkpoint, tmp_path / "holed")
-    weights = load_file(folder / "model.safetensors")
-    del weights["vision_model.post_layernorm.bias"]
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(BadInput, match="1 weights are missing"):
-        Captioner(str(folder))
-
-
-def test_broken_json_and_other_models_are_refused(checkpoint, tmp_path):
-    broken = copy(checkpoint, tmp_path / "broken")
-    (broken / "config.json").write_text("{")
-    with pytest.raises(BadInput, match="does not load"):
-        Captioner(str(broken))
-    bert = BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8, vocab_size=10)
-    BertModel(bert).save_pretrained(tmp_path / "bert")
-    with pytest.raises(BadInput, match="found a bert model"):
-        Captioner(str(tmp_path / "bert"))
-
-
-def test_an_unknown_precision_is_refused(checkpoint):
-    with pytest.raises(BadInput, match="int8"):
-        Captioner(str(checkpoint), dtype="int8")
-
-
-# ---- the job
+def plain(checkpoint: Path, **settings: object) -> CaptionSettings:
+    """Captions as the model says them."""
+    return CaptionSettings(model=str(checkpoint), dtype="float32", cut_loops=False, **settings)
 
 
 def add_pins(workspace: Workspace, **uris: str | None) -> None:
@@ -182,7 +70,7 @@ def test_each_picture_becomes_a_row_or_a_reason(workspace, checkpoint, captioner
     add_pins(workspace, bare=None, blank=" ", deleted=pictures[2], far="gopher://host/a.png")
     deletions = pl.DataFrame({"kind": ["pin"], "id": ["deleted"], "deleted_at": [CREATED]})
     parts.append(workspace.folder(DELETIONS), DELETIONS, deletions.to_arrow())
-    report = run_captions(workspace, CaptionSettings(model=str(checkpoint)))
+    report = run_captions(workspace, plain(checkpoint))
     said = captioner.caption(images[:2])
     assert rows(workspace) == {
         "a": (said[0], None),
@@ -199,7 +87,7 @@ def test_each_picture_becomes_a_row_or_a_reason(workspace, checkpoint, captioner
 
 
 def test_a_second_run_finds_nothing_to_do_until_a_picture_changes(workspace, checkpoint, pictures, images, tmp_path):
-    settings = CaptionSettings(model=str(checkpoint))
+    settings = plain(checkpoint)
     add_pins(workspace, a=pictures[0], b=str(tmp_path / "later.png"))
     assert run_captions(workspace, settings).made == 1
     assert run_captions(workspace, settings).made == 0
@@ -221,7 +109,7 @@ def test_a_run_cut_into_pieces_leaves_the_rows_of_a_whole_one(tmp_path, checkpoi
         workspace.create(Catalogue("native", "inline"))
         add_pins(workspace, **{f"pin{i}": uri for i, uri in enumerate(pictures)})
         for limit in limits:
-            run_captions(workspace, CaptionSettings(str(checkpoint), job=JobSettings(batch_size=2, limit=limit)))
+            run_captions(workspace, plain(checkpoint, job=JobSettings(batch_size=2, limit=limit)))
         found.append(rows(workspace))
         assert parts.count(workspace.folder(PIN_CAPTION)) == len(pictures)
     assert found[0] == found[1]
@@ -251,7 +139,7 @@ def test_pictures_on_the_web_are_fetched(workspace, checkpoint, captioner, image
         names = {"good": "good.png", "page": "page.png", "gone": "no.png"}
         add_pins(workspace, **{pin: f"http://pictures.example/{name}" for pin, name in names.items()}, here=pictures[0])
         to = FetchSettings(connect_to=f"127.0.0.1:{server.server_port}", host_delay=0.0)
-        run_captions(workspace, CaptionSettings(model=str(checkpoint), fetch=to))
+        run_captions(workspace, plain(checkpoint, fetch=to))
     finally:
         server.shutdown()
         thread.join()
@@ -269,24 +157,177 @@ def test_relative_paths_start_where_the_catalogue_was_imported_from(tmp_path, ch
     workspace = Workspace.at(tmp_path / "relative")
     workspace.create(Catalogue("native", str(tmp_path)))
     add_pins(workspace, a="0.png")
-    assert run_captions(workspace, CaptionSettings(model=str(checkpoint))).made == 1
+    assert run_captions(workspace, plain(checkpoint)).made == 1
 
 
-# ---- the checkpoint that ships
+# ---- described once
 
 
-def test_the_shipped_captioner_tells_what_unseen_scenes_show():
-    wanted = draw(60, scenes.TEST_SEEDS, held_out=True, seed=99)
-    captioner = Captioner(str(DEFAULT_MODEL), device="cpu")
-    captions = captioner.caption(rendering.render(scene, seed) for scene, seed in wanted)
-    metrics = measure(captions, [scene for scene, _ in wanted])
-    assert metrics.object > 0.8
-    assert metrics.colour > 0.8
-    assert metrics.setting > 0.9
+def described(workspace: Workspace, settings: CaptionSettings) -> tuple[int, int]:
+    """How many pictures a run described, and how many rows it made."""
+    seen: list[int] = []
+    describe = Captioner.described
+
+    def counting(self: Captioner, prepared):
+        for description in describe(self, prepared):
+            seen.append(len(description.captions))
+            yield description
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Captioner, "described", counting)
+        made = run_captions(workspace, settings).made
+    return sum(seen), made
 
 
-def test_the_shipped_checkpoint_is_small():
-    assert sum(file.stat().st_size for file in DEFAULT_MODEL.iterdir()) < 12e6
+def test_one_picture_is_described_once_however_many_pins_show_it_and_whenever(
+    workspace, checkpoint, captioner, pictures, images, tmp_path
+):
+    (tmp_path / "same.png").write_bytes(Path(pictures[0]).read_bytes())
+    add_pins(workspace, a=pictures[0], b=pictures[0], c=str(tmp_path / "same.png"), d=pictures[1])
+    assert described(workspace, plain(checkpoint)) == (2, 4)
+    add_pins(workspace, e=pictures[1], f=pictures[2], g=pictures[2], h=pictures[0])
+    assert described(workspace, plain(checkpoint)) == (1, 4)
+    said = captioner.caption(images[:3])
+    assert {pin: caption for pin, (caption, _) in rows(workspace).items()} == {
+        **dict.fromkeys("abch", said[0]),
+        **dict.fromkeys("de", said[1]),
+        **dict.fromkeys("fg", said[2]),
+    }
+    latest = parts.latest(workspace.folder(PIN_VISUAL_EMBEDDING), PIN_VISUAL_EMBEDDING)
+    vectors = dict(latest.select("pin_id", "visual_embedding").iter_rows())
+    assert vectors["a"] == vectors["h"] != vectors["e"] == vectors["d"]
+
+
+def test_a_picture_that_comes_back_is_not_described_again(workspace, checkpoint, pictures, images, tmp_path):
+    add_pins(workspace, a=pictures[0])
+    run_captions(workspace, plain(checkpoint))
+    first = rows(workspace)["a"]
+    images[1].save(pictures[0])
+    assert described(workspace, plain(checkpoint)) == (1, 1)
+    images[0].save(pictures[0])
+    assert described(workspace, plain(checkpoint)) == (0, 1)
+    assert rows(workspace)["a"] == first
+
+
+def test_what_another_producer_said_is_not_taken_over(workspace, checkpoint, pictures):
+    add_pins(workspace, a=pictures[0], b=pictures[0])
+    for settings in (plain(checkpoint), plain(checkpoint, beams=2), plain(checkpoint, prompt="a")):
+        assert described(workspace, settings) == (1, 2)
+    assert parts.scan(workspace.folder(PIN_CAPTION)).select("producer").collect()["producer"].n_unique() == 3
+
+
+def test_a_bad_picture_that_many_pins_show_gives_each_its_reason(workspace, checkpoint, pictures, tmp_path):
+    (tmp_path / "page.png").write_bytes(b"<html>404</html>")
+    add_pins(workspace, **{f"p{i}": str(tmp_path / "page.png") for i in range(5)}, good=pictures[0])
+    report = run_captions(workspace, plain(checkpoint))
+    assert (report.made, dict(report.failed)) == (1, {"not-an-image": 5})
+    again = run_captions(workspace, plain(checkpoint))
+    assert (again.made, again.fresh, dict(again.failed)) == (0, 6, {})
+    retried = plain(checkpoint, job=JobSettings(retry=frozenset({"not-an-image"})))
+    assert dict(run_captions(workspace, retried).failed) == {"not-an-image": 5}
+
+
+def test_nothing_stale_loads_no_model(workspace, checkpoint, pictures):
+    add_pins(workspace, a=pictures[0])
+    run_captions(workspace, plain(checkpoint))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.delattr(Captioner, "__init__")
+        assert run_captions(workspace, plain(checkpoint)).fresh == 1
+
+
+# ---- loops
+
+
+@pytest.mark.parametrize(
+    ("caption", "kept"),
+    [
+        ("a man in a hat and a man in a hat and a man", "a man in a hat"),
+        ("a dog dog dog dog", "a dog"),
+        ("a red car, a red car, a red car", "a red car"),
+        ("一只猫一只猫一只猫", "一只猫"),
+        ("a very very large dog", None),
+        ("a black and white photo of a man in black and white", None),
+        ("a cat and a dog and a bird", None),
+        ("wait ... what", None),
+        ("", None),
+    ],
+)
+def test_a_loop_is_cut_after_its_first_time_round(caption, kept):
+    assert without_loop(caption) == ((caption, False) if kept is None else (kept, True))
+
+
+def test_a_caption_that_was_cut_says_so_in_its_row_and_no_other(workspace, checkpoint, captioner, pictures, images):
+    add_pins(workspace, **{f"pin{i}": uri for i, uri in enumerate(pictures)})
+    run_captions(workspace, CaptionSettings(str(checkpoint), dtype="float32", cut_loops=True))
+    latest = parts.latest(workspace.folder(PIN_CAPTION), PIN_CAPTION).sort("pin_id")
+    expected = [without_loop(caption) for caption in captioner.caption(images)]
+    assert latest["caption"].to_list() == [caption for caption, _ in expected]
+    assert latest["caption_rule"].to_list() == [LOOP_CUT if cut else None for _, cut in expected]
+    assert any(cut for _, cut in expected)
+    assert latest["producer"].unique().to_list() == [f"{captioner.producer} loops cut"]
+    run_captions(workspace, CaptionSettings())
+    latest = parts.latest(workspace.folder(PIN_CAPTION), PIN_CAPTION)
+    assert latest["caption_rule"].null_count() == len(pictures)
+    assert (latest["caption"].str.len_chars() > 5).all()
+
+
+def test_loops_are_cut_unless_float32_is_asked_for_by_name():
+    settings = [CaptionSettings(), CaptionSettings(dtype="bfloat16"), CaptionSettings(dtype="float32")]
+    assert [one.cutting for one in settings] == [True, True, False]
+    assert CaptionSettings(dtype="float32", cut_loops=True).cutting
+    assert not CaptionSettings(cut_loops=False).cutting
+
+
+def test_a_table_of_an_older_version_is_given_the_new_column(workspace, checkpoint, pictures):
+    add_pins(workspace, a=pictures[0])
+    run_captions(workspace, plain(checkpoint))
+    before = rows(workspace)
+    for part in workspace.folder(PIN_CAPTION).glob("*.parquet"):
+        pq.write_table(pq.ParquetFile(part).read().drop_columns(["caption_rule"]), part)
+    add_pins(workspace, b=pictures[1])
+    assert run_captions(workspace, plain(checkpoint)).made == 1
+    assert {pin: row for pin, row in rows(workspace).items() if pin == "a"} == before
+    assert parts.read(workspace.folder(PIN_CAPTION), PIN_CAPTION).num_rows == 2
+
+
+# ---- settings
+
+
+def test_every_flag_of_the_command_reaches_the_settings():
+    flags = Flags(model="m", dtype="float16", beams=3, prompt="a", cut_loops=False, batch_size=9, engine=Engine.RAY)
+    found = cli._settings(replace(flags, workers=4, gpus=0.5, limit=7, retry=("corrupt",))).captions
+    assert (found.model, found.dtype, found.beams, found.prompt, found.cutting) == ("m", "float16", 3, "a", False)
+    assert (found.batch_size, found.engine, found.workers, found.gpus) == (9, Engine.RAY, 4, 0.5)
+    assert (found.job.limit, found.job.retry) == (7, frozenset({"corrupt"}))
+    assert cli._settings(Flags(device="cpu")).captions.device == "cpu"
+
+
+def test_a_bad_flag_is_one_line_and_exit_2(capsys, tmp_path):
+    workspace = Workspace.at(tmp_path / "w")
+    workspace.create(Catalogue("native", "inline"))
+    for flags, said in (
+        (["--dtype", "int8"], "int8"),
+        (["--device", "abacus"], "found abacus"),
+        (["--model", "no/such/model"], "found no such folder"),
+        (["--workers", "2"], "with --engine ray only"),
+    ):
+        assert console.run(cli.enrich, ["captions", "--workspace", str(workspace.root), *flags]) == 2
+        error = capsys.readouterr().err.strip().splitlines()[-1]
+        assert error.startswith("error: ") and said in error
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"workers": 2}, "with --engine ray only"),
+        ({"gpus": 1.0}, "with --engine ray only"),
+        ({"engine": Engine.RAY, "device": "cuda:1"}, "no --device with --engine ray"),
+        ({"batch_size": 0}, "at least 1"),
+    ],
+)
+def test_flags_that_clash_are_refused(settings, said):
+    with pytest.raises(BadInput, match=said):
+        CaptionSettings(**settings)
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ def upper(batch: pl.DataFrame) -> pl.DataFrame:
     return batch.select(
         "pin_id",
         caption=pl.when(~bad).then(pl.col("text").str.to_uppercase()),
+        caption_rule=pl.lit(None, pl.String),
         reason=pl.when(bad).then(pl.lit("corrupt")),
     )
 
@@ -114,7 +115,8 @@ def test_the_newest_row_is_of_the_last_input_and_clocks_never_tie(
 
 def test_failed_rows_are_tried_again_only_when_asked(workspace: Workspace) -> None:
     run(workspace, inputs(("b", "bad")))
-    healed = lambda batch: batch.select("pin_id", caption=pl.lit("ok"), reason=pl.lit(None, pl.String))  # noqa: E731
+    none = pl.lit(None, pl.String)
+    healed = lambda batch: batch.select("pin_id", caption=pl.lit("ok"), caption_rule=none, reason=none)  # noqa: E731
     assert run(workspace, inputs(("b", "bad")), healed).made == 0
     assert run(workspace, inputs(("b", "bad")), healed, retry=frozenset({"other"})).made == 0
     assert run(workspace, inputs(("b", "bad")), healed, retry=frozenset({"corrupt"})).made == 1

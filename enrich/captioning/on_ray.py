@@ -1,0 +1,115 @@
+"""Pictures described by the workers of a Ray cluster, each with a captioner of its own: `enrich captions --engine ray`.
+
+The same functions as here (working.py), as Ray Data runs them: the pictures as a dataset, `map_batches` over actors
+that hold the model, each on its share of the GPUs. What they make comes back to this process, which writes it. A worker
+must see local pictures and the model under the same paths; one that dies is started again and its pictures are
+described anew; when the driver dies its workers end, and the next run describes what was not written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from enrich.captioner import Captioner
+from enrich.captioning import working
+from enrich.captioning.working import Work
+from enrich.errors import BadInput, CorkboardError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import torch
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """What a run takes of the cluster."""
+
+    workers: int
+    gpus: float  # of each worker
+    device: torch.device  # of each worker
+
+    def describe(self, work: Work, wanted: pl.DataFrame) -> Iterator[pl.DataFrame]:
+        """As `working.describe`, by the cluster's workers; in no order."""
+        if wanted.is_empty():
+            return
+        import ray
+
+        ray.data.DataContext.get_current().enable_progress_bars = False  # the job's own says more
+        blocks = [some.to_arrow() for some in wanted.iter_slices(work.read_at_once)]
+        made: Any = ray.data.from_arrow(blocks).map_batches(
+            _Worker,
+            fn_constructor_args=(work,),
+            batch_format="pyarrow",
+            batch_size=work.read_at_once,
+            concurrency=min(self.workers, len(blocks)),
+            num_cpus=1,
+            num_gpus=self.gpus,
+        )
+        try:
+            for batch in made.iter_batches(batch_size=None, batch_format="pyarrow"):
+                rows = pl.DataFrame(pl.from_arrow(batch))
+                yield rows.select(pl.col(name).cast(kind) for name, kind in working.SCHEMA.items())
+        except ray.exceptions.RayError as error:
+            raise _as_ours(error) from None  # it is the cause already
+
+
+class _Worker:
+    """One actor: its captioner, loaded at its first pictures, for what an actor raises as it is made is mere text."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._captioner: Captioner | None = None
+
+    def __call__(self, wanted: pa.Table) -> Iterator[pa.Table]:
+        self._captioner = self._captioner or self._work.captioner()
+        for made in working.describe(self._work, pl.DataFrame(pl.from_arrow(wanted)), self._captioner):
+            yield made.to_arrow()
+
+
+def cluster(workers: int | None, gpus: float | None) -> Cluster:
+    """The cluster of RAY_ADDRESS, else one of this machine, and what each of the workers gets of it.
+
+    Raises BadInput without Ray, or where it has not the GPUs that one worker is to have.
+    """
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise BadInput("expected Ray for --engine ray, found none; pip install 'corkboard[ray]'") from error
+    import torch
+
+    if not ray.is_initialized():
+        ray.init(log_to_driver=False)
+    there = ray.cluster_resources()
+    has, cores = there.get("GPU", 0.0), there.get("CPU", 1.0)
+    share = gpus if gpus is not None else min(1.0, has)
+    if share > has:
+        raise BadInput(f"expected {share:g} GPUs for a worker, found {has:g} in the cluster; name fewer with --gpus")
+    return Cluster(
+        workers=workers or max(1, int(has / share if share else cores)),
+        gpus=share,
+        device=torch.device("cuda" if share else "cpu"),
+    )
+
+
+def _as_ours(error: BaseException) -> CorkboardError:
+    """What a worker raised, as we would have raised it; else one line of why workers failed."""
+    import ray
+
+    raised: BaseException | None = error
+    for _ in range(9):  # wrapped so often at most
+        if raised is None:
+            break
+        if isinstance(raised, CorkboardError) and not isinstance(raised, ray.exceptions.RayError):
+            return raised
+        inner = getattr(raised, "cause", None)  # of Ray's own wrappers, which are also what they wrap
+        raised = inner if isinstance(inner, BaseException) else raised.__cause__
+    said = str(error).strip().splitlines()[-1]
+    return CorkboardError(
+        f"expected workers that live, found one that failed ({said}); look into Ray's logs, leave each worker more "
+        "memory (fewer --workers), and run this again to go on where it was"
+    )

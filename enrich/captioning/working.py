@@ -1,0 +1,164 @@
+"""Pictures of a catalogue to captions and vectors: read, made small and described, each stage ahead of the next.
+
+What `enrich captions` does with the pictures that it has to, in this process or by a worker of Ray. A thread fetches
+what lies on the web and hands the rest to a thread a core, which read, decode and resize (Pillow lets
+go of the interpreter meanwhile); whole batches go to the captioner as they fill, while the next are made.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from inspect import signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+from PIL import Image
+
+from enrich.captioner import Captioner
+from enrich.captioning.loops import LOOP_CUT, without_loop
+from enrich.fetch import FetchSession, FetchSettings, Outcome
+from enrich.image_uris import on_the_web, read_image
+from enrich.images import BadImage, load_image
+from enrich.side_by_side import batches, side_by_side
+
+if TYPE_CHECKING:
+    import torch
+
+    from enrich.captioning.describing import Description, Saying
+
+SCHEMA = pl.Schema(
+    [
+        ("place", pl.Int64),
+        ("caption", pl.String),
+        ("caption_rule", pl.String),
+        ("visual_embedding", pl.List(pl.Float32)),
+        ("reason", pl.String),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a worker needs to know; picklable. The dtype is settled, so that every worker computes in the same."""
+
+    model: str
+    device: str | None
+    dtype: torch.dtype
+    saying: Saying
+    batch_size: int | None  # pictures a forward pass; None by the memory there is
+    cut_loops: bool
+    base: Path  # where relative paths of the catalogue start
+    fetch: FetchSettings
+    read_at_once: int = 128  # pictures that are read, or fetched, together
+
+    def captioner(self) -> Captioner:
+        saying = self.saying
+        return Captioner(
+            self.model, self.device, self.dtype, saying.beams, saying.prompt, saying.max_tokens, self.batch_size
+        )
+
+
+def describe(work: Work, wanted: pl.DataFrame, captioner: Captioner | None = None) -> Iterator[pl.DataFrame]:
+    """Rows as SCHEMA says, of pictures `wanted` (place, image_uri), as they get done; none where none is wanted.
+
+    A picture that cannot be had or decoded has a reason and nothing else.
+    """
+    if wanted.is_empty():
+        return
+    captioner = captioner or work.captioner()
+    with FetchSession(work.fetch, types=()) as session, ThreadPoolExecutor(os.cpu_count()) as readers:
+        read = partial(_read, captioner, work.base, session, readers)
+        yield from _described(captioner, side_by_side(read, wanted.iter_slices(work.read_at_once), 1), work.cut_loops)
+
+
+Found = list[
+    tuple[int, Any]
+]  # of each place, the reason (a str) why there is no picture, or the future of what either is
+
+
+def _described(captioner: Captioner, found: Iterable[Found], cut_loops: bool) -> Iterator[pl.DataFrame]:
+    places: deque[list[int]] = deque()
+    failed: Found = []
+
+    def good() -> Iterator[tuple[int, Any]]:
+        for some in found:
+            for place, coming in some:
+                picture = coming if isinstance(coming, str) else coming.result()
+                if isinstance(picture, str):
+                    failed.append((place, picture))
+                else:
+                    yield place, picture
+
+    def small() -> Iterator[list[Any]]:
+        for batch in batches(good(), captioner.batch_size):
+            places.append([place for place, _ in batch])
+            yield [picture for _, picture in batch]
+
+    for description in captioner.described(small()):
+        yield pl.concat([_made(places.popleft(), description, cut_loops), _failed(failed)])
+        failed.clear()
+    if failed:
+        yield _failed(failed)
+
+
+def _made(places: list[int], description: Description, cut_loops: bool) -> pl.DataFrame:
+    captions, vectors = description
+    cut = [without_loop(caption) if cut_loops else (caption, False) for caption in captions]
+    embeddings = pl.Series(vectors if vectors is not None else [None] * len(places))
+    return pl.DataFrame(
+        {
+            "place": places,
+            "caption": [caption for caption, _ in cut],
+            "caption_rule": [LOOP_CUT if looped else None for _, looped in cut],
+            "visual_embedding": embeddings.cast(SCHEMA["visual_embedding"]),
+            "reason": [None] * len(places),
+        },
+        schema=SCHEMA,
+    )
+
+
+def _failed(failed: Found) -> pl.DataFrame:
+    rows = [(place, None, None, None, reason) for place, reason in failed]
+    return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+
+
+def _read(
+    captioner: Captioner, base: Path, session: FetchSession, readers: ThreadPoolExecutor, wanted: pl.DataFrame
+) -> Found:
+    """Of each place, the model's input or the reason why there is none, or the future of that; what lies on the web is
+    fetched together.
+    """
+    web: dict[int, str] = {}
+    here: Found = []
+    for place, uri in wanted.select("place", "image_uri").iter_rows():
+        if on_the_web(uri):
+            web[place] = uri
+        else:
+            here.append((place, readers.submit(_prepare, captioner, partial(read_image, uri, base))))
+
+    def fetched(outcome: Outcome) -> Any:
+        """A future: decoding in the loop that fetches would hold up what else comes in."""
+        if outcome.reason is not None:
+            return outcome.reason
+        return readers.submit(_prepare, captioner, lambda: outcome.body)
+
+    return [*here, *zip(web, session.fetch_all(list(web.values()), fetched) if web else (), strict=True)]
+
+
+def _prepare(captioner: Captioner, read: Callable[[], bytes]) -> Any:
+    try:
+        return captioner.prepare(decoded(read(), captioner.at_least))
+    except BadImage as fault:
+        return str(fault.reason)
+
+
+def decoded(data: bytes, at_least: tuple[int, int] | None) -> Image.Image:
+    """The picture in `data`; it may come smaller, but neither side below `at_least`. Raises BadImage."""
+    hint = {"at_least": at_least} if "at_least" in signature(load_image).parameters else {}
+    return load_image(data, **hint)
