@@ -21,6 +21,7 @@ from enrich import fetch, job, parts
 from enrich.captioner import Captioner as Captioner
 from enrich.captioner import producer_of
 from enrich.captioning import on_ray, once_each, working
+from enrich.captioning.alike import Alike
 from enrich.captioning.on_ray import Cluster
 from enrich.captioning.working import Work
 from enrich.engine import Engine as Engine
@@ -31,6 +32,7 @@ from enrich.image_uris import base_folder
 from enrich.images import MAX_BYTES, ImageReason
 from enrich.job import JobReport, JobSettings
 from enrich.live_pins import live_pins, pins_without
+from enrich.picture_twins import FILE, PictureTwins, described_pictures
 from enrich.tables import PIN_CAPTION, PIN_VISUAL_EMBEDDING
 from enrich.workspace import REPOSITORY, Workspace
 
@@ -50,6 +52,9 @@ class CaptionSettings:
     prompt: str | None = None  # what a caption goes on from, or what a model that chats is asked
     cut_loops: bool | None = None  # captions that go round in circles; None: unless float32 is asked for, to compare
     batch_size: int | None = None  # pictures a forward pass; None by the memory there is
+    twins: bool = (
+        True  # a picture that looks like one described before takes that over (on Ray: of the same bytes only)
+    )
     engine: Engine = Engine.LOCAL
     workers: int | None = None  # on Ray; None for one a GPU, or one a core where there is none
     gpus: float | None = None  # of each worker on Ray; None for one where there is any
@@ -84,11 +89,16 @@ def run_captions(workspace: Workspace, settings: CaptionSettings, captioner: Cap
     work = _work(workspace, settings, cluster)
     producer = producer_of(work.model, work.dtype, work.saying) + (" loops cut" if work.cut_loops else "")
 
-    def describe(wanted: pl.DataFrame) -> Iterator[pl.DataFrame]:
-        return working.describe(work, wanted, captioner) if cluster is None else cluster.describe(work, wanted)
+    def describe(wanted: pl.DataFrame, alike: Alike | None) -> Iterator[pl.DataFrame]:
+        return working.describe(work, wanted, captioner, alike) if cluster is None else cluster.describe(work, wanted)
 
     def each_picture_once(stale: pl.DataFrame) -> Iterator[pl.DataFrame]:
-        return once_each.described(workspace, producer, stale, describe)
+        if not settings.twins or cluster is not None:  # Ray's workers are in no order
+            yield from once_each.described(workspace, producer, stale, describe)
+            return
+        known = described_pictures(workspace, producer)
+        with PictureTwins(workspace.root / FILE, producer, known) as twins:
+            yield from once_each.described(workspace, producer, stale, describe, twins)
 
     tables, bare = [PIN_CAPTION, PIN_VISUAL_EMBEDDING], pins_without(workspace, shown)
     return job.run_stream(workspace, tables, shown, each_picture_once, producer, settings.job, TRANSIENT, bare)

@@ -7,24 +7,30 @@ get a row of what was said; a picture that this producer described for any pin b
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import polars as pl
 
 from enrich import parts
+from enrich.captioning.alike import Alike
+from enrich.picture_twins import PictureTwins
 from enrich.tables import PIN_CAPTION, PIN_VISUAL_EMBEDDING, Table
 from enrich.workspace import Workspace
 
 _ROWS = 20_000  # at once: their vectors of 768 are 60 MB
 _OF_A_PIN = ("pin_id", "event_timestamp", "input_hash")
 
-Describe = Callable[[pl.DataFrame], Iterator[pl.DataFrame]]
+Describe = Callable[[pl.DataFrame, Alike | None], Iterator[pl.DataFrame]]
 
 
-def described(workspace: Workspace, producer: str, stale: pl.DataFrame, describe: Describe) -> Iterator[pl.DataFrame]:
+def described(
+    workspace: Workspace, producer: str, stale: pl.DataFrame, describe: Describe, twins: PictureTwins | None = None
+) -> Iterator[pl.DataFrame]:
     """Rows of all pins in `stale` (pin_id, image_uri, event_timestamp, input_hash), as they get done.
 
-    `describe` gets the pictures to describe (place, image_uri) and yields rows of `working.SCHEMA`.
+    `describe` gets the pictures to describe (place, image_uri) and yields rows of `working.SCHEMA`; with `twins` it
+    leaves out those of which `Alike` says that they are copies, and asks in the order of places.
     """
     pins = stale.sort("input_hash", "pin_id")
     pictures = (
@@ -39,7 +45,9 @@ def described(workspace: Workspace, producer: str, stale: pl.DataFrame, describe
     for some in known.iter_slices(_ROWS):
         yield from _to_pins(of_a_pin, counts, _values(workspace, producer, some))
     left = pictures.join(known, on="place", how="anti", maintain_order="left")
-    for made in describe(left.select("place", "image_uri")):
+    alike = Alike(twins, left, partial(_values, workspace, producer)) if twins else None
+    made_of_left = describe(left.select("place", "image_uri"), alike)
+    for made in alike.with_copies(made_of_left) if alike else made_of_left:
         yield from _to_pins(of_a_pin, counts, made)
 
 

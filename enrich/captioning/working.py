@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from inspect import signature
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +22,12 @@ import polars as pl
 from PIL import Image
 
 from enrich.captioner import Captioner
+from enrich.captioning.alike import Alike
 from enrich.captioning.loops import LOOP_CUT, without_loop
 from enrich.fetch import FetchSession, FetchSettings, Outcome
 from enrich.image_uris import on_the_web, read_image
 from enrich.images import BadImage, load_image
+from enrich.picture_prints import picture_print
 from enrich.side_by_side import batches, side_by_side
 
 if TYPE_CHECKING:
@@ -64,17 +67,20 @@ class Work:
         )
 
 
-def describe(work: Work, wanted: pl.DataFrame, captioner: Captioner | None = None) -> Iterator[pl.DataFrame]:
+def describe(
+    work: Work, wanted: pl.DataFrame, captioner: Captioner | None = None, alike: Alike | None = None
+) -> Iterator[pl.DataFrame]:
     """Rows as SCHEMA says, of pictures `wanted` (place, image_uri), as they get done; none where none is wanted.
 
-    A picture that cannot be had or decoded has a reason and nothing else.
+    A picture that cannot be had or decoded has a reason and nothing else; one that `alike` calls a copy, no row.
     """
     if wanted.is_empty():
         return
     captioner = captioner or work.captioner()
     with FetchSession(work.fetch, types=()) as session, ThreadPoolExecutor(os.cpu_count()) as readers:
         read = partial(_read, captioner, work.base, session, readers)
-        yield from _described(captioner, side_by_side(read, wanted.iter_slices(work.read_at_once), 1), work.cut_loops)
+        found = side_by_side(read, wanted.iter_slices(work.read_at_once), 1)
+        yield from _described(captioner, found, work.cut_loops, alike)
 
 
 Found = list[
@@ -82,18 +88,20 @@ Found = list[
 ]  # of each place, the reason (a str) why there is no picture, or the future of what either is
 
 
-def _described(captioner: Captioner, found: Iterable[Found], cut_loops: bool) -> Iterator[pl.DataFrame]:
+def _described(
+    captioner: Captioner, found: Iterable[Found], cut_loops: bool, alike: Alike | None
+) -> Iterator[pl.DataFrame]:
     places: deque[list[int]] = deque()
     failed: Found = []
 
     def good() -> Iterator[tuple[int, Any]]:
         for some in found:
-            for place, coming in some:
+            for place, coming in sorted(some, key=itemgetter(0)):
                 picture = coming if isinstance(coming, str) else coming.result()
                 if isinstance(picture, str):
                     failed.append((place, picture))
-                else:
-                    yield place, picture
+                elif alike is None or not alike.is_copy(place, picture[1]):
+                    yield place, picture[0]
 
     def small() -> Iterator[list[Any]]:
         for batch in batches(good(), captioner.batch_size):
@@ -153,7 +161,8 @@ def _read(
 
 def _prepare(captioner: Captioner, read: Callable[[], bytes]) -> Any:
     try:
-        return captioner.prepare(decoded(read(), captioner.at_least))
+        picture = decoded(read(), captioner.at_least)
+        return captioner.prepare(picture), picture_print(picture)
     except BadImage as fault:
         return str(fault.reason)
 

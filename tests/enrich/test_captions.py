@@ -13,6 +13,8 @@ import pytest
 from PIL import Image
 from tiny_captioner import random_images, save_tiny
 
+from data.captioner.pool import draw
+from data.pictures import rendering, scenes
 from enrich import cli, console, parts
 from enrich.captioning.loops import LOOP_CUT, without_loop
 from enrich.captions import Captioner, CaptionSettings, doubt, run_captions
@@ -21,6 +23,7 @@ from enrich.engine import Engine
 from enrich.errors import BadInput
 from enrich.fetch import FetchSettings
 from enrich.job import JobSettings
+from enrich.picture_twins import copied_pictures
 from enrich.tables import DELETIONS, PIN_CAPTION, PIN_VISUAL_EMBEDDING, PINS
 from enrich.workspace import Catalogue, Workspace
 
@@ -339,3 +342,30 @@ def test_the_samples_captioner_is_doubted_elsewhere(format, model, doubted, tmp_
     workspace.create(Catalogue(format, "here"))
     settings = CaptionSettings(model) if model else CaptionSettings()
     assert bool(doubt(workspace, settings)) is doubted
+
+
+def test_a_picture_that_looks_the_same_takes_the_description_over_whatever_kills_the_run(tmp_path, checkpoint):
+    shown = [rendering.render(scene, seed, 240) for scene, seed in draw(3, scenes.TEST_SEEDS, held_out=True, seed=7)]
+    uris = {}
+    for number, image in enumerate([*shown, *shown, *shown]):
+        uris[f"pin{number}"] = str(tmp_path / f"{number}.jpg")
+        image.save(uris[f"pin{number}"], quality=95 - number)
+    found = []
+    for limits in ([None], [1, 2, 1, None]):
+        workspace = Workspace.at(tmp_path / f"pieces{len(limits)}")
+        workspace.create(Catalogue("native", "inline"))
+        add_pins(workspace, **uris)
+        for limit in limits:
+            job = JobSettings(batch_size=2, limit=limit)
+            run_captions(workspace, CaptionSettings(str(checkpoint), dtype="float32", job=job))
+        vectors = parts.latest(workspace.folder(PIN_VISUAL_EMBEDDING), PIN_VISUAL_EMBEDDING).sort("pin_id")
+        found.append([tuple(vector) for vector in vectors["visual_embedding"].to_list()])
+        assert copied_pictures(workspace).height == 6
+    assert len(found[0]) == 9
+    assert found[0][:3] == found[0][3:6] == found[0][6:]
+    plain = Workspace.at(tmp_path / "plain")
+    plain.create(Catalogue("native", "inline"))
+    add_pins(plain, **uris)
+    run_captions(plain, CaptionSettings(str(checkpoint), dtype="float32", twins=False))
+    each = parts.latest(plain.folder(PIN_VISUAL_EMBEDDING), PIN_VISUAL_EMBEDDING)
+    assert len({tuple(vector) for vector in each["visual_embedding"].to_list()}) == 9
