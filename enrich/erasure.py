@@ -68,6 +68,7 @@ def run_erasure(workspace: Workspace) -> JobReport:
     if state is None or (before and before.of == state):
         return JobReport("deletions", 0, 0, failed)
     engine = _engine(workspace)
+    History(workspace).forget_deleted()
     rows = Counter[str]()
     for table in ENRICHED:
         doomed = _doomed(table)

@@ -19,7 +19,7 @@ from enrich.engine import LogEngine
 from enrich.history import History
 from enrich.log_in_place import LogInPlace
 from enrich.mapped_columns import Mapping
-from enrich.queries import QuerySettings, Refresh, _run_pin_queries
+from enrich.queries import QuerySettings, Refresh, run_pin_queries
 from enrich.snapshots import SnapshotSettings
 from enrich.tables import (
     BOARD_PINS,
@@ -79,7 +79,7 @@ def rows_of(root: Path, engine: LogEngine) -> dict[Table, pl.DataFrame]:
     limits = BackendLimits(engine=engine)
     run_boards(workspace, BoardSettings(snapshots=DAILY, backend=limits))
     chosen = QuerySettings(min_users=3, snapshots=DAILY, refresh=Refresh.MERGE, backend=limits)
-    _run_pin_queries(workspace, History(workspace, limits).engagements(), chosen)
+    run_pin_queries(workspace, History(workspace, limits).days(), chosen)
     run_engagement(workspace, EngagementSettings(snapshots=DAILY, backend=limits))
     found = {}
     for table in TABLES:
