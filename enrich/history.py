@@ -21,7 +21,7 @@ import polars as pl
 
 from enrich import log_days, log_files, log_in_place, parts, tables
 from enrich.backends import Backend, BackendLimits, open_backend
-from enrich.log_days import LogDays
+from enrich.log_days import LogDays, LogSource
 from enrich.log_files import LogFile
 from enrich.log_in_place import LogInPlace
 from enrich.normalise import normalise_query
@@ -55,7 +55,11 @@ class History:
 
     def days(self) -> LogDays:
         """What each day of the log says, brought up to date."""
-        return LogDays(self._workspace.root, _Source(self, self._workspace, self._backend, self._elsewhere))
+        return LogDays(self._workspace.root, self.log_source())
+
+    def log_source(self) -> LogSource:
+        """The log as `log_days.py` reads it."""
+        return _Source(self, self._workspace, self._backend, self._elsewhere)
 
     def forget_deleted(self) -> None:
         """Take out of W/log_days what was deleted."""

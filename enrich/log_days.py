@@ -10,8 +10,9 @@ Reads the log through `LogSource` and its files' names (`log_files.py`), deletio
 
 A file is read again only where it was written since (its identity is another), a day is counted again only where its
 rows are others: a day that comes late, or is written anew, is one more day. A pin or user newly deleted costs the days
-in which it stands; one that is deleted no more costs the whole log. A day's folder is named by what its rows are, made
-aside and renamed into place, so that a kill leaves whole days or none.
+in which it stands; one that is deleted no more costs the whole log. A log that lets its first days go makes no snapshot
+stale: their digests stay (`LogDays.past`), until a user is deleted, who might have been in them. A day's folder is
+named by what its rows are, made aside and renamed into place, so that a kill leaves whole days or none.
 
 A query that may not be used (`refused`) is there as a hash, for it is only counted. What else people typed is there, so
 the folder is as private as the log: erasure takes out the days of what was deleted.
@@ -106,12 +107,15 @@ class LogSource(Protocol):
 
 
 class LogDays:
-    """The log's days, all of them counted; `read` says how many of its rows were read for that."""
+    """The log's `days`, all of them counted; those it once had before (`past`); `read`: rows read to know them."""
+
+    past: tuple[Day, ...]
 
     def __init__(self, root: Path, source: LogSource) -> None:
         self.root = root / FOLDER
         self.backend = source.backend
         self._source = source
+        self._files = source.files
         self.root.mkdir(exist_ok=True)
         self._index, self.read = self._up_to_date()
         self.days = tuple(_days(self._index))
@@ -121,12 +125,13 @@ class LogDays:
     def between(self, start: datetime | None, end: datetime) -> frozenset[Day]:
         """The days from `start` (None: from the first) until before `end`; both are starts of days."""
         first, last = (-1 if start is None else (start - _EPOCH) // _DAY), (end - _EPOCH) // _DAY
-        return frozenset(day for day in self.days if first <= day.number < last)
+        days = (*(day for day in self.past if self.has(day)), *self.days)
+        return frozenset(day for day in days if first <= day.number < last)
 
     def changes(self, settings: SnapshotSettings) -> list[Change]:
-        """How many rows each period of the cadence has, and a digest of them."""
+        """How many rows each period of the cadence has, or had, and a digest of them."""
         periods: dict[int, Change] = {}
-        for day in self.days:
+        for day in (*self.past, *self.days):
             number = day.number // settings.cadence_days
             was = periods.get(number, Change(number, 0, 0))
             periods[number] = Change(number, was.rows + day.rows, was.digest + day.digest)
@@ -154,24 +159,27 @@ class LogDays:
         return self.root / kind / day.name
 
     def _up_to_date(self) -> tuple[pl.DataFrame, int]:
-        """The days of each file as it is now, and how many rows were read to know them."""
+        """The days of each file as it is now, those of files that are no more, and how many rows were read for it."""
         known = self._known()
         gone = self._source.gone()
         before = _read(self.root / "gone.parquet", _GONE)
         new = gone.join(before, on=_GONE.names(), how="anti")
+        now = pl.DataFrame(self._files, schema=["uri", "identity"], orient="row").cast(pl.String)
+        past = known.join(now, on="uri", how="anti")
+        known = known.join(now, on=["uri", "identity"], how="semi")
         if before.join(gone, on=_GONE.names(), how="anti").height:
-            known = known.clear()
+            known, past = known.clear(), past.clear()
         elif new.height:
             forget(self.root, self.backend, new)
-            known = self._of_whole_days(known)
-        now = pl.DataFrame(self._source.files, schema=["uri", "identity"], orient="row").cast(pl.String)
-        kept = known.join(now, on=["uri", "identity"], how="semi")
-        unread = now.join(kept, on="uri", how="anti")["uri"].to_list()
+            known, past = self._of_whole_days(known), past if "user" not in new["kind"] else past.clear()
+        unread = now.join(known, on="uri", how="anti")["uri"].to_list()
         found = self._read_files(unread)
-        index = pl.concat([kept, found]).sort("uri", "day")
-        _write(self.root / "files.parquet", index)
+        present = pl.concat([known, found]).sort("uri", "day")
+        past = past.filter(pl.col("day") < present["day"].min())
+        _write(self.root / "files.parquet", pl.concat([past, present]))
         _write(self.root / "gone.parquet", gone)
-        return index, int(found["rows"].sum())
+        self.past = tuple(_days(past))
+        return present, int(found["rows"].sum())
 
     def _known(self) -> pl.DataFrame:
         return _read(self.root / "files.parquet", _FILES).filter(pl.col("basis") == self._basis)
@@ -187,7 +195,7 @@ class LogDays:
 
     def _read_files(self, uris: Sequence[str]) -> pl.DataFrame:
         """`_FILES` of these, read by the layout that they share."""
-        identity = {file.uri: file.identity for file in self._source.files}
+        identity = {file.uri: file.identity for file in self._files}
         layouts: dict[str, list[str]] = {}
         for uri in uris:
             layouts.setdefault(log_files.layout(uri), []).append(uri)
