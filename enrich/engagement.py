@@ -27,7 +27,7 @@ from enrich.log_days import Kind
 from enrich.smoothing import prior_strength, smoothed
 from enrich.snapshots import Computed, SnapshotSettings
 from enrich.tables import ENGAGEMENT_WINDOWS_DAYS, EVENTS, PIN_ENGAGEMENT, QUERY_PIN_ENGAGEMENT, Table
-from enrich.window_sums import Sum, WindowSums
+from enrich.window_sums import Remembered, Sum, WindowSums
 from enrich.workspace import Workspace
 
 PAIR_WINDOW_DAYS = 365
@@ -53,16 +53,17 @@ def run_engagement(workspace: Workspace, settings: EngagementSettings) -> list[J
     days = History(workspace, settings.backend).days()
     longest = max(*ENGAGEMENT_WINDOWS_DAYS, PAIR_WINDOW_DAYS)
     planned = snapshots.plan(days.changes(settings.snapshots), settings.snapshots, window=timedelta(days=longest))
-    sums = WindowSums(days)
+    sums, of_pins, of_pairs = WindowSums(days), Remembered[Computed](), Remembered[Computed]()
 
     def pins(at: datetime, state: pl.DataFrame) -> Computed:
         windows = {window: _window(sums, _PIN_EVENTS[window], at, window) for window in ENGAGEMENT_WINDOWS_DAYS}
-        return Computed(_settled(PIN_ENGAGEMENT, pin_engagement(windows), state, settings.max_lag), Counter())
+        found = of_pins.of(windows.values(), lambda: Computed(pin_engagement(windows), Counter()))
+        return found._replace(values=_settled(PIN_ENGAGEMENT, found.values, state, settings.max_lag))
 
     def pairs(at: datetime, state: pl.DataFrame) -> Computed:
         window = _window(sums, _PAIR_EVENTS, at, PAIR_WINDOW_DAYS)
-        values = _settled(QUERY_PIN_ENGAGEMENT, query_pin_engagement(window), state, settings.max_lag)
-        return Computed(values, _refused(window))
+        found = of_pairs.of([window], lambda: Computed(query_pin_engagement(window), _refused(window)))
+        return found._replace(values=_settled(QUERY_PIN_ENGAGEMENT, found.values, state, settings.max_lag))
 
     reports = [
         snapshots.run(workspace, table, planned, compute, settings.producer, settings.snapshots)

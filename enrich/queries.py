@@ -16,12 +16,10 @@ but for the bias, of a query that stayed in the top 40; one that was below it th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
 from math import isfinite
-from typing import NamedTuple
 
 import ibis
 import ibis.expr.types as ir
@@ -36,7 +34,7 @@ from enrich.log_days import Kind, LogDays
 from enrich.query_features import QueryFeatureSettings, run_query_features
 from enrich.snapshots import Computed, Snapshot, SnapshotSettings
 from enrich.tables import PIN_QUERIES
-from enrich.window_sums import Sum, WindowSums
+from enrich.window_sums import Remembered, Sum, WindowSums
 from enrich.workspace import Workspace
 
 TOO_FEW_USERS = "fewer-users-than-k"
@@ -111,13 +109,6 @@ def _summed(log: ir.Table, *columns: str) -> ir.Table:
     return log.group_by(*columns).agg(n=times(log).sum())
 
 
-class _Window(NamedTuple):
-    """What the log says of the time before one snapshot, counted; as rows of the log, `n` times each."""
-
-    cells: Callable[[], ir.Table]  # query, refused, pin_id, event, position; summed when asked for
-    askers: ir.Table  # query, refused, user, named
-
-
 def run_queries(workspace: Workspace, settings: QuerySettings) -> list[JobReport]:
     """Bring pin_queries and query_features up to date with what was logged before each due snapshot."""
     history = History(workspace, settings.backend)
@@ -133,15 +124,21 @@ def run_pin_queries(workspace: Workspace, days: LogDays, settings: QuerySettings
     planned = snapshots.plan(days.changes(settings.snapshots), settings.snapshots, window=settings.window)
     before_it = dict(zip((one.at for one in planned[1:]), planned, strict=False))
     of = {one.at: one for one in planned}
-    sums = WindowSums(days)
+    sums, found = WindowSums(days), Remembered[Computed]()
+
+    def whole(at: datetime) -> Computed:
+        cells, askers = (sums.of(one, at - settings.window, at) for one in (_CELLS, _ASKERS))
+        return found.of(
+            [cells, askers],
+            lambda: Computed(engaged_queries(cells, askers, settings), _dropped(askers, settings.min_users)),
+        )
+
+    def merged(at: datetime) -> Computed:
+        values, askers = _merged(workspace, days, sums, of[at], before_it.get(at), settings)
+        return Computed(values, _dropped(askers, settings.min_users))
 
     def compute(at: datetime, _: pl.DataFrame) -> Computed:
-        start = at - settings.window
-        window = _Window(lambda: sums.of(_CELLS, start, at), sums.of(_ASKERS, start, at))
-        dropped = _dropped(window.askers, settings.min_users)
-        if settings.refresh is Refresh.MERGE:
-            return Computed(_merged(workspace, days, window, of[at], before_it.get(at), settings), dropped)
-        return Computed(engaged_queries(window.cells(), window.askers, settings), dropped)
+        return merged(at) if settings.refresh is Refresh.MERGE else whole(at)
 
     report = snapshots.run(workspace, PIN_QUERIES, planned, compute, settings.producer, settings.snapshots)
     sums.save()
@@ -157,18 +154,20 @@ def engaged_queries(log: ir.Table, askers: ir.Table, settings: QuerySettings) ->
 def _merged(
     workspace: Workspace,
     days: LogDays,
-    window: _Window,
+    sums: WindowSums,
     snapshot: Snapshot,
     last: Snapshot | None,
     settings: QuerySettings,
-) -> pl.DataFrame:
+) -> tuple[pl.DataFrame, ir.Table]:
     """`engaged_queries` from what was kept of the `last` snapshot and the log since; of the whole window without it.
 
-    Who asked is counted over the whole window, for privacy allows no estimate; the bias is that of the new period.
+    Who asked (the second) is counted over the whole window, for privacy allows no estimate; the bias is that of the new
+    period.
     """
+    start = snapshot.at - settings.window
     old = query_merge.load(workspace, last, settings.producer) if last else None
     if old is None or last is None:
-        cells = window.cells()
+        cells = sums.of(_CELLS, start, snapshot.at)
         scored = scores(cells, propensity.fit_eta(cells), settings.weights)
         scored = scored.filter(scored.score > 0)
     else:
@@ -177,7 +176,8 @@ def _merged(
         scored = query_merge.merged(old, scores(new, eta, settings.weights), scores(left, eta, settings.weights))
     kept = _first(scored, 2 * settings.queries).drop("rank").to_polars()
     query_merge.save(workspace, snapshot, settings.producer, kept, last.at if last else None)
-    return _best(scored, window.askers, settings)
+    askers = sums.of(_ASKERS, start, snapshot.at)
+    return _best(scored, askers, settings), askers
 
 
 def _best(scored: ir.Table, askers: ir.Table, settings: QuerySettings) -> pl.DataFrame:

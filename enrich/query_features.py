@@ -36,7 +36,7 @@ from enrich.normalise import normalise_query
 from enrich.snapshots import Change, Computed, SnapshotSettings
 from enrich.tables import QUERY_FEATURES
 from enrich.text_encoder import TextEncoder
-from enrich.window_sums import Sum, WindowSums
+from enrich.window_sums import Remembered, Sum, WindowSums
 from enrich.workspace import Workspace
 
 MAX_INTERESTS = 3
@@ -92,7 +92,7 @@ def run_query_features(
     pins = history.keep("categories", pins.filter(pins.category.notnull()).distinct())
     taxonomy = pl.DataFrame(parts.read(workspace.folder(tables.INTERESTS), tables.INTERESTS)).sort("interest_id")
     basis = input_hash(repr(taxonomy.rows()))
-    sums = WindowSums(days)
+    sums, found = WindowSums(days), Remembered[pl.DataFrame]()
     categories = _category_changes(sums, pins, cadence)
     planned = snapshots.plan(days.changes(cadence), cadence, also=categories, basis=basis, window=settings.window)
     vectors = QueryVectors(workspace, producer, encoder)
@@ -102,7 +102,8 @@ def run_query_features(
         start = at - settings.window
         searched, languages, engaged = (sums.of(one, start, at) for one in (_SEARCHES, _LANGUAGES, _ENGAGED))
         window = _Window(searched, languages, engaged.join(pins, "pin_id"))
-        return Computed(query_features(window, interests(), vectors), Counter())
+        values = found.of((searched, languages, engaged), lambda: query_features(window, interests(), vectors))
+        return Computed(values, Counter())
 
     report = snapshots.run(workspace, QUERY_FEATURES, planned, compute, producer, cadence)
     sums.save()

@@ -13,15 +13,17 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 from uuid import uuid4
 
 import ibis.expr.types as ir
 
 from enrich.log_days import Day, Kind, LogDays
+
+T = TypeVar("T")
 
 
 class Sum(NamedTuple):
@@ -117,6 +119,22 @@ class WindowSums:
         aside.replace(place)
         for other in stale:
             shutil.rmtree(other)
+
+
+class Remembered(Generic[T]):
+    """The last result that was made of some sums, for as long as these are the same: quiet days cost nothing."""
+
+    def __init__(self) -> None:
+        self._of: tuple[ir.Table, ...] = ()
+        self._result: T | None = None
+
+    def of(self, sums: Iterable[ir.Table], compute: Callable[[], T]) -> T:
+        """The last result where it was made of these very tables, else what `compute` makes now."""
+        now = tuple(sums)
+        same = len(now) == len(self._of) and all(one is other for one, other in zip(now, self._of, strict=True))
+        if self._result is None or not same:
+            self._of, self._result = now, compute()
+        return self._result
 
 
 def _rows(days: frozenset[Day]) -> int:
