@@ -195,6 +195,7 @@ def test_deletions_hold_in_every_day_and_cost_those_they_touch(log: Path, tmp_pa
     run(workspace)
     write_rows(workspace, DELETIONS, {"kind": "user", "id": "n4", "deleted_at": day(9)})
     run_erasure(workspace)
+    assert not list(workspace.root.rglob("*.state"))
     held = [str(pl.read_parquet(file).to_dicts()) for file in (workspace.root / "log_days").rglob("*.parquet")
             if file.name != "gone.parquet"]  # fmt: skip
     assert not any("n4" in text for text in held), "gone before any step has run"
@@ -299,7 +300,7 @@ def test_a_kill_at_any_write_leaves_no_half_day(log: Path, tmp_path: Path, monke
                 nth += 1
         run(workspace, two_days)
         assert same(rows(workspace), whole), f"after a kill at write {nth}"
-    assert nth == 10, "files, gone; pairs and askers of two days; a snapshot and its manifest; two sums"
+    assert nth == 11, "files, gone; pairs and askers of two days; a snapshot, its manifest, the state; two sums"
 
 
 _lines = st.tuples(st.sampled_from("abc"), st.sampled_from("xyz"), st.sampled_from(["click", "save", "impression"]))
