@@ -21,7 +21,7 @@ import polars as pl
 from enrich import snapshots
 from enrich.backends import BOUNDED, BackendLimits
 from enrich.errors import BadInput
-from enrich.history import History, times
+from enrich.history import History, how_often, times
 from enrich.job import JobReport
 from enrich.log_days import Kind
 from enrich.smoothing import prior_strength, smoothed
@@ -116,7 +116,7 @@ def query_pin_engagement(log: ir.Table) -> pl.DataFrame:
 
 def counts(log: ir.Table, key: list[str], days: int) -> ir.Table:
     """The key, and how many of each event `log` has, the rows of a window of so many `days`."""
-    sums = {f"{event}s_{days}d": (log.event == event).ifelse(times(log), 0).sum().cast("int64") for event in EVENTS}
+    sums = {f"{event}s_{days}d": how_often(log, log.event == event) for event in EVENTS}
     return log.group_by(key).agg(**sums)
 
 

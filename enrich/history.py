@@ -183,6 +183,11 @@ def times(log: ir.Table) -> ir.IntegerValue:
     return log.n if "n" in log.columns else ibis.literal(1)
 
 
+def how_often(log: ir.Table, when: ir.BooleanValue) -> ir.IntegerScalar:
+    """How many of a log's rows, each as often as it happened, are so."""
+    return log.n.sum(where=when).fill_null(0).cast("int64") if "n" in log.columns else log.count(where=when)
+
+
 def changes(table: ir.Table, column: str, covered: Sequence[str], settings: SnapshotSettings) -> list[Change]:
     """How many rows each period of the cadence has by the time `column`, and a digest of `covered` and that time."""
     time = table[column].epoch_seconds()

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from scipy.optimize import minimize_scalar
 
-from enrich.history import times
+from enrich.history import how_often
 
 MAX_ETA = 2.0
 MAX_WEIGHT = 10.0  # of one event, so that a lone click far down cannot outweigh all others (clipped propensities)
@@ -54,8 +54,8 @@ def _cells(log: ir.Table) -> ir.Table:
     """query, pin_id, position, shown, clicks: of pairs with clicks that were shown at two positions or more."""
     seen = log.filter(log.position.notnull() & log.event.isin(["impression", "click"]))
     counted = seen.group_by("query", "pin_id", "position").agg(
-        impressions=(seen.event == "impression").ifelse(times(seen), 0).sum(),
-        clicks=(seen.event == "click").ifelse(times(seen), 0).sum(),
+        impressions=how_often(seen, seen.event == "impression"),
+        clicks=how_often(seen, seen.event == "click"),
     )
     counted = counted.mutate(shown=counted.impressions.clip(lower=1))
     pairs = counted.group_by("query", "pin_id").agg(positions=counted.count(), total=counted.clicks.sum())

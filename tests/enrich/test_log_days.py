@@ -127,7 +127,7 @@ def test_a_new_day_is_summed_from_what_came_and_what_left(log: Path, tmp_path: P
     history = History(workspace)
     days = Watched(workspace.root, history.log_source())
     run_pin_queries(workspace, days, QuerySettings(min_users=2, window=timedelta(days=3), snapshots=DAILY))
-    assert read == [(kind, [on]) for kind in (Kind.ASKERS, Kind.PAIRS) for on in (6, 3)]
+    assert read == [(kind, [on]) for kind in (Kind.PAIRS, Kind.ASKERS) for on in (6, 3)]
 
 
 def test_a_late_day_makes_the_snapshots_that_see_it_and_no_other(log: Path, tmp_path: Path) -> None:
