@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote
 from uuid import uuid4
 
 import polars as pl
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 TextMap = Callable[[Iterable[str]], pl.DataFrame]  # a frame of any number of rows a text
 
 MEMORY = "4GB"  # of DuckDB, where nothing else is asked for; what is more goes to W/.spill
+FILE = "read_from_file"  # the column that says in which file a row lies, where that is asked for
 _TEXTS_AT_ONCE = 100_000  # in Python
 
 
@@ -48,8 +50,20 @@ class Backend(ABC):
     connection: Any
 
     @abstractmethod
-    def read(self, paths: Sequence[str], partitioned: bool = False) -> ir.Table:
-        """Parquet files or patterns as one table; with the columns that folders `name=value` give where partitioned."""
+    def read(self, paths: Sequence[str], hive: str | None = None, named: bool = False) -> ir.Table:
+        """Parquet files or patterns as one table.
+
+        With `hive`, a folder above them, those between that are named `name=value` give columns. `named` adds
+        the column `FILE`, in which file a row lies, as `path_of` reads it.
+        """
+
+    @abstractmethod
+    def path_of(self, file: str) -> str:
+        """The path that was asked for, of what stands in the column `FILE`."""
+
+    @abstractmethod
+    def write(self, table: ir.Table, folder: Path, by: str | None = None) -> None:
+        """`table` as parquet files in a new `folder`; with `by`, an integer column, in folders `by=value` there."""
 
     @abstractmethod
     def keep(self, name: str, table: ir.Table) -> ir.Table:
@@ -83,16 +97,25 @@ class DuckDBBackend(Backend):
         except Exception as error:  # ibis passes on whatever DuckDB says of a size
             raise BadInput(f"expected --memory as a size with a unit, found {memory!r}; write 4GB or 800MB") from error
 
-    def read(self, paths: Sequence[str], partitioned: bool = False) -> ir.Table:
+    def read(self, paths: Sequence[str], hive: str | None = None, named: bool = False) -> ir.Table:
         for scheme in {path.partition("://")[0] for path in paths if "://" in path} - self._known_schemes:
-            self.connection.register_filesystem(_filesystem(scheme))
+            self.connection.register_filesystem(file_system(scheme))
             self._known_schemes.add(scheme)
         quoted = ", ".join("'" + path.removeprefix("file://").replace("'", "''") + "'" for path in paths)
-        options = ", hive_partitioning = true, union_by_name = true" if partitioned else ""
+        options = ", hive_partitioning = true, union_by_name = true" if hive is not None else ""
+        options += f", filename = '{FILE}'" if named else ""
         self._views += 1  # a view by hand: ibis would fetch an extension from the network for s3
         name = f"parquet_{self._views}"
         self.connection.raw_sql(f"CREATE TEMP VIEW {name} AS SELECT * FROM read_parquet([{quoted}]{options})")
         return self.connection.table(name)
+
+    def path_of(self, file: str) -> str:
+        return file
+
+    def write(self, table: ir.Table, folder: Path, by: str | None = None) -> None:
+        folder.mkdir(parents=True)
+        target, more = (folder / "rows.parquet", {}) if by is None else (folder, {"partition_by": by})
+        self.connection.to_parquet(table, target, compression="zstd", **more)
 
     def keep(self, name: str, table: ir.Table) -> ir.Table:
         return self.connection.create_table(name, table, temp=True)
@@ -127,19 +150,36 @@ class SparkBackend(Backend):
         self.connection = ibis.pyspark.connect(self._session)
         self._kept: dict[str, tuple[str, Any]] = {}  # its view, unique in the session, and its rows
 
-    def read(self, paths: Sequence[str], partitioned: bool = False) -> ir.Table:
+    def read(self, paths: Sequence[str], hive: str | None = None, named: bool = False) -> ir.Table:
         reader = self._session.read.option("pathGlobFilter", "*.parquet")
         paths = [path.removesuffix("/*.parquet") for path in paths]  # Spark logs an error for each pattern
-        if partitioned:  # a pattern hides the partitions' names: the folder above it is what Spark looks through
+        if hive is not None:  # a pattern hides the partitions' names: the folder above it is what Spark looks through
             paths = [path.partition("/**")[0] for path in paths]
-            reader = reader.option("mergeSchema", "true").option("recursiveFileLookup", "false")
+            reader = reader.option("mergeSchema", "true").option("basePath", _for_hadoop(hive))
+        frame = reader.parquet(*(_for_hadoop(path) for path in paths))
+        if named:
+            frame = frame.selectExpr("*", f"_metadata.file_path AS {FILE}")
         name = f"parquet_{uuid4().hex}"  # the session is one for all backends of a process
-        reader.parquet(*(_for_hadoop(path) for path in paths)).createOrReplaceTempView(name)
+        frame.createOrReplaceTempView(name)
         return self.connection.table(name)
 
-    def keep(self, name: str, table: ir.Table) -> ir.Table:
+    def path_of(self, file: str) -> str:
+        """Spark's own spelling is a URI with escapes: file:///a%20b, s3a://bucket/a."""
+        scheme, _, path = file.partition(":")
+        if scheme == "file":
+            return unquote("/" + path.lstrip("/"))
+        return unquote(file.replace("s3a://", "s3://", 1))
+
+    def write(self, table: ir.Table, folder: Path, by: str | None = None) -> None:
+        writer = self._frame(table).write.option("compression", "zstd")
+        (writer if by is None else writer.partitionBy(by)).parquet(str(folder))
+
+    def _frame(self, table: ir.Table) -> Any:
         self.connection._run_pre_execute_hooks(table)  # registers tables in memory
-        frame = self._session.sql(self.connection.compile(table)).persist()
+        return self._session.sql(self.connection.compile(table))
+
+    def keep(self, name: str, table: ir.Table) -> ir.Table:
+        frame = self._frame(table).persist()
         view = f"{name}_{uuid4().hex}"
         frame.createOrReplaceTempView(view)
         self._kept[name] = (view, frame)
@@ -172,7 +212,8 @@ def lists(rows: pl.DataFrame, key: str, order: str) -> pl.DataFrame:
     return rows.sort(key, order).group_by(key, maintain_order=True).agg(pl.exclude(key, order))
 
 
-def _filesystem(scheme: str) -> Any:
+def file_system(scheme: str) -> Any:
+    """fsspec's file system of that name. Raises BadInput where it is not installed."""
     import fsspec
 
     try:

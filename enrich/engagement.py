@@ -12,7 +12,6 @@ needs no new row, until one of them would move by more than `max_lag` of itself.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -22,15 +21,16 @@ import polars as pl
 from enrich import snapshots
 from enrich.backends import BOUNDED, BackendLimits
 from enrich.errors import BadInput
-from enrich.history import History, before, changes
+from enrich.history import History, how_often, times
 from enrich.job import JobReport
+from enrich.log_days import Kind
 from enrich.smoothing import prior_strength, smoothed
 from enrich.snapshots import Computed, SnapshotSettings
 from enrich.tables import ENGAGEMENT_WINDOWS_DAYS, EVENTS, PIN_ENGAGEMENT, QUERY_PIN_ENGAGEMENT, Table
+from enrich.window_sums import Remembered, Sum, WindowSums
 from enrich.workspace import Workspace
 
 PAIR_WINDOW_DAYS = 365
-_LOG_COLUMNS = ("query", "pin_id", "event")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,57 +50,78 @@ class EngagementSettings:
 
 def run_engagement(workspace: Workspace, settings: EngagementSettings) -> list[JobReport]:
     """Bring pin_engagement and query_pin_engagement up to date with what was logged before each due snapshot."""
-    log = History(workspace, settings.backend).engagements()
-    log_changes = changes(log, "event_timestamp", _LOG_COLUMNS, settings.snapshots)
+    days = History(workspace, settings.backend).days()
     longest = max(*ENGAGEMENT_WINDOWS_DAYS, PAIR_WINDOW_DAYS)
-    planned = snapshots.plan(log_changes, settings.snapshots, window=timedelta(days=longest))
+    planned = snapshots.plan(days.changes(settings.snapshots), settings.snapshots, window=timedelta(days=longest))
+    sums, of_pins, of_pairs = WindowSums(days), Remembered[Computed](), Remembered[Computed]()
 
     def pins(at: datetime, state: pl.DataFrame) -> Computed:
-        return Computed(_settled(PIN_ENGAGEMENT, pin_engagement(log, at), state, settings.max_lag), Counter())
+        windows = {window: _window(sums, _PIN_EVENTS[window], at, window) for window in ENGAGEMENT_WINDOWS_DAYS}
+        found = of_pins.of(windows.values(), lambda: Computed(pin_engagement(windows), Counter()))
+        return found._replace(values=_settled(PIN_ENGAGEMENT, found.values, state, settings.max_lag))
 
     def pairs(at: datetime, state: pl.DataFrame) -> Computed:
-        values = _settled(QUERY_PIN_ENGAGEMENT, query_pin_engagement(log, at), state, settings.max_lag)
-        return Computed(values, _refused(before(log, "event_timestamp", at)))
+        window = _window(sums, _PAIR_EVENTS, at, PAIR_WINDOW_DAYS)
+        found = of_pairs.of([window], lambda: Computed(query_pin_engagement(window), _refused(window)))
+        return found._replace(values=_settled(QUERY_PIN_ENGAGEMENT, found.values, state, settings.max_lag))
 
-    return [
+    reports = [
         snapshots.run(workspace, table, planned, compute, settings.producer, settings.snapshots)
         for table, compute in ((PIN_ENGAGEMENT, pins), (QUERY_PIN_ENGAGEMENT, pairs))
     ]
+    sums.save()
+    return reports
 
 
-def pin_engagement(log: ir.Table, at: datetime) -> pl.DataFrame:
-    """Counts and rates of every pin with an event in the longest window before `at`."""
-    counted = _counted(log, at, ["pin_id"], ENGAGEMENT_WINDOWS_DAYS)
-    rates = [_pin_rate(counted, event, days) for days in ENGAGEMENT_WINDOWS_DAYS for event in EVENTS[1:]]
+def _window(sums: WindowSums, sum: Sum, at: datetime, days: int) -> ir.Table:
+    return sums.of(sum, at - timedelta(days=days), at)
+
+
+def _summed(log: ir.Table, *columns: str) -> ir.Table:
+    return log.group_by(*columns).agg(n=times(log).sum())
+
+
+_PIN_EVENTS = {
+    days: Sum(f"pin-events-{days}d", Kind.PAIRS, lambda log: _summed(log, "pin_id", "event"))
+    for days in ENGAGEMENT_WINDOWS_DAYS
+}
+_PAIR_EVENTS = Sum(
+    f"pair-events-{PAIR_WINDOW_DAYS}d", Kind.PAIRS, lambda log: _summed(log, "query", "refused", "pin_id", "event")
+)
+
+
+def pin_engagement(windows: dict[int, ir.Table]) -> pl.DataFrame:
+    """Counts and rates of every pin with an event in the longest of the windows: its days and its log."""
+    longest, *others = sorted(windows, reverse=True)
+    counted = _counted(windows[longest], ["pin_id"], longest)
+    for days in others:
+        counted = counted.join(
+            _counted(windows[days], ["pin_id"], days), on="pin_id", how="left", maintain_order="left"
+        )
+    counted = counted.select("pin_id", *(f"{e}s_{d}d" for d in windows for e in EVENTS)).fill_null(0)
+    rates = [_pin_rate(counted, event, days) for days in windows for event in EVENTS[1:]]
     return counted.with_columns(rates)
 
 
-def query_pin_engagement(log: ir.Table, at: datetime) -> pl.DataFrame:
-    """Counts and rates of every (query, pin) with an event in the window before `at`, private queries left out."""
-    pins = _counted(log, at, ["pin_id"], [PAIR_WINDOW_DAYS])
+def query_pin_engagement(log: ir.Table) -> pl.DataFrame:
+    """Counts and rates of every (query, pin) in the log of one window, private queries left out but of a pin's own."""
+    pins = _counted(log, ["pin_id"], PAIR_WINDOW_DAYS)
     means = pins.select(
         "pin_id", *(_pin_rate(pins, event, PAIR_WINDOW_DAYS).alias(f"pin_{event}") for event in EVENTS[1:])
     )
-    pairs = _counted(log.filter(log.refused.isnull()), at, ["query", "pin_id"], [PAIR_WINDOW_DAYS])
+    pairs = _counted(log.filter(log.refused.isnull()), ["query", "pin_id"], PAIR_WINDOW_DAYS)
     joined = pairs.join(means, on="pin_id", how="left", maintain_order="left")
     return joined.with_columns([_pair_rate(joined, event) for event in EVENTS[1:]])
 
 
-def counts(log: ir.Table, at: datetime, key: list[str], windows: Sequence[int]) -> ir.Table:
-    """The key, and how many of each event lie in each window of days before `at`."""
-    seen = before(log, "event_timestamp", at, timedelta(days=max(windows)))
-    sums: dict[str, ir.IntegerScalar] = {}
-    for days in windows:
-        recent = seen.event_timestamp >= at - timedelta(days=days)
-        whole = days == max(windows)
-        for event in EVENTS:
-            counted = seen.event == event
-            sums[f"{event}s_{days}d"] = (counted if whole else counted & recent).sum()
-    return seen.group_by(key).agg(**sums)
+def counts(log: ir.Table, key: list[str], days: int) -> ir.Table:
+    """The key, and how many of each event `log` has, the rows of a window of so many `days`."""
+    sums = {f"{event}s_{days}d": how_often(log, log.event == event) for event in EVENTS}
+    return log.group_by(key).agg(**sums)
 
 
-def _counted(log: ir.Table, at: datetime, key: list[str], windows: Sequence[int]) -> pl.DataFrame:
-    frame: pl.DataFrame = counts(log, at, key, windows).order_by(key).to_polars()
+def _counted(log: ir.Table, key: list[str], days: int) -> pl.DataFrame:
+    frame: pl.DataFrame = counts(log, key, days).order_by(key).to_polars()
     return frame
 
 

@@ -24,7 +24,7 @@ import duckdb
 import polars as pl
 
 import enrich
-from enrich import job, parts, query_merge, tables
+from enrich import job, parts, query_merge, snapshot_state, tables
 from enrich.history import History
 from enrich.job import JobReport
 from enrich.normalise import normalise_query
@@ -68,6 +68,7 @@ def run_erasure(workspace: Workspace) -> JobReport:
     if state is None or (before and before.of == state):
         return JobReport("deletions", 0, 0, failed)
     engine = _engine(workspace)
+    History(workspace).forget_deleted()
     rows = Counter[str]()
     for table in ENRICHED:
         doomed = _doomed(table)
@@ -220,6 +221,7 @@ def _rewrite(workspace: Workspace, engine: duckdb.DuckDBPyConnection, table: Tab
         rows = _file(part)
         found = engine.sql(f"SELECT count(*) FROM {rows} WHERE {doomed}").fetchall()[0][0]
         if found:
+            snapshot_state.forget(folder)
             kept = engine.sql(f"SELECT * FROM {rows} WHERE ({doomed}) IS NOT TRUE").pl()
             parts.append(folder, table, kept.to_arrow(), name=part.stem.removeprefix("part-"))
             gone += found

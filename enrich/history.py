@@ -1,9 +1,9 @@
 """What people did, ready to aggregate: the log under its query keys and the saves under their titles, as ibis tables.
 
-Reads the source tables engagements (or the log where it was left), boards, board_pins, pins and deletions; writes
-nothing but a temporary table of the log (or the saves) in the engine, which spills past its memory: made once a job,
-since every snapshot reads it. The distinct queries are mapped to their keys once, in Python; all else is done by the
-backend (`backends.py`: DuckDB or Spark).
+Reads the source tables engagements (or the log where it was left), boards, board_pins, pins and deletions; writes what
+each day of the log says (`log_days.py`), on which the snapshots stand, and temporary tables in the engine, which spills
+past its memory. The distinct queries are mapped to their keys in Python; all else is done by the backend
+(`backends.py`: DuckDB or Spark).
 
 Deletions hold for all times: the rows of a deleted pin, board or user are not there, whenever they happened.
 """
@@ -13,13 +13,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 import ibis
 import ibis.expr.types as ir
 import polars as pl
 
-from enrich import log_in_place, parts, tables
-from enrich.backends import BackendLimits, open_backend
+from enrich import log_days, log_files, log_in_place, parts, tables
+from enrich.backends import Backend, BackendLimits, open_backend
+from enrich.log_days import LogDays, LogSource
+from enrich.log_files import LogFile
+from enrich.log_in_place import LogInPlace
 from enrich.normalise import normalise_query
 from enrich.privacy import find_private
 from enrich.snapshots import Change, SnapshotSettings
@@ -37,6 +41,7 @@ class History:
     def __init__(self, workspace: Workspace, limits: BackendLimits | None = None) -> None:
         self._workspace = workspace
         self._backend = open_backend(workspace.root / ".spill", limits or BackendLimits())
+        self._elsewhere = log_in_place.load(workspace.root)
 
     def source(self, table: Table) -> ir.Table:
         """A table as it lies in the workspace."""
@@ -44,8 +49,27 @@ class History:
 
     def log(self) -> ir.Table:
         """The log as it was imported, or as it lies where it was left (`log_in_place.py`)."""
-        elsewhere = log_in_place.load(self._workspace.root)
-        return log_in_place.read(self._backend, elsewhere) if elsewhere else self.source(tables.ENGAGEMENTS)
+        if self._elsewhere:
+            return log_in_place.read(self._backend, self._elsewhere)
+        return self.source(tables.ENGAGEMENTS)
+
+    def days(self) -> LogDays:
+        """What each day of the log says, brought up to date."""
+        return LogDays(self._workspace.root, self.log_source())
+
+    def log_source(self) -> LogSource:
+        """The log as `log_days.py` reads it."""
+        return _Source(self, self._workspace, self._backend, self._elsewhere)
+
+    def forget_deleted(self) -> None:
+        """Take out of W/log_days what was deleted."""
+        log_days.forget(self._workspace.root / log_days.FOLDER, self._backend, self.gone())
+
+    def gone(self) -> pl.DataFrame:
+        """kind, id of each deleted pin and user."""
+        deletions = self.source(tables.DELETIONS)
+        named: pl.DataFrame = deletions.filter(deletions.kind.isin(["pin", "user"])).select("kind", "id").to_polars()
+        return named.unique().sort("kind", "id")
 
     def read(self, files: Sequence[Path]) -> ir.Table:
         """Parquet files of one schema as one table."""
@@ -68,15 +92,29 @@ class History:
 
         `user` is the user's hash, or, where the log has none, the half hour of the event (`SESSION`).
         """
-        log = self.without_deleted(self.without_deleted(self.log(), "pin", "pin_id"), "user", "user_hash")
-        log = log.filter(log.event.isin(EVENTS)).rename(raw="query")
+        return self.keyed(self.live(self.log()))
+
+    def live(self, log: ir.Table) -> ir.Table:
+        """Its rows of known events, without those of deleted pins and users."""
+        log = self.without_deleted(self.without_deleted(log, "pin", "pin_id"), "user", "user_hash")
+        return log.filter(log.event.isin(EVENTS))
+
+    def keyed(self, log: ir.Table) -> ir.Table:
+        """Rows of the log as `engagements` has them."""
+        log = log.rename(raw="query")
         keys = self._query_keys(log.select("raw").distinct())
         sitting = log.event_timestamp.epoch_seconds() // int(SESSION.total_seconds())
         keyed = log.join(keys, "raw").mutate(
             user=log.user_hash.fill_null("session:" + sitting.cast("string")),
             position=log.position.between(1, MAX_POSITION).ifelse(log.position, ibis.null("int64")),
         )
-        return self._backend.keep("log", keyed.drop("raw", "country"))
+        kept = self._backend.keep("log", keyed.drop("raw", "country"))
+        self.drop("query_keys")
+        return kept
+
+    def keep(self, name: str, table: ir.Table) -> ir.Table:
+        """`table` computed once, under a `name` until `drop`."""
+        return self._backend.keep(name, table)
 
     def drop(self, *names: str) -> None:
         """Let the engine forget temporary tables that are not needed any more: each may be as large as the log."""
@@ -94,6 +132,35 @@ class History:
         return table.anti_join(gone, table[column] == gone.gone_id)
 
 
+class _Source(NamedTuple):
+    """The log as `log_days.py` reads it: some files at a time."""
+
+    history: History
+    workspace: Workspace
+    backend: Backend
+    elsewhere: LogInPlace | None
+
+    @property
+    def files(self) -> list[LogFile]:
+        return log_files.listed(self.workspace, self.elsewhere)
+
+    @property
+    def basis(self) -> str:
+        """The digests are each engine's own."""
+        return f"{type(self.backend).__name__} {self.elsewhere or 'imported'}"
+
+    def rows(self, files: Sequence[str]) -> ir.Table:
+        if self.elsewhere:
+            return self.history.live(log_in_place.good(self.backend, self.elsewhere, files))
+        return self.history.live(self.backend.read(files, named=True))
+
+    def keyed(self, rows: ir.Table) -> ir.Table:
+        return self.history.keyed(rows.distinct() if self.elsewhere else rows)
+
+    def gone(self) -> pl.DataFrame:
+        return self.history.gone()
+
+
 def query_keys(raw: Iterable[str]) -> pl.DataFrame:
     """raw, query (its key) and refused: why the query may not be used, null where it may."""
     rows = [(text, normalise_query(text)) for text in raw]
@@ -109,6 +176,16 @@ def before(table: ir.Table, column: str, at: datetime, window: timedelta | None 
     time = table[column]
     seen = time < ibis.literal(at)
     return table.filter(seen if window is None else seen & (time >= ibis.literal(at - window)))
+
+
+def times(log: ir.Table) -> ir.IntegerValue:
+    """How often each row of a log happened: its `n`, or once."""
+    return log.n if "n" in log.columns else ibis.literal(1)
+
+
+def how_often(log: ir.Table, when: ir.BooleanValue) -> ir.IntegerScalar:
+    """How many of a log's rows, each as often as it happened, are so."""
+    return log.n.sum(where=when).fill_null(0).cast("int64") if "n" in log.columns else log.count(where=when)
 
 
 def changes(table: ir.Table, column: str, covered: Sequence[str], settings: SnapshotSettings) -> list[Change]:

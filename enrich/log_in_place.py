@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,10 +19,10 @@ import ibis
 import ibis.expr.types as ir
 
 from enrich import parts
-from enrich.backends import Backend
+from enrich.backends import FILE, Backend
 from enrich.errors import BadInput
 from enrich.mapped_columns import NO_MAPPING, Mapping
-from enrich.tables import ENGAGEMENTS, EVENTS
+from enrich.tables import ENGAGEMENTS, EVENTS, Column
 
 _RECORD = "log.json"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -37,8 +38,21 @@ class LogInPlace:
     mapping: Mapping = NO_MAPPING
 
     @property
+    def path(self) -> str:
+        return self.uri.removeprefix("file://")
+
+    @property
     def pattern(self) -> str:
-        return self.uri if self.uri.endswith(".parquet") else f"{self.uri.rstrip('/')}/**/*.parquet"
+        return self.path if self.path.endswith(".parquet") else f"{self.path.rstrip('/')}/**/*.parquet"
+
+    @property
+    def folder(self) -> str:
+        """The folder under which those named `name=value` give columns."""
+        return self.pattern.partition("*")[0].rpartition("/")[0]
+
+    @property
+    def is_remote(self) -> bool:
+        return "://" in self.path
 
 
 def load(root: Path) -> LogInPlace | None:
@@ -60,8 +74,16 @@ def save(root: Path, log: LogInPlace | None) -> None:
 
 def read(backend: Backend, log: LogInPlace) -> ir.Table:
     """The rows of the log that meet the rules, each once: the columns of ENGAGEMENTS."""
-    cleaned = _cleaned(backend, log)
-    return cleaned.filter(cleaned.dropped.isnull()).drop("dropped").distinct()
+    return good(backend, log).distinct()
+
+
+def good(backend: Backend, log: LogInPlace, files: Sequence[str] = ()) -> ir.Table:
+    """The rows that meet the rules, of all of the log, or of some `files` of one layout and with `FILE`, their name.
+
+    A column that is mapped and not needed is null where those files lack it: others may have it.
+    """
+    cleaned = _cleaned(backend, log, files)
+    return cleaned.filter(cleaned.dropped.isnull()).drop("dropped")
 
 
 def dropped(backend: Backend, log: LogInPlace) -> tuple[int, Counter[str]]:
@@ -76,11 +98,11 @@ def dropped(backend: Backend, log: LogInPlace) -> tuple[int, Counter[str]]:
     return kept, counts
 
 
-def _cleaned(backend: Backend, log: LogInPlace) -> ir.Table:
-    """The columns of ENGAGEMENTS and `dropped`, why a row may not be used."""
-    raw = _source(backend, log)
-    names = {name.lower(): name for name in reversed(raw.columns)}
-    columns = {one.name: _column(raw, names, one.name, log) for one in ENGAGEMENTS.columns}
+def _cleaned(backend: Backend, log: LogInPlace, files: Sequence[str] = ()) -> ir.Table:
+    """The columns of ENGAGEMENTS and `dropped`, why a row may not be used; of some `files` also `FILE`."""
+    raw = _source(backend, log, files)
+    names = {name.lower(): name for name in reversed(raw.columns) if name != FILE}
+    columns = {one.name: _column(raw, names, one, log, some=bool(files)) for one in ENGAGEMENTS.columns}
     query, pin = _text(columns["query"]), _text(columns["pin_id"])
     event = _event(_text(columns["event"]), log.mapping)
     at = _time(columns["event_timestamp"])
@@ -107,12 +129,13 @@ def _cleaned(backend: Backend, log: LogInPlace) -> ir.Table:
         lang=_code(_text(columns["lang"]).lower().re_extract(r"^([a-z]{2,3})([_-][a-z0-9_-]*)?$", 1), r"^[a-z]{2,3}$"),
         event_timestamp=at,
         dropped=reason,
+        **({FILE: raw[FILE]} if files else {}),
     )
 
 
-def _source(backend: Backend, log: LogInPlace) -> ir.Table:
+def _source(backend: Backend, log: LogInPlace, files: Sequence[str]) -> ir.Table:
     try:
-        return backend.read([log.pattern], partitioned=True)
+        return backend.read(files or [log.pattern], hive=log.folder, named=bool(files))
     except BadInput:
         raise
     except Exception as error:  # each engine and file system has errors of its own
@@ -120,8 +143,8 @@ def _source(backend: Backend, log: LogInPlace) -> ir.Table:
         raise BadInput(f"expected parquet files at {log.pattern}, found: {first[:200]}; check --log") from error
 
 
-def _column(raw: ir.Table, names: dict[str, str], column: str, log: LogInPlace) -> ir.Value:
-    field = log.mapping.field(ENGAGEMENTS, column)
+def _column(raw: ir.Table, names: dict[str, str], column: Column, log: LogInPlace, some: bool) -> ir.Value:
+    field = log.mapping.field(ENGAGEMENTS, column.name)
     if field is not None and field.lower() not in names:
         first, *steps = field.split(".")
         if first.lower() in names and steps and raw[names[first.lower()]].type().is_struct():
@@ -129,13 +152,15 @@ def _column(raw: ir.Table, names: dict[str, str], column: str, log: LogInPlace) 
             for step in steps:
                 value = value[step]
             return value
+        if some and not column.required:
+            return ibis.null("string")
         raise BadInput(f"expected a column {field!r} in {log.uri}, found {', '.join(raw.columns[:40])}; correct --map")
-    written = names.get((field or column).lower())
+    written = names.get((field or column.name).lower())
     if written is not None:
         return raw[written]
-    if any(one.name == column and one.required for one in ENGAGEMENTS.columns):
+    if column.required:
         raise BadInput(
-            f"expected a column {column!r} in {log.uri}, found {', '.join(raw.columns[:40])}; name it by --map"
+            f"expected a column {column.name!r} in {log.uri}, found {', '.join(raw.columns[:40])}; name it by --map"
         )
     return ibis.null("string")
 

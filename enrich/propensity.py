@@ -15,6 +15,8 @@ import numpy as np
 import polars as pl
 from scipy.optimize import minimize_scalar
 
+from enrich.history import how_often
+
 MAX_ETA = 2.0
 MAX_WEIGHT = 10.0  # of one event, so that a lone click far down cannot outweigh all others (clipped propensities)
 _RIDGE = 1.0  # a weak pull to 0, no bias, worth about one click: a log without evidence is left uncorrected
@@ -22,7 +24,10 @@ _STEP = 0.05  # eta is rounded to it, so that scores do not stir at every snapsh
 
 
 def fit_eta(log: ir.Table) -> float:
-    """Eta in 0..MAX_ETA from `log` (query, pin_id, event, position); 0 where no pair with clicks changed position."""
+    """Eta in 0..MAX_ETA from `log` (query, pin_id, event, position, and n where rows are counted).
+
+    0 where no pair with clicks changed position.
+    """
     cells = _cells(log).to_polars()
     if cells.is_empty():
         return 0.0
@@ -49,7 +54,8 @@ def _cells(log: ir.Table) -> ir.Table:
     """query, pin_id, position, shown, clicks: of pairs with clicks that were shown at two positions or more."""
     seen = log.filter(log.position.notnull() & log.event.isin(["impression", "click"]))
     counted = seen.group_by("query", "pin_id", "position").agg(
-        impressions=(seen.event == "impression").sum(), clicks=(seen.event == "click").sum()
+        impressions=how_often(seen, seen.event == "impression"),
+        clicks=how_often(seen, seen.event == "click"),
     )
     counted = counted.mutate(shown=counted.impressions.clip(lower=1))
     pairs = counted.group_by("query", "pin_id").agg(positions=counted.count(), total=counted.clicks.sum())

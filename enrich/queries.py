@@ -28,16 +28,17 @@ import polars as pl
 from enrich import propensity, query_merge, snapshots
 from enrich.backends import BOUNDED, BackendLimits, lists
 from enrich.errors import BadInput
-from enrich.history import History, before, changes
+from enrich.history import History, times
 from enrich.job import JobReport
+from enrich.log_days import Kind, LogDays
 from enrich.query_features import QueryFeatureSettings, run_query_features
 from enrich.snapshots import Computed, Snapshot, SnapshotSettings
 from enrich.tables import PIN_QUERIES
+from enrich.window_sums import Remembered, Sum, WindowSums
 from enrich.workspace import Workspace
 
 TOO_FEW_USERS = "fewer-users-than-k"
 WITHOUT_USER = "log-rows-without-user"  # not left out: counted, because half-hour sittings stand in for their users
-LOG_COLUMNS = ("query", "pin_id", "event", "position", "user_hash", "lang")
 
 
 class Refresh(StrEnum):
@@ -98,68 +99,96 @@ class QuerySettings:
         )
 
 
+_CELLS = Sum(
+    "query-cells", Kind.PAIRS, lambda log: _summed(log, "query", "refused", "pin_id", "event", "position")
+)  # all that the scores and the bias need
+_ASKERS = Sum("query-askers", Kind.ASKERS, lambda log: _summed(log, "query", "refused", "user", "named"))
+
+
+def _summed(log: ir.Table, *columns: str) -> ir.Table:
+    return log.group_by(*columns).agg(n=times(log).sum())
+
+
 def run_queries(workspace: Workspace, settings: QuerySettings) -> list[JobReport]:
     """Bring pin_queries and query_features up to date with what was logged before each due snapshot."""
     history = History(workspace, settings.backend)
-    log = history.engagements()
+    days = history.days()
     return [
-        _run_pin_queries(workspace, log, settings),
-        run_query_features(workspace, history, log, settings.features, settings.snapshots),
+        run_pin_queries(workspace, days, settings),
+        run_query_features(workspace, history, days, settings.features, settings.snapshots),
     ]
 
 
-def _run_pin_queries(workspace: Workspace, log: ir.Table, settings: QuerySettings) -> JobReport:
-    log_changes = changes(log, "event_timestamp", LOG_COLUMNS, settings.snapshots)
-    planned = snapshots.plan(log_changes, settings.snapshots, window=settings.window)
+def run_pin_queries(workspace: Workspace, days: LogDays, settings: QuerySettings) -> JobReport:
+    """Bring pin_queries up to date."""
+    planned = snapshots.plan(days.changes(settings.snapshots), settings.snapshots, window=settings.window)
     before_it = dict(zip((one.at for one in planned[1:]), planned, strict=False))
     of = {one.at: one for one in planned}
+    sums, found = WindowSums(days), Remembered[Computed]()
+
+    def whole(at: datetime) -> Computed:
+        cells, askers = (sums.of(one, at - settings.window, at) for one in (_CELLS, _ASKERS))
+        return found.of(
+            [cells, askers],
+            lambda: Computed(engaged_queries(cells, askers, settings), _dropped(askers, settings.min_users)),
+        )
+
+    def merged(at: datetime) -> Computed:
+        values, askers = _merged(workspace, days, sums, of[at], before_it.get(at), settings)
+        return Computed(values, _dropped(askers, settings.min_users))
 
     def compute(at: datetime, _: pl.DataFrame) -> Computed:
-        seen = before(log, "event_timestamp", at, settings.window)
-        dropped = _dropped(seen, settings.min_users)
-        if settings.refresh is Refresh.MERGE:
-            return Computed(_merged(workspace, log, of[at], before_it.get(at), settings), dropped)
-        return Computed(engaged_queries(seen, settings), dropped)
+        return merged(at) if settings.refresh is Refresh.MERGE else whole(at)
 
-    return snapshots.run(workspace, PIN_QUERIES, planned, compute, settings.producer, settings.snapshots)
+    report = snapshots.run(workspace, PIN_QUERIES, planned, compute, settings.producer, settings.snapshots)
+    sums.save()
+    return report
 
 
-def engaged_queries(log: ir.Table, settings: QuerySettings) -> pl.DataFrame:
-    """pin_id, engaged_queries, engaged_query_scores (best first) from the log rows of one window."""
+def engaged_queries(log: ir.Table, askers: ir.Table, settings: QuerySettings) -> pl.DataFrame:
+    """pin_id, engaged_queries, engaged_query_scores (best first) from the log of one window and who asked in it."""
     scored = scores(log, propensity.fit_eta(log), settings.weights)
-    return _best(scored.filter(scored.score > 0), log, settings)
+    return _best(scored.filter(scored.score > 0), askers, settings)
 
 
 def _merged(
-    workspace: Workspace, log: ir.Table, snapshot: Snapshot, last: Snapshot | None, settings: QuerySettings
-) -> pl.DataFrame:
+    workspace: Workspace,
+    days: LogDays,
+    sums: WindowSums,
+    snapshot: Snapshot,
+    last: Snapshot | None,
+    settings: QuerySettings,
+) -> tuple[pl.DataFrame, ir.Table]:
     """`engaged_queries` from what was kept of the `last` snapshot and the log since; of the whole window without it.
 
-    Who asked is counted over the whole window, for privacy allows no estimate; the bias is that of the new period.
+    Who asked (the second) is counted over the whole window, for privacy allows no estimate; the bias is that of the new
+    period.
     """
-    seen = before(log, "event_timestamp", snapshot.at, settings.window)
+    start = snapshot.at - settings.window
     old = query_merge.load(workspace, last, settings.producer) if last else None
     if old is None or last is None:
-        scored = scores(seen, propensity.fit_eta(seen), settings.weights)
+        cells = sums.of(_CELLS, start, snapshot.at)
+        scored = scores(cells, propensity.fit_eta(cells), settings.weights)
         scored = scored.filter(scored.score > 0)
     else:
-        new, left = query_merge.between(log, last.at, snapshot.at, settings.window)
+        new, left = query_merge.between(days, last.at, snapshot.at, settings.window)
         eta = propensity.fit_eta(new)
         scored = query_merge.merged(old, scores(new, eta, settings.weights), scores(left, eta, settings.weights))
     kept = _first(scored, 2 * settings.queries).drop("rank").to_polars()
     query_merge.save(workspace, snapshot, settings.producer, kept, last.at if last else None)
-    return _best(scored, seen, settings)
+    askers = sums.of(_ASKERS, start, snapshot.at)
+    return _best(scored, askers, settings), askers
 
 
-def _best(scored: ir.Table, log: ir.Table, settings: QuerySettings) -> pl.DataFrame:
-    best = best_queries(scored, log, settings)
+def _best(scored: ir.Table, askers: ir.Table, settings: QuerySettings) -> pl.DataFrame:
+    best = best_queries(scored, askers, settings)
     rows = best.select("pin_id", "rank", engaged_queries="query", engaged_query_scores="score").to_polars()
     return lists(rows, "pin_id", "rank")
 
 
-def best_queries(scored: ir.Table, log: ir.Table, settings: QuerySettings) -> ir.Table:
-    """pin_id, rank, query, score: each pin's best queries of those that enough users asked in `log`."""
-    allowed = _issuers(log).filter(lambda table: table.users >= settings.min_users)
+def best_queries(scored: ir.Table, askers: ir.Table, settings: QuerySettings) -> ir.Table:
+    """pin_id, rank, query, score: each pin's best queries of those that enough users asked."""
+    allowed = _issuers(askers).filter(lambda table: table.users >= settings.min_users)
     return _first(scored.semi_join(allowed, "query"), settings.queries)
 
 
@@ -170,7 +199,10 @@ def _first(scored: ir.Table, limit: int) -> ir.Table:
 
 
 def scores(log: ir.Table, eta: float, weights: EventWeights) -> ir.Table:
-    """pin_id, query, score: the weighted, position-corrected engagement of each pair, below 0 where more is against."""
+    """pin_id, query, score: the weighted, position-corrected engagement of each pair, below 0 where more is against.
+
+    Summed in millionths, whole numbers: so that no order of the rows, and no engine, makes another score.
+    """
     usable = log.filter(log.refused.isnull() & (log.event != "impression"))
     worth = usable.event.cases(
         ("click", weights.click),
@@ -179,23 +211,23 @@ def scores(log: ir.Table, eta: float, weights: EventWeights) -> ir.Table:
         ("hide", weights.hide),
         else_=0.0,
     )
-    return usable.group_by("pin_id", "query").agg(
-        score=(worth * propensity.weight(usable.position, eta)).sum().round(3)
-    )
+    millionths = (worth * propensity.weight(usable.position, eta) * 1e6).round().cast("int64") * times(usable)
+    return usable.group_by("pin_id", "query").agg(score=(millionths.sum().cast("float64") / 1e6).round(3))
 
 
-def _issuers(log: ir.Table) -> ir.Table:
+def _issuers(askers: ir.Table) -> ir.Table:
     """query, users: how many distinct users issued each usable query."""
-    usable = log.filter(log.refused.isnull())
+    usable = askers.filter(askers.refused.isnull())
     return usable.group_by("query").agg(users=usable.user.nunique())
 
 
-def _dropped(log: ir.Table, min_users: int) -> Counter[str]:
+def _dropped(askers: ir.Table, min_users: int) -> Counter[str]:
     """Distinct queries of the window that may reach no pin's text, by reason; and rows whose user is unknown."""
-    refused = log.filter(log.refused.notnull())
+    refused = askers.filter(askers.refused.notnull())
     counted = refused.group_by("refused").agg(queries=refused["query"].nunique()).to_polars()
-    issuers = _issuers(log)
+    issuers = _issuers(askers)
     reasons = Counter(dict(counted.iter_rows()))
     reasons[TOO_FEW_USERS] = int(issuers.filter(issuers.users < min_users).count().execute())
-    reasons[WITHOUT_USER] = int(log.filter(log.user_hash.isnull()).count().execute())
+    unnamed = askers.filter(~askers.named)
+    reasons[WITHOUT_USER] = int(times(unnamed).sum().fill_null(0).execute())
     return +reasons

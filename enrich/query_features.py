@@ -20,27 +20,30 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import NamedTuple
 
+import ibis
 import ibis.expr.types as ir
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from enrich import parts, snapshots, tables
-from enrich.history import History, before, changes
+from enrich.history import History, times
 from enrich.job import JobReport, input_hash
 from enrich.language import PRODUCER as IDENTIFIER
 from enrich.language import identify
+from enrich.log_days import Kind, LogDays, start_of_day
 from enrich.normalise import normalise_query
-from enrich.snapshots import Computed, SnapshotSettings
+from enrich.snapshots import Change, Computed, SnapshotSettings
 from enrich.tables import QUERY_FEATURES
 from enrich.text_encoder import TextEncoder
+from enrich.window_sums import Remembered, Sum, WindowSums
 from enrich.workspace import Workspace
 
 MAX_INTERESTS = 3
 MIN_AFFINITY = 0.2  # below it an interest is noise: unrelated phrases reach about 0.15 with MiniLM
 _PRIOR_ENGAGEMENT = 5.0  # events at which behaviour counts half of what it can
 _SAME_NAME = 0.6  # cosine from which a category is taken to be the interest of another name
-_SECONDS_A_DAY = 86_400
+_ENGAGING = ("click", "long_click", "save")
 
 Vectors = NDArray[np.float32]
 
@@ -58,42 +61,65 @@ class Interests(NamedTuple):
     of_category: dict[str, int]  # a pin's category, as written -> which interest it is
 
 
+_SEARCHES = Sum("searches", Kind.ASKERS, lambda log: searches(log.filter(log.refused.isnull())).rename(n="frequency"))
+_LANGUAGES = Sum("query-languages", Kind.ASKERS, lambda log: _given_languages(log.filter(log.refused.isnull())))
+_FIRST_ENGAGED = Sum(
+    "pin-first-engaged", Kind.PAIRS, lambda log: _first_engaged(log.filter(log.refused.isnull())), earliest=True
+)
+_ENGAGED = Sum("query-engaged", Kind.PAIRS, lambda log: _engaged(log.filter(log.refused.isnull())))
+
+
+class _Window(NamedTuple):
+    """What the log says of the queries of one window."""
+
+    searches: ir.Table  # query, n: distinct (user, UTC day) that issued it
+    languages: ir.Table  # query, lang, n
+    engaged: ir.Table  # query, category (of the pin), n: clicks, long clicks and saves
+
+
 def run_query_features(
     workspace: Workspace,
     history: History,
-    log: ir.Table,
+    days: LogDays,
     settings: QueryFeatureSettings,
     cadence: SnapshotSettings,
 ) -> JobReport:
-    """Bring query_features up to date with what `log` (`History.engagements`) held before each due snapshot."""
+    """Bring query_features up to date with what the log held before each due snapshot."""
     encoder = TextEncoder(settings.model)
     rule = f"query-features/1 window={settings.window.days}d cadence={cadence.cadence_days}d"
     producer = f"{rule} {encoder.producer} {IDENTIFIER}"
-    usable = log.filter(log.refused.isnull()).left_join(history.pins().select("pin_id", "category"), "pin_id")
+    pins = history.pins().select("pin_id", "category")
+    pins = history.keep("categories", pins.filter(pins.category.notnull()).distinct())
     taxonomy = pl.DataFrame(parts.read(workspace.folder(tables.INTERESTS), tables.INTERESTS)).sort("interest_id")
-    covered = ("query", "event", "user_hash", "lang", "category")
-    log_changes = changes(usable, "event_timestamp", covered, cadence)
-    planned = snapshots.plan(log_changes, cadence, basis=input_hash(repr(taxonomy.rows())), window=settings.window)
+    basis = input_hash(repr(taxonomy.rows()))
+    sums, found = WindowSums(days), Remembered[pl.DataFrame]()
+    categories = _category_changes(sums, pins, cadence)
+    planned = snapshots.plan(days.changes(cadence), cadence, also=categories, basis=basis, window=settings.window)
     vectors = QueryVectors(workspace, producer, encoder)
-    interests = cache(lambda: _interests(taxonomy, usable, encoder))
+    interests = cache(lambda: _interests(taxonomy, pins, encoder))
 
     def compute(at: datetime, _: pl.DataFrame) -> Computed:
-        seen = before(usable, "event_timestamp", at, settings.window)
-        return Computed(query_features(seen, interests(), vectors), Counter())
+        start = at - settings.window
+        searched, languages, engaged = (sums.of(one, start, at) for one in (_SEARCHES, _LANGUAGES, _ENGAGED))
+        window = _Window(searched, languages, engaged.join(pins, "pin_id"))
+        values = found.of((searched, languages, engaged), lambda: query_features(window, interests(), vectors))
+        return Computed(values, Counter())
 
-    return snapshots.run(workspace, QUERY_FEATURES, planned, compute, producer, cadence)
+    report = snapshots.run(workspace, QUERY_FEATURES, planned, compute, producer, cadence)
+    sums.save()
+    return report
 
 
-def query_features(log: ir.Table, interests: Interests, vectors: QueryVectors) -> pl.DataFrame:
-    """The features of each query in `log`, the usable rows of one window, with the category of their pins."""
-    known: pl.DataFrame = searches(log).order_by("query").to_polars()
+def query_features(window: _Window, interests: Interests, vectors: QueryVectors) -> pl.DataFrame:
+    """The features of each usable query of one window."""
+    known: pl.DataFrame = window.searches.select("query", frequency="n").order_by("query").to_polars()
     queries: list[str] = known["query"].to_list()
     embedded = vectors.of(queries)
-    affinity = np.maximum(embedded @ interests.vectors.T, 0) + _engaged_share(log, queries, interests)
+    affinity = np.maximum(embedded @ interests.vectors.T, 0) + _engaged_share(window.engaged, queries, interests)
     best = np.argsort(-affinity, axis=1, kind="stable")[:, :MAX_INTERESTS]
     weights = np.take_along_axis(affinity, best, axis=1)
     weights[weights < MIN_AFFINITY] = 0
-    return known.with_columns(lang=_languages(log, queries)).with_columns(
+    return known.with_columns(lang=_languages(window.languages, queries)).with_columns(
         query_embedding=pl.Series(list(embedded), dtype=pl.List(pl.Float32)),
         interests=pl.Series(_named(best, weights, interests.ids), dtype=pl.List(pl.String)),
         shopping_intent=_shopping_intent(weights, interests.shopping[best]),
@@ -101,11 +127,39 @@ def query_features(log: ir.Table, interests: Interests, vectors: QueryVectors) -
 
 
 def searches(log: ir.Table) -> ir.Table:
-    """query, frequency: how many distinct (user, UTC day) issued it."""
-    days = (
-        log.mutate(day=log.event_timestamp.epoch_seconds() // _SECONDS_A_DAY).select("query", "user", "day").distinct()
-    )
+    """query, frequency: how many distinct (user, UTC day) issued it; `day` is the UTC day's number."""
+    days = log.select("query", "user", "day").distinct()
     return days.group_by("query").agg(frequency=days.count())
+
+
+def _given_languages(log: ir.Table) -> ir.Table:
+    """query, lang, n: how often each language was given with it."""
+    named = log.filter(log.lang.notnull() & (log.lang != ""))
+    return named.group_by("query", "lang").agg(n=times(named).sum())
+
+
+def _engaged(log: ir.Table) -> ir.Table:
+    """query, pin_id, n: clicks, long clicks and saves."""
+    engaged = log.filter(log.event.isin(_ENGAGING))
+    return engaged.group_by("query", "pin_id").agg(n=times(engaged).sum())
+
+
+def _first_engaged(log: ir.Table) -> ir.Table:
+    """pin_id and n, the number of the first day on which anybody engaged with it."""
+    engaged = log.filter(log.event.isin(_ENGAGING))
+    return engaged.group_by("pin_id").agg(n=engaged.day.min())
+
+
+def _category_changes(sums: WindowSums, pins: ir.Table, cadence: SnapshotSettings) -> list[Change]:
+    """What says that a pin's category is another: it counts from the first day that anybody engaged with the pin.
+
+    Only whole days count, so that a day that is still being written costs no look at all that were before.
+    """
+    first = sums.of(_FIRST_ENGAGED, None, start_of_day(cadence.horizon))
+    known = pins.join(first, "pin_id").mutate(period=first.n // cadence.cadence_days)
+    known = known.mutate(digest=ibis.literal("\x1f").join([known.pin_id, known.category]).hash() % 2**31)
+    counted = known.group_by("period").agg(rows=known.count(), digest=known.digest.sum().cast("int64"))
+    return [Change(*row) for row in counted.order_by("period").to_polars().iter_rows()]
 
 
 def _named(best: NDArray[np.int64], weights: NDArray[np.float64], ids: list[str]) -> list[list[str]]:
@@ -122,12 +176,10 @@ def _shopping_intent(weights: NDArray[np.floating], shopping: NDArray[np.bool_])
     return pl.Series(np.where(total > 0, share, np.nan)).fill_nan(None).round(2).cast(pl.Float32)
 
 
-def _engaged_share(log: ir.Table, queries: list[str], interests: Interests) -> NDArray[np.float64]:
+def _engaged_share(engaged: ir.Table, queries: list[str], interests: Interests) -> NDArray[np.float64]:
     """[queries, interests]: the share of the query's engagement that went to the interest's pins, shrunk to 0."""
-    engaged = log.filter(log.event.isin(["click", "long_click", "save"]) & log.category.notnull())
-    counted = (
-        engaged.group_by("query", "category").agg(events=engaged.count()).order_by("query", "category").to_polars()
-    )
+    by_category = engaged.group_by("query", "category").agg(events=engaged.n.sum().cast("int64"))
+    counted = by_category.order_by("query", "category").to_polars()
     places = {query: place for place, query in enumerate(queries)}
     events = np.zeros((len(queries), len(interests.ids)))
     for query, category, count in counted.iter_rows():
@@ -137,27 +189,27 @@ def _engaged_share(log: ir.Table, queries: list[str], interests: Interests) -> N
     return share
 
 
-def _languages(log: ir.Table, queries: list[str]) -> pl.Series:
-    """Of each query, in order: the language most often given with it, else the one its text is taken to be in."""
-    named = log.filter(log.lang.notnull() & (log.lang != ""))
-    counted = named.group_by("query", "lang").agg(rows=named.count()).to_polars()
-    given = counted.sort(["query", "rows", "lang"], descending=[False, True, False]).unique("query", keep="first")
-    joined = pl.DataFrame({"query": queries}).join(
-        given.select("query", "lang"), on="query", how="left", maintain_order="left"
+def _languages(given: ir.Table, queries: list[str]) -> pl.Series:
+    """Of each query, in order: the language most often `given` with it, else the one its text is taken to be in."""
+    counted = given.to_polars().sort(["query", "n", "lang"], descending=[False, True, False])
+    most = counted.unique("query", keep="first", maintain_order=True)
+    joined = pl.DataFrame({"query": queries}, schema={"query": pl.String}).join(
+        most.select("query", "lang"), on="query", how="left", maintain_order="left"
     )
     guessed = iter(identify(joined.filter(pl.col("lang").is_null())["query"].to_list()))
     return pl.Series([lang or next(guessed) for lang in joined["lang"]], dtype=pl.String)
 
 
-def _interests(taxonomy: pl.DataFrame, log: ir.Table, encoder: TextEncoder) -> Interests:
-    """The taxonomy's vectors, and which interest each category is: of that id or name, else of a name close to it."""
+def _interests(taxonomy: pl.DataFrame, pins: ir.Table, encoder: TextEncoder) -> Interests:
+    """The taxonomy's vectors, and which interest each category of the pins is: of that id or name, else of a name
+    close to it."""
     names: list[str] = taxonomy["name"].to_list()
     ids: list[str] = taxonomy["interest_id"].to_list()
     vectors = encoder.encode(names)
     shopping = taxonomy["is_shopping"].to_numpy().astype(bool)
     if not ids:
         return Interests(ids, vectors, shopping, {})
-    written = log.filter(log.category.notnull()).select("category").distinct().order_by("category").to_polars()
+    written = pins.select("category").distinct().order_by("category").to_polars()
     exact = {normalise_query(text): place for texts in (names, ids) for place, text in enumerate(texts)}
     of_category = {text: exact[key] for text in written["category"] if (key := normalise_query(text)) in exact}
     others = [text for text in written["category"] if text not in of_category]

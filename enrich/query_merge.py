@@ -16,7 +16,7 @@ import ibis
 import ibis.expr.types as ir
 import polars as pl
 
-from enrich.history import before
+from enrich.log_days import Kind, LogDays
 from enrich.snapshots import Snapshot
 from enrich.workspace import Workspace
 
@@ -32,9 +32,10 @@ class Window(NamedTuple):
     left: ir.Table
 
 
-def between(log: ir.Table, last: datetime, at: datetime, window: timedelta) -> Window:
-    """The rows since `last`, and those that have left the window since then."""
-    return Window(before(log, "event_timestamp", at, at - last), before(log, "event_timestamp", at - window, at - last))
+def between(days: LogDays, last: datetime, at: datetime, window: timedelta) -> Window:
+    """The days since `last`, and those that have left the window since then, counted."""
+    new, left = days.between(last, at), days.between(last - window, at - window)
+    return Window(days.table(Kind.PAIRS, new), days.table(Kind.PAIRS, left))
 
 
 def merged(old: pl.DataFrame, new: ir.Table, left: ir.Table) -> ir.Table:

@@ -29,7 +29,7 @@ from typing import NamedTuple
 import polars as pl
 
 import enrich
-from enrich import parts
+from enrich import parts, snapshot_state
 from enrich.errors import BadInput
 from enrich.job import BACKFILL_AFTER, JobReport
 from enrich.progress import progress
@@ -169,7 +169,7 @@ def run(
                 fresh += record.rows if record else 0
                 state = None
             else:
-                state = state if state is not None else latest_before(workspace, table, snapshot.at)
+                state = state if state is not None else _state_before(workspace, table, manifest, snapshot.at)
                 computed = compute(snapshot.at, state)
                 rows = write_snapshot(workspace, table, snapshot, computed.values, producer, settings, state)
                 dropped = dict(computed.dropped)
@@ -178,6 +178,9 @@ def run(
                 state = _advance(table, state, rows)
                 made += rows.height
             bar.update(1)
+    if state is not None:
+        last = manifest[planned[-1].at]
+        snapshot_state.save(folder, planned[-1].at, last.producer, last.input_hash, state)
     return JobReport(table.name, fresh, made, Counter(manifest[planned[-1].at].dropped if planned else {}))
 
 
@@ -196,7 +199,7 @@ def write_snapshot(
     """
     folder, key = workspace.folder(table), list(table.key)
     features = [column.name for column in table.features]
-    earlier = state if state is not None else latest_before(workspace, table, snapshot.at)
+    earlier = state if state is not None else snapshot_state.latest_before(workspace, table, snapshot.at)
     typed = _typed(table, values)
     same = earlier.filter(pl.col("reason").is_null()).select(*key, *features)
     said = _said_before(folder, table, snapshot)
@@ -219,17 +222,18 @@ def write_snapshot(
     return rows
 
 
-def latest_before(workspace: Workspace, table: Table, at: datetime) -> pl.DataFrame:
-    """Key, features and reason of each key's latest row with an event time before `at`."""
-    columns = [*table.key, *(column.name for column in table.features), "reason"]
-    return (
-        parts.scan(workspace.folder(table))
-        .filter(pl.col("event_timestamp") < at)
-        .sort("event_timestamp", "created_timestamp")
-        .unique(subset=list(table.key), keep="last", maintain_order=True)
-        .select(columns)
-        .collect()
-    )
+def _state_before(
+    workspace: Workspace, table: Table, manifest: dict[datetime, SnapshotRecord], at: datetime
+) -> pl.DataFrame:
+    """The latest row of each key before `at`: as the last run left it where nothing but that was made, else read."""
+    folder = workspace.folder(table)
+    earlier = [moment for moment in manifest if moment < at]
+    if earlier:
+        last = manifest[max(earlier)]
+        kept = snapshot_state.load(folder, max(earlier), last.producer, last.input_hash)
+        if kept is not None:
+            return kept
+    return snapshot_state.latest_before(workspace, table, at)
 
 
 def read_manifest(folder: Path) -> dict[datetime, SnapshotRecord]:

@@ -9,6 +9,7 @@ W/registry.db, online.db   Feast's registry and embedded online store
 W/image_hashes.parquet  which pictures were read as they are now (`image_hashes.py`)
 W/picture_twins.db      which pictures look like one described before (`picture_twins.py`)
 W/log.json              where the log lies, if it was left there (`log_in_place.py`)
+W/log_days/             what each day of the log says, counted once (`log_days.py`), and sums of them (`window_sums.py`)
 W/merging/              what merging engaged queries goes on from (`query_merge.py`)
 W/erased.json           what was last taken out because it was deleted (`erasure.py`)
 W/owed_online/          what an online store that did not answer still has to lose (`stores/online_erasure.py`)

@@ -327,7 +327,7 @@ def test_without_a_limit_merging_is_the_full_computation(
         chosen = QuerySettings(
             min_users=1, window=timedelta(days=3), refresh=mode, snapshots=SnapshotSettings(cadence_days=1)
         )
-        queries._run_pin_queries(workspace, History(workspace).engagements(), chosen)
+        queries.run_pin_queries(workspace, History(workspace).days(), chosen)
         rows = parts.scan(workspace.folder(PIN_QUERIES)).collect().sort("event_timestamp", "pin_id")
         found.append(rows.drop("producer", "written_at"))
     assert found[0].equals(found[1])
@@ -339,7 +339,7 @@ def test_merged_lists_of_the_sample_are_close_to_the_full_computation(workspace:
     write_rows(workspace, ENGAGEMENTS, *log.to_dicts())
     lists = []
     for mode in (Refresh.MERGE, Refresh.FULL):
-        queries._run_pin_queries(workspace, History(workspace).engagements(), QuerySettings(refresh=mode))
+        queries.run_pin_queries(workspace, History(workspace).days(), QuerySettings(refresh=mode))
         lists.append(engaged(workspace))
     merge, full = lists
     held = sum(score for pin, rows in full.items() for query, score in rows if query in dict(merge.get(pin, [])))

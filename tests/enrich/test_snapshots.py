@@ -129,6 +129,7 @@ def test_a_second_run_does_nothing(workspace: Workspace) -> None:
     by_day = {2: {"a": ["x"]}, 3: {}, 4: {"b": ["y"]}}
     assert run(workspace, by_day) == (3, 0)
     before = {part: part.stat().st_mtime_ns for part in workspace.folder(PIN_BOARDS).iterdir()}
+    assert any(part.suffix == ".state" for part in before)
     assert run(workspace, by_day) == (0, 3)
     assert before == {part: part.stat().st_mtime_ns for part in workspace.folder(PIN_BOARDS).iterdir()}
 
@@ -146,11 +147,11 @@ def test_a_killed_run_goes_on_to_the_same_rows(workspace: Workspace, kill_at: in
     ]
 
 
-@pytest.mark.parametrize("nth", range(6))
+@pytest.mark.parametrize("nth", range(7))
 def test_a_kill_at_any_rename_leaves_no_half_day(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, nth: int
 ) -> None:
-    """Parts and manifests appear by renames alone; each of the six of three snapshots is where the power goes."""
+    """Parts and manifests appear by renames alone; each of the seven of three snapshots is where the power goes."""
     by_day = {2: {"a": ["x"]}, 3: {"a": ["x"], "b": ["y"]}, 4: {"b": ["y"]}}
     whole = [("a", 2, ["x"], None), ("b", 3, ["y"], None), ("a", 4, None, "none-left")]
     renames = iter(range(99))
@@ -183,6 +184,21 @@ def test_a_kill_between_part_and_manifest_repeats_the_snapshot(workspace: Worksp
 def test_more_log_leaves_earlier_snapshots_alone(workspace: Workspace) -> None:
     run(workspace, {2: {"a": ["x"]}, 3: {"a": ["x"]}})
     assert run(workspace, {2: {"a": ["x"]}, 3: {"a": ["x"]}, 4: {"a": ["z"]}}) == (1, 1)
+
+
+def test_a_snapshot_more_reads_no_older_ones(workspace: Workspace) -> None:
+    by_day = {2: {"a": ["x"], "b": ["y"]}, 3: {"a": ["z"]}}
+    run(workspace, by_day)
+    older = [workspace.folder(PIN_BOARDS) / f"part-snapshot-202501{on:02}T000000Z.parquet" for on in (2, 3)]
+    there = [part.read_bytes() for part in older]
+    for part in older:
+        part.write_bytes(b"unreadable")
+    by_day[4] = {"a": ["z"], "c": ["y"]}
+    run(workspace, by_day)
+    for part, content in zip(older, there, strict=True):
+        part.write_bytes(content)
+    assert rows(workspace)[-1:] == [("c", 4, ["y"], None)], "a says what it said, b is gone since day 3"
+    assert len(list(workspace.folder(PIN_BOARDS).glob("*.state"))) == 1
 
 
 def test_another_producer_or_history_writes_again_over_the_same_parts(workspace: Workspace) -> None:

@@ -19,7 +19,7 @@ from enrich.engine import LogEngine
 from enrich.history import History
 from enrich.log_in_place import LogInPlace
 from enrich.mapped_columns import Mapping
-from enrich.queries import QuerySettings, Refresh, _run_pin_queries
+from enrich.queries import QuerySettings, Refresh, run_pin_queries
 from enrich.snapshots import SnapshotSettings
 from enrich.tables import (
     BOARD_PINS,
@@ -54,10 +54,10 @@ def spark() -> Iterator[None]:
     session.stop()
 
 
-def fill(workspace: Workspace) -> None:
-    """Five users, four queries, three pins over six days; ties, a deleted user, nulls and a private query."""
+def fill_log(workspace: Workspace, days: range) -> None:
+    """Five users, four queries, three pins; ties, nulls and a private query."""
     rows = []
-    for n in range(120):
+    for n in (n for n in range(120) if 1 + n % 6 in days):
         query = ("Vase", "oak  table", "lamp", "jane@example.com")[n % 4]
         user = None if n % 11 == 0 else f"u{n % 5}"
         rows.append(
@@ -65,6 +65,11 @@ def fill(workspace: Workspace) -> None:
              "user_hash": user, "lang": None, "event_timestamp": day(1 + n % 6, n)}
         )  # fmt: skip
     write_rows(workspace, ENGAGEMENTS, *rows)
+
+
+def fill(workspace: Workspace) -> None:
+    """Four days of the log, and boards; a deleted user."""
+    fill_log(workspace, range(1, 5))
     titles = {"1": "oak tables", "2": "Tables, OAK", "3": "my pins", "4": "vases", "5": "red vases"}
     write_rows(workspace, BOARDS, *({"board_id": b, "title": t, "created_at": day(1)} for b, t in titles.items()))
     saves = [(b, p, 1 + int(b)) for b in titles for p in "abc"[: 1 + int(b) % 3]]
@@ -78,8 +83,10 @@ def rows_of(root: Path, engine: LogEngine) -> dict[Table, pl.DataFrame]:
     fill(workspace)
     limits = BackendLimits(engine=engine)
     run_boards(workspace, BoardSettings(snapshots=DAILY, backend=limits))
-    chosen = QuerySettings(min_users=3, snapshots=DAILY, refresh=Refresh.MERGE, backend=limits)
-    _run_pin_queries(workspace, History(workspace, limits).engagements(), chosen)
+    for refresh, days in ((Refresh.FULL, range(0)), (Refresh.MERGE, range(5, 6)), (Refresh.FULL, range(6, 7))):
+        fill_log(workspace, days)
+        chosen = QuerySettings(min_users=3, snapshots=DAILY, refresh=refresh, backend=limits)
+        run_pin_queries(workspace, History(workspace, limits).days(), chosen)
     run_engagement(workspace, EngagementSettings(snapshots=DAILY, backend=limits))
     found = {}
     for table in TABLES:

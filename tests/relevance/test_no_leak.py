@@ -13,7 +13,7 @@ from enrich import parts
 from enrich.boards import BoardSettings, run_boards
 from enrich.engagement import EngagementSettings, run_engagement
 from enrich.history import History
-from enrich.queries import QuerySettings, _run_pin_queries
+from enrich.queries import QuerySettings, run_pin_queries
 from enrich.snapshots import SnapshotSettings
 from enrich.tables import BOARD_PINS, BOARDS, ENGAGEMENTS, PIN_BOARDS, PIN_ENGAGEMENT, PIN_QUERIES, QUERY_PIN_ENGAGEMENT
 from enrich.workspace import Catalogue, Workspace
@@ -26,7 +26,7 @@ LAST_SEEN = JUDGED - GAP - timedelta(hours=24)  # the newest snapshot that a fra
 def enrich(workspace: Workspace, as_of: datetime | None) -> None:
     cadence = SnapshotSettings(cadence_days=1, as_of=as_of)
     run_boards(workspace, BoardSettings(snapshots=cadence))
-    _run_pin_queries(workspace, History(workspace).engagements(), QuerySettings(min_users=1, snapshots=cadence))
+    run_pin_queries(workspace, History(workspace).days(), QuerySettings(min_users=1, snapshots=cadence))
     run_engagement(workspace, EngagementSettings(snapshots=cadence))
 
 

@@ -1,0 +1,58 @@
+"""What the newest rows of a behaviour table say, kept so that one snapshot more reads no older ones.
+
+Reads a table's parts; writes `latest-HASH.state` beside them, parquet that no pattern of parts finds: each key's newest
+row as the last snapshot left it. The hash is of that snapshot, its producer and its input, so that a state of another
+history is not found; then the parts are read, all of them. Erasure, which rewrites parts, lets it go.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+
+from enrich import parts
+from enrich.job import input_hash
+from enrich.tables import Table
+from enrich.workspace import Workspace
+
+
+def latest_before(workspace: Workspace, table: Table, at: datetime) -> pl.DataFrame:
+    """Key, features and reason of each key's latest row with an event time before `at`, from the parts."""
+    columns = [*table.key, *(column.name for column in table.features), "reason"]
+    return (
+        parts.scan(workspace.folder(table))
+        .filter(pl.col("event_timestamp") < at)
+        .sort("event_timestamp", "created_timestamp")
+        .unique(subset=list(table.key), keep="last", maintain_order=True)
+        .select(columns)
+        .collect()
+    )
+
+
+def load(folder: Path, at: datetime, producer: str, made_of: str) -> pl.DataFrame | None:
+    """The state after the snapshot at `at`, of that producer and input hash; None where it was not kept."""
+    try:
+        return pl.read_parquet(_path(folder, at, producer, made_of))
+    except (OSError, pl.exceptions.PolarsError):
+        return None
+
+
+def save(folder: Path, at: datetime, producer: str, made_of: str, state: pl.DataFrame) -> None:
+    """Keep `state`, and no other."""
+    path = _path(folder, at, producer, made_of)
+    aside = path.with_suffix(".aside")
+    state.write_parquet(aside)
+    forget(folder)
+    aside.replace(path)
+
+
+def forget(folder: Path) -> None:
+    """Remove what was kept."""
+    for path in folder.glob("latest-*.state"):
+        path.unlink()
+
+
+def _path(folder: Path, at: datetime, producer: str, made_of: str) -> Path:
+    return folder / f"latest-{input_hash(at.isoformat(), producer, made_of)}.state"
