@@ -164,7 +164,7 @@ def _pictures(workspace: Workspace, pins: pl.Series, pixels: int) -> dict[str, b
 
 
 def _thumbnail(data: bytes, pixels: int) -> bytes:
-    image = load_image(data)
+    image = load_image(data, at_least=(pixels, pixels))
     image.thumbnail((pixels, pixels))
     out = BytesIO()
     image.save(out, "JPEG", quality=72, optimize=True)

@@ -61,7 +61,7 @@ class Pictures:
 
 
 def _drawn(data: bytes) -> bytes:
-    image = load_image(data)
+    image = load_image(data, at_least=(_PIXELS, _PIXELS))
     image.thumbnail((_PIXELS, _PIXELS))
     out = BytesIO()
     image.save(out, "JPEG", quality=80, optimize=True)
