@@ -103,8 +103,10 @@ def delete(workspace: Workspace) -> None:
 
 
 def everything(workspace: Workspace) -> str:
-    """Every row of every table, and of the online store."""
+    """Every row of every table, of what is counted of the log, of what snapshots left, and of the online store."""
     rows = [str(parts.scan(workspace.folder(table)).collect().to_dicts()) for table in TABLES if table is not DELETIONS]
+    kept = [*(workspace.root / "log_days").rglob("*.parquet"), *workspace.root.rglob("*.state")]
+    rows += [str(pl.read_parquet(path).to_dicts()) for path in kept]
     online = workspace.root / "online.db"
     if online.is_file():
         with closing(sqlite3.connect(online)) as store:
