@@ -1,13 +1,13 @@
 """The student's network: one hidden layer that is a sum of a query's, a pin's and a pair's part, then a small tower.
 
-    query:  vector, numbers, interests ──► projections q_k [heads, r]  and  hidden part [h]   once a request
+    query:  vector, numbers, tables    ──► projections q_k [heads, r]  and  hidden part [h]   once a request
     pin:    text, visual, graph        ──► projections p_k [heads, r]  and  hidden part [h]   can be kept with the pin
     pair:   q_k · p_k for each kind and head, pair numbers ──────────► hidden part [h]
             gelu(sum of the three) ──► gelu(h2) ──► 5 logits
 
-Where query and pin vectors come from one encoder their projections start equal, so that each head starts as an estimate
-of their cosine. The vectors' own hidden parts start small: with few labels the named numbers decide, with many the rest
-is learned.
+The tables hold a vector for each interest and for each band of shopping intent. Where query and pin vectors come from
+one encoder their projections start equal, so that each head starts as an estimate of their cosine. The vectors' own
+hidden parts start small: with few labels the named numbers decide, with many the rest is learned.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from relevance.features import PAIR_FEATURES, QUERY_FEATURES, Dimensions, Featur
 
 _CLIP = 5.0  # standard deviations beyond which a number says no more
 _INTEREST_DIMENSION = 16
+_SHOPPING_INTENT = QUERY_FEATURES.index("shopping_intent")
 _HEAD_DIMENSION = 16  # entries of a query's and of a pin's projection for one head
+_SHOPPING_BANDS = (0.125, 0.375, 0.625, 0.875)  # shopping intents at which the next row of its table begins
 _SMALL_START = 0.1  # of the usual scale of the weights from vectors to the hidden layer
 
 
@@ -86,6 +88,7 @@ class StudentNetwork(nn.Module):
     number_scale: Tensor
     query_mean: Tensor
     query_scale: Tensor
+    shopping_bands: Tensor
 
     def __init__(self, settings: NetworkSettings, dimensions: Dimensions, interests: int) -> None:
         super().__init__()
@@ -95,12 +98,14 @@ class StudentNetwork(nn.Module):
         self.register_buffer("number_scale", torch.ones(len(PAIR_FEATURES)))
         self.register_buffer("query_mean", torch.zeros(len(QUERY_FEATURES)))
         self.register_buffer("query_scale", torch.ones(len(QUERY_FEATURES)))
-        self.interests = nn.EmbeddingBag(interests + 1, _INTEREST_DIMENSION, mode="mean", padding_idx=0)
+        self.register_buffer("shopping_bands", torch.tensor(_SHOPPING_BANDS), persistent=False)
+        self.interests = nn.Embedding(interests + 1, _INTEREST_DIMENSION, padding_idx=0)
+        self.shopping = nn.Embedding(len(_SHOPPING_BANDS) + 2, _INTEREST_DIMENSION)
         self.query_projections = nn.ModuleList(_projection(dimensions.query, widths.heads) for _ in pin_dimensions)
         self.pin_projections = nn.ModuleList(_projection(size, widths.heads) for size in pin_dimensions)
         _start_equal(self.query_projections, self.pin_projections)
         self.query_hidden = _linear(dimensions.query, widths.hidden, _SMALL_START)
-        self.query_known = nn.Linear(len(QUERY_FEATURES) + _INTEREST_DIMENSION, widths.hidden)
+        self.query_known = nn.Linear(len(QUERY_FEATURES) + 2 * _INTEREST_DIMENSION, widths.hidden)
         self.pin_hidden = _linear(sum(pin_dimensions), widths.hidden, _SMALL_START)
         similarities = len(pin_dimensions) * widths.heads
         self.pair_hidden = _linear(similarities + len(PAIR_FEATURES), widths.hidden)
@@ -117,9 +122,23 @@ class StudentNetwork(nn.Module):
 
     def query_side(self, vector: Tensor, numbers: Tensor, interests: Tensor) -> Side:
         """Of q queries."""
-        known = torch.cat([_normalised(numbers, self.query_mean, self.query_scale), self.interests(interests)], dim=1)
+        normalised = _normalised(numbers, self.query_mean, self.query_scale)
+        known = torch.cat([normalised, self._interests(interests), self._shopping(numbers, interests)], dim=1)
         projected = [project(vector) for project in self.query_projections]
         return Side(_heads(projected), self.query_hidden(vector) + self.query_known(known))
+
+    def _interests(self, interests: Tensor) -> Tensor:
+        """The mean of the known ones' rows; zeros where there is none."""
+        known = (interests > 0).sum(dim=1, keepdim=True).clamp(min=1)
+        mean: Tensor = self.interests(interests).sum(dim=1) / known
+        return mean
+
+    def _shopping(self, numbers: Tensor, interests: Tensor) -> Tensor:
+        """The row of the shopping intent's band; row 0 is of queries of which neither it nor an interest is known."""
+        intent = numbers[:, _SHOPPING_INTENT]
+        known = (intent > 0) | (interests > 0).any(dim=1)
+        row: Tensor = self.shopping(known * (1 + (intent[:, None] >= self.shopping_bands).sum(dim=1)))
+        return row
 
     def pin_side(self, text: Tensor, visual: Tensor, graph: Tensor) -> Side:
         """Of n pins; nothing in it depends on the query."""
