@@ -51,7 +51,7 @@ class StudentSettings:
     gold_share: float = 0.5  # of a human row's target that is its gold level; the rest is the annotators' votes
     human_weight: float = 1.0  # of a human row's loss, a teacher row's being 1
     peer_share: float = 0.5  # of a soft label that a student of human labels has a say in; the rest is the teacher's
-    target_temperature: float = 1.0  # of soft labels: p ** (1 / temperature), made to sum to 1; above 1 they are flatter
+    target_temperature: float = 1.0  # of soft labels: p ** (1 / temperature), summing to 1; above 1 flatter
     hard_share: float = 0.0  # of a soft label that is its most probable level alone
     ordinal_margin: float = 0.0  # logits by which a level that is one off must lie lower (losses.py); 0: none
     input_dropout: float = 0.15  # chance that a row's input is left out, in the half of training that leaves any out
