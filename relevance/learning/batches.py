@@ -41,12 +41,13 @@ class Window(NamedTuple):
 class Batches:
     """A training set in batches."""
 
-    def __init__(self, packed: Packed, settings: StudentSettings) -> None:
+    def __init__(self, packed: Packed, settings: StudentSettings, window: int = WINDOW) -> None:
+        """`window` is in blocks."""
         self._packed = packed
         self._settings = settings
-        blocks = -(-len(packed) // BLOCK)
-        self._windows = -(-blocks // WINDOW)
-        self._a_look = max(1, settings.look_rows // (BLOCK * WINDOW))  # windows
+        self._window = window
+        self._windows = -(-len(packed) // (BLOCK * window))
+        self._a_look = max(1, settings.look_rows // (BLOCK * window))  # windows
 
     def __len__(self) -> int:
         """Rows."""
@@ -64,7 +65,7 @@ class Batches:
     def _made(self, epoch: int, look: int) -> Iterator[Batch]:
         size = self._settings.batch_size
         for number in range(look * self._a_look, min(self._windows, (look + 1) * self._a_look)):
-            window = drawn(len(self), self._settings.seed, epoch, number)
+            window = drawn(len(self), self._settings.seed, epoch, number, self._window)
             if self._windows > 1:
                 for block in window.blocks.tolist():
                     self._packed.ahead(block * BLOCK, min(len(self), (block + 1) * BLOCK))
@@ -78,12 +79,12 @@ class Batches:
         return Batch(Inputs.of(found.features), torch.from_numpy(found.targets), torch.from_numpy(found.weights))
 
 
-def drawn(rows: int, seed: int, epoch: int, window: int) -> Window:
-    """The rows of one window of an epoch."""
-    blocks = np.random.default_rng([seed, epoch]).permutation(-(-rows // BLOCK))[
-        window * WINDOW : (window + 1) * WINDOW
-    ]
+def drawn(rows: int, seed: int, epoch: int, number: int, window: int = WINDOW) -> Window:
+    """The rows of window `number` of an epoch."""
+    order = np.random.default_rng([seed, epoch]).permutation(-(-rows // BLOCK))
+    blocks = order[number * window : (number + 1) * window]
     every = (blocks[:, None] * BLOCK + np.arange(BLOCK)).reshape(-1)
-    rng = np.random.default_rng([seed, epoch, window])
-    shuffled = rng.permutation(every[every < rows])
+    rng = np.random.default_rng([seed, epoch, number])
+    there = every[every < rows]
+    shuffled = there[rng.permutation(len(there))]
     return Window(blocks, shuffled, rng.random(len(shuffled)) < _SPARSE)

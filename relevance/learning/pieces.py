@@ -21,11 +21,9 @@ class Pieces:
     frame: Callable[[int], pl.DataFrame]
 
     @classmethod
-    def of(cls, frame: pl.DataFrame) -> Pieces:
-        """Of a frame in memory."""
-        return cls(
-            -(-frame.height // ROWS_A_PIECE), lambda i: frame[i * ROWS_A_PIECE : (i + 1) * ROWS_A_PIECE]
-        )  # fmt: skip
+    def of(cls, frame: pl.DataFrame, rows: int = ROWS_A_PIECE) -> Pieces:
+        """Of a frame in memory, `rows` a piece."""
+        return cls(-(-frame.height // rows), lambda i: frame[i * rows : (i + 1) * rows])
 
     def then(self, others: Pieces) -> Pieces:
         """These, and the others after them."""
