@@ -172,7 +172,7 @@ def _projection(dimension: int, heads: int) -> nn.Linear:
 
 def _heads(projected: list[Tensor]) -> Tensor:
     joined = torch.cat(projected, dim=1)
-    return joined.view(len(joined), joined.shape[1] // _HEAD_DIMENSION, _HEAD_DIMENSION)
+    return joined.view(-1, joined.shape[1] // _HEAD_DIMENSION, _HEAD_DIMENSION)  # len() would be a constant in ONNX
 
 
 def _linear(dimension: int, width: int, scale: float = 1.0) -> nn.Linear:

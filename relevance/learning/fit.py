@@ -57,7 +57,9 @@ def fit(
                 if dev_loss is None or loss < state.best_loss:
                     state.best_look, state.best_loss = state.look, loss
                     state.best = {name: value.clone() for name, value in network.state_dict().items()}
-                bar.set_postfix_str(f"epoch {epoch + 1}, {'loss' if dev_loss is None else 'dev loss'} {loss:.3f}", refresh=False)
+                bar.set_postfix_str(
+                    f"epoch {epoch + 1}, {'loss' if dev_loss is None else 'dev loss'} {loss:.3f}", refresh=False
+                )
             checkpoint.save(state, network, optimizer)
             bar.update(state.look * len(feed) // looks - (state.look - 1) * len(feed) // looks)
     return Best(-(-state.best_look // looks), state.best_loss, state.best)
