@@ -45,7 +45,7 @@ def test_the_drop_is_what_serving_pays(student) -> None:
     for name, columns in COLUMNS.items():
         of_input = rows.filter(pl.col("without") == name)
         said = served(student, frame.drop(columns))
-        assert of_input["probabilities"].to_list() == [pytest.approx(row, abs=1e-6) for row in said]
+        assert of_input["probabilities"].to_list() == [pytest.approx(row, abs=1e-5) for row in said]
         accuracy[name] = metrics.accuracy(frame["level"], said)
     drops = {one.input: one for one in compared(rows, EvaluationSettings())}
     for name in ("caption", "boards"):
