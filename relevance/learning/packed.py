@@ -150,7 +150,7 @@ class Packed:
     def _vectors_of(self, pins: Ints) -> list[Floats]:
         halves = self._vectors.rows[pins] if sum(self._widths) else np.zeros((len(pins), 0), _HALF)
         wide = widen(halves.reshape(-1).view(np.uint8)).reshape(len(pins), sum(self._widths))
-        return [np.ascontiguousarray(one) for one in np.split(wide, np.cumsum(self._widths)[:-1], axis=1)]
+        return np.split(wide, np.cumsum(self._widths)[:-1], axis=1)
 
 
 def pack(
