@@ -16,7 +16,7 @@ import ibis.expr.types as ir
 import polars as pl
 
 from enrich import parts
-from enrich.backends import BOUNDED, BackendLimits, DuckDBBackend
+from enrich.backends import BOUNDED, DuckDBBackend
 from enrich.live_pins import deleted_pins
 from enrich.workspace import Workspace
 from relevance import stages
@@ -64,13 +64,11 @@ class SoftPairs:
             self.producer, files, deleted_pins(self.workspace).collect()["pin_id"].sort().to_list()
         )
 
-    def pieces(
-        self, into: Path, join: Callable[[pl.DataFrame], pl.DataFrame], limits: BackendLimits = BOUNDED
-    ) -> Pieces:
-        """In pieces, each joined by `join` when it is asked for; what is in folder `into` already stays."""
+    def pieces(self, into: Path, join: Callable[[pl.DataFrame], pl.DataFrame], rows: int = ROWS_A_PIECE) -> Pieces:
+        """In pieces of so many rows, each joined by `join` when it is asked for; what is in folder `into` stays."""
         if not (into / _RECORD).is_file():
             into.mkdir(parents=True, exist_ok=True)
-            self._write(into, limits)
+            self._write(into, rows)
 
         def frame(number: int) -> pl.DataFrame:
             return join(pl.read_parquet(_piece(into, number)).with_columns(label_source=pl.lit(TEACHER)))
@@ -81,8 +79,8 @@ class SoftPairs:
         """Pins deleted since."""
         return sorted(deleted_pins(self.workspace).collect()["pin_id"])
 
-    def _write(self, into: Path, limits: BackendLimits) -> None:
-        engine = DuckDBBackend(into / ".spill", limits).connection
+    def _write(self, into: Path, rows: int) -> None:
+        engine = DuckDBBackend(into / ".spill", BOUNDED).connection
         labels: ir.Table = engine.read_parquet([str(file) for file in sorted(self.folder.glob("*.parquet"))])
         labels = labels.filter(labels.producer == self.producer, labels.probabilities.notnull()).select(_COLUMNS)
         gone = ibis.memtable(
@@ -90,7 +88,7 @@ class SoftPairs:
         )
         there = labels.anti_join(gone, "pin_id").order_by("query", "pin_id")
         count = 0
-        for number, some in enumerate(frames(there, ROWS_A_PIECE, into / "sorted.tmp")):
+        for number, some in enumerate(frames(there, rows, into / "sorted.tmp")):
             write_parquet(_piece(into, number), some)
             count = number + 1
         engine.disconnect()
