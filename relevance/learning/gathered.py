@@ -7,7 +7,7 @@ pins.idx                  of each pin id, the payload it had first: the document
 part-00000.npz .parquet   a piece's rows: payload, group, rates, targets, weights, levels; its groups: query and payload
 part-00000.json           written last: what the piece added. A killed run goes on after the last of these.
 
-Held in memory are one piece and 16 bytes a distinct pin, however many rows there are.
+Held in memory are one piece and some 50 bytes a distinct pin, however many rows there are.
 """
 
 from __future__ import annotations

@@ -8,8 +8,12 @@ import numpy as np
 import polars as pl
 import pytest
 
+from enrich import console
+from enrich.workspace import Workspace
+from relevance.cli import relevance
 from relevance.features import PAIR_FEATURES, Features
-from relevance.onnx_export import OUTPUT, export_onnx
+from relevance.model_names import STUDENT_MODEL
+from relevance.onnx_export import OUTPUT
 from relevance.student import Student, StudentSettings
 from relevance.student_inputs import student_inputs
 from relevance.student_network import NetworkSettings, Size
@@ -25,20 +29,24 @@ def given(features: Features, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     return {name: getattr(features, name) for name in names}
 
 
-def test_the_graph_equals_the_student(tmp_path) -> None:
+def test_the_graph_equals_the_student(workspace: Workspace, tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
     """Of pins with text and visual vectors, and no graph vector: that is no input."""
     settings = StudentSettings(network=NetworkSettings(Size.S), epochs=3, batch_size=64)
     rows, dev = with_vectors(labelled_frame(8, 10, 1)), labelled_frame(4, 10, 2)
-    train_student(rows, dev, settings, tmp_path / "student", WordEncoder())
-    student = Student.load(tmp_path / "student")
-    exported = export_onnx(student, tmp_path / "student.onnx")
-    session = onnxruntime.InferenceSession(exported.path, providers=["CPUExecutionProvider"])
-    assert tuple(one.name for one in session.get_inputs()) == exported.inputs
-    assert {"text", "visual"} < set(exported.inputs) and "graph" not in exported.inputs
+    arguments = ["export-student", "--out", str(tmp_path / "a.onnx"), "--workspace", str(workspace.root), "--json"]
+    assert console.run(relevance, arguments) == 2
+    assert "run `relevance train-student`" in capsys.readouterr().err
+    train_student(rows, dev, settings, workspace.models / STUDENT_MODEL, WordEncoder())
+    assert console.run(relevance, arguments) == 0
+    exported = json.loads(capsys.readouterr().out.splitlines()[-1])
+    student, names = Student.load(workspace.models / STUDENT_MODEL), tuple(exported["inputs"])
+    session = onnxruntime.InferenceSession(exported["path"], providers=["CPUExecutionProvider"])
+    assert tuple(one.name for one in session.get_inputs()) == names
+    assert {"text", "visual"} < set(names) and "graph" not in names
     for queries, pins in ((1, 1), (1, 30), (5, 7)):
         asked = student_inputs(with_vectors(labelled_frame(queries, pins, 3)), WordEncoder())
         features = asked.features(student.statistics)
-        said = session.run([OUTPUT], given(features, exported.inputs))[0]
+        said = session.run([OUTPUT], given(features, names))[0]
         assert said == pytest.approx(student.predict(features), abs=1e-4)
     told = session.get_modelmeta().custom_metadata_map
     assert json.loads(told["fingerprint"]) == student.record.fingerprint
