@@ -156,10 +156,13 @@ class StudentNetwork(nn.Module):
         return logits
 
     def _dropped(self, values: Tensor) -> Tensor:
-        """Dropout; nn.Dropout draws each entry on a CPU ten times as slowly as this, a sixth of a step."""
-        if not self.training or not self._dropout:
+        """Dropout, to a 256th of the rate. One draw decides eight entries: nn.Dropout takes a sixth of a step on a CPU."""
+        below = min(255, round(256 * self._dropout))
+        if not self.training or not below:
             return values
-        return values * ((torch.rand_like(values) >= self._dropout) * (1 / (1 - self._dropout)))
+        draws = torch.empty(-(-values.numel() // 8), dtype=torch.int64).random_(-(2**63), None)
+        kept = draws.view(torch.uint8)[: values.numel()].view_as(values) >= below
+        return values * (kept * (256 / (256 - below)))
 
 
 def _start_equal(query: nn.ModuleList, pins: nn.ModuleList) -> None:

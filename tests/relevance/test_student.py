@@ -173,6 +173,17 @@ def test_shopping_intent_has_a_row_for_each_band_and_one_for_the_unknown(trained
     assert torch.equal(network._interests(interests)[:2], network.interests.weight[torch.tensor([0, 1])])
 
 
+def test_dropout_leaves_the_mean_and_nothing_out_when_it_serves(trained):
+    network, ones = Student.load(trained).network, torch.ones(1000, 64)
+    assert torch.equal(network._dropped(ones), ones)
+    torch.manual_seed(0)
+    dropped = network.train()._dropped(ones)
+    assert dropped.unique().tolist() == pytest.approx([0, 256 / (256 - 77)])
+    assert (dropped == 0).float().mean().item() == pytest.approx(0.3, abs=0.01)
+    assert (dropped == 0).float().mean(dim=0).max().item() < 0.37, "alike in every column"
+    assert dropped.mean().item() == pytest.approx(1, abs=0.01)
+
+
 def test_no_rows_and_no_features_are_refused(tmp_path):
     frame = labelled_frame(2, 3, 1)
     with pytest.raises(BadInput, match="labelled rows"):
