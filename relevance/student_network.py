@@ -156,7 +156,7 @@ class StudentNetwork(nn.Module):
         return logits
 
     def _dropped(self, values: Tensor) -> Tensor:
-        """Dropout, to a 256th of the rate. One draw decides eight entries: nn.Dropout takes a sixth of a step on a CPU."""
+        """Dropout at a rate in 256ths; a draw decides eight entries. (nn.Dropout takes a sixth of a step on a CPU.)"""
         below = min(255, round(256 * self._dropout))
         if not self.training or not below:
             return values
