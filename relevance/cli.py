@@ -2,6 +2,7 @@
 
 relevance run                                       what is stale: train-teacher, label, train-student, evaluate
 relevance train-teacher|label|train-student         one stage, for every fold
+relevance export-student                            the student as an ONNX graph
 relevance evaluate                                  every model on held-out judged pairs: a report
 relevance score --query Q --pins ID ...             five probabilities and an expected level a pin
 relevance rank --query Q                            the catalogue's best pins, relevance with engagement
@@ -22,7 +23,8 @@ from relevance.commands import abtest, annotators, frame, scoring, serving, stag
 
 _SETTINGS = {"max_content_width": 110, "help_option_names": ["-h", "--help"]}
 _COMMANDS = (
-    *(stages.run, stages.train_teacher, stages.label, stages.train_student, stages.evaluate),
+    *(stages.run, stages.train_teacher, stages.label, stages.train_student),
+    *(stages.export_student, stages.evaluate),
     *(scoring.score, scoring.rank, serving.serve, scoring.replay, tuning.tune_ranking),
     frame.frame,
     annotators.agreement,

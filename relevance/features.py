@@ -7,6 +7,7 @@ QUERY_FEATURES, in column order. Numbers come out raw here: the student normalis
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from enrich.pin_payload import ENGAGEMENT_COLUMNS, VECTORS, PinBatch
+from enrich.pin_payload import ENGAGEMENT_COLUMNS, TEXT_FIELDS, VECTORS, PinBatch
 from enrich.query_payload import PAIR_COLUMNS, QueryInputs
 from enrich.term_ids import Ids
 from relevance.matching import MATCH_FEATURES, match_features
@@ -71,21 +72,9 @@ class Statistics:
     @classmethod
     def of(cls, pins: PinBatch, interests: Sequence[str], query_dimension: int) -> Statistics:
         """Counted over `pins` (each once)."""
-        fields = [terms.ids for terms in pins.terms]
-        anywhere = _in_any_field(pins)
-        seen, counts = np.unique(anywhere, return_counts=True)
-        vocabulary = seen[counts >= _FEWEST_DOCUMENTS]
-        frequencies = np.stack([_frequency(ids, vocabulary) for ids in (*fields, anywhere)])
-        having = np.maximum((pins.lengths > 0).sum(axis=0), 1)
-        dimensions = Dimensions(query_dimension, *(getattr(pins, vector).shape[1] for vector in VECTORS))
-        return cls(
-            pins=int(pins.present.sum()),
-            terms=vocabulary,
-            frequencies=frequencies,
-            average_lengths=np.maximum(pins.lengths.sum(axis=0) / having, 1).astype(np.float32),
-            interests=tuple(sorted(set(interests))),
-            dimensions=dimensions,
-        )
+        counter = StatisticsCounter()
+        counter.add(pins)
+        return counter.statistics(interests, query_dimension)
 
     def weights(self, terms: Ids) -> Floats:
         """Inverse document frequency ln(1 + (N - n + ½) / (n + ½)) of each term; [len(TEXT_FIELDS) + 1, t]."""
@@ -102,6 +91,46 @@ class Statistics:
         place = {interest: i + 1 for i, interest in enumerate(self.interests)}
         found = [place.get(interest, 0) for interest in interests[:INTERESTS_A_QUERY]]
         return np.array([*found, *[0] * (INTERESTS_A_QUERY - len(found))], np.int64)
+
+
+class StatisticsCounter:
+    """Counts `Statistics` over pins that come some at a time; holds a number a term and field, whatever the pins."""
+
+    def __init__(self) -> None:
+        self._pins = 0
+        self._terms = np.zeros(0, np.uint32)
+        self._frequencies = np.zeros((len(TEXT_FIELDS) + 1, 0), np.int64)
+        self._lengths, self._having = np.zeros(len(TEXT_FIELDS)), np.zeros(len(TEXT_FIELDS), np.int64)
+        self._dimensions = tuple(Counter[int]() for _ in VECTORS)
+
+    def add(self, pins: PinBatch) -> None:
+        """Pins that were not added before, each once."""
+        fields = [terms.ids for terms in pins.terms]
+        anywhere = _in_any_field(pins)
+        terms = np.union1d(self._terms, anywhere)
+        wider = np.zeros((len(self._frequencies), len(terms)), np.int64)
+        wider[:, np.searchsorted(terms, self._terms)] = self._frequencies
+        for row, ids in zip(wider, (*fields, anywhere), strict=True):
+            row += np.bincount(np.searchsorted(terms, ids), minlength=len(terms))
+        self._terms, self._frequencies = terms, wider
+        self._pins += int(pins.present.sum())
+        self._lengths += pins.lengths.sum(axis=0, dtype=np.float64)
+        self._having += (pins.lengths > 0).sum(axis=0)
+        for counts, vector in zip(self._dimensions, VECTORS, strict=True):
+            counts[getattr(pins, vector).shape[1]] += int(getattr(pins, f"has_{vector}").sum())
+
+    def statistics(self, interests: Sequence[str], query_dimension: int) -> Statistics:
+        """Of all that was added. A vector's length is the one that most pins have."""
+        known = self._frequencies[-1] >= _FEWEST_DOCUMENTS
+        lengths = [max(counts, key=lambda d: (counts[d], d), default=0) for counts in self._dimensions]
+        return Statistics(
+            pins=self._pins,
+            terms=self._terms[known],
+            frequencies=np.ascontiguousarray(self._frequencies[:, known], np.float32),
+            average_lengths=np.maximum(self._lengths / np.maximum(self._having, 1), 1).astype(np.float32),
+            interests=tuple(sorted(set(interests))),
+            dimensions=Dimensions(query_dimension, *lengths),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,14 +241,6 @@ def _sized(vectors: Floats | None, dimension: int, rows: int) -> Floats:
     if vectors is None or vectors.shape[1] != dimension:
         return np.zeros((rows, dimension), np.float32)
     return vectors
-
-
-def _frequency(ids: Ids, vocabulary: Ids) -> Floats:
-    """In how many pins each term of the vocabulary occurs; `ids` holds each pin's distinct ones."""
-    if len(vocabulary) == 0:
-        return np.zeros(0, np.float32)
-    at = np.minimum(np.searchsorted(vocabulary, ids), len(vocabulary) - 1)
-    return np.bincount(at[vocabulary[at] == ids], minlength=len(vocabulary)).astype(np.float32)
 
 
 def _in_any_field(pins: PinBatch) -> Ids:

@@ -1,8 +1,13 @@
 """What the student learns from a pair: its targets, and the loss against them.
 
 label            target [5]                                              weight
-teacher's        the teacher's softmax (arXiv 2410.17152)                1
+teacher's        the teacher's softmax (arXiv 2410.17152), `shaped`      1
 human's          gold_share · gold level, the rest the annotators' votes human_weight
+
+Two knobs shape a teacher's target, both off by default: a temperature (Hinton, Vinyals & Dean 2015, arXiv 1503.02531)
+and a share of its most probable level alone. A third is of the loss: softmax-margin (Gimpel & Smith 2010) with the cost
+of an ordinal scale, levels of distance. While it learns, each level's logit is raised by margin · its expected distance
+from the target's level, so that the further off a level is the lower it has to be pressed.
 """
 
 from __future__ import annotations
@@ -22,16 +27,36 @@ from relevance.training_frame import HUMAN
 
 Floats = NDArray[np.float32]
 
+_DISTANCES = torch.tensor([[float(abs(j - k)) for j in LEVELS] for k in LEVELS])
+
 
 class Targets(NamedTuple):
     probabilities: Floats  # [n, 5], rows sum to 1
     weights: Floats  # [n]
 
 
-def soft_cross_entropy(logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Weighted mean over rows of -Σ target · log softmax(logits); [n, 5], [n, 5], [n] → scalar."""
+def soft_cross_entropy(
+    logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, margin: float = 0.0
+) -> torch.Tensor:
+    """Weighted mean over rows of -Σ target · log softmax(logits + margin · distance); [n, 5], [n, 5], [n] → scalar.
+
+    distance_j = Σ_k target_k |j - k|, levels.
+    """
+    if margin:
+        logits = logits + margin * (targets @ _DISTANCES)
     losses = -(targets * functional.log_softmax(logits, dim=1)).sum(dim=1)
     return (losses * weights).sum() / weights.sum()
+
+
+def shaped(labels: Floats, temperature: float, hard_share: float) -> Floats:
+    """Soft labels [n, 5] at a temperature, `hard_share` of each its most probable level (the lower of two equal)."""
+    if temperature != 1:
+        powers = np.power(labels.astype(np.float64), 1 / temperature)
+        labels = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+    if hard_share:
+        hard = np.eye(labels.shape[1], dtype=np.float32)[labels.argmax(axis=1)]
+        labels = ((1 - hard_share) * labels + hard_share * hard).astype(np.float32)
+    return labels
 
 
 def targets_of(rows: pl.DataFrame, gold_share: float, human_weight: float) -> Targets:

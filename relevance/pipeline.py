@@ -27,8 +27,7 @@ import polars as pl
 from enrich import parts
 from enrich.errors import BadInput
 from enrich.job import JobReport
-from enrich.live_pins import deleted_pins
-from enrich.tables import SOFT_LABEL
+from enrich.tables import ENRICHED, SOFT_LABEL, Kind
 from enrich.text_encoder import TextEncoder
 from enrich.workspace import Workspace
 from relevance import feature_store, soft_labels, stages
@@ -38,17 +37,18 @@ from relevance.labelling.gate import DriftReport, Gate
 from relevance.labelling.log_pairs import Queries, SampleSettings
 from relevance.labelling.negatives import Search
 from relevance.labelling.sample import SAMPLE_VERSION, SoftSample, inputs_of, write_sample
+from relevance.learning.pieces import Pieces
+from relevance.learning.soft_pairs import SoftPairs
 from relevance.model_names import HUMAN_STUDENT, STUDENT_MODEL, TEACHER_MODEL
-from relevance.peer_labels import with_second_opinion
 from relevance.plan import SERVING, Fold, PlanSettings, plan
 from relevance.soft_labels import LabelSettings
 from relevance.student import Student, StudentSettings
-from relevance.student_training import train_student
+from relevance.student_training import LESSONS, train_student
 from relevance.teacher import Teacher
 from relevance.teaching.checkpoint import TeacherSettings, check_weights, producer_of, read_record
 from relevance.teaching.training import train_teacher
 from relevance.teaching.weak_labels import WeakSettings, weak_pairs
-from relevance.training_frame import TEACHER, refuse_other_features, training_frame
+from relevance.training_frame import FrameJoin, refuse_other_features, training_frame
 
 _TEACHER_NAME = re.compile(r"teacher(_[a-z0-9_]+)?")
 
@@ -161,56 +161,64 @@ class Pipeline:
         """Train a student on the fold's human and soft labels, or, as `student_human`, on the human ones alone."""
         human = of_queries(self.judged.features, fold.split.train)
         dev = of_queries(self.judged.features, fold.split.dev)
-        soft = None if name == HUMAN_STUDENT else self._soft(fold)
-        rows = human if soft is None else pl.concat([human, soft], how="diagonal")
-        taught = _queries(rows, dev)
-        if soft is not None:
-            taught |= stages.taught_of(fold.folder / TEACHER_MODEL) or frozenset()
-        chosen = self.settings.student
-        service = feature_store.fingerprint(self.workspace, STUDENT_SERVICE)
+        chosen, service = self.settings.student, feature_store.fingerprint(self.workspace, STUDENT_SERVICE)
+        taught = _queries(human, dev)
+        soft = None if name == HUMAN_STUDENT else self.soft_pairs(fold)
+        if soft is None or not soft.rows:
 
-        def work(out: Path) -> None:
-            train_student(rows, dev, chosen, out, self.encoder, service)
+            def of_people(out: Path) -> None:
+                train_student(human, dev, chosen, out, self.encoder, service)
 
-        return stages.make(fold.folder / name, stages.fingerprint(rows, dev, chosen, service), work, taught)
+            made_from = stages.fingerprint(human, dev, chosen, service)
+            return stages.make(fold.folder / name, made_from, of_people, taught)
 
-    def _soft(self, fold: Fold) -> pl.DataFrame | None:
-        """What the student learns from of the pairs that the fold's teacher labelled; None where there were none."""
-        pairs = self.soft_pairs(fold)
-        if pairs.is_empty():
-            return None
-        return self._with_second_opinion(fold, training_frame(self.workspace, pairs, STUDENT_SERVICE))
+        self.learn(fold, HUMAN_STUDENT)
+        peer = fold.folder / HUMAN_STUDENT
+
+        def of_both(out: Path) -> None:
+            join = FrameJoin(self.workspace, STUDENT_SERVICE)
+            pieces = Pieces.of(human).then(soft.pieces(out / LESSONS / "soft_pairs", join.frame))
+            train_student(pieces, dev, chosen, out, self.encoder, service, Student.load(peer))
+
+        joined = self._features_state(), stages.made_from_of(peer)
+        made_from = stages.fingerprint(human, dev, soft.made_from, joined, chosen, service)
+        taught |= soft.queries | (stages.taught_of(fold.folder / TEACHER_MODEL) or frozenset())
+        return stages.make(fold.folder / name, made_from, of_both, taught)
+
+    def _features_state(self) -> str:
+        """A fingerprint of the tables that soft pairs' features are joined from, by their files: parts are never
+        changed, and cost nothing to name however long they are.
+        """
+        tables = [table for table in ENRICHED if table.kind in (Kind.CONTENT, Kind.BEHAVIOUR)]
+        files = [file for table in tables for file in self.workspace.folder(table).glob("*.parquet")]
+        return stages.fingerprint(sorted((f.parent.name, f.name, f.stat().st_size) for f in files))
 
     def has_soft_labels(self, fold: Fold) -> bool:
         """Whether the fold's teacher gave any pair its probabilities; it has none to label where all is judged."""
-        return bool(self._labels(fold).select(pl.len()).collect().item())
+        return bool(self._soft_pairs(fold).rows)
 
-    def _labels(self, fold: Fold) -> pl.LazyFrame:
+    def _soft_pairs(self, fold: Fold) -> SoftPairs:
         producer = producer_of(read_record(_model(fold, TEACHER_MODEL, "train-teacher")))
-        return parts.scan(self._label_folder(fold)).filter(
-            (pl.col("producer") == producer) & pl.col("probabilities").is_not_null()
-        )
+        return SoftPairs(self.workspace, self._label_folder(fold), producer)
 
-    def soft_pairs(self, fold: Fold) -> pl.DataFrame:
+    def soft_pairs(self, fold: Fold) -> SoftPairs:
         """The pairs that the fold's teacher labelled, with its probabilities; those of pins deleted since left out.
 
-        Empty where there was none to label: all is judged, or has no text. Raises BadInput where they are not labelled
+        None where there was none to label: all is judged, or has no text. Raises BadInput where they are not labelled
         yet, where one is of a held-out query, and where the gate refuses them.
         """
-        labels = self._labels(fold).join(deleted_pins(self.workspace), on="pin_id", how="anti")
-        pairs = labels.select("query", "pin_id", "event_timestamp", "probabilities", "stratum").collect()
-        if pairs.is_empty():
+        pairs = self._soft_pairs(fold)
+        if not pairs.rows:
             self._refuse_unlabelled(fold)
             return pairs
-        held_out = pairs.filter(pl.col("query").is_in(sorted(fold.split.held_out)))
-        if held_out.height:
+        if held_out := pairs.of_queries(fold.split.held_out):
             raise BadInput(
-                f"expected soft labels of training queries alone, found {held_out.height} of held-out ones; remove "
+                f"expected soft labels of training queries alone, found {held_out} of held-out ones; remove "
                 f"{self._label_folder(fold)} and run `relevance label` again"
             )
         if not self.settings.accept_drift:
             self.drift(fold).refuse(self._label_folder(fold))
-        return pairs.sort("query", "pin_id").with_columns(label_source=pl.lit(TEACHER))
+        return pairs
 
     def _refuse_unlabelled(self, fold: Fold) -> None:
         """Raises BadInput where the fold's teacher was not asked yet about pairs that there are."""
@@ -219,12 +227,6 @@ class Pipeline:
         asked = parts.scan(self._label_folder(fold)).filter(pl.col("producer") == producer).select(pl.len())
         if stages.made_from_of(sample) is None or (SoftSample(sample).pairs and not asked.collect().item()):
             raise BadInput(f"expected soft labels of {fold.folder / TEACHER_MODEL}, found none; run `relevance label`")
-
-    def _with_second_opinion(self, fold: Fold, labelled: pl.DataFrame) -> pl.DataFrame:
-        """The teacher's labels, averaged with those of the fold's student of human labels (peer_labels.py)."""
-        self.learn(fold, HUMAN_STUDENT)
-        peer = Student.load(fold.folder / HUMAN_STUDENT)
-        return with_second_opinion(labelled, peer, self.encoder, self.settings.student.peer_share)
 
     def _label_folder(self, fold: Fold) -> Path:
         return self.workspace.folder(SOFT_LABEL) if fold.name == SERVING else fold.folder / SOFT_LABEL.name

@@ -50,26 +50,36 @@ class StudentSettings:
     text_encoder: str | None = None  # of queries that have no stored vector; None for the installed all-MiniLM-L6-v2
     gold_share: float = 0.5  # of a human row's target that is its gold level; the rest is the annotators' votes
     human_weight: float = 1.0  # of a human row's loss, a teacher row's being 1
-    peer_share: float = (
-        0.5  # of a soft label that a student of human labels alone has a say in; the rest is the teacher's
-    )
+    peer_share: float = 0.5  # of a soft label that a student of human labels has a say in; the rest is the teacher's
+    target_temperature: float = 1.0  # of soft labels: p ** (1 / temperature), summing to 1; above 1 flatter
+    hard_share: float = 0.0  # of a soft label that is its most probable level alone
+    ordinal_margin: float = 0.0  # logits by which a level that is one off must lie lower (losses.py); 0: none
     input_dropout: float = 0.15  # chance that a row's input is left out, in the half of training that leaves any out
     epochs: int = 30  # at most
-    patience: int = 5  # epochs without a better dev loss before training stops
+    look_rows: int = 2_000_000  # after so many, or an epoch where that is less, the dev loss is looked at
+    patience: int = 5  # looks without a better dev loss before training stops
     batch_size: int = 256  # pairs a step
     learning_rate: float = 1e-3
     weight_decay: float = 0.1
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if min(self.epochs, self.patience, self.batch_size) < 1 or self.learning_rate <= 0 or self.human_weight <= 0:
+        counts = (self.epochs, self.patience, self.batch_size, self.look_rows)
+        if min(counts) < 1 or not (0 < self.learning_rate < float("inf") and 0 < self.human_weight < float("inf")):
             raise BadInput(
-                "expected epochs, patience, batch_size of 1 or more and a learning rate and human weight above 0, "
-                f"found {self.epochs}, {self.patience}, {self.batch_size}, {self.learning_rate}, {self.human_weight}"
+                "expected epochs, patience, batch_size and look_rows of 1 or more and a learning rate and human weight "
+                f"above 0, found {counts}, {self.learning_rate} and {self.human_weight}"
             )
-        if not (0 <= self.gold_share <= 1 and 0 <= self.peer_share <= 1 and 0 <= self.input_dropout < 1):
+        shares = (self.gold_share, self.peer_share, self.hard_share)
+        if not all(0 <= share <= 1 for share in shares) or not 0 <= self.input_dropout < 1:
             raise BadInput(
-                f"expected shares of 0 to 1, found {self.gold_share}, {self.peer_share} and {self.input_dropout}"
+                "expected gold_share, peer_share and --hard-share of 0 to 1 and input_dropout of 0 to below 1, found "
+                f"{shares} and {self.input_dropout}"
+            )
+        if not (0 < self.target_temperature < float("inf") and 0 <= self.ordinal_margin < float("inf")):
+            raise BadInput(
+                "expected --target-temperature above 0 and --ordinal-margin of 0 or more, found "
+                f"{self.target_temperature} and {self.ordinal_margin}; 1 and 0 leave targets and logits as they are"
             )
 
 

@@ -69,7 +69,14 @@ def student_inputs(frame: pl.DataFrame, encoder: QueryEncoder) -> StudentInputs:
     """
     if frame.is_empty():
         raise BadInput("expected rows to train or score, found none; import judgments or run `relevance label`")
-    return StudentInputs(_pins(frame), tuple(_with_vectors(_groups(frame), encoder)))
+    columns = pin_columns(frame)
+    payloads = [payload for some in columns.iter_slices(_ROWS_AT_ONCE) for payload in pack_pins(some)]
+    return StudentInputs(unpack_pins(payloads), tuple(query_groups(frame, encoder)))
+
+
+def query_groups(frame: pl.DataFrame, encoder: QueryEncoder) -> list[QueryGroup]:
+    """The rows by query and by what was known of it; queries without a stored vector are encoded."""
+    return _with_vectors(_groups(frame), encoder)
 
 
 def rounded(vector: Floats) -> Floats:
@@ -78,19 +85,13 @@ def rounded(vector: Floats) -> Floats:
 
 
 def pin_columns(frame: pl.DataFrame) -> pl.DataFrame:
-    """A training frame's pin features under the names that `pack_pins` reads."""
+    """A training frame's pin features under the names that `pack_pins` reads. Raises BadInput where it has none."""
     names = {
         column: column.split("__", 1)[1] for column in frame.columns if column.startswith("pin_") and "__" in column
     }
-    return frame.select(list(names)).rename(names)
-
-
-def _pins(frame: pl.DataFrame) -> PinBatch:
-    columns = pin_columns(frame)
-    if not columns.width:
+    if not names:
         raise BadInput("expected a training frame with pin features (pin_text__title, ...), found none; use student_v1")
-    payloads = [payload for some in columns.iter_slices(_ROWS_AT_ONCE) for payload in pack_pins(some)]
-    return unpack_pins(payloads)
+    return frame.select(list(names)).rename(names)
 
 
 def _rows_by_query(frame: pl.DataFrame) -> Iterator[Ints]:

@@ -1,13 +1,13 @@
 """The student's network: one hidden layer that is a sum of a query's, a pin's and a pair's part, then a small tower.
 
-    query:  vector, numbers, interests ──► projections q_k [heads, r]  and  hidden part [h]   once a request
+    query:  vector, numbers, tables    ──► projections q_k [heads, r]  and  hidden part [h]   once a request
     pin:    text, visual, graph        ──► projections p_k [heads, r]  and  hidden part [h]   can be kept with the pin
     pair:   q_k · p_k for each kind and head, pair numbers ──────────► hidden part [h]
             gelu(sum of the three) ──► gelu(h2) ──► 5 logits
 
-Where query and pin vectors come from one encoder their projections start equal, so that each head starts as an estimate
-of their cosine. The vectors' own hidden parts start small: with few labels the named numbers decide, with many the rest
-is learned.
+The tables hold a vector for each interest and for each band of shopping intent. Where query and pin vectors come from
+one encoder their projections start equal, so that each head starts as an estimate of their cosine. The vectors' own
+hidden parts start small: with few labels the named numbers decide, with many the rest is learned.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from relevance.features import PAIR_FEATURES, QUERY_FEATURES, Dimensions, Featur
 
 _CLIP = 5.0  # standard deviations beyond which a number says no more
 _INTEREST_DIMENSION = 16
+_SHOPPING_INTENT = QUERY_FEATURES.index("shopping_intent")
 _HEAD_DIMENSION = 16  # entries of a query's and of a pin's projection for one head
+_SHOPPING_BANDS = (0.125, 0.375, 0.625, 0.875)  # shopping intents at which the next row of its table begins
 _SMALL_START = 0.1  # of the usual scale of the weights from vectors to the hidden layer
 
 
@@ -86,6 +88,7 @@ class StudentNetwork(nn.Module):
     number_scale: Tensor
     query_mean: Tensor
     query_scale: Tensor
+    shopping_bands: Tensor
 
     def __init__(self, settings: NetworkSettings, dimensions: Dimensions, interests: int) -> None:
         super().__init__()
@@ -95,31 +98,47 @@ class StudentNetwork(nn.Module):
         self.register_buffer("number_scale", torch.ones(len(PAIR_FEATURES)))
         self.register_buffer("query_mean", torch.zeros(len(QUERY_FEATURES)))
         self.register_buffer("query_scale", torch.ones(len(QUERY_FEATURES)))
-        self.interests = nn.EmbeddingBag(interests + 1, _INTEREST_DIMENSION, mode="mean", padding_idx=0)
+        self.register_buffer("shopping_bands", torch.tensor(_SHOPPING_BANDS), persistent=False)
+        self.interests = nn.Embedding(interests + 1, _INTEREST_DIMENSION, padding_idx=0)
+        self.shopping = nn.Embedding(len(_SHOPPING_BANDS) + 2, _INTEREST_DIMENSION)
         self.query_projections = nn.ModuleList(_projection(dimensions.query, widths.heads) for _ in pin_dimensions)
         self.pin_projections = nn.ModuleList(_projection(size, widths.heads) for size in pin_dimensions)
         _start_equal(self.query_projections, self.pin_projections)
         self.query_hidden = _linear(dimensions.query, widths.hidden, _SMALL_START)
-        self.query_known = nn.Linear(len(QUERY_FEATURES) + _INTEREST_DIMENSION, widths.hidden)
+        self.query_known = nn.Linear(len(QUERY_FEATURES) + 2 * _INTEREST_DIMENSION, widths.hidden)
         self.pin_hidden = _linear(sum(pin_dimensions), widths.hidden, _SMALL_START)
         similarities = len(pin_dimensions) * widths.heads
         self.pair_hidden = _linear(similarities + len(PAIR_FEATURES), widths.hidden)
         self.tower = nn.Linear(widths.hidden, widths.tower)
         self.logits = nn.Linear(widths.tower, len(LEVELS))
-        self.dropout = nn.Dropout(settings.dropout)
+        self._dropout = settings.dropout
 
     def forward(self, inputs: Inputs) -> Tensor:
         """[n, 5]."""
         query = self.query_side(inputs.query_vector, inputs.query_numbers, inputs.interests)
         pins = self.pin_side(inputs.text, inputs.visual, inputs.graph)
-        chosen = Side(query.projections[inputs.query_of], query.hidden[inputs.query_of])
+        chosen = Side(query.projections.index_select(0, inputs.query_of), query.hidden.index_select(0, inputs.query_of))
         return self.pairs(chosen, pins, inputs.numbers)
 
     def query_side(self, vector: Tensor, numbers: Tensor, interests: Tensor) -> Side:
         """Of q queries."""
-        known = torch.cat([_normalised(numbers, self.query_mean, self.query_scale), self.interests(interests)], dim=1)
+        normalised = _normalised(numbers, self.query_mean, self.query_scale)
+        known = torch.cat([normalised, self._interests(interests), self._shopping(numbers, interests)], dim=1)
         projected = [project(vector) for project in self.query_projections]
         return Side(_heads(projected), self.query_hidden(vector) + self.query_known(known))
+
+    def _interests(self, interests: Tensor) -> Tensor:
+        """The mean of the known ones' rows; zeros where there is none."""
+        known = (interests > 0).sum(dim=1, keepdim=True).clamp(min=1)
+        mean: Tensor = self.interests(interests).sum(dim=1) / known
+        return mean
+
+    def _shopping(self, numbers: Tensor, interests: Tensor) -> Tensor:
+        """The row of the shopping intent's band; row 0 is of queries of which neither it nor an interest is known."""
+        intent = numbers[:, _SHOPPING_INTENT]
+        known = (intent > 0) | (interests > 0).any(dim=1)
+        row: Tensor = self.shopping(known * (1 + (intent[:, None] >= self.shopping_bands).sum(dim=1)))
+        return row
 
     def pin_side(self, text: Tensor, visual: Tensor, graph: Tensor) -> Side:
         """Of n pins; nothing in it depends on the query."""
@@ -132,9 +151,18 @@ class StudentNetwork(nn.Module):
         similarities = (query.projections * pins.projections).sum(dim=2)
         known = _normalised(numbers, self.number_mean, self.number_scale)
         hidden = query.hidden + pins.hidden + self.pair_hidden(torch.cat([similarities, known], dim=1))
-        tower = self.tower(self.dropout(functional.gelu(hidden)))
-        logits: Tensor = self.logits(self.dropout(functional.gelu(tower)))
+        tower = self.tower(self._dropped(functional.gelu(hidden)))
+        logits: Tensor = self.logits(self._dropped(functional.gelu(tower)))
         return logits
+
+    def _dropped(self, values: Tensor) -> Tensor:
+        """Dropout at a rate in 256ths; a draw decides eight entries. (nn.Dropout takes a sixth of a step on a CPU.)"""
+        below = min(255, round(256 * self._dropout))
+        if not self.training or not below:
+            return values
+        draws = torch.empty(-(-values.numel() // 8), dtype=torch.int64).random_(-(2**63), None)
+        kept = draws.view(torch.uint8)[: values.numel()].view_as(values) >= below
+        return values * (kept * (256 / (256 - below)))
 
 
 def _start_equal(query: nn.ModuleList, pins: nn.ModuleList) -> None:
@@ -153,7 +181,7 @@ def _projection(dimension: int, heads: int) -> nn.Linear:
 
 def _heads(projected: list[Tensor]) -> Tensor:
     joined = torch.cat(projected, dim=1)
-    return joined.view(len(joined), joined.shape[1] // _HEAD_DIMENSION, _HEAD_DIMENSION)
+    return joined.view(-1, joined.shape[1] // _HEAD_DIMENSION, _HEAD_DIMENSION)  # len() would be a constant in ONNX
 
 
 def _linear(dimension: int, width: int, scale: float = 1.0) -> nn.Linear:

@@ -63,10 +63,28 @@ def training_frame(
     has another fingerprint; for a negative gap. Raises CorkboardError when the offline store answers with a row that is
     not the right one.
     """
-    wanted = checked_pairs(pairs)
-    asked = _prepared(workspace, service, gap, trained_from)
-    _refuse_names(pairs, asked)
-    return pairs.with_columns(_features_of(asked, wanted))
+    return FrameJoin(workspace, service, gap, trained_from).frame(pairs)
+
+
+class FrameJoin:
+    """`training_frame` for pairs that come some at a time: what is the same for all of them is done once.
+
+    A sample of the first answer alone is joined a second time. Raises as `training_frame` does.
+    """
+
+    def __init__(
+        self, workspace: Workspace, service: str, gap: timedelta = GAP, trained_from: str | None = None
+    ) -> None:
+        self._asked = _prepared(workspace, service, gap, trained_from)
+        self._verified = False
+
+    def frame(self, pairs: pl.DataFrame) -> pl.DataFrame:
+        """`pairs`, in their order, then the service's features."""
+        wanted = checked_pairs(pairs)
+        _refuse_names(pairs, self._asked)
+        found = pairs.with_columns(_features_of(self._asked, wanted, verified=not self._verified))
+        self._verified = True
+        return found
 
 
 def write_training_frame(

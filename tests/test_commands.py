@@ -37,6 +37,7 @@ def test_bad_input_is_one_line_and_exit_2(tmp_path: Path, capsys: pytest.Capture
         (enrich, ["captions", "--limit", "none"], "--limit"),
         (relevance, ["run"], "enrich import"),
         (relevance, ["train-teacher", "--folds", "0"], "--folds"),
+        (relevance, ["train-student", "--size", "XL"], "'XL'"),
         *((relevance, [stage, "--split", "date"], "'time'") for stage in ("run", "label", "train-student", "evaluate")),
     ]
     for group, arguments, named in cases:

@@ -12,6 +12,7 @@ import click
 from enrich import console
 from enrich.engine import Engine
 from enrich.errors import BadInput
+from relevance.commands.student_flags import StudentFlags
 from relevance.commands.teaching_flags import TeachingFlags
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class Flags:
     gpus: float | None = None
     accept_drift: bool = False
     teaching: TeachingFlags = field(default_factory=TeachingFlags)
+    student: StudentFlags = field(default_factory=StudentFlags)
 
 
 def planned(command: Callable[..., object]) -> Callable[..., object]:
@@ -115,7 +117,7 @@ def run_settings(flags: Flags) -> RunSettings:
         weak=replace(base.weak, seed=seed),
         sample=sample,
         labels=replace(base.labels, engine=flags.engine, workers=flags.workers, gpus=flags.gpus),
-        student=replace(base.student, seed=seed),
+        student=replace(flags.student.applied(base.student), seed=seed),
         accept_drift=flags.accept_drift,
     )
 

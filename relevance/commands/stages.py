@@ -12,6 +12,7 @@ from enrich.engine import Engine
 from enrich.errors import BadInput
 from enrich.workspace import Writing
 from relevance.commands import flags
+from relevance.commands.student_flags import SIZE, StudentFlags, student_options
 from relevance.commands.teaching_flags import TeachingFlags, teaching_options
 from relevance.model_names import HUMAN_STUDENT, STUDENT_MODEL
 from relevance.teaching import processes
@@ -24,12 +25,14 @@ if TYPE_CHECKING:
 @click.command()
 @flags.BACKBONE
 @flags.PAIRS
+@SIZE
 @flags.ACCEPT_DRIFT
 @flags.planned
 @console.common
 def run(
     backbone: str | None,
     pairs: int | None,
+    size: str | None,
     accept_drift: bool,
     plan: flags.PlanFlags,
     workspace: Path | None,
@@ -39,7 +42,8 @@ def run(
     if processes.follows():
         _follow()
         return
-    pipeline = _pipeline(workspace, flags.Flags(plan, backbone, pairs=pairs, accept_drift=accept_drift))
+    given = flags.Flags(plan, backbone, pairs=pairs, accept_drift=accept_drift, student=StudentFlags(size))
+    pipeline = _pipeline(workspace, given)
     folds = pipeline.folds
     if len(folds) > 1:
         click.echo(
@@ -133,17 +137,48 @@ def label(
 
 @click.command("train-student")
 @click.option("--labels", type=click.Choice(["all", "human"]), default="all", show_default=True, help="To learn from.")
+@student_options
 @flags.ACCEPT_DRIFT
 @flags.planned
 @console.common
 def train_student(
-    labels: str, accept_drift: bool, plan: flags.PlanFlags, workspace: Path | None, as_json: bool
+    labels: str,
+    size: str | None,
+    target_temperature: float | None,
+    hard_share: float | None,
+    ordinal_margin: float | None,
+    accept_drift: bool,
+    plan: flags.PlanFlags,
+    workspace: Path | None,
+    as_json: bool,
 ) -> None:
     """Teach a feed-forward net the judged levels and the teacher's soft labels."""
-    pipeline = _pipeline(workspace, flags.Flags(plan, accept_drift=accept_drift))
+    student = StudentFlags(size, target_temperature, hard_share, ordinal_margin)
+    pipeline = _pipeline(workspace, flags.Flags(plan, accept_drift=accept_drift, student=student))
     name = HUMAN_STUDENT if labels == "human" else STUDENT_MODEL
     made = [_said(pipeline.learn(fold, name), fold.folder / name) for fold in pipeline.folds]
     console.finish("", {"model": name, "folds": len(made), "made": sum(made)}, as_json)
+
+
+@click.command("export-student")
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="File.  [default: model.onnx in the model's folder]"
+)
+@console.common
+def export_student(out: Path | None, workspace: Path | None, as_json: bool) -> None:
+    """Write the student that serves as an ONNX graph: calibrated probabilities of its features.
+
+    What goes in and comes out, relevance/onnx_export.py says. Needs the extra `onnx`.
+    """
+    opened = console.open_workspace(workspace, Writing.MODELS)
+
+    from relevance.onnx_export import export_onnx
+    from relevance.student import Student
+
+    folder = opened.models / STUDENT_MODEL
+    made = export_onnx(Student.load(folder), out or folder / "model.onnx")
+    shown = f"{made.path}: student {made.fingerprint}, inputs {', '.join(made.inputs)}"
+    console.finish(shown, {"path": str(made.path), "fingerprint": made.fingerprint, "inputs": made.inputs}, as_json)
 
 
 @click.command()

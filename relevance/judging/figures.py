@@ -101,6 +101,16 @@ class FieldCoverage(NamedTuple):
         return self.pins / self.of if self.of else float("nan")
 
 
+class InputDrop(NamedTuple):
+    """What the student loses where one input is missing at serving, on the same pairs."""
+
+    input: str  # as ScoredPin.missing names it
+    pairs: int  # that had it
+    of: int
+    accuracy: Difference  # without it, less with it
+    ndcg: Difference
+
+
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     pairs: int
@@ -114,6 +124,7 @@ class Evaluation:
     coverage: tuple[FieldCoverage, ...]
     caveats: tuple[str, ...]
     settings: EvaluationSettings
+    drops: tuple[InputDrop, ...] = ()  # dearest first
 
     def model(self, name: str) -> ModelFigures:
         for figures in self.models:

@@ -7,7 +7,7 @@ split by time or language W/reports/evaluation-NAME/, and, for each fold, its pr
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import isnan
 from pathlib import Path
@@ -19,6 +19,7 @@ from relevance.baselines.tuned_bi_encoder import TunedSettings
 from relevance.evaluation import Versus, evaluate
 from relevance.intervals import p_text
 from relevance.judging.coverage import field_coverage
+from relevance.judging.field_drop import input_drops
 from relevance.judging.figures import Evaluation, Measure, ModelFigures
 from relevance.judging.gold import Predictions
 from relevance.judging.predictions import Predictor
@@ -89,6 +90,8 @@ def evaluate_models(pipeline: Pipeline, names: Sequence[str] | None = None) -> V
         coverage=field_coverage(found),
         caveats=_caveats(found, pipeline, folds),
     )
+    if STUDENT_MODEL in chosen:
+        evaluation = replace(evaluation, drops=input_drops(pipeline.judged, folds, pipeline.encoder))
     examples = showcase(pipeline.workspace, _best_first(predictions))
     plan = pipeline.settings.plan
     name = "evaluation" if plan.split is SplitKind.QUERY else f"evaluation-{plan.name}"

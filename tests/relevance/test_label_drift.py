@@ -249,7 +249,7 @@ def test_faulty_labels_do_not_reach_the_student_unless_accepted(workspace: Works
     with pytest.raises(BadInput, match="varied of all"):
         Pipeline(workspace, settings).soft_pairs(fold)
     accepted = Pipeline(workspace, replace(settings, accept_drift=True)).soft_pairs(fold)
-    assert accepted.height == 240
+    assert accepted.rows == 240
 
 
 def test_where_all_is_judged_there_is_nothing_to_learn_from_a_teacher(workspace: Workspace) -> None:
@@ -263,5 +263,5 @@ def test_where_all_is_judged_there_is_nothing_to_learn_from_a_teacher(workspace:
     with pytest.raises(BadInput, match="run `relevance label`"):
         pipeline.soft_pairs(fold)
     stages.make(fold.folder / "soft_pairs", "f", lambda out: write_parts([], out))
-    assert pipeline.soft_pairs(fold).is_empty()
+    assert not pipeline.soft_pairs(fold).rows
     assert not pipeline.has_soft_labels(fold)

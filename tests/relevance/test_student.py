@@ -15,6 +15,8 @@ from enrich.pin_payload import pack_pins, unpack_pins
 from enrich.query_payload import unpack_query
 from relevance import metrics
 from relevance.calibration import Calibration
+from relevance.commands.student_flags import StudentFlags
+from relevance.features import QUERY_FEATURES
 from relevance.student import Student, StudentSettings
 from relevance.student_inputs import pin_columns, rounded, student_inputs
 from relevance.student_network import Inputs, NetworkSettings, Side, Size
@@ -135,6 +137,51 @@ def test_without_dev_rows_it_trains_to_the_end_uncalibrated(tmp_path):
     student = train_student(labelled_frame(3, 5, 1), pl.DataFrame(), settings, tmp_path / "s", WordEncoder())
     assert (student.record.epochs, student.record.calibration, student.record.dev_loss) == (2, Calibration(), None)
     assert student.record.reliability is None
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (StudentFlags(target_temperature=0.0), "--target-temperature"),
+        (StudentFlags(hard_share=1.5), "--hard-share"),
+        (StudentFlags(ordinal_margin=float("nan")), "--ordinal-margin"),
+    ],
+)
+def test_what_a_flag_cannot_be_is_one_line_that_names_it(flags, words):
+    with pytest.raises(BadInput, match=words) as caught:
+        flags.applied(SETTINGS)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("size", list(Size))
+def test_every_size_trains_and_loads(size, tmp_path):
+    settings = replace(StudentFlags(size=size.value, ordinal_margin=0.5).applied(SETTINGS), epochs=1)
+    made = train_student(labelled_frame(3, 5, 1), labelled_frame(2, 5, 2), settings, tmp_path / "s", WordEncoder())
+    loaded, frame = Student.load(tmp_path / "s"), labelled_frame(2, 5, 3)
+    assert loaded.record == made.record and loaded.record.settings.network.size is size
+    assert np.array_equal(_predict(loaded, frame), _predict(made, frame))
+
+
+def test_shopping_intent_has_a_row_for_each_band_and_one_for_the_unknown(trained):
+    """Bands begin at an eighth, three, five and seven eighths; nothing known is row 0."""
+    network = Student.load(trained).network
+    numbers = torch.zeros(6, len(QUERY_FEATURES))
+    numbers[:, QUERY_FEATURES.index("shopping_intent")] = torch.tensor([0.0, 0.0, 0.12, 0.125, 0.7, 1.0])
+    interests = torch.tensor([[0, 0, 0], [1, 0, 0], [0, 0, 0], [0, 0, 0], [0, 0, 0], [1, 0, 0]])
+    rows = network._shopping(numbers, interests)
+    assert torch.equal(rows, network.shopping.weight[torch.tensor([0, 1, 1, 2, 4, 5])])
+    assert torch.equal(network._interests(interests)[:2], network.interests.weight[torch.tensor([0, 1])])
+
+
+def test_dropout_leaves_the_mean_and_nothing_out_when_it_serves(trained):
+    network, ones = Student.load(trained).network, torch.ones(1000, 64)
+    assert torch.equal(network._dropped(ones), ones)
+    torch.manual_seed(0)
+    dropped = network.train()._dropped(ones)
+    assert dropped.unique().tolist() == pytest.approx([0, 256 / (256 - 77)])
+    assert (dropped == 0).float().mean().item() == pytest.approx(0.3, abs=0.01)
+    assert (dropped == 0).float().mean(dim=0).max().item() < 0.37, "alike in every column"
+    assert dropped.mean().item() == pytest.approx(1, abs=0.01)
 
 
 def test_no_rows_and_no_features_are_refused(tmp_path):

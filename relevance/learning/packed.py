@@ -1,0 +1,270 @@
+"""The network's inputs of every training row, on disk in rows of one width: what a pass of training reads.
+
+Reads what gathered.py wrote; writes, in the order of the pieces,
+
+rows.bin      a row: its query, its pin, which vectors its sparse form keeps, level, weight, target
+numbers.bin   a row: PAIR_FEATURES, raw           sparse.bin   the same with inputs left out (training rows only)
+queries.bin   a query, as it was known: vector (float16, as payloads hold it), numbers, interests
+vectors.bin   a distinct pin payload: its text, visual and graph vectors (float16, as payloads hold them)
+packed.json   parts done; a killed run goes on after them
+
+Here a soft label gets its second opinion (peer_labels.py) and its shape (losses.py).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from enrich import parts
+from enrich.payload import widen
+from enrich.pin_payload import VECTORS, Wanted
+from enrich.progress import progress
+from enrich.tables import LEVELS
+from relevance.features import (
+    INTERESTS_A_QUERY,
+    PAIR_FEATURES,
+    QUERY_FEATURES,
+    Bools,
+    Features,
+    Floats,
+    Ints,
+    Statistics,
+)
+from relevance.learning.gathered import Gathered, Part
+from relevance.learning.mapped import Mapped, write_at
+from relevance.learning.pieces import ROWS_A_PIECE
+from relevance.losses import shaped
+from relevance.peer_labels import with_second_opinion
+from relevance.pin_rows import INPUTS
+from relevance.student import Student, StudentSettings
+
+_NUMBER = np.dtype("<f4")
+_HALF = np.dtype("<f2")
+_ROW = np.dtype([
+    ("query", "<i4"), ("pin", "<i4"), ("kept", "u1", len(VECTORS)), ("level", "u1"), ("weight", "<f4"),
+    ("target", "<f4", len(LEVELS)),
+])  # fmt: skip
+_VECTOR_INPUTS = [INPUTS.index(vector) for vector in VECTORS]
+
+
+class Chosen(NamedTuple):
+    """Some rows, as the network takes them."""
+
+    features: Features
+    targets: Floats  # [n, 5]
+    weights: Floats  # [n]
+    levels: Ints  # [n] gold, 0 where a teacher labelled
+
+
+class Moments(NamedTuple):
+    """Over rows: of numbers that are normalised."""
+
+    mean: NDArray[np.float64]
+    deviation: NDArray[np.float64]
+
+
+class Packed:
+    """A finished folder."""
+
+    def __init__(self, folder: Path, statistics: Statistics) -> None:
+        self._widths = statistics.dimensions[1:]
+        self._rows = Mapped(folder / "rows.bin", _ROW)
+        self._numbers = Mapped(folder / "numbers.bin", _NUMBER, len(PAIR_FEATURES))
+        sparse = folder / "sparse.bin"
+        self._sparse = Mapped(sparse, _NUMBER, len(PAIR_FEATURES)) if sparse.is_file() else self._numbers
+        self._queries = Mapped(folder / "queries.bin", _query_dtype(statistics))
+        self._vectors = Mapped(folder / "vectors.bin", _HALF, sum(self._widths))
+
+    def __len__(self) -> int:
+        return len(self._rows.rows)
+
+    def choose(self, rows: Ints, sparse: Bools | None = None) -> Chosen:
+        """Rows in the order asked, those that `sparse` marks with inputs left out."""
+        found = self._rows.rows[rows]
+        numbers = self._numbers.rows[rows]
+        vectors = self._vectors_of(found["pin"])
+        if sparse is not None:
+            numbers[sparse] = self._sparse.rows[rows[sparse]]
+            for vector, kept in zip(vectors, found["kept"].T, strict=True):
+                vector[sparse & (kept == 0)] = 0
+        asked, query_of = np.unique(found["query"], return_inverse=True)
+        queries = self._queries.rows[asked]
+        features = Features(
+            query_vector=queries["vector"].astype(np.float32),
+            query_numbers=np.ascontiguousarray(queries["numbers"]),
+            interests=queries["interests"].astype(np.int64),
+            query_of=query_of.astype(np.int64),
+            text=vectors[0],
+            visual=vectors[1],
+            graph=vectors[2],
+            numbers=numbers,
+        )
+        levels = found["level"].astype(np.int64)
+        return Chosen(features, np.ascontiguousarray(found["target"]), np.ascontiguousarray(found["weight"]), levels)
+
+    def in_order(self, at_once: int = ROWS_A_PIECE) -> Iterator[Chosen]:
+        """All rows, whole, some at a time."""
+        for first in range(0, len(self), at_once):
+            yield self.choose(np.arange(first, min(len(self), first + at_once)))
+            self.forget()
+
+    def ahead(self, first: int, last: int) -> None:
+        """Begin to read these rows' numbers; their vectors come when they are asked for."""
+        for mapped in (self._rows, self._numbers, self._sparse):
+            mapped.ahead(first, last)
+
+    def forget(self) -> None:
+        """Give back what was read."""
+        for mapped in (self._rows, self._numbers, self._sparse, self._queries, self._vectors):
+            mapped.forget()
+
+    def prior(self) -> Floats:
+        """The weighted mean target."""
+        total, weight = np.zeros(len(LEVELS)), 0.0
+        for some in self._some():
+            total += (some["target"].astype(np.float64) * some["weight"][:, None]).sum(axis=0)
+            weight += float(some["weight"].sum(dtype=np.float64))
+        return (total / weight).astype(np.float32)
+
+    def number_moments(self) -> Moments:
+        """Of PAIR_FEATURES, over the rows, whole."""
+        return _moments(
+            self._numbers.rows[first : first + ROWS_A_PIECE] for first in range(0, len(self), ROWS_A_PIECE)
+        )  # fmt: skip
+
+    def query_moments(self) -> Moments:
+        """Of QUERY_FEATURES, over the rows: a query counts as often as it has pairs."""
+        return _moments(self._queries.rows["numbers"][some["query"]] for some in self._some())
+
+    def _some(self) -> Iterator[NDArray[Any]]:
+        for first in range(0, len(self), ROWS_A_PIECE):
+            yield self._rows.rows[first : first + ROWS_A_PIECE]
+            self.forget()
+
+    def _vectors_of(self, pins: Ints) -> list[Floats]:
+        halves = self._vectors.rows[pins] if sum(self._widths) else np.zeros((len(pins), 0), _HALF)
+        wide = widen(halves.reshape(-1).view(np.uint8)).reshape(len(pins), sum(self._widths))
+        return np.split(wide, np.cumsum(self._widths)[:-1], axis=1)
+
+
+def pack(
+    gathered: Gathered,
+    statistics: Statistics,
+    settings: StudentSettings,
+    folder: Path,
+    label: str,
+    training: bool = True,
+    peer: Student | None = None,
+) -> Packed:
+    """Pack what is not yet. `training` rows have a sparse form too; `peer` has a say in their soft labels."""
+    folder.mkdir(parents=True, exist_ok=True)
+    state = folder / "packed.json"
+    done = int(json.loads(state.read_text())) if state.is_file() else 0
+    wanted = Wanted(dimensions=tuple(statistics.dimensions[1:]))
+    first_row, first_query = 0, 0
+    with progress(len(gathered.parts) - done, label, unit="piece") as bar:
+        for number, record in enumerate(gathered.parts):
+            if number >= done:
+                at = _At(number, first_row, first_query)
+                _pack_part(gathered, gathered.part(number), statistics, settings, folder, at, training, peer)
+                parts.write_text(state, f"{number + 1}\n")
+                bar.update(1)
+            first_row, first_query = first_row + record.rows, first_query + record.groups
+    _write_vectors(gathered, wanted, folder / "vectors.bin")
+    return Packed(folder, statistics)
+
+
+class _At(NamedTuple):
+    """Where a part's rows and queries go."""
+
+    part: int
+    row: int
+    query: int
+
+
+def _pack_part(
+    gathered: Gathered,
+    part: Part,
+    statistics: Statistics,
+    settings: StudentSettings,
+    folder: Path,
+    at: _At,
+    training: bool,
+    peer: Student | None,
+) -> None:
+    inputs = gathered.inputs(part, Wanted(dimensions=tuple(statistics.dimensions[1:])))
+    whole = inputs.features(statistics)
+    rows = np.zeros(len(whole), _ROW)
+    rows["query"], rows["pin"], rows["kept"] = at.query + part.group_of, part.payloads, 1
+    rows["level"], rows["weight"], rows["target"] = part.levels, part.targets.weights, part.targets.probabilities
+    if training:
+        rows["target"] = _targets(gathered, part, settings, peer)
+        dropped = dropped_inputs(len(rows), settings.input_dropout, settings.seed, at.part)
+        rows["kept"] = ~dropped[:, _VECTOR_INPUTS]
+        write_at(folder / "sparse.bin", at.row, inputs.features(statistics, dropped).numbers)
+    write_at(folder / "numbers.bin", at.row, whole.numbers)
+    write_at(folder / "queries.bin", at.query, _queries(part, whole, statistics))
+    write_at(folder / "rows.bin", at.row, rows)
+
+
+def _targets(gathered: Gathered, part: Part, settings: StudentSettings, peer: Student | None) -> Floats:
+    """What the rows are to be given: a soft label with its second opinion and its shape."""
+    targets, soft = part.targets.probabilities.copy(), ~part.human
+    if not soft.any():
+        return targets
+    if peer is not None:
+        inputs = gathered.inputs(part, Wanted(dimensions=tuple(peer.statistics.dimensions[1:])))
+        targets[soft] = with_second_opinion(targets, inputs, peer, settings.peer_share)[soft]
+    targets[soft] = shaped(targets[soft], settings.target_temperature, settings.hard_share)
+    return targets
+
+
+def dropped_inputs(rows: int, chance: float, seed: int, part: int) -> Bools:
+    """Which inputs each row of a part is to learn without; [rows, len(INPUTS)]."""
+    return np.random.default_rng([seed, part]).random((rows, len(INPUTS))) < chance
+
+
+def _queries(part: Part, whole: Features, statistics: Statistics) -> NDArray[np.void]:
+    """A part's groups; in `features` each group's query stands at its own place."""
+    queries = np.zeros(len(part.groups), _query_dtype(statistics))
+    queries["vector"], queries["numbers"] = whole.query_vector, whole.query_numbers
+    queries["interests"] = whole.interests
+    return queries
+
+
+def _query_dtype(statistics: Statistics) -> np.dtype[np.void]:
+    return np.dtype([
+        ("vector", "<f2", (statistics.dimensions.query,)), ("numbers", "<f4", (len(QUERY_FEATURES),)),
+        ("interests", "<i4", (INTERESTS_A_QUERY,)),
+    ])  # fmt: skip
+
+
+def _write_vectors(gathered: Gathered, wanted: Wanted, path: Path) -> None:
+    """The vectors of every distinct payload; those that are there already stay."""
+    width = sum(wanted.dimensions or ())
+    there = path.stat().st_size // (width * _HALF.itemsize) if width and path.is_file() else 0
+    bare = wanted._replace(texts=False)
+    for first in range(there - there % ROWS_A_PIECE, gathered.distinct, ROWS_A_PIECE):
+        pins = gathered.pins(np.arange(first, min(gathered.distinct, first + ROWS_A_PIECE)), bare)
+        vectors = np.concatenate([pins.text_embedding, pins.visual_embedding, pins.graph_embedding], axis=1)
+        write_at(path, first, vectors.astype(_HALF))
+    if not path.is_file():
+        path.touch()
+
+
+def _moments(blocks: Iterator[NDArray[Any]]) -> Moments:
+    """Mean and population deviation, block by block (Chan, Golub & LeVeque 1979)."""
+    count, mean, squares = 0, np.zeros(1), np.zeros(1)
+    for block in blocks:
+        wide = block.astype(np.float64)
+        of_block = wide.mean(axis=0)
+        apart, total = of_block - mean, count + len(wide)
+        squares = squares + ((wide - of_block) ** 2).sum(axis=0) + apart**2 * (count * len(wide) / total)
+        mean, count = mean + apart * (len(wide) / total), total
+    return Moments(mean, np.sqrt(squares / count))

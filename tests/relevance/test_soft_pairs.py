@@ -1,0 +1,83 @@
+"""Soft labels on their way to the student: sorted, in pieces, without what was deleted; a student taught by them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+from test_label_drift import SPLIT, START, as_it_is, judge, write_labels
+from tiny_models import tiny_bert
+
+from enrich import parts, tables
+from enrich.workspace import Workspace
+from relevance import stages
+from relevance.learning.soft_pairs import SoftPairs
+from relevance.model_names import HUMAN_STUDENT, STUDENT_MODEL
+from relevance.pipeline import Pipeline, RunSettings
+from relevance.plan import Fold
+from relevance.student import Student, StudentSettings
+from relevance.student_network import NetworkSettings, Size
+from relevance.teacher import Teacher
+from relevance.teaching.checkpoint import TeacherSettings
+from relevance.teaching.rows import TeacherRows
+from relevance.teaching.training import train_teacher
+from tests.relevance.students import WordEncoder
+
+
+def delete(workspace: Workspace, pin: str) -> None:
+    gone = pl.DataFrame({"kind": ["pin"], "id": [pin], "deleted_at": [START]})
+    typed = gone.with_columns(pl.col("deleted_at").cast(pl.Datetime("us", "UTC")))
+    parts.append(workspace.folder(tables.DELETIONS), tables.DELETIONS, typed.to_arrow())
+
+
+def test_pieces_are_sorted_labels_of_one_teacher_and_of_pins_that_are_there(workspace: Workspace, tmp_path) -> None:
+    write_labels(workspace, as_it_is)
+    delete(workspace, "p3")
+    pairs = SoftPairs(workspace, workspace.folder(tables.SOFT_LABEL), "teacher@abc")
+    assert pairs.rows == 200 and len(pairs.queries) == 40
+    assert pairs.of_queries(frozenset({"s1", "q1"})) == 5
+    pieces = pairs.pieces(tmp_path / "pieces", lambda frame: frame, rows=64)
+    frames = [pieces.frame(number) for number in range(pieces.count)]
+    assert [frame.height for frame in frames] == [64, 64, 64, 8]
+    whole = pl.concat(frames)
+    assert whole.select("query", "pin_id").equals(whole.select("query", "pin_id").sort("query", "pin_id"))
+    assert "p3" not in whole["pin_id"].to_list() and set(whole["label_source"]) == {"teacher"}
+    assert np.array(whole["probabilities"].to_list()).sum(axis=1) == pytest.approx(np.ones(200), abs=1e-5)
+    assert SoftPairs(workspace, pairs.folder, "teacher@other").rows == 0
+    other = pairs.pieces(tmp_path / "pieces", lambda frame: frame.head(1), rows=10)
+    assert other.count == 4 and other.frame(3).height == 1, "sorted once"
+
+
+class _Learning(Pipeline):
+    """With an encoder that costs nothing."""
+
+    encoder = WordEncoder()  # type: ignore[assignment]
+
+
+def test_a_student_learns_from_people_and_a_teacher_until_one_of_them_says_more(workspace: Workspace) -> None:
+    judge(workspace)
+    rows = TeacherRows(["table", "rug"] * 8, ["table"] * 16, np.array([5, 1] * 8))
+    chosen = TeacherSettings(backbone=str(tiny_bert(workspace.root / "backbone")), epochs=1, hidden=(8,))
+    fold = Fold("serving", workspace.models, SPLIT)
+    stages.make(fold.folder / "teacher", "f", lambda out: train_teacher(rows, rows, chosen, out))
+    write_labels(workspace, as_it_is)
+    folder = workspace.folder(tables.SOFT_LABEL)
+    labels = parts.scan(folder).collect()
+    labels = labels.with_columns(producer=pl.lit(Teacher.load(fold.folder / "teacher").producer))
+    parts.replace(folder, tables.SOFT_LABEL, labels.to_arrow())
+    student = replace(StudentSettings(), network=NetworkSettings(Size.S), epochs=2)
+    settings = RunSettings(student=student, accept_drift=True)
+
+    assert _Learning(workspace, settings).learn(fold)
+    record = Student.load(fold.folder / STUDENT_MODEL).record
+    assert (record.human_rows, record.teacher_rows) == (6, 240)
+    assert stages.taught_of(fold.folder / STUDENT_MODEL) >= {"q12", "q0", "s0", "s39"}
+    assert stages.made_from_of(fold.folder / HUMAN_STUDENT), "who has a say in the soft labels"
+    assert not _Learning(workspace, settings).learn(fold), "fresh"
+    more = labels.with_columns(query=pl.col("query") + "x")
+    parts.append(folder, tables.SOFT_LABEL, more.to_arrow())
+    assert _Learning(workspace, settings).learn(fold)
+    assert Student.load(fold.folder / STUDENT_MODEL).record.teacher_rows == 480
+    assert not list(fold.folder.glob(".student*")), "lessons are gone"
