@@ -25,6 +25,7 @@ from relevance.abtest.effects import Adjusted, Change, Effect, Sums
 from relevance.abtest.log import ExperimentLog, read_log
 from relevance.abtest.outcomes import Outcome, outcomes
 from relevance.frames import Judged
+from relevance.intervals import holm
 
 _ENGAGED = ("click", "long_click", "save")
 _UNKNOWN = "unknown"
@@ -219,7 +220,7 @@ class _Comparison(NamedTuple):
                 sides = self.sides(rows)
                 if sides is not None and min(len(side.n) for side in sides) >= self.settings.segment_users:
                     found.append((column, str(value), effects.effect(*sides, self.settings.confidence)))
-        corrected = effects.holm([one.p_value for _, _, one in found])
+        corrected = holm([one.p_value for _, _, one in found])
         yield from (Segment(*one, p_value) for one, p_value in zip(found, corrected, strict=True))
 
 
