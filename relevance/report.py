@@ -207,7 +207,7 @@ def _level_errors(models: Sequence[ModelFigures]) -> list[tuple[str, list[Cell]]
 def _is_best(estimate: Estimate, measure: Measure, models: Sequence[ModelFigures]) -> bool:
     values = [e.value for one in models if (e := one.estimate(measure)) is not None and not isnan(e.value)]
     best = min(values) if measure.lower_is_better else max(values)
-    return len(values) > 1 and estimate.value == best
+    return len(values) > 1 and estimate.value == best and measure is not Measure.JUDGED
 
 
 def _by_rival(comparisons: Sequence[Comparison], level: float) -> list[tuple[str, str, list[Verdict]]]:
@@ -263,9 +263,14 @@ def _groups(evaluation: Evaluation) -> list[SegmentGroup]:
 
 
 def _segment_table(measure: Measure, segments: Sequence[SegmentFigures]) -> SegmentTable:
-    heads = [one.model for one in segments[0].models]
+    """Of the models that have the measure in any segment."""
+    heads = [
+        one.model
+        for one in segments[0].models
+        if any(_said(part.model(one.model).estimate(measure)) for part in segments)
+    ]
     rows = [
-        Row(one.value, one.pairs, one.queries, [_cell(model, measure, one.models) for model in one.models])
+        Row(one.value, one.pairs, one.queries, [_cell(one.model(name), measure, one.models) for name in heads])
         for one in segments
     ]
     return SegmentTable(str(measure), heads, rows)

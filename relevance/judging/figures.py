@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -93,6 +94,13 @@ class ModelFigures(NamedTuple):
         return next((figure.estimate for figure in self.figures if figure.measure is measure), None)
 
 
+def _named(models: Sequence[ModelFigures], name: str) -> ModelFigures:
+    for figures in models:
+        if figures.model == name:
+            return figures
+    raise BadInput(f"expected one of {', '.join(m.model for m in models)}, found model {name!r}")
+
+
 class Comparison(NamedTuple):
     model: str
     rival: str
@@ -139,6 +147,9 @@ class SegmentFigures(NamedTuple):
     queries: int
     models: tuple[ModelFigures, ...]
 
+    def model(self, name: str) -> ModelFigures:
+        return _named(self.models, name)
+
 
 class FieldCoverage(NamedTuple):
     """How many of the catalogue's pins have an input, or a reason why they could not have it."""
@@ -169,10 +180,7 @@ class Evaluation:
     settings: EvaluationSettings
 
     def model(self, name: str) -> ModelFigures:
-        for figures in self.models:
-            if figures.model == name:
-                return figures
-        raise BadInput(f"expected one of {', '.join(m.model for m in self.models)}, found model {name!r}")
+        return _named(self.models, name)
 
     def to_json(self) -> str:
         """One JSON object; a figure without a value is null."""

@@ -78,9 +78,10 @@ class Verdict:
     def _table(self) -> Iterator[str]:
         found = self.evaluation
         yield f"{found.pairs:,} judged pairs of {found.queries:,} held-out queries, {found.folds} fold(s)"
-        yield f"{'model':<16}" + "".join(f"{measure.value:>24}" for measure in _SHOWN)
+        wide = max(16, *(len(model.model) + 1 for model in found.models))
+        yield f"{'model':<{wide}}" + "".join(f"{measure.value:>24}" for measure in _SHOWN)
         for model in found.models:
-            yield f"{model.model:<16}" + "".join(f"{_figure(model, measure):>24}" for measure in _SHOWN)
+            yield f"{model.model:<{wide}}" + "".join(f"{_figure(model, measure):>24}" for measure in _SHOWN)
 
     def _differences(self) -> Iterator[str]:
         for one in self.evaluation.comparisons:

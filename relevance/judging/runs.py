@@ -51,7 +51,7 @@ class Run:
 
     name: str
     rows: pl.DataFrame
-    unknown_queries: int
+    unknown_queries: int  # that are not among those asked for
     unknown_pins: int  # rows whose document the catalogue lacks; they keep their places
 
     def note(self) -> str | None:
@@ -60,7 +60,7 @@ class Run:
         if self.unknown_pins:
             said.append(f"{self.unknown_pins:,} of its rows name pins that the catalogue does not have")
         if self.unknown_queries:
-            said.append(f"{self.unknown_queries:,} of its queries are not judged here and were left out")
+            said.append(f"{self.unknown_queries:,} of its queries are not held-out judged ones, and were left out")
         return f"{self.name}: {'; '.join(said)}" if said else None
 
     def predictions(self, gold: pl.DataFrame) -> list[Predictions]:

@@ -62,9 +62,8 @@ def _of_queries(workspace: Workspace, queries: pl.Series) -> pl.DataFrame:
 def _countries(workspace: Workspace, queries: pl.Series) -> pl.DataFrame:
     """query, country: where most rows of its log are from, the first by name where two have as many."""
     log = History(workspace).log()
-    counts: pl.DataFrame = (
-        log.filter(log.country.notnull()).group_by("query", "country").agg(rows=log.count()).to_polars()
-    )
+    log = log.filter(log.country.notnull())
+    counts: pl.DataFrame = log.group_by("query", "country").agg(rows=log.count()).to_polars()
     keys = query_keys(counts["query"].unique()).select("raw", key="query")
     by_key = counts.join(keys, left_on="query", right_on="raw").filter(pl.col("key").is_in(queries.to_list()))
     summed = by_key.group_by("key", "country").agg(pl.col("rows").sum())
