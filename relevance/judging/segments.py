@@ -33,12 +33,13 @@ _NOT_ASKED = "not in the log"
 def segment_columns(judged: Judged) -> pl.DataFrame:
     """query, pin_id and the columns of `SEGMENTS` but lang, of every judged pair."""
     workspace, pairs = judged.workspace, judged.pairs.select(_PAIR)
-    rows = pairs.join(_of_queries(workspace, pairs["query"].unique()), on="query", how="left")
+    rows = pairs.join(of_queries(workspace, pairs["query"].unique()), on="query", how="left")
     rows = rows.join(_categories(workspace), on="pin_id", how="left").join(_sources(workspace), on=_PAIR, how="left")
     return rows.join(_texts(judged), on=_PAIR, how="left")
 
 
-def _of_queries(workspace: Workspace, queries: pl.Series) -> pl.DataFrame:
+def of_queries(workspace: Workspace, queries: pl.Series) -> pl.DataFrame:
+    """query, interest, country, popularity and words of each of `queries`."""
     latest = parts.latest(workspace.folder(QUERY_FEATURES), QUERY_FEATURES)
     names = parts.scan(workspace.folder(INTERESTS)).select("interest_id", interest="name").collect()
     volumes = latest.group_by("frequency").agg(queries=pl.len()).drop_nulls()

@@ -80,7 +80,7 @@ def showcase(
     first = ranked(predictions[0])
     chosen = _choose(first.rows, settings)
     wanted = chosen["pin_id"].unique()
-    texts, pictures = _texts(workspace, wanted), _pictures(workspace, wanted, settings.picture_pixels)
+    texts, pictures = texts_of(workspace, wanted), pictures_of(workspace, wanted, settings.picture_pixels)
     opinions = [_opinions(one, chosen) for one in predictions[: settings.opinions]]
     examples = []
     for (kind, query), rows in chosen.group_by(["kind", "query"], maintain_order=True):
@@ -141,7 +141,8 @@ def _opinions(one: Predictions, chosen: pl.DataFrame) -> dict[tuple[str, str], O
     }
 
 
-def _texts(workspace: Workspace, pins: pl.Series) -> dict[str, tuple[FieldText, ...]]:
+def texts_of(workspace: Workspace, pins: pl.Series) -> dict[str, tuple[FieldText, ...]]:
+    """What each of the pins says, a text a field, cut where it is long."""
     found: dict[str, list[FieldText]] = {}
     for pin, field, text in field_texts(workspace, pins).iter_rows():
         found.setdefault(pin, []).append(FieldText(field, _cut(text)))
@@ -152,7 +153,8 @@ def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"
 
 
-def _pictures(workspace: Workspace, pins: pl.Series, pixels: int) -> dict[str, bytes]:
+def pictures_of(workspace: Workspace, pins: pl.Series, pixels: int) -> dict[str, bytes]:
+    """JPEG thumbnails of those pins whose picture lies on this machine and is whole."""
     base = base_folder(workspace)
     found = {}
     for pin, uri in image_uris(workspace, pins).iter_rows():

@@ -1,4 +1,4 @@
-"""Runs from elsewhere: their queries and pins known again, what is unknown counted, what is no run refused in a line."""
+"""Runs from elsewhere: queries and pins known again, what is unknown counted, what is no run refused in a line."""
 
 from __future__ import annotations
 
