@@ -1,9 +1,10 @@
 """A round's files for the person who labels: pairs.csv to fill in, index.html to label on, why.csv to look at later.
 
 Reads the chosen pairs and the catalogue as it is now; writes W/audit/round-N/ (or --out). The sheet and the page hold
-no opinion of a model and no gold level, which would sway; why.csv has them. Texts from outside are hostile: the page
-takes them as data and sets them as text only, under a content policy that runs its own script and nothing else; in the
-sheets a text that a spreadsheet would take for a formula has an apostrophe before it, and a pair is known by `id`.
+no opinion of a model, no gold level and nothing that others did, which would sway; why.csv has the first two. Texts
+from outside are hostile: the page takes them as data and sets them as text only, under a content policy that runs its
+own script and nothing else; in the sheets a text that a spreadsheet would take for a formula has an apostrophe before
+it, and a pair is known by `id`.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ COLUMNS = ("id", "query", "pin_id", "lang", "title", "level", "annotator", "judg
 _WHY_COLUMNS = ("id", "query", "pin_id", "reason", "worth", "level", "teacher", "student")
 _TEMPLATES = Path(__file__).parent.parent / "templates"
 _PICTURE_PIXELS = 384
+_BEHAVIOUR = ("boards", "queries")  # what others did with the pin would sway as much as what a model says
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 _UNSAFE_IN_SCRIPT = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
@@ -128,7 +130,7 @@ def _cards(workspace: Workspace, chosen: pl.DataFrame) -> list[Card]:
     texts, pictures = texts_of(workspace, pins), pictures_of(workspace, pins, _PICTURE_PIXELS)
     found = []
     for query, pin, lang, reason in chosen.select("query", "pin_id", "lang", "reason").iter_rows():
-        said = texts.get(pin, ())
+        said = tuple(one for one in texts.get(pin, ()) if one.field not in _BEHAVIOUR)
         title = next((one.text for one in said if one.field == "title"), "")
         picture = b64encode(pictures[pin]).decode() if pin in pictures else None
         found.append(Card(pair_id(query, pin), query, pin, lang or "", title, said, picture, SAID[Reason(reason)]))

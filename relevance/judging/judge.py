@@ -102,9 +102,9 @@ def evaluate_models(
 
     Raises BadInput for a model that is not there, and for a run that is none.
     """
-    folds = [fold for fold in pipeline.folds if fold.tested]
+    folds = tested_folds(pipeline)
     chosen = list(names) if names is not None else trained_models(folds)
-    gold = of_queries(pipeline.judged.pairs, frozenset().union(*(fold.split.test for fold in folds)))
+    gold = held_out_pairs(pipeline)
     others = _read_runs(pipeline, gold, runs, topics, chosen)
     tuned = TunedSettings(seed=pipeline.settings.plan.seed)
     predictor = Predictor(pipeline.judged, pipeline.encoder, tuned)
@@ -124,6 +124,15 @@ def evaluate_models(
     examples = showcase(pipeline.workspace, _best_first(predictions))
     report = write_report(report_folder(pipeline), evaluation, examples, _heading(pipeline))
     return Verdict(evaluation, report, tuple(others))
+
+
+def tested_folds(pipeline: Pipeline) -> list[Fold]:
+    return [fold for fold in pipeline.folds if fold.tested]
+
+
+def held_out_pairs(pipeline: Pipeline) -> pl.DataFrame:
+    """The judged pairs of queries that some fold's models never saw."""
+    return of_queries(pipeline.judged.pairs, frozenset().union(*(fold.split.test for fold in tested_folds(pipeline))))
 
 
 def report_folder(pipeline: Pipeline) -> Path:
