@@ -11,7 +11,7 @@ from pathlib import PurePath
 
 
 def to_json(record: object, indent: int | None = None) -> str:
-    """A record, or a list of them, as JSON: dataclasses and NamedTuples as objects, times and paths as text, nan as null.
+    """A record, or a list of them, as JSON: dataclasses and NamedTuples as objects, times and paths as texts, nan null.
 
     Raises TypeError for what has no JSON form.
     """
