@@ -213,6 +213,8 @@ class _Comparison(NamedTuple):
         return effects.change(aligned[0], aligned[1], self.settings.confidence)
 
     def _segments(self) -> Iterator[Segment]:
+        if self.rows["user"].n_unique() < self.settings.segment_users:
+            return  # nor has any part of them so many
         found: list[tuple[str, str, Effect]] = []
         for column in ("country", "lang"):
             parted = self.rows.with_columns(pl.col(column).fill_null(_UNKNOWN)).partition_by(column, as_dict=True)
