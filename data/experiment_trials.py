@@ -1,4 +1,4 @@
-"""Simulated online experiments in the sample's world, each analysed as `relevance abtest` would: experiment_check.py."""
+"""Simulated online experiments in the sample's world, analysed as `relevance abtest` would: experiment_check.py."""
 
 from __future__ import annotations
 
