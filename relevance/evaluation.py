@@ -165,7 +165,8 @@ def _figures(model: _Model, draws: Floats, settings: EvaluationSettings) -> Mode
     rows = tuple(tuple(int(cell) for cell in row) for row in confusion)
     reliability = Curve.of(top_claim(model.levels, model.probabilities), settings.bins).bins
     errors = tuple(_level_errors(model, model.probabilities, draws, settings))
-    return ModelFigures(model.name, model.answered, figures, rows, reliability, errors)
+    by_level = tuple(Curve.of(claim, settings.bins).bins for claim in exact_claims(model.levels, model.probabilities))
+    return ModelFigures(model.name, model.answered, figures, rows, reliability, errors, by_level)
 
 
 def _level_errors(

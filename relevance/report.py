@@ -149,6 +149,11 @@ def render(evaluation: Evaluation, examples: Sequence[Example], heading: Heading
         calibrated=[(one, charts.reliability(f"Calibration of {one.model}", one.reliability))
                     for one in evaluation.models if one.reliability],
         level_errors=_level_errors(evaluation.models),
+        level_drawings=[
+            (one, [charts.reliability(f"Level {level}: {one.model}", bins)
+                   for level, bins in zip(LEVELS, one.level_reliability, strict=True)])
+            for one in evaluation.models if one.level_reliability
+        ],
         cumulative=CUMULATIVE,
         confusions=[(one, _shares(one)) for one in evaluation.models if one.confusion],
         groups=_groups(evaluation),

@@ -89,6 +89,7 @@ class ModelFigures(NamedTuple):
     confusion: tuple[tuple[int, ...], ...] = ()
     reliability: tuple[ReliabilityBin, ...] = ()  # of the most probable level
     level_errors: tuple[LevelErrors, ...] = ()
+    level_reliability: tuple[tuple[ReliabilityBin, ...], ...] = ()  # of the probability of each level, 1..5
 
     def estimate(self, measure: Measure) -> Estimate | None:
         return next((figure.estimate for figure in self.figures if figure.measure is measure), None)

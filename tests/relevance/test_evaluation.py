@@ -73,6 +73,8 @@ def test_calibration_errors_of_each_level_equal_those_of_the_rows():
     expected = Reliability.of(levels, probabilities, SETTINGS.bins)
     assert [one.exactly.value for one in found] == pytest.approx([curve.error for curve in expected.exactly])
     assert [one.at_least.value for one in found[1:]] == pytest.approx([curve.error for curve in expected.at_least])
+    curves = evaluate([GOOD], settings=SETTINGS).model("good").level_reliability
+    assert curves == tuple(curve.bins for curve in expected.exactly)
     assert found[0].at_least is None and all(one.exactly.low <= one.exactly.high for one in found)
 
 
