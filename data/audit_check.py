@@ -4,9 +4,10 @@
 
 Reads a workspace of the sample in which `relevance run` was run (and keeps held-out predictions there, as `evaluate`
 does); prints, of every reason and of chance: how often the teacher is wrong of the pairs chosen, and what a student of
-human labels gains on held-out queries from their verdicts; of doubted levels, how many are wrong, and how many once a
-person has looked. People are simulated as the sample's annotators were, one verdict a pair; the latent truth is used
-for their verdicts and to mark, and never to choose. Differences are paired by query, Holm-corrected over the reasons.
+human labels gains on held-out queries from their verdicts; of doubted levels, how many are wrong, how many of the
+verdicts, and what the student gains where they join the votes. People are simulated as the sample's annotators were,
+one verdict a pair; the latent truth is used for their verdicts and to mark, and never to choose. Differences are paired
+by query, Holm-corrected over the reasons.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ from relevance.student_inputs import student_inputs  # noqa: E402
 from relevance.student_training import train_student  # noqa: E402
 from relevance.training_frame import HUMAN, training_frame  # noqa: E402
 
-CHANCE, NONE, ALL = "random", "none", "all reasons"
+CHANCE, JUDGED_CHANCE, NONE, ALL = "random", "random, judged", "none", "all reasons"
+_AGAINST = {Reason.DOUBTED.value: JUDGED_CHANCE}  # what an arm is held against, of pairs that were judged already
 _UNJUDGED = tuple(one for one in Reason if one is not Reason.DOUBTED)
 
 
@@ -92,7 +94,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     held = _held(pipeline, truth)
     right: dict[str, list[Ints]] = {}
     for repeat in range(flags.repeats):
-        chosen = _chosen(pool(pipeline, AuditSettings(pairs=flags.pairs, seed=repeat)), flags.pairs, repeat)
+        rows = pool(pipeline, AuditSettings(pairs=flags.pairs, seed=repeat))
+        chosen = _chosen(rows, pipeline.folds[-1].split.train, flags.pairs, repeat)
         if not repeat:
             _print_yield(chosen, truth, np.random.default_rng(flags.seed))
         for name, pairs in tqdm(_arms(chosen), desc=f"repeat {repeat + 1}", disable=None):
@@ -117,10 +120,14 @@ def _held(pipeline: Pipeline, truth: Truth) -> Held:
     return Held(features, query, features["level"].to_numpy().astype(np.int64), truth.levels(features))
 
 
-def _chosen(rows: pl.DataFrame, pairs: int, seed: int) -> dict[str, pl.DataFrame]:
-    """The pairs of each reason alone, of all that speak of unjudged pairs, and of chance, with the same caps."""
+def _chosen(rows: pl.DataFrame, taught: frozenset[str], pairs: int, seed: int) -> dict[str, pl.DataFrame]:
+    """The pairs of each reason alone, of all that speak of unjudged pairs, and of chance, with the same caps.
+
+    Judged pairs are of queries that a student is taught, so that a verdict can mend what it learns from.
+    """
     settings = AuditSettings(pairs=pairs, seed=seed)
-    unjudged, judged = rows.filter(pl.col("level").is_null()), rows.filter(pl.col("level").is_not_null())
+    of_taught = pl.col("level").is_not_null() & pl.col("query").is_in(sorted(taught))
+    unjudged, judged = rows.filter(pl.col("level").is_null()), rows.filter(of_taught)
     rng = np.random.default_rng(seed)
     lots = [one.with_columns(pl.Series(Reason.RARE, 1 + rng.random(one.height))) for one in (unjudged, judged)]
     by_lot = replace(settings, reasons=(Reason.RARE,))
@@ -129,16 +136,13 @@ def _chosen(rows: pl.DataFrame, pairs: int, seed: int) -> dict[str, pl.DataFrame
         ALL: choose(unjudged, replace(settings, reasons=_UNJUDGED)),
         **{reason.value: choose(unjudged, replace(settings, reasons=(reason,))) for reason in _UNJUDGED},
         Reason.DOUBTED.value: choose(judged, replace(settings, reasons=(Reason.DOUBTED,))),
-        f"{CHANCE}, judged": choose(lots[1], by_lot),
+        JUDGED_CHANCE: choose(lots[1], by_lot),
     }
 
 
 def _arms(chosen: Mapping[str, pl.DataFrame]) -> list[tuple[str, pl.DataFrame | None]]:
-    """What a student is taught besides: nothing, or the verdicts on pairs that nobody had judged."""
-    return [
-        (NONE, None),
-        *((name, rows) for name, rows in chosen.items() if rows["level"].is_null().all() and rows.height),
-    ]
+    """What a student is taught besides: nothing, or the verdicts on these pairs."""
+    return [(NONE, None), *((name, rows) for name, rows in chosen.items() if rows.height)]
 
 
 def _print_yield(chosen: Mapping[str, pl.DataFrame], truth: Truth, rng: Rng) -> None:
@@ -165,11 +169,11 @@ def _verdict(rng: Rng, people: Sequence[Annotator], relevance: float) -> int:
 
 
 def _retrained(pipeline: Pipeline, pairs: pl.DataFrame | None, truth: Truth, seed: int, held: Held) -> Ints:
-    """The levels that a student of human labels says of the held-out pairs, `pairs` judged and learned from as well."""
+    """The levels that a student of human labels says of the held-out pairs, the verdicts on `pairs` learned as well."""
     split, features = pipeline.folds[-1].split, pipeline.judged.features
     rows = of_queries(features, split.train)
     if pairs is not None:
-        rows = pl.concat([rows, _judged(pipeline, pairs, truth, seed)], how="diagonal_relaxed")
+        rows = _with_verdicts(pipeline, rows, pairs, truth, seed)
     settings = replace(pipeline.settings.student, seed=seed)
     with tempfile.TemporaryDirectory() as folder:
         dev = of_queries(features, split.dev)
@@ -178,34 +182,40 @@ def _retrained(pipeline: Pipeline, pairs: pl.DataFrame | None, truth: Truth, see
     return most_probable(student.predict(inputs.features(student.statistics)).astype(np.float64))
 
 
-def _judged(pipeline: Pipeline, pairs: pl.DataFrame, truth: Truth, seed: int) -> pl.DataFrame:
-    """The pairs with one simulated verdict each, a day after the last judgment, and their features."""
+def _with_verdicts(
+    pipeline: Pipeline, rows: pl.DataFrame, pairs: pl.DataFrame, truth: Truth, seed: int
+) -> pl.DataFrame:
+    """The rows, a simulated verdict among the votes of each of `pairs`; unjudged ones are a day after the last one."""
     rng, people = np.random.default_rng([seed, 7]), make_annotators(SampleSettings().seed)
-    votes = [[float(_verdict(rng, people, one))] for one in truth.of_pairs(pairs)]
-    at = pipeline.judged.pairs["event_timestamp"].max() + timedelta(days=1)
-    labelled = pairs.select("query", "pin_id").with_columns(
-        event_timestamp=pl.lit(at), label_source=pl.lit(HUMAN), votes=pl.Series(votes, dtype=pl.List(pl.Float32))
-    )
-    return training_frame(pipeline.workspace, labelled.with_columns(level=gold_level(pl.col("votes"))), STUDENT_SERVICE)
+    said = [float(_verdict(rng, people, one)) for one in truth.of_pairs(pairs)]
+    verdicts = pairs.select("query", "pin_id", verdict=pl.Series(said, dtype=pl.Float32))
+    if pairs["level"].is_null().all():
+        at = pipeline.judged.pairs["event_timestamp"].max() + timedelta(days=1)
+        new = verdicts.with_columns(event_timestamp=pl.lit(at), label_source=pl.lit(HUMAN))
+        new = new.with_columns(votes=pl.concat_list("verdict")).drop("verdict")
+        new = new.with_columns(level=gold_level(pl.col("votes")))
+        return pl.concat([rows, training_frame(pipeline.workspace, new, STUDENT_SERVICE)], how="diagonal_relaxed")
+    joined = rows.join(verdicts, on=["query", "pin_id"], how="left", maintain_order="left")
+    more = pl.when(pl.col("verdict").is_not_null()).then(pl.concat_list("votes", "verdict")).otherwise("votes")
+    return joined.with_columns(votes=more).with_columns(level=gold_level(pl.col("votes"))).drop("verdict")
 
 
 def _print_gain(right: Mapping[str, Floats], held: Held, pairs: int) -> None:
     """Accuracy against people and against the truth, [2, n] a name, and what each way gains over chance."""
     queries = int(held.query.max()) + 1
     draws = intervals.draw_queries(queries, BootstrapSettings())
-    print(
-        f"a student of human labels and {pairs} verdicts more, on {len(held.gold)} pairs of {queries} held-out queries"
-    )
+    print(f"a student of human labels and {pairs} verdicts, on {len(held.gold)} pairs of {queries} held-out queries")
     for place, against in enumerate(("people", "the truth")):
         statistics = {name: intervals.mean(held.query, found[place], queries) for name, found in right.items()}
-        others = [name for name in statistics if name != CHANCE]
-        found = [intervals.difference(statistics[name], statistics[CHANCE], draws) for name in others]
+        others = [(name, _AGAINST.get(name, CHANCE)) for name in statistics if name not in (CHANCE, JUDGED_CHANCE)]
+        found = [intervals.difference(statistics[name], statistics[rival], draws) for name, rival in others]
         corrected = intervals.holm([one.p_value for one in found])
-        print(f"  accuracy against {against}: {CHANCE} {right[CHANCE][place].mean():.3f}")
-        for name, one, p_value in zip(others, found, corrected, strict=True):
+        means = [f"{name} {right[name][place].mean():.3f}" for name in (CHANCE, JUDGED_CHANCE) if name in right]
+        print(f"  accuracy against {against}: {', '.join(means)}")
+        for (name, rival), one, p_value in zip(others, found, corrected, strict=True):
             print(
                 f"    {name} {right[name][place].mean():.3f}: {one.value:+.3f} [{one.low:+.3f}, {one.high:+.3f}] over "
-                f"{CHANCE}, p {p_text(p_value)} (Holm)"
+                f"{rival}, p {p_text(p_value)} (Holm)"
             )
 
 

@@ -1,18 +1,20 @@
 """The pairs among which an audit chooses, and what each is worth: from the models' opinions and what is judged.
 
-Reads soft labels and the students of all folds (pairs that nobody judged), and held-out predictions (judged pairs);
-writes what `relevance evaluate` would keep of these. Pairs judged since the labels were made are left out.
+Reads soft labels and the students of all folds (pairs that nobody judged), and what models that never saw a judged
+pair's query say of it: held-out predictions, and of the queries that were taught, students taught on the others. Writes
+FOLD/predictions. Pairs judged since the soft labels were made are left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from enrich.errors import BadInput
+from relevance.audit.crossed import crossed
 from relevance.audit.worth import AuditSettings, Reason, divergence, doubts, entropy, rarity
 from relevance.frames import STUDENT_SERVICE
 from relevance.judging.predictions import Predictor
@@ -37,7 +39,7 @@ def pool(pipeline: Pipeline, settings: AuditSettings) -> pl.DataFrame:
 
     Raises BadInput where there is no teacher, or nothing that one could be asked about.
     """
-    found = [rows for rows in (_unjudged(pipeline, settings), _judged(pipeline)) if rows.height]
+    found = [rows for rows in (_unjudged(pipeline, settings), _tested(pipeline), _taught(pipeline)) if rows.height]
     if not found:
         raise BadInput(
             "expected soft labels or held-out predictions to choose from, found none; run `relevance run` first"
@@ -71,7 +73,7 @@ def _unjudged(pipeline: Pipeline, settings: AuditSettings) -> pl.DataFrame:
     )
 
 
-def _judged(pipeline: Pipeline) -> pl.DataFrame:
+def _tested(pipeline: Pipeline) -> pl.DataFrame:
     """Judged pairs of queries that the models never saw, with the doubt of teacher and student together."""
     folds = [fold for fold in pipeline.folds if fold.tested]
     names = [
@@ -83,15 +85,31 @@ def _judged(pipeline: Pipeline) -> pl.DataFrame:
         return pl.DataFrame()
     predictor = Predictor(pipeline.judged, pipeline.encoder)
     answers = [predictor.predictions(name, folds).rows for name in names]
-    rows = answers[0].select(*_PAIR, "lang", pl.col("level").cast(pl.Int64))
-    said = {name: _matrix(one["probabilities"]) for name, one in zip(names, answers, strict=True)}
-    doubt = doubts(rows["level"].to_numpy().astype(np.int64), np.mean(list(said.values()), axis=0))
+    return _doubted(answers[0], {name: _matrix(one["probabilities"]) for name, one in zip(names, answers, strict=True)})
+
+
+def _taught(pipeline: Pipeline) -> pl.DataFrame:
+    """Judged pairs that the models learned from, with the doubt of students that did not (crossed.py).
+
+    None where folds test every query.
+    """
+    tested = frozenset().union(*(fold.split.test for fold in pipeline.folds))
+    if tested >= frozenset(pipeline.judged.pairs["query"]):
+        return pl.DataFrame()
+    rows = crossed(pipeline, pipeline.folds[-1])
+    return _doubted(rows, {STUDENT_MODEL: _matrix(rows["probabilities"])}) if rows.height else rows
+
+
+def _doubted(rows: pl.DataFrame, said: Mapping[str, Floats]) -> pl.DataFrame:
+    """The pool's columns of judged rows, by what models [n, 5] that never saw them say."""
+    pairs = rows.select(*_PAIR, "lang", pl.col("level").cast(pl.Int64))
+    doubt = doubts(pairs["level"].to_numpy().astype(np.int64), np.mean(list(said.values()), axis=0))
     opinions = [
-        pl.Series(column, said[name].tolist() if name in said else [None] * rows.height, dtype=_LIST)
+        pl.Series(column, said[name].tolist() if name in said else [None] * pairs.height, dtype=_LIST)
         for column, name in zip(_OPINIONS, (TEACHER_MODEL, STUDENT_MODEL), strict=True)
     ]
     others = [pl.lit(0.0).alias(one.value) for one in Reason if one is not Reason.DOUBTED]
-    return rows.with_columns(*opinions, *others, pl.Series(Reason.DOUBTED, doubt))
+    return pairs.with_columns(*opinions, *others, pl.Series(Reason.DOUBTED, doubt))
 
 
 def _matrix(lists: pl.Series) -> Floats:

@@ -8,7 +8,7 @@ Pure. Every measure is 0 where it has nothing to say of a pair.
   where each is sure and they contradict, not where all are equally unsure.
 - rare: pairs of strata whose share of the log is not met by their share of the judgments.
 - doubted: a judged pair that models which never saw it are confident to be of another level (confident learning:
-  Northcutt, Jiang & Chuang 2021, arXiv 1911.00068), times how many levels away.
+  Northcutt, Jiang & Chuang 2021, arXiv 1911.00068).
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def divergence(members: Floats) -> Floats:
 
 
 def doubts(levels: Ints, probabilities: Floats) -> Floats:
-    """How sure held-out probabilities [n, 5] are that a level [n] is wrong, times how many levels away; 0: not sure.
+    """How sure held-out probabilities [n, 5] are that a level [n] is wrong; 0: not sure.
 
     A level is claimed where its probability reaches the mean that pairs of that level get (the threshold of confident
     learning, which makes up for a model that is too sure of some levels); the doubt is the claimed level's lead.
@@ -90,8 +90,7 @@ def doubts(levels: Ints, probabilities: Floats) -> Floats:
     claims = np.where(probabilities >= thresholds, probabilities, -1.0)
     claimed, rows = claims.argmax(axis=1), np.arange(len(levels))
     lead = probabilities[rows, claimed] - probabilities[rows, levels - 1]
-    away = np.abs(claimed + 1 - levels)
-    return np.where((claims[rows, claimed] > 0) & (lead > 0), lead * away, 0.0)
+    return np.where((claims[rows, claimed] > 0) & (lead > 0), lead, 0.0)
 
 
 def rarity(strata: Sequence[str], judged: Sequence[str], seed: int = 0) -> Floats:
