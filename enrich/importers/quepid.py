@@ -81,7 +81,7 @@ def load(path: Path) -> RawCatalogue:
     exports = list(_exports(path, own))
     rated = [one for one in exports if not one.is_ranking]
     if not rated:
-        raise BadInput(f"expected a csv with query, docid and rating in {path}, found none; export it from Quepid")
+        raise BadInput(f"expected a csv with query, docid and rating in {path}, found none; check the path")
     pins, note = _pins(path, own, rated)
     votes = pl.concat([one.ratings() for one in rated]).unique(
         ["query", "pin_id", "annotator_id"], keep="first", maintain_order=True

@@ -27,6 +27,7 @@ class Tab:
 
     def __init__(self, socket) -> None:
         self._socket, self._asked, self._session = socket, 0, None
+        self._happened: list[dict] = []  # events that came before they were waited for
         target = self.ask("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
 
@@ -40,7 +41,8 @@ class Tab:
         def is_it(said):
             return said.get("method") == method and expected.items() <= said["params"].items()
 
-        self._until(is_it)
+        if not any(is_it(one) for one in self._happened):
+            self._until(is_it)
 
     def _until(self, is_it):
         while True:
@@ -48,6 +50,7 @@ class Tab:
             assert "error" not in said, said
             if is_it(said):
                 return said
+            self._happened.append(said)
 
     def press(self, key: str) -> None:
         for kind in ("keyDown", "keyUp"):
