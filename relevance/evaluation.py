@@ -151,7 +151,8 @@ def _mean_of(by_query: Mapping[str, float], queries: Sequence[str]) -> Statistic
     return intervals.mean(known, values[known], len(queries))
 
 
-def _figures(model: _Model, draws: Floats, settings: EvaluationSettings) -> ModelFigures:
+def _figures(model: _Model, draws: Floats, settings: EvaluationSettings, by_level: bool = True) -> ModelFigures:
+    """`by_level`: with the calibration of each level, which takes time and says nothing of a segment's few pairs."""
     confidence = settings.bootstrap.confidence
     figures = tuple(
         Figure(measure, intervals.estimate(model.statistics[measure], draws, confidence))
@@ -164,9 +165,14 @@ def _figures(model: _Model, draws: Floats, settings: EvaluationSettings) -> Mode
     np.add.at(confusion, (model.levels - 1, metrics.most_probable(model.probabilities) - 1), 1)
     rows = tuple(tuple(int(cell) for cell in row) for row in confusion)
     reliability = Curve.of(top_claim(model.levels, model.probabilities), settings.bins).bins
-    errors = tuple(_level_errors(model, model.probabilities, draws, settings))
-    by_level = tuple(Curve.of(claim, settings.bins).bins for claim in exact_claims(model.levels, model.probabilities))
-    return ModelFigures(model.name, model.answered, figures, rows, reliability, errors, by_level)
+    found = ModelFigures(model.name, model.answered, figures, rows, reliability)
+    if not by_level:
+        return found
+    claims = exact_claims(model.levels, model.probabilities)
+    return found._replace(
+        level_errors=tuple(_level_errors(model, model.probabilities, draws, settings)),
+        level_reliability=tuple(Curve.of(claim, settings.bins).bins for claim in claims),
+    )
 
 
 def _level_errors(
@@ -235,7 +241,7 @@ def _segment(
         )
         for one in found
     ]
-    models = tuple(_figures(_Model.of(one, inside, settings), draws, settings) for one in kept)
+    models = tuple(_figures(_Model.of(one, inside, settings), draws, settings, by_level=False) for one in kept)
     return SegmentFigures(segment.column, segment.value, inside.rows.height, len(inside.queries), models)
 
 
