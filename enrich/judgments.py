@@ -23,6 +23,7 @@ from enrich.workspace import Workspace
 PRODUCER = "mean of votes, half up 1"
 UNKNOWN_PIN = "unknown-pin"
 EMPTY_QUERY = "empty-query"
+AUDIT = "audit:"  # how the annotator_id of a vote that `relevance audit` read begins; a name follows
 _ROUNDING = 1e-9  # a mean of x.5 may come out a little below
 _PAIR = ("query", "pin_id")
 

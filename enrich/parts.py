@@ -19,6 +19,7 @@ from enrich.stores import row_files
 from enrich.tables import Table, validate
 
 _SCHEMA_PART = "part-0-schema.parquet"
+ADDED = "added-"  # how names of parts begin that people added to a source table: an import leaves them alone
 
 
 def create(folder: Path, table: Table) -> None:
@@ -58,6 +59,11 @@ def append(folder: Path, table: Table, rows: pa.Table, name: str | None = None) 
     return part
 
 
+def has(folder: Path, name: str) -> bool:
+    """Whether there is a part of that name."""
+    return (folder / f"part-{name}.parquet").is_file()
+
+
 def replace(folder: Path, table: Table, rows: pa.Table) -> None:
     """Make `rows` the table's only rows. A kill in between leaves the old rows beside the new ones for the next run."""
     stale = [part for part in folder.glob("*.parquet") if part.name != _SCHEMA_PART]
@@ -69,8 +75,12 @@ def replace(folder: Path, table: Table, rows: pa.Table) -> None:
 
 
 def replace_all(folder: Path, table: Table, batches: Iterable[pa.Table]) -> None:
-    """As `replace`, for rows that do not fit in memory: a part a batch, all written aside before the first is seen."""
-    stale = [part for part in folder.glob("*.parquet") if part.name != _SCHEMA_PART]
+    """As `replace`, for rows that do not fit in memory: a part a batch, all written aside before the first is seen.
+
+    Parts that people added (`ADDED`) stay.
+    """
+    kept = (_SCHEMA_PART, f"part-{ADDED}")
+    stale = [part for part in folder.glob("*.parquet") if not part.name.startswith(kept)]
     aside: list[tuple[Path, Path]] = []
     for rows in batches:
         part = folder / f"part-{uuid.uuid4().hex}.parquet"

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from math import isfinite
+from pathlib import PurePath
 
 
 def to_json(record: object, indent: int | None = None) -> str:
-    """A record, or a list of them, as JSON: dataclasses and NamedTuples as objects, times as ISO strings, nan as null.
+    """A record, or a list of them, as JSON: dataclasses and NamedTuples as objects, times and paths as texts, nan null.
 
     Raises TypeError for what has no JSON form.
     """
@@ -34,6 +35,8 @@ def _plain(value: object) -> object:
         return [_plain(item) for item in value]
     if isinstance(value, datetime):
         return value.isoformat()
+    if isinstance(value, PurePath):
+        return str(value)
     if isinstance(value, float) and not isfinite(value):
         return None
     return value

@@ -10,6 +10,8 @@ relevance serve                                     the same over HTTP, with a p
 relevance tune-ranking                              the ranking's weights, chosen on what was logged
 relevance replay                                    logged requests computed again: are they the same?
 relevance agreement                                 the people who judged: how far they agree, each one's bias
+relevance audit                                     pairs where a person's time is worth most; their labels read back
+relevance export trec|beir|hf DIR                   judged pairs, runs and models as other tools read them
 relevance abtest [LOG]                              an online experiment: what its arms changed, how sure that is
 relevance frame                                     a training frame, its coverage, what a careless join would leak
 """
@@ -19,7 +21,7 @@ from __future__ import annotations
 import click
 
 from enrich import console
-from relevance.commands import abtest, annotators, frame, scoring, serving, stages, tuning
+from relevance.commands import abtest, annotators, audit, export, frame, scoring, serving, stages, tuning
 
 _SETTINGS = {"max_content_width": 110, "help_option_names": ["-h", "--help"]}
 _COMMANDS = (
@@ -28,6 +30,8 @@ _COMMANDS = (
     *(scoring.score, scoring.rank, serving.serve, scoring.replay, tuning.tune_ranking),
     frame.frame,
     annotators.agreement,
+    audit.audit,
+    export.export,
     abtest.abtest,
 )
 

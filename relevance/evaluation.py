@@ -7,7 +7,7 @@ can be said of its level, is left out of that model's other measures and shown b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,10 +15,14 @@ import polars as pl
 
 from enrich.errors import BadInput
 from enrich.tables import LEVELS
-from relevance import intervals, metrics
+from relevance import intervals, metrics, rankings
 from relevance.intervals import Statistic
+from relevance.judging.fidelity import distributions, fidelities
 from relevance.judging.figures import (
     CUTOFF,
+    JUDGED_CUTOFF,
+    PRECISION_CUTOFF,
+    SDCG_CUTOFF,
     Comparison,
     Evaluation,
     EvaluationSettings,
@@ -28,19 +32,24 @@ from relevance.judging.figures import (
     Measure,
     ModelFigures,
     SegmentFigures,
+    Versus,
 )
-from relevance.judging.gold import Gold, Predictions, by_query_and_pin, checked, gold_pairs, probabilities_of
+from relevance.judging.gold import (
+    Gold,
+    Predictions,
+    Segment,
+    by_query_and_pin,
+    checked,
+    gold_pairs,
+    probabilities_of,
+    segments_of,
+)
 from relevance.metrics import GAINS_NAME, Floats, Ints
 from relevance.reliability import Curve, cumulative_claims, exact_claims, top_claim
 
+__all__ = ["Versus", "evaluate"]
+
 _AUROC_LEVEL = {Measure.AUROC_3: 3, Measure.AUROC_4: 4, Measure.AUROC_5: 5}
-
-
-class Versus(NamedTuple):
-    """A comparison to make: is `model` better than `rival`?"""
-
-    model: str
-    rival: str
 
 
 def evaluate(
@@ -49,8 +58,11 @@ def evaluate(
     coverage: Sequence[FieldCoverage] = (),
     caveats: Sequence[str] = (),
     settings: EvaluationSettings | None = None,
+    faithful: Sequence[Versus] = (),
 ) -> Evaluation:
     """Every figure of every model on the judged pairs, each with its interval by query.
+
+    `faithful` are models whose levels are held against another's, or against those of PEOPLE.
 
     Raises BadInput when nothing is judged, two models disagree on a gold level, a pair stands twice, a score or
     probability is not finite, or a comparison names no model.
@@ -69,6 +81,8 @@ def evaluate(
         models=tuple(_figures(model, draws, settings) for model in models),
         comparisons=tuple(_compare(models, comparisons, draws, settings)),
         segments=tuple(_segments(found, gold, settings)),
+        fidelity=tuple(fidelities(found, gold, faithful, settings)),
+        distributions=tuple(distributions(found, gold, faithful, settings)),
         coverage=tuple(coverage),
         caveats=tuple(caveats),
         settings=settings,
@@ -90,7 +104,7 @@ class _Model(NamedTuple):
         query = rows["index"].to_numpy().astype(np.int64)
         levels = rows["level"].to_numpy().astype(np.int64)
         probabilities = probabilities_of(one.model, rows)
-        statistics = {Measure.NDCG: _ranking(one, gold)}
+        statistics = _rankings(one, gold)
         if probabilities is not None:
             statistics |= _of_levels(query, levels, probabilities, len(gold.queries), settings)
         else:
@@ -108,6 +122,7 @@ def _of_levels(
         Measure.ACCURACY: intervals.mean(query, (distance == 0).astype(np.float64), queries),
         Measure.WITHIN_ONE: intervals.mean(query, (distance <= 1).astype(np.float64), queries),
         Measure.KAPPA: intervals.kappa(query, levels, top, queries),
+        Measure.TAU: intervals.tau(query, levels, top, queries),
         Measure.ECE: intervals.calibration(query, top_claim(levels, probabilities), queries, settings.bins),
         **{
             measure: intervals.auroc(query, levels >= level, metrics.probability_at_least(probabilities, level))
@@ -116,15 +131,28 @@ def _of_levels(
     }
 
 
-def _ranking(one: Predictions, gold: Gold) -> Statistic:
+def _rankings(one: Predictions, gold: Gold) -> dict[Measure, Statistic]:
+    """Means over the judged queries; those whose pins are of one level have no τ, for any model."""
     qrels = by_query_and_pin(gold.rows, "level")
-    run = one.rows.join(gold.rows, on="query", how="semi")
-    by_query = metrics.ndcg_by_query(qrels, by_query_and_pin(run, "score"), CUTOFF)
-    values = np.array([by_query[query] for query in gold.queries], np.float64)
-    return intervals.mean(np.arange(len(values)), values, len(values))
+    run = by_query_and_pin(one.rows.join(gold.rows, on="query", how="semi"), "score")
+    by_query = {
+        Measure.NDCG: rankings.ndcg_by_query(qrels, run, CUTOFF),
+        Measure.SDCG: rankings.sdcg_by_query(qrels, run, SDCG_CUTOFF),
+        Measure.PRECISION: rankings.precision_by_query(qrels, run, PRECISION_CUTOFF),
+        Measure.TAU_BY_QUERY: rankings.kendall_by_query(qrels, run),
+        Measure.JUDGED: rankings.judged_by_query(qrels, run, JUDGED_CUTOFF),
+    }
+    return {measure: _mean_of(values, gold.queries) for measure, values in by_query.items()}
 
 
-def _figures(model: _Model, draws: Floats, settings: EvaluationSettings) -> ModelFigures:
+def _mean_of(by_query: Mapping[str, float], queries: Sequence[str]) -> Statistic:
+    values = np.array([by_query[query] for query in queries], np.float64)
+    known = np.flatnonzero(~np.isnan(values))
+    return intervals.mean(known, values[known], len(queries))
+
+
+def _figures(model: _Model, draws: Floats, settings: EvaluationSettings, by_level: bool = True) -> ModelFigures:
+    """`by_level`: with the calibration of each level, which takes time and says nothing of a segment's few pairs."""
     confidence = settings.bootstrap.confidence
     figures = tuple(
         Figure(measure, intervals.estimate(model.statistics[measure], draws, confidence))
@@ -137,8 +165,14 @@ def _figures(model: _Model, draws: Floats, settings: EvaluationSettings) -> Mode
     np.add.at(confusion, (model.levels - 1, metrics.most_probable(model.probabilities) - 1), 1)
     rows = tuple(tuple(int(cell) for cell in row) for row in confusion)
     reliability = Curve.of(top_claim(model.levels, model.probabilities), settings.bins).bins
-    errors = tuple(_level_errors(model, model.probabilities, draws, settings))
-    return ModelFigures(model.name, model.answered, figures, rows, reliability, errors)
+    found = ModelFigures(model.name, model.answered, figures, rows, reliability)
+    if not by_level:
+        return found
+    claims = exact_claims(model.levels, model.probabilities)
+    return found._replace(
+        level_errors=tuple(_level_errors(model, model.probabilities, draws, settings)),
+        level_reliability=tuple(Curve.of(claim, settings.bins).bins for claim in claims),
+    )
 
 
 def _level_errors(
@@ -166,7 +200,7 @@ def _compare(
     missing = {name for versus in comparisons for name in versus} - set(by_name)
     if missing:
         raise BadInput(f"expected comparisons among {', '.join(by_name)}, found {', '.join(sorted(missing))}")
-    return [
+    found = [
         Comparison(
             versus.model, versus.rival, measure, intervals.difference(a, b, draws, settings.bootstrap.confidence)
         )
@@ -175,25 +209,30 @@ def _compare(
         if (a := by_name[versus.model].statistics.get(measure)) is not None
         and (b := by_name[versus.rival].statistics.get(measure)) is not None
     ]
+    return _corrected(found)
 
 
-def _segments(found: Sequence[Predictions], gold: Gold, settings: EvaluationSettings) -> list[SegmentFigures]:
-    segments = []
-    for column in settings.segments:
-        if column not in gold.rows.columns:
-            continue
-        sizes = gold.rows.group_by(column).len().filter(pl.col("len") >= settings.segment_pairs)
-        for value in sizes.sort("len", column, descending=[True, False])[column]:
-            segments.append(_segment(found, gold, column, value, settings))
-    return segments
+def _corrected(found: Sequence[Comparison]) -> list[Comparison]:
+    """With Holm's p-value over all comparisons of the same measure."""
+    corrected = list(found)
+    for measure in Measure:
+        places = [place for place, one in enumerate(found) if one.measure is measure]
+        p_values = intervals.holm([found[place].difference.p_value for place in places])
+        for place, p_value in zip(places, p_values, strict=True):
+            corrected[place] = found[place]._replace(p_holm=p_value)
+    return corrected
+
+
+def _segments(found: Sequence[Predictions], gold: Gold, settings: EvaluationSettings) -> Iterator[SegmentFigures]:
+    for one in segments_of(gold, settings.segments, settings.segment_pairs, settings.segment_values):
+        yield _segment(found, gold, one, settings)
 
 
 def _segment(
-    found: Sequence[Predictions], gold: Gold, column: str, value: str, settings: EvaluationSettings
+    found: Sequence[Predictions], gold: Gold, segment: Segment, settings: EvaluationSettings
 ) -> SegmentFigures:
     """As if the judged pairs of other segments did not exist; unjudged pins keep their places in the rankings."""
-    inside = Gold.of(gold.rows.filter(pl.col(column) == value))
-    outside = gold.rows.filter(pl.col(column) != value)
+    inside, outside = segment.gold, gold.rows.filter(pl.col(segment.column) != segment.value)
     draws = intervals.draw_queries(len(inside.queries), settings.bootstrap)
     kept = [
         Predictions(
@@ -202,8 +241,8 @@ def _segment(
         )
         for one in found
     ]
-    models = tuple(_figures(_Model.of(one, inside, settings), draws, settings) for one in kept)
-    return SegmentFigures(column, value, inside.rows.height, len(inside.queries), models)
+    models = tuple(_figures(_Model.of(one, inside, settings), draws, settings, by_level=False) for one in kept)
+    return SegmentFigures(segment.column, segment.value, inside.rows.height, len(inside.queries), models)
 
 
 def _folds(found: Sequence[Predictions]) -> int:

@@ -7,7 +7,7 @@ query (`Sums`, `RankedPairs`), so that 2,000 draws are a few matrix products and
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -139,6 +139,22 @@ def kappa_of_confusions(confusions: Floats, levels: Floats, cost: Callable[[Floa
     return Sums(confusions, finish)
 
 
+def tau(query: Ints, levels: Ints, predicted: Ints, queries: int) -> Sums:
+    """Kendall's τ-b of gold and predicted levels over all rows, from each query's confusion matrix."""
+    side = len(LEVELS)
+    cell = (levels - 1) * side + predicted - 1
+    sign = np.sign(np.subtract.outer(np.arange(side), np.arange(side))).astype(np.float64)
+
+    def finish(sums: Floats) -> Floats:
+        seen = sums.reshape(-1, side, side)
+        ordered = np.einsum("bij,ik,bkl,jl->b", seen, sign, seen, sign) / 2  # concordant less discordant pairs
+        rows = seen.sum(axis=(1, 2))
+        untied = [(rows**2 - (seen.sum(axis=axis) ** 2).sum(axis=1)) / 2 for axis in (2, 1)]
+        return divided(ordered, np.sqrt(untied[0] * untied[1]))
+
+    return Sums(counted(query, cell, np.ones(len(cell)), queries, side**2), finish)
+
+
 def calibration(query: Ints, claim: Claim, queries: int, bins: int = 15) -> Sums:
     """ECE of what a claim says of rows [n], from each query's gap and rows by bin of confidence."""
     gap = claim.true - claim.confidence
@@ -186,6 +202,16 @@ def difference(a: Statistic, b: Statistic, draws: Floats, confidence: float = 0.
         ratio_low=ratio_low,
         ratio_high=ratio_high,
     )
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's (1979) corrected p-values, in the order given; nan stays nan and does not count."""
+    order = sorted((p, place) for place, p in enumerate(p_values) if not np.isnan(p))
+    corrected, least = [float("nan")] * len(p_values), 0.0
+    for rank, (p, place) in enumerate(order):
+        least = max(least, min(1.0, p * (len(order) - rank)))
+        corrected[place] = least
+    return corrected
 
 
 def _once(draws: Floats) -> Floats:

@@ -2,32 +2,28 @@
 
 Rows are pairs; `levels` and `predicted` are int [n] in 1..5, `probabilities` float [n, 5], column k for level k + 1.
 Malformed input raises BadInput, a measure that these rows cannot define raises Undefined (a BadInput): one line each.
-Ranking follows trec_eval's rules: ties by pin id, descending; a pin without a judgment gains nothing; a judged query
-that the run does not answer, or that has nothing to gain, scores 0 and is never dropped. Unlike trec_eval's own, scores
-are compared in float64 and a gain may be any fraction.
+Of rankings there are means over the judged queries; rankings.py has their rules and the value of each query.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from itertools import islice
-from math import isfinite, log2
-from types import MappingProxyType
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import kendalltau
 from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
 from enrich.errors import BadInput
 from enrich.tables import LEVELS
+from relevance import rankings
+from relevance.rankings import GAINS, GAINS_NAME, RELEVANT, Qrels, Run, ndcg_by_query
+
+__all__ = ["GAINS", "GAINS_NAME", "Floats", "Ints", "Qrels", "Run", "Undefined", "ndcg_by_query"]
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
-Qrels = Mapping[str, Mapping[str, int]]  # query -> pin -> level
-Run = Mapping[str, Mapping[str, float]]  # query -> pin -> score, higher is better
 
-GAINS: Mapping[int, float] = MappingProxyType({1: 0, 2: 1, 3: 3, 4: 7, 5: 15})  # 2^(level-1) - 1, Burges et al. 2005
-GAINS_NAME = "2^(level-1)-1: 1→0, 2→1, 3→3, 4→7, 5→15"
 _SUM_TOLERANCE = 1e-3  # five float16 probabilities are this close to 1
 
 
@@ -83,18 +79,41 @@ def calibration_error(levels: ArrayLike, probabilities: ArrayLike, bins: int = 1
     return float(np.abs(gap).sum() / len(gold))
 
 
-def ndcg(qrels: Qrels, run: Run, cutoff: int = 20, gains: Mapping[int, float] = GAINS) -> float:
-    """Mean over the judged queries of DCG@cutoff / ideal DCG@cutoff, discount 1 / log2(rank + 1).
+def kendall_tau(levels: ArrayLike, values: ArrayLike) -> float:
+    """Kendall's τ-b over all rows, queries mixed: of gold levels and what was said of them, levels or scores.
 
-    `gains` says what each level is worth (see GAINS); a level that it does not name raises BadInput.
+    Raises Undefined where one of the two is the same in every row.
     """
-    return float(np.mean(list(ndcg_by_query(qrels, run, cutoff, gains).values())))
+    gold, said = _levels(levels, "levels"), np.asarray(values, np.float64)
+    _same_length(gold, said, "values")
+    if not np.isfinite(said).all():
+        raise BadInput(f"expected finite values, found {said[~np.isfinite(said)][0]}")
+    if np.unique(gold).size == 1 or np.unique(said).size == 1:
+        raise Undefined("Kendall's τ needs rows that differ in level and in value, found all the same; judge more")
+    return float(kendalltau(gold, said).statistic)
 
 
-def ndcg_by_query(qrels: Qrels, run: Run, cutoff: int = 20, gains: Mapping[int, float] = GAINS) -> dict[str, float]:
-    """As `ndcg`, the value of every judged query, in the order of `qrels`."""
-    _check_ranking(qrels, run, cutoff, gains)
-    return {query: _ndcg(levels, run.get(query, {}), cutoff, gains) for query, levels in qrels.items() if levels}
+def ndcg(qrels: Qrels, run: Run, cutoff: int = 20, gains: Mapping[int, float] = GAINS) -> float:
+    """nDCG@cutoff with `gains`: what each level is worth. A level that they do not name raises BadInput."""
+    return _mean(ndcg_by_query(qrels, run, cutoff, gains))
+
+
+def sdcg(qrels: Qrels, run: Run, cutoff: int = 25, gains: Mapping[int, float] = GAINS) -> float:
+    """The scaled DCG, against `cutoff` pins of the highest gain."""
+    return _mean(rankings.sdcg_by_query(qrels, run, cutoff, gains))
+
+
+def precision(qrels: Qrels, run: Run, cutoff: int = 8, level: int = RELEVANT) -> float:
+    """P(rel=level)@cutoff."""
+    return _mean(rankings.precision_by_query(qrels, run, cutoff, level))
+
+
+def kendall_tau_by_query(qrels: Qrels, run: Run) -> float:
+    """Kendall's τ-b within a query, the mean over those whose pins differ in level. Raises Undefined where none has."""
+    found = {query: tau for query, tau in rankings.kendall_by_query(qrels, run).items() if not np.isnan(tau)}
+    if not found:
+        raise Undefined("Kendall's τ by query needs a query with pins of two levels, found none; judge more")
+    return _mean(found)
 
 
 def most_probable(probabilities: Floats) -> Ints:
@@ -159,29 +178,5 @@ def _same_length(gold: Ints, other: NDArray[np.generic], name: str) -> None:
         raise BadInput(f"expected one row of {name} a level, found {len(other)} for {len(gold)} levels")
 
 
-def _check_ranking(qrels: Qrels, run: Run, cutoff: int, gains: Mapping[int, float]) -> None:
-    if cutoff < 1:
-        raise BadInput(f"expected a cutoff of 1 or more, found {cutoff}; 20 gives nDCG@20")
-    if not any(qrels.values()):
-        raise BadInput("expected qrels with at least one judged query, found none; judge some pairs first")
-    unknown = {level for pins in qrels.values() for level in pins.values()} - set(gains)
-    if unknown:
-        raise BadInput(f"expected every level of the qrels in the gain table {dict(gains)}, found {sorted(unknown)}")
-    if not all(isfinite(gain) and gain >= 0 for gain in gains.values()):
-        raise BadInput(f"expected gains that are finite and not negative, found {dict(gains)}")
-    for query, pins in run.items():
-        for pin, score in pins.items():
-            if not isfinite(score):
-                raise BadInput(f"expected finite scores, found {score} for pin {pin!r} of query {query!r}")
-
-
-def _ndcg(levels: Mapping[str, int], scores: Mapping[str, float], cutoff: int, gains: Mapping[int, float]) -> float:
-    """Of one query: its pins' levels and the run's scores."""
-    ranking = sorted(scores, key=lambda pin: (scores[pin], pin), reverse=True)
-    ideal = _dcg(sorted((gains[level] for level in levels.values()), reverse=True), cutoff)
-    return _dcg((gains[levels[pin]] if pin in levels else 0.0 for pin in ranking), cutoff) / ideal if ideal else 0.0
-
-
-def _dcg(gains: Iterable[float], cutoff: int) -> float:
-    """Σ gain / log2(rank + 1) over the first `cutoff` ranks."""
-    return sum(gain / log2(rank + 1) for rank, gain in enumerate(islice(gains, cutoff), start=1))
+def _mean(by_query: Mapping[str, float]) -> float:
+    return float(np.mean(list(by_query.values())))

@@ -22,13 +22,35 @@ from enrich.tables import LEVELS
 from relevance.intervals import Difference, Estimate, p_text
 from relevance.judging import charts
 from relevance.judging.charts import Series
-from relevance.judging.figures import Comparison, Evaluation, Measure, ModelFigures
+from relevance.judging.figures import (
+    Comparison,
+    Distribution,
+    Evaluation,
+    Fidelity,
+    Measure,
+    ModelFigures,
+    SegmentFigures,
+)
 from relevance.judging.showcase import Example
 from relevance.reliability import CUMULATIVE
+from relevance.text import Field
 
 PAGE, JSON = "index.html", "evaluation.json"
 LEVEL_NAMES = ("highly irrelevant", "irrelevant", "marginally relevant", "relevant", "highly relevant")
+_LEVELS_SAID = (Measure.ACCURACY, Measure.WITHIN_ONE, Measure.AUROC_3, Measure.AUROC_4, Measure.AUROC_5)
 _DRAWN = (Measure.ACCURACY, Measure.NDCG)
+_HEADLINES = (  # a table of more columns is not read
+    ("Levels", (*_LEVELS_SAID, Measure.KAPPA, Measure.TAU, Measure.ECE)),
+    ("Ranking", (Measure.NDCG, Measure.SDCG, Measure.PRECISION, Measure.TAU_BY_QUERY, Measure.JUDGED)),
+)
+_COLUMN_NAMES = {  # of segments, as a reader calls them
+    "lang": "language",
+    "words": "query length",
+    "source": "who judged",
+    "country": "country of most searches",
+    "category": "the pin's category",
+    **{str(field): f"the pin's {field}" for field in Field},
+}
 _COMPARED_FIRST = (Measure.ACCURACY, Measure.KAPPA, Measure.NDCG)  # the other differences unfold
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -58,17 +80,35 @@ class Verdict(NamedTuple):
     interval: str
     ratio: str
     p_value: str
+    p_holm: str
     word: str  # better, worse, not separated, or too few queries
 
 
-class Segment(NamedTuple):
-    """A segment's rows: a model and its figures each."""
+class Row(NamedTuple):
+    """A segment's cells, in the order of the table's heads."""
 
-    column: str
     value: str
     pairs: int
     queries: int
-    models: list[tuple[str, list[Cell]]]
+    cells: list[Cell]
+
+
+class SegmentTable(NamedTuple):
+    """One measure in the segments of one column, a model a column."""
+
+    title: str
+    heads: list[str]
+    rows: list[Row]
+
+
+class SegmentGroup(NamedTuple):
+    """All that is said of one column's segments."""
+
+    column: str
+    segments: int
+    figures: list[SegmentTable]
+    fidelity: list[SegmentTable]
+    distributions: Sequence[Distribution]
 
 
 class LevelCount(NamedTuple):
@@ -91,24 +131,39 @@ def render(evaluation: Evaluation, examples: Sequence[Example], heading: Heading
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
+    level = 1 - evaluation.settings.bootstrap.confidence
     environment.filters |= {"picture": _picture, "percent": _percent, "count": _count, "breakable": _breakable}
-    measures = [m for m in Measure if any(_said(one.estimate(m)) for one in evaluation.models)]
+    measures = [m for m in Measure if _worth_a_column(m, evaluation.models)]
     return environment.get_template("report.html.j2").render(
         evaluation=evaluation,
         heading=heading,
         examples=examples,
-        measures=measures,
-        headline=[(one, [_cell(one, m, evaluation.models) for m in measures]) for one in evaluation.models],
+        headlines=[
+            (title, kept, [(one, [_cell(one, m, evaluation.models) for m in kept]) for one in evaluation.models])
+            for title, chosen in _HEADLINES
+            if (kept := [m for m in measures if m in chosen])
+        ],
         drawings=[_drawing(m, evaluation) for m in _DRAWN if m in measures],
-        comparisons=_by_rival([one for one in evaluation.comparisons if one.measure in _COMPARED_FIRST]),
-        all_comparisons=_by_rival(evaluation.comparisons),
+        comparisons=_by_rival([one for one in evaluation.comparisons if one.measure in _COMPARED_FIRST], level),
+        all_comparisons=_by_rival(evaluation.comparisons, level),
         calibrated=[(one, charts.reliability(f"Calibration of {one.model}", one.reliability))
                     for one in evaluation.models if one.reliability],
         level_errors=_level_errors(evaluation.models),
+        level_drawings=[
+            (one, [charts.reliability(f"Level {level}: {one.model}", bins)
+                   for level, bins in zip(LEVELS, one.level_reliability, strict=True)])
+            for one in evaluation.models if one.level_reliability
+        ],
         cumulative=CUMULATIVE,
         confusions=[(one, _shares(one)) for one in evaluation.models if one.confusion],
-        segments=_segments(evaluation),
-        segment_measures=_DRAWN,
+        groups=_groups(evaluation),
+        overall=_fidelity([one for one in evaluation.fidelity if not one.column], by_value=False),
+        whole=next(iter(evaluation.distributions), None),
+        names=_COLUMN_NAMES,
+        ndcg=Measure.NDCG,
+        sdcg=Measure.SDCG,
+        precision=Measure.PRECISION,
+        judged=Measure.JUDGED,
         levels=_levels(evaluation),
         percent_confidence=f"{evaluation.settings.bootstrap.confidence:.0%}",
         data_file=JSON,
@@ -118,6 +173,12 @@ def render(evaluation: Evaluation, examples: Sequence[Example], heading: Heading
 def _said(estimate: Estimate | None) -> bool:
     """Whether a column has anything to say: no AUROC 5+ where nothing was judged so high."""
     return estimate is not None and not isnan(estimate.value)
+
+
+def _worth_a_column(measure: Measure, models: Sequence[ModelFigures]) -> bool:
+    """Whether a model has the measure; how much of a ranking is judged only where that is not all."""
+    found = [e.value for one in models if (e := one.estimate(measure)) is not None and _said(e)]
+    return bool(found) and (measure is not Measure.JUDGED or min(found) < 1)
 
 
 def _drawing(measure: Measure, evaluation: Evaluation) -> tuple[Measure, Markup]:
@@ -151,18 +212,18 @@ def _level_errors(models: Sequence[ModelFigures]) -> list[tuple[str, list[Cell]]
 def _is_best(estimate: Estimate, measure: Measure, models: Sequence[ModelFigures]) -> bool:
     values = [e.value for one in models if (e := one.estimate(measure)) is not None and not isnan(e.value)]
     best = min(values) if measure.lower_is_better else max(values)
-    return len(values) > 1 and estimate.value == best
+    return len(values) > 1 and estimate.value == best and measure is not Measure.JUDGED
 
 
-def _by_rival(comparisons: Sequence[Comparison]) -> list[tuple[str, str, list[Verdict]]]:
+def _by_rival(comparisons: Sequence[Comparison], level: float) -> list[tuple[str, str, list[Verdict]]]:
     """Model, rival and their verdicts, in the order given."""
     grouped: dict[tuple[str, str], list[Verdict]] = {}
     for one in comparisons:
-        grouped.setdefault((one.model, one.rival), []).append(_verdict(one))
+        grouped.setdefault((one.model, one.rival), []).append(_verdict(one, level))
     return [(model, rival, verdicts) for (model, rival), verdicts in grouped.items()]
 
 
-def _verdict(one: Comparison) -> Verdict:
+def _verdict(one: Comparison, level: float) -> Verdict:
     d = one.difference
     return Verdict(
         measure=one.measure,
@@ -170,7 +231,8 @@ def _verdict(one: Comparison) -> Verdict:
         interval=f"{d.low:+.3f} … {d.high:+.3f}" if not isnan(d.low) else "",
         ratio=_ratio(d) if one.measure.has_ratio else "–",
         p_value=p_text(d.p_value),
-        word=_word(d, one.measure),
+        p_holm=p_text(one.p_holm),
+        word=_word(one, level),
     )
 
 
@@ -178,12 +240,12 @@ def _ratio(d: Difference) -> str:
     return "–" if isnan(d.ratio_low) else f"{d.ratio:.1%} ({d.ratio_low:.1%} … {d.ratio_high:.1%})"
 
 
-def _word(d: Difference, measure: Measure) -> str:
-    if isnan(d.low):
+def _word(one: Comparison, level: float) -> str:
+    if isnan(one.difference.low):
         return "too few queries"
-    if d.low <= 0 <= d.high:
+    if not one.p_holm < level:
         return "not separated"
-    return "better" if (d.value > 0) != measure.lower_is_better else "worse"
+    return "better" if (one.difference.value > 0) != one.measure.lower_is_better else "worse"
 
 
 def _shares(model: ModelFigures) -> list[list[tuple[int, float]]]:
@@ -191,17 +253,51 @@ def _shares(model: ModelFigures) -> list[list[tuple[int, float]]]:
     return [[(cell, cell / max(1, sum(row))) for cell in row] for row in model.confusion]
 
 
-def _segments(evaluation: Evaluation) -> list[Segment]:
-    return [
-        Segment(
-            segment.column,
-            segment.value,
-            segment.pairs,
-            segment.queries,
-            [(one.model, [_cell(one, measure, segment.models) for measure in _DRAWN]) for one in segment.models],
+def _groups(evaluation: Evaluation) -> list[SegmentGroup]:
+    """By column, in the columns' order."""
+    found = []
+    for column in dict.fromkeys(one.column for one in evaluation.segments):
+        segments = [one for one in evaluation.segments if one.column == column]
+        faithful = [one for one in evaluation.fidelity if one.column == column]
+        shares = [one for one in evaluation.distributions if one.column == column]
+        figures = [_segment_table(measure, segments) for measure in _DRAWN]
+        found.append(
+            SegmentGroup(_COLUMN_NAMES.get(column, column), len(segments), figures, _fidelity(faithful), shares)
         )
-        for segment in evaluation.segments
+    return found
+
+
+def _segment_table(measure: Measure, segments: Sequence[SegmentFigures]) -> SegmentTable:
+    """Of the models that have the measure in any segment."""
+    heads = [
+        one.model
+        for one in segments[0].models
+        if any(_said(part.model(one.model).estimate(measure)) for part in segments)
     ]
+    rows = [
+        Row(one.value, one.pairs, one.queries, [_cell(one.model(name), measure, one.models) for name in heads])
+        for one in segments
+    ]
+    return SegmentTable(str(measure), heads, rows)
+
+
+def _fidelity(found: Sequence[Fidelity], by_value: bool = True) -> list[SegmentTable]:
+    """A table for each pair of whom is compared; of all pairs one table, a row for each of these."""
+    heads = ["same level", "within one", "quadratic κ", "lean"]
+    named = [(f"{one.model} – {one.rival}", one) for one in found]
+    if not by_value:
+        return [SegmentTable("", heads, [_fidelity_row(name, one) for name, one in named])] if named else []
+    return [
+        SegmentTable(title, heads, [_fidelity_row(one.value, one) for name, one in named if name == title])
+        for title in dict.fromkeys(name for name, _ in named)
+    ]
+
+
+def _fidelity_row(value: str, one: Fidelity) -> Row:
+    cells = [Cell(_number(e.value), _interval(e), False, e.reason or "") for e in (one.same, one.within_one, one.kappa)]
+    lean = one.lean
+    interval = "" if isnan(lean.low) else f"{lean.low:+.2f} … {lean.high:+.2f}"
+    return Row(value, one.pairs, one.queries, [*cells, Cell(f"{lean.value:+.2f}", interval, False, lean.reason or "")])
 
 
 def _levels(evaluation: Evaluation) -> list[LevelCount]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import assert_never
 
 from enrich.errors import BadInput
-from enrich.importers import beir, chorus, esci, lists, native, sample, staging, trec, ubi, wands
+from enrich.importers import beir, chorus, esci, lists, native, quepid, sample, staging, trec, ubi, wands
 from enrich.importers.raw import RawCatalogue, RawTable
 from enrich.importers.report import ImportReport, TableReport
 from enrich.mapped_columns import NO_MAPPING, Mapping
@@ -33,6 +33,7 @@ class Format(StrEnum):
     LISTS = "lists"
     TREC = "trec"
     BEIR = "beir"
+    QUEPID = "quepid"
 
 
 def import_catalogue(
@@ -85,5 +86,7 @@ def load(format: Format, path: Path, mapping: Mapping = NO_MAPPING, log: str | N
             return trec.load(path)
         case Format.BEIR:
             return beir.load(path)
+        case Format.QUEPID:
+            return quepid.load(path)
         case _:
             assert_never(format)

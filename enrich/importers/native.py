@@ -34,7 +34,7 @@ def load_folder(path: Path, mapping: Mapping = NO_MAPPING, log: str | None = Non
         found = "a file; name the folder that holds it" if path.exists() else "nothing; check the path"
         raise BadInput(f"expected a folder of files named for the source tables at {path}, found {found}")
     located = {
-        table: source for table in SOURCES if not (table is ENGAGEMENTS and log) and (source := _locate(path, table))
+        table: source for table in SOURCES if not (table is ENGAGEMENTS and log) and (source := locate(path, table))
     }
     if PINS not in located:
         entries = ", ".join(sorted(entry.name for entry in path.iterdir())[:20]) or "nothing"
@@ -42,7 +42,7 @@ def load_folder(path: Path, mapping: Mapping = NO_MAPPING, log: str | None = Non
             f"expected pins.parquet, .csv, .tsv or .jsonl (or a folder pins/) in {path}, found {entries}; "
             f"name the files for the tables: {', '.join(table.name for table in SOURCES)}"
         )
-    tables = tuple(_read(table, source, path, mapping) for table, source in located.items())
+    tables = tuple(read_table(table, source, path, mapping) for table, source in located.items())
     unread = [note for table in tables if (note := _unread_columns(table, mapping))]
     notes = (*mapping.notes(), *unread, *_unread_files(path, list(located.values())))
     return RawCatalogue(tables, notes, LogInPlace(_absolute(log), mapping) if log else None)
@@ -64,7 +64,8 @@ def _unread_files(folder: Path, read: list[Path]) -> list[str]:
     return [f"files that are not read, for no table has their name: {', '.join(others[:20])}"] if others else []
 
 
-def _locate(folder: Path, table: Table) -> Path | None:
+def locate(folder: Path, table: Table) -> Path | None:
+    """The table's file or folder of parts. Raises BadInput where there are two."""
     found = [
         entry
         for entry in sorted(folder.iterdir())
@@ -77,7 +78,8 @@ def _locate(folder: Path, table: Table) -> Path | None:
     return found[0] if found else None
 
 
-def _read(table: Table, source: Path, folder: Path, mapping: Mapping) -> RawTable:
+def read_table(table: Table, source: Path, folder: Path, mapping: Mapping = NO_MAPPING) -> RawTable:
+    """One source table; a pin's relative image_uri is a path in `folder`."""
     scanned = files.scan(source, [*(column.name for column in table.columns), *mapping.fields(table)])
     frame = mapping.apply(table, scanned.frame, str(source))
     if table is PINS:

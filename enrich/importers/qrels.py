@@ -23,9 +23,19 @@ def judged(votes: pl.LazyFrame, queries: pl.LazyFrame, origin: str, unreadable: 
         raise files.unreadable(origin, "qrels", error) from error
     if top is None or top <= 0:
         raise BadInput(f"{origin}: expected grades above 0 in the qrels, found at most {top}; are these qrels?")
-    texts = queries.unique("query_id", keep="first", maintain_order=True)
-    judgments = graded.join(texts, on="query_id", how="left").select(
-        "query", "pin_id", level=mapping.level_of_grade(pl.col("grade"), top)
-    )
+    judgments = _named(graded, queries).select("query", "pin_id", level=mapping.level_of_grade(pl.col("grade"), top))
     note = f"levels: grade 0 is 1, grade {top:g} (the highest found) is 5, those between evenly; below 0 is 1"
     return RawTable(JUDGMENTS, judgments, origin, unreadable), note
+
+
+def judged_levels(votes: pl.LazyFrame, queries: pl.LazyFrame, origin: str, unreadable: int) -> tuple[RawTable, str]:
+    """As `judged`, of grades that are levels 1..5 already; others are dropped when the table is cleaned."""
+    judgments = _named(votes, queries).select("query", "pin_id", level="grade")
+    return RawTable(
+        JUDGMENTS, judgments, origin, unreadable
+    ), "levels: the grades of the qrels, which say that they are"
+
+
+def _named(votes: pl.LazyFrame, queries: pl.LazyFrame) -> pl.LazyFrame:
+    """With the queries' texts; of a query id that stands twice the first."""
+    return votes.join(queries.unique("query_id", keep="first", maintain_order=True), on="query_id", how="left")

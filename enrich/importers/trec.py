@@ -5,7 +5,8 @@
 Corpus: corpus.jsonl (docno, docid, _id or id; title; text, body or contents) or collection.tsv (id, text; no header).
 Topics: topics.tsv or queries.tsv (id, query; no header), or topics.txt or .xml with <top>, <num>, <title>.
 Qrels: qrels.txt, qrels or qrels.tsv (topic, iteration, document, grade; no header).
-Levels: grade 0 is 1, the highest grade in the qrels is 5, those between evenly (mapping.level_of_grade).
+Levels: grade 0 is 1, the highest grade in the qrels is 5, those between evenly (mapping.level_of_grade); where every
+line's iteration is "level", as `relevance export trec` writes it, grades are levels.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import duckdb
 import polars as pl
 
 from enrich.errors import BadInput
 from enrich.importers import files
-from enrich.importers.qrels import judged
+from enrich.importers.qrels import judged, judged_levels
 from enrich.importers.raw import RawCatalogue, RawTable
 from enrich.tables import PINS
 
@@ -26,6 +28,7 @@ _TOPICS = ("topics.tsv", "queries.tsv", "topics.txt", "topics.xml")
 _QRELS = ("qrels.txt", "qrels", "qrels.tsv")
 _IDS = ("docno", "docid", "_id", "id")
 _BODIES = ("text", "body", "contents")
+LEVELS_ALREADY = "level"  # the iteration of qrels whose grades are levels 1..5
 _NUMBER = re.compile(r"<num>\s*(?:Number:)?\s*([^\s<]+)", re.IGNORECASE)
 _TITLE = re.compile(r"<title>\s*(?:Topic:)?\s*([^<]+)", re.IGNORECASE)
 
@@ -41,11 +44,22 @@ def load(path: Path) -> RawCatalogue:
     field = pl.col("line").str.strip_chars().str.replace_all(r"\s+", " ").str.split(" ").list
     votes = lines.frame.select(
         query_id=field.get(0, null_on_oob=True),
+        iteration=field.get(1, null_on_oob=True),
         pin_id=field.get(2, null_on_oob=True),
         grade=field.get(3, null_on_oob=True),
     )
-    judgments, note = judged(votes, topics.frame, str(qrels), lines.unreadable + topics.unreadable)
+    read = judged_levels if _are_levels(votes, qrels) else judged
+    judgments, note = read(votes, topics.frame, str(qrels), lines.unreadable + topics.unreadable)
     return RawCatalogue((corpus, judgments), (note,))
+
+
+def _are_levels(votes: pl.LazyFrame, path: Path) -> bool:
+    try:
+        marked = pl.col("iteration").fill_null("") == LEVELS_ALREADY
+        said = votes.select(marked.all() & (pl.len() > 0)).collect()
+    except (pl.exceptions.PolarsError, duckdb.Error) as error:
+        raise files.unreadable(path, "qrels", error) from error
+    return bool(said.item())
 
 
 def _corpus(path: Path) -> RawTable:

@@ -25,6 +25,7 @@ from relevance.abtest.effects import Adjusted, Change, Effect, Sums
 from relevance.abtest.log import ExperimentLog, read_log
 from relevance.abtest.outcomes import Outcome, outcomes
 from relevance.frames import Judged
+from relevance.intervals import holm
 
 _ENGAGED = ("click", "long_click", "save")
 _UNKNOWN = "unknown"
@@ -212,6 +213,8 @@ class _Comparison(NamedTuple):
         return effects.change(aligned[0], aligned[1], self.settings.confidence)
 
     def _segments(self) -> Iterator[Segment]:
+        if self.rows["user"].n_unique() < self.settings.segment_users:
+            return  # nor has any part of them so many
         found: list[tuple[str, str, Effect]] = []
         for column in ("country", "lang"):
             parted = self.rows.with_columns(pl.col(column).fill_null(_UNKNOWN)).partition_by(column, as_dict=True)
@@ -219,7 +222,7 @@ class _Comparison(NamedTuple):
                 sides = self.sides(rows)
                 if sides is not None and min(len(side.n) for side in sides) >= self.settings.segment_users:
                     found.append((column, str(value), effects.effect(*sides, self.settings.confidence)))
-        corrected = effects.holm([one.p_value for _, _, one in found])
+        corrected = holm([one.p_value for _, _, one in found])
         yield from (Segment(*one, p_value) for one, p_value in zip(found, corrected, strict=True))
 
 

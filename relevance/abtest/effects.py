@@ -172,13 +172,3 @@ def sample_ratio_p(users: Sequence[int], shares: Sequence[float]) -> float:
     total = sum(users)
     expected = [total * share / sum(shares) for share in shares]
     return float(stats.chisquare(users, expected).pvalue)
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's (1979) corrected p-values, in the order given; nan stays nan and does not count."""
-    order = sorted((p, place) for place, p in enumerate(p_values) if not isnan(p))
-    corrected, least = [nan] * len(p_values), 0.0
-    for rank, (p, place) in enumerate(order):
-        least = max(least, min(1.0, p * (len(order) - rank)))
-        corrected[place] = least
-    return corrected

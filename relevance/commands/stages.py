@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from relevance.teaching import processes
 from relevance.teaching.choices import Adapter, Loss
 
 if TYPE_CHECKING:
+    from relevance.judging.runs import RunFile
     from relevance.pipeline import Pipeline
 
 
@@ -185,14 +187,36 @@ def export_student(out: Path | None, workspace: Path | None, as_json: bool) -> N
 @click.option(
     "--models", metavar="NAMES", help="Comma-separated.  [default: the quick baselines and every trained model]"
 )
+@click.option(
+    "--run",
+    "runs",
+    metavar="FILE[=NAME]",
+    multiple=True,
+    help="A TREC run from elsewhere to judge beside them, and what to call it; may be given again.",
+)
+@click.option(
+    "--topics",
+    type=click.Path(path_type=Path),
+    help="The runs' queries: id, tab, query.  [default: the ids of `relevance export trec`, or the queries' own texts]",
+)
 @flags.planned
 @console.common
-def evaluate(models: str | None, plan: flags.PlanFlags, workspace: Path | None, as_json: bool) -> None:
+def evaluate(
+    models: str | None,
+    runs: tuple[str, ...],
+    topics: Path | None,
+    plan: flags.PlanFlags,
+    workspace: Path | None,
+    as_json: bool,
+) -> None:
     """Judge every model on held-out pairs; writes W/reports/evaluation/ (index.html, evaluation.json).
 
     Baselines: bm25, bi_encoder, embedding_lr, and, made when named in --models (minutes), bi_encoder_tuned.
     """
-    _evaluate(_pipeline(workspace, flags.Flags(plan)), models, as_json)
+    from relevance.judging.runs import RunFile
+
+    files = [RunFile.parse(run) for run in runs]
+    _evaluate(_pipeline(workspace, flags.Flags(plan)), models, as_json, files, topics)
 
 
 def _note_no_curves() -> None:
@@ -229,13 +253,21 @@ def _pipeline(path: Path | None, given: flags.Flags) -> Pipeline:
     return pipeline
 
 
-def _evaluate(pipeline: Pipeline, models: str | None, as_json: bool) -> None:
+def _evaluate(
+    pipeline: Pipeline,
+    models: str | None,
+    as_json: bool,
+    runs: Sequence[RunFile] = (),
+    topics: Path | None = None,
+) -> None:
     from relevance.judging import judge
 
     names = [name.strip() for name in models.split(",")] if models else None
     if names is not None and not all(names):
         raise BadInput(f"expected --models as names with commas between, found {models!r}")
-    verdict = judge.evaluate_models(pipeline, names)
+    verdict = judge.evaluate_models(pipeline, names, runs, topics)
+    for note in verdict.notes():
+        click.echo(f"note: {note}", err=True)
     console.finish("\n".join(verdict.lines()), verdict.summary(), as_json)
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -12,13 +13,26 @@ from typing import NamedTuple
 from enrich.errors import BadInput
 from enrich.records import to_json
 from relevance.intervals import BootstrapSettings, Difference, Estimate
+from relevance.rankings import RELEVANT
 from relevance.reliability import ReliabilityBin
 
-CUTOFF = 20  # of nDCG
+CUTOFF, SDCG_CUTOFF, PRECISION_CUTOFF, JUDGED_CUTOFF = 20, 25, 8, 10
+PEOPLE = "people"  # whose gold levels a model's fidelity is to
+
+
+class Versus(NamedTuple):
+    """Two of an evaluation: is `model` better than `rival`, or how far does it say what `rival` says?"""
+
+    model: str
+    rival: str
 
 
 class Measure(StrEnum):
-    """The figures of an evaluation, as reports name them. AUROC k+ separates levels k and more from the rest."""
+    """The figures of an evaluation, as reports name them.
+
+    AUROC k+ separates levels k and more from the rest. Kendall τ is τ-b of gold and most probable levels over all
+    pairs, as arXiv 2509.03764 gives it; τ by query is the mean of τ-b of levels and scores within each query.
+    """
 
     ACCURACY = "accuracy"
     WITHIN_ONE = "within one"
@@ -26,8 +40,13 @@ class Measure(StrEnum):
     AUROC_4 = "AUROC 4+"
     AUROC_5 = "AUROC 5+"
     KAPPA = "quadratic κ"
+    TAU = "Kendall τ"
     ECE = "ECE"
     NDCG = f"nDCG@{CUTOFF}"
+    SDCG = f"sDCG@{SDCG_CUTOFF}"
+    PRECISION = f"P(rel={RELEVANT})@{PRECISION_CUTOFF}"
+    TAU_BY_QUERY = "τ by query"
+    JUDGED = f"Judged@{JUDGED_CUTOFF}"
 
     @property
     def lower_is_better(self) -> bool:
@@ -35,8 +54,8 @@ class Measure(StrEnum):
 
     @property
     def has_ratio(self) -> bool:
-        """Whether a share of the rival's figure means something: AUROC and κ count from chance, ECE down to zero."""
-        return self in (Measure.ACCURACY, Measure.WITHIN_ONE, Measure.NDCG)
+        """Whether a share of the rival's figure means something: AUROC, κ, τ count from chance, ECE down to zero."""
+        return self in (Measure.ACCURACY, Measure.WITHIN_ONE, Measure.NDCG, Measure.SDCG, Measure.PRECISION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +64,7 @@ class EvaluationSettings:
     bins: int = 15  # of confidence, for calibration
     segments: tuple[str, ...] = ("lang",)  # columns of the predictions by whose values figures are also given
     segment_pairs: int = 30  # judged pairs below which a segment is not shown
+    segment_values: int = 12  # segments of one column, the largest
 
 
 class Figure(NamedTuple):
@@ -69,9 +89,17 @@ class ModelFigures(NamedTuple):
     confusion: tuple[tuple[int, ...], ...] = ()
     reliability: tuple[ReliabilityBin, ...] = ()  # of the most probable level
     level_errors: tuple[LevelErrors, ...] = ()
+    level_reliability: tuple[tuple[ReliabilityBin, ...], ...] = ()  # of the probability of each level, 1..5
 
     def estimate(self, measure: Measure) -> Estimate | None:
         return next((figure.estimate for figure in self.figures if figure.measure is measure), None)
+
+
+def _named(models: Sequence[ModelFigures], name: str) -> ModelFigures:
+    for figures in models:
+        if figures.model == name:
+            return figures
+    raise BadInput(f"expected one of {', '.join(m.model for m in models)}, found model {name!r}")
 
 
 class Comparison(NamedTuple):
@@ -79,6 +107,38 @@ class Comparison(NamedTuple):
     rival: str
     measure: Measure
     difference: Difference
+    p_holm: float = float("nan")  # corrected for all comparisons of the measure
+
+
+class Fidelity(NamedTuple):
+    """How far a model says the levels that another one, or people, say of the same pairs; `column` "" for all pairs."""
+
+    model: str
+    rival: str
+    column: str
+    value: str
+    pairs: int
+    queries: int
+    same: Estimate  # share of pairs with one level
+    within_one: Estimate
+    kappa: Estimate
+    lean: Estimate  # mean level of the model less that of the other
+
+
+class Shares(NamedTuple):
+    """How often people (gold) or a model (most probable level) say each of the five levels."""
+
+    who: str
+    levels: tuple[float, ...]
+
+
+class Distribution(NamedTuple):
+    """Who says which levels in a segment; `column` "" for all pairs."""
+
+    column: str
+    value: str
+    pairs: int
+    shares: tuple[Shares, ...]
 
 
 class SegmentFigures(NamedTuple):
@@ -87,6 +147,9 @@ class SegmentFigures(NamedTuple):
     pairs: int
     queries: int
     models: tuple[ModelFigures, ...]
+
+    def model(self, name: str) -> ModelFigures:
+        return _named(self.models, name)
 
 
 class FieldCoverage(NamedTuple):
@@ -121,16 +184,15 @@ class Evaluation:
     models: tuple[ModelFigures, ...]
     comparisons: tuple[Comparison, ...]
     segments: tuple[SegmentFigures, ...]
+    fidelity: tuple[Fidelity, ...]
+    distributions: tuple[Distribution, ...]
     coverage: tuple[FieldCoverage, ...]
     caveats: tuple[str, ...]
     settings: EvaluationSettings
     drops: tuple[InputDrop, ...] = ()  # dearest first
 
     def model(self, name: str) -> ModelFigures:
-        for figures in self.models:
-            if figures.model == name:
-                return figures
-        raise BadInput(f"expected one of {', '.join(m.model for m in self.models)}, found model {name!r}")
+        return _named(self.models, name)
 
     def to_json(self) -> str:
         """One JSON object; a figure without a value is null."""

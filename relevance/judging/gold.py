@@ -65,6 +65,26 @@ def gold_pairs(checked: Sequence[Predictions], segments: Sequence[str]) -> Gold:
     return Gold.of(pairs.agg(pl.col("level").first(), *known))
 
 
+class Segment(NamedTuple):
+    """The judged pairs of one value of a segment column."""
+
+    column: str
+    value: str
+    gold: Gold
+
+
+def segments_of(gold: Gold, columns: Sequence[str], least: int, most: int) -> list[Segment]:
+    """Of each column the `most` largest segments of `least` pairs or more; none where all pairs are of one value."""
+    found = []
+    for column in columns:
+        if column not in gold.rows.columns or gold.rows[column].n_unique() < 2:
+            continue
+        sizes = gold.rows.group_by(column).len().filter(pl.col("len") >= least)
+        for value in sizes.sort("len", column, descending=[True, False])[column].head(most):
+            found.append(Segment(column, value, Gold.of(gold.rows.filter(pl.col(column) == value))))
+    return found
+
+
 def checked(one: Predictions, segments: Sequence[str]) -> Predictions:
     """With `level` as Int64, a `score` in every row, and segment columns as text.
 

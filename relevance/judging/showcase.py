@@ -26,7 +26,8 @@ _LONGEST_TEXT = 240  # characters of a field that are shown
 
 @dataclass(frozen=True, slots=True)
 class ShowcaseSettings:
-    queries: int = 2  # of each kind: best, usual, worst
+    queries: int = 2  # of each kind: best and usual
+    worst: int = 4  # what to mend
     pins: int = 8  # of each query, at most
     opinions: int = 2  # models whose levels are shown beside gold: the first so many of the predictions
     fewest_pins: int = 4  # judged pins that a query needs to be shown
@@ -79,7 +80,7 @@ def showcase(
     first = ranked(predictions[0])
     chosen = _choose(first.rows, settings)
     wanted = chosen["pin_id"].unique()
-    texts, pictures = _texts(workspace, wanted), _pictures(workspace, wanted, settings.picture_pixels)
+    texts, pictures = texts_of(workspace, wanted), pictures_of(workspace, wanted, settings.picture_pixels)
     opinions = [_opinions(one, chosen) for one in predictions[: settings.opinions]]
     examples = []
     for (kind, query), rows in chosen.group_by(["kind", "query"], maintain_order=True):
@@ -110,7 +111,7 @@ def _choose(rows: pl.DataFrame, settings: ShowcaseSettings) -> pl.DataFrame:
         return judged.with_columns(kind=pl.lit(""), ndcg=pl.lit(0.0)).clear()
     values = ndcg_by_query(by_query_and_pin(judged, "level"), by_query_and_pin(judged, "score"))
     order = sorted(values, key=lambda query: (-values[query], query))
-    kinds = {query: kind for kind, queries in _kinds(order, settings.queries) for query in queries}
+    kinds = {query: kind for kind, queries in _kinds(order, settings) for query in queries}
     shown = judged.filter(pl.col("query").is_in(list(kinds))).with_columns(
         kind=pl.col("query").replace_strict(kinds), ndcg=pl.col("query").replace_strict(values)
     )
@@ -118,11 +119,11 @@ def _choose(rows: pl.DataFrame, settings: ShowcaseSettings) -> pl.DataFrame:
     return shown.filter(pl.int_range(pl.len()).over("query") < settings.pins)
 
 
-def _kinds(order: Sequence[str], each: int) -> list[tuple[str, Sequence[str]]]:
+def _kinds(order: Sequence[str], settings: ShowcaseSettings) -> list[tuple[str, Sequence[str]]]:
     """The last, middle and first of the queries; where they are few, a later kind takes a query from an earlier one."""
-    each = min(each, len(order) // 3) or 1
+    each, worst = (min(wanted, len(order) // 3) or 1 for wanted in (settings.queries, settings.worst))
     middle = max(each, (len(order) - each) // 2)
-    return [("worst", order[-each:]), ("usual", order[middle : middle + each]), ("best", order[:each])]
+    return [("worst", order[-worst:]), ("usual", order[middle : middle + each]), ("best", order[:each])]
 
 
 def _opinions(one: Predictions, chosen: pl.DataFrame) -> dict[tuple[str, str], Opinion]:
@@ -140,7 +141,8 @@ def _opinions(one: Predictions, chosen: pl.DataFrame) -> dict[tuple[str, str], O
     }
 
 
-def _texts(workspace: Workspace, pins: pl.Series) -> dict[str, tuple[FieldText, ...]]:
+def texts_of(workspace: Workspace, pins: pl.Series) -> dict[str, tuple[FieldText, ...]]:
+    """What each of the pins says, a text a field, cut where it is long."""
     found: dict[str, list[FieldText]] = {}
     for pin, field, text in field_texts(workspace, pins).iter_rows():
         found.setdefault(pin, []).append(FieldText(field, _cut(text)))
@@ -151,7 +153,8 @@ def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"
 
 
-def _pictures(workspace: Workspace, pins: pl.Series, pixels: int) -> dict[str, bytes]:
+def pictures_of(workspace: Workspace, pins: pl.Series, pixels: int) -> dict[str, bytes]:
+    """JPEG thumbnails of those pins whose picture lies on this machine and is whole."""
     base = base_folder(workspace)
     found = {}
     for pin, uri in image_uris(workspace, pins).iter_rows():

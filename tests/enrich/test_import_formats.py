@@ -323,3 +323,25 @@ def test_the_real_lists_have_the_boards_their_readme_says(shared_data, fresh):
         assert f"{table.kept:,}" in shown and all(
             f"dropped {reason}: {n:,}" in shown for reason, n in table.dropped.items()
         )
+
+
+@pytest.mark.parametrize(
+    ("qrels", "words"),
+    [
+        ("1 0 d1\n1 0 d2\n", "grades above 0"),
+        ("1 0 d1 good\n1 0 d2 bad\n", "grades above 0"),
+        ("1 0 d1 0\n1 0 d2 0\n", "grades above 0"),
+        ("1 0 d1 2\n1 0 d2\n1 0\n", "2 of 3 rows bad"),
+        ("9 0 d1 2\n9 0 d2 1\n", "missing-query 2"),
+        ("1 level d1 7\n1 level d2 9\n", "outside-1-5-level 2"),
+        ("", "grades above 0"),
+    ],
+)
+def test_malformed_qrels_are_one_line(folder, fresh, qrels, words):
+    (folder / "corpus.jsonl").write_text(lines({"_id": "d1", "text": "a"}, {"_id": "d2", "text": "b"}))
+    (folder / "topics.tsv").write_text("1\toak table\n")
+    (folder / "qrels.txt").write_text(qrels)
+    with pytest.raises(BadInput, match=words) as caught:
+        import_catalogue("trec", folder, fresh)
+    assert "\n" not in str(caught.value)
+    assert not (fresh.root / "workspace.json").exists()

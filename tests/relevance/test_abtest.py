@@ -25,6 +25,7 @@ from relevance.abtest.judging_plan import judging_plan, spread_over
 from relevance.abtest.log import experiment_log, read_log
 from relevance.abtest.outcomes import Outcome, outcomes
 from relevance.cli import relevance
+from relevance.intervals import holm
 
 JUDGED = pl.DataFrame({"query": ["lamp"] * 3, "pin_id": ["a", "b", "c"], "level": [5, 3, 1]})
 
@@ -108,9 +109,7 @@ def test_looking_daily_raises_no_more_false_alarms_than_told() -> None:
 
 def test_holm_by_hand() -> None:
     """Ascending: .01 × 3 = .03, .03 × 2 = .06, and .04 × 1, which is not let fall below .06."""
-    assert effects.holm([0.04, 0.01, float("nan"), 0.03]) == pytest.approx(
-        [0.06, 0.03, float("nan"), 0.06], nan_ok=True
-    )
+    assert holm([0.04, 0.01, float("nan"), 0.03]) == pytest.approx([0.06, 0.03, float("nan"), 0.06], nan_ok=True)
 
 
 def test_the_sample_ratio_and_the_least_effect() -> None:

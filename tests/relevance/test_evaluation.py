@@ -12,7 +12,7 @@ from enrich.errors import BadInput
 from relevance import metrics
 from relevance.evaluation import Versus, evaluate
 from relevance.intervals import BootstrapSettings
-from relevance.judging.figures import EvaluationSettings, FieldCoverage, Measure
+from relevance.judging.figures import PEOPLE, EvaluationSettings, FieldCoverage, Measure
 from relevance.judging.gold import Predictions
 from relevance.reliability import Reliability
 
@@ -53,8 +53,13 @@ def test_every_figure_equals_its_measure():
         Measure.AUROC_4: metrics.auroc_at_least(levels, probabilities, 4),
         Measure.AUROC_5: metrics.auroc_at_least(levels, probabilities, 5),
         Measure.KAPPA: metrics.quadratic_kappa(levels, metrics.most_probable(probabilities)),
+        Measure.TAU: metrics.kendall_tau(levels, metrics.most_probable(probabilities)),
         Measure.ECE: metrics.calibration_error(levels, probabilities),
-        Measure.NDCG: _ndcg(GOOD.rows, metrics.expected_level(probabilities)),
+        Measure.NDCG: metrics.ndcg(*_ranking(GOOD.rows, metrics.expected_level(probabilities))),
+        Measure.SDCG: metrics.sdcg(*_ranking(GOOD.rows, metrics.expected_level(probabilities))),
+        Measure.PRECISION: metrics.precision(*_ranking(GOOD.rows, metrics.expected_level(probabilities))),
+        Measure.TAU_BY_QUERY: metrics.kendall_tau_by_query(*_ranking(GOOD.rows, metrics.expected_level(probabilities))),
+        Measure.JUDGED: 1.0,
     }
     assert {figure.measure for figure in found.figures} == set(Measure)
     for figure in found.figures:
@@ -68,16 +73,22 @@ def test_calibration_errors_of_each_level_equal_those_of_the_rows():
     expected = Reliability.of(levels, probabilities, SETTINGS.bins)
     assert [one.exactly.value for one in found] == pytest.approx([curve.error for curve in expected.exactly])
     assert [one.at_least.value for one in found[1:]] == pytest.approx([curve.error for curve in expected.at_least])
+    curves = evaluate([GOOD], settings=SETTINGS).model("good").level_reliability
+    assert curves == tuple(curve.bins for curve in expected.exactly)
     assert found[0].at_least is None and all(one.exactly.low <= one.exactly.high for one in found)
 
 
 def _ndcg(rows: pl.DataFrame, scores: np.ndarray) -> float:
+    return metrics.ndcg(*_ranking(rows, scores), 20)
+
+
+def _ranking(rows: pl.DataFrame, scores: np.ndarray) -> tuple[metrics.Qrels, metrics.Run]:
     qrels: dict[str, dict[str, int]] = {}
     run: dict[str, dict[str, float]] = {}
     for query, pin, level, score in zip(rows["query"], rows["pin_id"], rows["level"], scores, strict=True):
         qrels.setdefault(query, {})[pin] = level
         run.setdefault(query, {})[pin] = float(score)
-    return metrics.ndcg(qrels, run, 20)
+    return qrels, run
 
 
 def test_probabilities_may_be_arrays_as_numpy_rows_become():
@@ -127,7 +138,8 @@ def test_a_model_of_scores_alone_has_ranking_figures():
     scored = GOOD.rows.with_columns(score=pl.int_range(pl.len()).cast(pl.Float64)).drop("probabilities")
     found = evaluate([Predictions("run", scored)], settings=SETTINGS).models[0]
     assert {figure.measure for figure in found.figures} == {
-        Measure.NDCG, Measure.AUROC_3, Measure.AUROC_4, Measure.AUROC_5
+        Measure.AUROC_3, Measure.AUROC_4, Measure.AUROC_5, Measure.NDCG, Measure.SDCG, Measure.PRECISION,
+        Measure.TAU_BY_QUERY, Measure.JUDGED,
     }  # fmt: skip
     assert found.confusion == ()
 
@@ -146,7 +158,10 @@ def test_unjudged_pairs_take_places_in_the_ranking_and_nothing_else():
 def test_a_segment_is_the_first_value_that_a_model_knows():
     silent = Predictions("silent", GOOD.rows.with_columns(lang=pl.lit(None, pl.String)))
     assert evaluate([silent, GOOD], settings=SETTINGS).segments[0].value == "en"
-    assert [s.value for s in evaluate([silent], settings=SETTINGS).segments] == ["unknown"]
+    half = silent.rows.with_columns(lang=pl.when(pl.col("query") < "q5").then(pl.lit("en")))
+    values = [s.value for s in evaluate([Predictions("half", half)], settings=SETTINGS).segments]
+    assert sorted(values) == ["en", "unknown"]
+    assert evaluate([silent], settings=SETTINGS).segments == ()  # all pairs of one value: that is the headline
 
 
 def test_a_model_that_answers_nothing_of_a_segment_has_a_ranking_of_zero_there():
@@ -184,6 +199,61 @@ def test_json_says_it_all():
     assert plain["coverage"] == [{"field": "title", "pins": 71, "of": 100}]
     assert plain["settings"]["bootstrap"]["draws"] == 200
     assert {c["measure"] for c in plain["comparisons"]} == {str(m) for m in Measure}
+
+
+def test_many_comparisons_are_corrected_for_each_other():
+    """Against two poor models: the smaller p-value doubles, the larger stays, or is raised to it (Holm)."""
+    other = predictions("poor two", 0.3)
+    found = evaluate([GOOD, POOR, other], [Versus("good", "poor one"), Versus("good", "poor two")], settings=SETTINGS)
+    for measure in (Measure.ACCURACY, Measure.NDCG):
+        plain = [c.difference.p_value for c in found.comparisons if c.measure is measure]
+        corrected = [c.p_holm for c in found.comparisons if c.measure is measure]
+        assert min(corrected) == pytest.approx(min(1.0, 2 * min(plain)))
+        assert max(corrected) == pytest.approx(max(max(plain), min(corrected)))
+
+
+def _said(model: str, levels: list[int]) -> Predictions:
+    """Twelve queries of two pins each, the model sure of these levels, gold 1 and 5 by turns."""
+    columns = {
+        "query": [f"q{i // 2}" for i in range(24)],
+        "pin_id": [f"p{i}" for i in range(24)],
+        "level": [1, 5] * 12,
+        "lang": ["en", "en", "fr", "fr"] * 6,
+        "probabilities": np.eye(5)[np.array(levels * 12) - 1].tolist(),
+    }
+    return Predictions(model, pl.DataFrame(columns))
+
+
+def test_fidelity_and_distributions_by_hand():
+    """The teacher says 2 and 5, the student 1 and 4: each leans half a level from people, the student one from it."""
+    models = [_said("teacher", [2, 5]), _said("student", [1, 4])]
+    asked = [Versus("teacher", PEOPLE), Versus("student", "teacher")]
+    found = evaluate(models, settings=SETTINGS, faithful=asked)
+    parts = {(one.model, one.rival, one.value): one for one in found.fidelity}
+    assert set(parts) == {(*versus, value) for versus in asked for value in ("all", "en", "fr")}
+    people, teacher = parts["teacher", PEOPLE, "all"], parts["student", "teacher", "fr"]
+    assert (people.pairs, people.queries, people.same.value, people.within_one.value) == (24, 12, 0.5, 1.0)
+    assert (people.lean.value, teacher.lean.value, teacher.same.value) == (0.5, -1.0, 0.0)
+    whole = found.distributions[0]
+    assert [(one.who, one.levels) for one in whole.shares] == [
+        (PEOPLE, (0.5, 0, 0, 0, 0.5)),
+        ("teacher", (0, 0.5, 0, 0, 0.5)),
+        ("student", (0.5, 0, 0, 0.5, 0)),
+    ]
+
+
+def test_fidelity_needs_models_that_say_levels():
+    scored = Predictions("run", GOOD.rows.with_columns(score=pl.lit(1.0)).drop("probabilities"))
+    with pytest.raises(BadInput, match="scores alone"):
+        evaluate([scored], settings=SETTINGS, faithful=[Versus("run", PEOPLE)])
+    with pytest.raises(BadInput, match="nobody"):
+        evaluate([GOOD], settings=SETTINGS, faithful=[Versus("good", "nobody")])
+
+
+def test_the_largest_segments_of_a_column_are_shown():
+    many = GOOD.rows.with_columns(lang=pl.col("query"))
+    settings = EvaluationSettings(BootstrapSettings(draws=200), segment_pairs=10, segment_values=3)
+    assert len(evaluate([Predictions("good", many)], settings=settings).segments) == 3
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ def _statistics(query, levels, probabilities, queries):
     return {
         "accuracy": intervals.mean(query, (top == levels).astype(float), queries),
         "kappa": intervals.kappa(query, levels, top, queries),
+        "tau": intervals.tau(query, levels, top, queries),
         "ece": intervals.calibration(query, top_claim(levels, probabilities), queries),
         "auroc": intervals.auroc(query, levels >= 3, metrics.probability_at_least(probabilities, 3)),
     }
@@ -36,6 +37,7 @@ def _measures(levels, probabilities):
     return {
         "accuracy": metrics.accuracy(levels, probabilities),
         "kappa": metrics.quadratic_kappa(levels, metrics.most_probable(probabilities)),
+        "tau": metrics.kendall_tau(levels, metrics.most_probable(probabilities)),
         "ece": metrics.calibration_error(levels, probabilities),
         "auroc": metrics.auroc_at_least(levels, probabilities, 3),
     }

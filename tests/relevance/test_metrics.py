@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from enrich.errors import BadInput
-from relevance import metrics
+from relevance import metrics, rankings
 
 ONE_HOT = np.eye(5)
 
@@ -86,6 +86,37 @@ def test_ties_go_to_the_greater_pin_id():
     assert metrics.ndcg({"q": {"a": 1, "b": 5}}, {"q": {"a": 1.0, "b": 1.0}}, 1) == 1.0
 
 
+def test_sdcg_by_hand():
+    """Against two pins of level 5 at 2 places; a query without an answer is 0."""
+    qrels, run = {"q": {"a": 5, "b": 3}, "unanswered": {"c": 5}}, {"q": {"b": 2.0, "a": 1.0}}
+    expected = (3 + 15 / math.log2(3)) / (15 + 15 / math.log2(3))
+    assert metrics.sdcg(qrels, run, 2) == pytest.approx(expected / 2)
+    with pytest.raises(BadInput, match="gain above 0"):
+        metrics.sdcg(qrels, run, 2, dict.fromkeys(range(1, 6), 0.0))
+
+
+def test_precision_and_judged_by_hand():
+    """Of eight places two are relevant; an unjudged pin has a place; of the first two pins one is judged."""
+    qrels = {"q": {"a": 5, "b": 4, "c": 3}, "unanswered": {"c": 5}}
+    run = {"q": {"u": 9.0, "a": 8.0, "b": 7.0, "c": 6.0}}
+    assert metrics.precision(qrels, run) == pytest.approx((2 / 8 + 0) / 2)
+    assert rankings.precision_by_query(qrels, run, 2, level=5) == {"q": 0.5, "unanswered": 0.0}
+    assert rankings.judged_by_query(qrels, run, 2) == {"q": 0.5, "unanswered": 0.0}
+    assert rankings.judged_by_query(qrels, {}, 2) == {"q": 0.0, "unanswered": 0.0}
+
+
+def test_kendall_tau_by_hand():
+    """Of three pairs of levels two are in order: (2 - 1) / 3. τ-b with a tie: 2 pairs in order of 3 and 2 untied."""
+    assert metrics.kendall_tau([1, 2, 3], [1.0, 3.0, 2.0]) == pytest.approx(1 / 3)
+    assert metrics.kendall_tau([1, 3, 5], [1, 4, 4]) == pytest.approx(2 / math.sqrt(3 * 2))
+    qrels = {"q": {"a": 5, "b": 3, "c": 1}, "one level": {"x": 2, "y": 2}, "unanswered": {"a": 5, "b": 1}}
+    run = {"q": {"a": 1.0, "c": 0.0}, "one level": {"x": 1.0}}  # b, left out, comes last
+    found = rankings.kendall_by_query(qrels, run)
+    assert found["q"] == pytest.approx(1 / 3)
+    assert math.isnan(found["one level"]) and found["unanswered"] == 0
+    assert metrics.kendall_tau_by_query(qrels, run) == pytest.approx(1 / 6)
+
+
 PINS = st.sampled_from([f"p{i}" for i in range(12)])
 QUERIES = st.sampled_from(["q1", "q2", "q3"])
 
@@ -100,6 +131,46 @@ def test_ndcg_equals_ir_measures_with_ties_gaps_and_unjudged_pins(qrels, run, cu
     gained = {query: {pin: int(metrics.GAINS[level]) for pin, level in pins.items()} for query, pins in qrels.items()}
     theirs = ir_measures.iter_calc([ir_measures.nDCG @ cutoff], gained, run)
     assert metrics.ndcg_by_query(qrels, run, cutoff) == pytest.approx({row.query_id: row.value for row in theirs})
+
+
+@given(
+    st.dictionaries(QUERIES, st.dictionaries(PINS, st.integers(1, 5), min_size=1), min_size=1),
+    st.dictionaries(QUERIES, st.dictionaries(PINS, st.integers(0, 6).map(float))),
+    st.integers(1, 15),
+)
+@settings(max_examples=40, deadline=None)
+def test_whole_gains_and_fractions_agree_and_sdcg_is_cwl_evals(qrels, run, cutoff):
+    """nDCG of half the gains, which our own code computes, is that of the gains, which ir_measures does."""
+    halves = {level: gain / 2 for level, gain in metrics.GAINS.items()}
+    ours, theirs = (metrics.ndcg_by_query(qrels, run, cutoff, gains) for gains in (halves, metrics.GAINS))
+    assert ours == pytest.approx(theirs)
+    orders = {query: rankings.ranking(scores) for query, scores in run.items()}
+    places = {query: {pin: -float(place) for place, pin in enumerate(pins)} for query, pins in orders.items()}
+    assert rankings.sdcg_by_query(qrels, run, cutoff) == pytest.approx(_cwl_sdcg(qrels, places, cutoff), abs=1e-6)
+
+
+def _cwl_sdcg(qrels, run, cutoff):
+    pytest.importorskip("cwl.cwl_eval", reason="cwl-eval, which has sDCG, is of the dev extra")
+    gained = {query: {pin: int(metrics.GAINS[level]) for pin, level in pins.items()} for query, pins in qrels.items()}
+    scored = {query: pins for query, pins in run.items() if pins and query in qrels}
+    found = dict.fromkeys(qrels, 0.0)
+    if scored:
+        measure = ir_measures.SDCG(max_rel=15) @ cutoff
+        found |= {one.query_id: float(one.value) for one in ir_measures.iter_calc([measure], gained, scored)}
+    return found
+
+
+@given(arrays(np.int64, st.integers(2, 30), elements=st.integers(1, 5)), st.integers(0, 2**32 - 1))
+@settings(max_examples=60, deadline=None)
+def test_kendall_tau_equals_counting_pairs(levels, seed):
+    guess = np.random.default_rng(seed).integers(1, 6, len(levels))
+    if np.unique(levels).size == 1 or np.unique(guess).size == 1:
+        with pytest.raises(metrics.Undefined, match="judge more"):
+            metrics.kendall_tau(levels, guess)
+        return
+    gold, said = (np.sign(np.subtract.outer(one, one)) for one in (levels, guess))
+    expected = (gold * said).sum() / math.sqrt((gold**2).sum() * (said**2).sum())
+    assert metrics.kendall_tau(levels, guess) == pytest.approx(expected)
 
 
 def _second_auroc(positive: np.ndarray, score: np.ndarray) -> float:
@@ -167,5 +238,11 @@ def test_what_one_class_cannot_define_is_said():
     ],
 )
 def test_malformed_rankings_give_one_line(qrels, run, cutoff, words):
-    with pytest.raises(BadInput, match=words):
-        metrics.ndcg(qrels, run, cutoff)
+    for measure in (metrics.ndcg, metrics.sdcg):
+        with pytest.raises(BadInput, match=words) as caught:
+            measure(qrels, run, cutoff)
+        assert "\n" not in str(caught.value)
+    if words != "gain table":
+        for measure in (rankings.precision_by_query, rankings.judged_by_query):
+            with pytest.raises(BadInput, match=words):
+                measure(qrels, run, cutoff)

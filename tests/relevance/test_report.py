@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from io import BytesIO
@@ -19,7 +20,7 @@ from relevance import report
 from relevance.evaluation import Versus, evaluate
 from relevance.intervals import BootstrapSettings, Estimate
 from relevance.judging import charts
-from relevance.judging.figures import EvaluationSettings, FieldCoverage, Measure
+from relevance.judging.figures import PEOPLE, EvaluationSettings, FieldCoverage, Measure
 from relevance.judging.gold import Predictions
 from relevance.judging.showcase import Example, ExamplePin, FieldText, Opinion, ShowcaseSettings, showcase
 from relevance.report import Heading, write_report
@@ -111,6 +112,8 @@ def test_the_page_needs_nothing_else(page):
 def test_every_figure_and_interval_is_there(page, evaluation):
     for model in evaluation.models:
         for figure in model.figures:
+            if figure.measure is Measure.JUDGED:  # all is judged: no column
+                continue
             assert f"{figure.estimate.value:.3f}" in page
             assert f"{figure.estimate.low:.3f} – {figure.estimate.high:.3f}" in page
         for one in model.level_errors:
@@ -120,6 +123,29 @@ def test_every_figure_and_interval_is_there(page, evaluation):
     for measure in Measure:
         assert measure in page
     assert "71%" in page and evaluation.gains in page
+
+
+def test_segments_have_a_table_a_column_and_fidelity_is_said(tmp_path):
+    """Two languages: accuracy and nDCG in each, whom the models follow, and how often each level is said."""
+    asked = [Versus("teacher", PEOPLE), Versus("teacher", "bm25")]
+    rows = [Predictions(one.model, one.rows.with_columns(words=pl.lit("2"))) for one in MODELS]
+    chosen = replace(SETTINGS, segments=("lang", "words"))
+    found = evaluate(rows, settings=chosen, faithful=asked)
+    page = write_report(tmp_path, found, [], Heading("Segments", "Made today.")).read_text()
+    assert "By language" in page and "By query length" not in page  # all have two words
+    assert "<caption>teacher – people</caption>" in page and "<caption>teacher – bm25</caption>" in page
+    for one in found.fidelity:
+        assert f"<td>{one.same.value:.3f}<small>" in page and f"<td>{one.lean.value:+.2f}<small>" in page
+    shares = found.distributions[0].shares[0].levels
+    assert f'title="level 5: {report._percent(shares[4])}"' in page
+
+
+def test_a_run_that_ranks_unjudged_pins_has_its_judged_share_shown(tmp_path):
+    scored = MODELS[0].rows.with_columns(score=pl.int_range(pl.len()).cast(pl.Float64)).drop("probabilities")
+    others = scored.with_columns(pin_id=pl.col("pin_id") + "x", level=pl.lit(None, pl.Int64))
+    found = evaluate([Predictions("run", pl.concat([scored, others]))], settings=SETTINGS)
+    page = write_report(tmp_path, found, [], Heading("A run", "Made today.")).read_text()
+    assert '<th scope="col">Judged@10</th>' in page and "0.500" in page  # by turns with judged ones
 
 
 def test_pictures_have_words_and_bars_have_labels(page):
@@ -194,7 +220,7 @@ def test_the_showcase_picks_best_usual_and_worst_with_texts_and_pictures(workspa
     words = {name: pl.lit("x") for name in ("producer", "code_version", "input_hash")}
     rows = pins.drop("created_at").with_columns(**clocks, **words, backfilled=pl.lit(False))
     parts.append(workspace.folder(PIN_TEXT), PIN_TEXT, rows.to_arrow())
-    examples = showcase(workspace, MODELS, ShowcaseSettings(queries=1, pins=4))
+    examples = showcase(workspace, MODELS, ShowcaseSettings(queries=1, worst=1, pins=4))
     assert [example.kind for example in examples] == ["best", "usual", "worst"]
     assert examples[0].ndcg >= examples[1].ndcg >= examples[2].ndcg
     for example in examples:

@@ -1,0 +1,179 @@
+"""What is written for other tools says what we say: ir_measures' own command, an import, the hub's card readers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from huggingface_hub import DatasetCard, ModelCard
+from hypothesis import given
+from hypothesis import strategies as st
+from table_rows import day, write_rows
+
+from enrich import console, parts
+from enrich.importers import import_catalogue
+from enrich.judgments import run_judgments
+from enrich.tables import JUDGMENT, JUDGMENTS, PIN_TEXT, PINS
+from enrich.workspace import Workspace
+from relevance.cli import relevance
+from relevance.evaluation import evaluate
+from relevance.exporting.beir import write_beir
+from relevance.exporting.hub import write_hub
+from relevance.exporting.ids import document_id, query_id
+from relevance.exporting.trec import falling, write_trec
+from relevance.intervals import BootstrapSettings
+from relevance.judging.figures import EvaluationSettings, Measure
+from relevance.judging.gold import Predictions
+from relevance.judging.runs import RunFile, read_run
+
+GAINS = "nDCG(gains={1:0,2:1,3:3,4:7,5:15})@20"
+
+
+def rows(queries: int = 12, pins: int = 9, seed: int = 0) -> pl.DataFrame:
+    """Judged pairs with scores on a coarse grid, so that many tie, and pins with blanks in their ids."""
+    rng, n = np.random.default_rng(seed), queries * pins
+    return pl.DataFrame(
+        {
+            "query": [f"blue chair {i // pins}" for i in range(n)],
+            "pin_id": [f"pin {i % pins}" if i % 2 else f"p{i % pins}" for i in range(n)],
+            "level": rng.integers(1, 6, n),
+            "score": rng.integers(0, 3, n) / 3,
+        }
+    )
+
+
+def measured(folder: Path, qrels: str, model: str, *measures: str) -> list[float]:
+    """As a person would: the command that comes with ir_measures."""
+    command = [sys.executable, "-m", "ir_measures", folder / qrels, folder / "runs" / f"{model}.txt", *measures]
+    done = subprocess.run([*command, "--places", "8"], capture_output=True, text=True, check=True)
+    return [float(line.split("\t")[1]) for line in done.stdout.splitlines()]
+
+
+def test_ir_measures_command_confirms_the_report(tmp_path):
+    """Ties among them, queries that one run leaves out, ids with blanks: the same numbers as the evaluation's."""
+    whole = Predictions("whole", rows())
+    gaps = Predictions("gaps", rows().filter(~pl.col("query").str.ends_with("1")))
+    found = evaluate([whole, gaps], settings=EvaluationSettings(BootstrapSettings(draws=100)))
+    export = write_trec(tmp_path, rows().select("query", "pin_id", "level"), [whole, gaps])
+    for model, said in zip(("whole", "gaps"), export.runs, strict=True):
+        ours = [found.model(model).estimate(one).value for one in (Measure.NDCG, Measure.PRECISION)]
+        assert [said.ndcg, said.precision] == pytest.approx(ours)
+        assert measured(tmp_path, "qrels.txt", model, GAINS, "P(rel=4)@8") == pytest.approx(ours, abs=1e-7)
+        assert measured(tmp_path, "qrels.gains.txt", model, "nDCG@20") == pytest.approx(ours[:1], abs=1e-7)
+    readme = (tmp_path / "README.md").read_text()
+    assert GAINS in readme and f"| whole | {export.runs[0].ndcg:.4f} |" in readme
+
+
+def test_a_run_of_ours_is_read_back_as_it_was(tmp_path):
+    write_trec(tmp_path, rows().select("query", "pin_id", "level"), [Predictions("whole", rows())])
+    pins = rows()["pin_id"].unique()
+    run = read_run(RunFile.parse(str(tmp_path / "runs" / "whole.txt")), rows()["query"].unique().to_list(), pins)
+    assert (run.unknown_pins, run.unknown_queries, run.rows.height) == (0, 0, rows().height)
+    settings = EvaluationSettings(BootstrapSettings(draws=100))
+    ours = evaluate([Predictions("whole", rows())], settings=settings).models[0]
+    back = evaluate(run.predictions(rows()), settings=settings).models[0]
+    assert back.estimate(Measure.NDCG) == ours.estimate(Measure.NDCG)
+    documents = dict(line.split("\t") for line in (tmp_path / "documents.tsv").read_text().splitlines())
+    assert documents[document_id("pin 1")] == "pin 1" and "p0" not in documents.values()
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30))
+def test_scores_fall_strictly_and_hardly_move(scores):
+    ordered = np.sort(np.asarray(scores, np.float64))[::-1]
+    found = falling(ordered)
+    assert (np.diff(found) < 0).all()
+    assert np.float32(found).tolist() == found.tolist()
+    assert np.abs(found - ordered).max() <= 1e-5 * max(1.0, np.abs(ordered).max())
+
+
+@pytest.fixture
+def catalogue(workspace: Workspace) -> Workspace:
+    """Three pins and a judgment of each of levels 1, 2 and 5."""
+    for place, (pin, level) in enumerate([("p1", 5), ("p 2", 2), ("p3", 1)]):
+        write_rows(workspace, PINS, {"pin_id": pin, "created_at": day(1)})
+        text = {"title": f"Chair {place}", "description": "=oak\n«»", "event_timestamp": day(1)}
+        write_rows(workspace, PIN_TEXT, {"pin_id": pin, **text})
+        vote = {"query": "Blue Chair", "pin_id": pin, "annotator_id": "a", "judged_at": day(2), "lang": "en-GB"}
+        write_rows(workspace, JUDGMENTS, {**vote, "level": float(level)})
+    run_judgments(workspace)
+    return workspace
+
+
+def gold(workspace: Workspace) -> pl.DataFrame:
+    return parts.latest(workspace.folder(JUDGMENT), JUDGMENT).sort("pin_id")
+
+
+def test_beir_is_read_back_by_its_importer(catalogue, tmp_path):
+    export = write_beir(catalogue, tmp_path / "out", {"test": gold(catalogue)})
+    assert (export.pins, export.pairs) == (3, {"test": 3})
+    (query,) = [json.loads(line) for line in (tmp_path / "out" / "queries.jsonl").read_text().splitlines()]
+    assert query == {"_id": query_id("blue chair"), "text": "blue chair"}
+    back = Workspace.at(tmp_path / "back")
+    import_catalogue("beir", tmp_path / "out", back)
+    run_judgments(back)
+    levels = dict(gold(back).select("pin_id", "level").iter_rows())
+    assert levels == {"p1": 5, document_id("p 2"): 2, "p3": 1}
+
+
+def test_trec_levels_are_read_back_as_levels(catalogue, tmp_path):
+    """Grades 2 of 5 would be level 3 on a scale from 0; "level" in the iteration says that they are none."""
+    folder = tmp_path / "out"
+    write_trec(folder, gold(catalogue), [])
+    corpus = [{"_id": document_id(pin), "title": "chair"} for pin in ("p1", "p 2", "p3")]
+    (folder / "corpus.jsonl").write_text("\n".join(map(json.dumps, corpus)))
+    back = Workspace.at(tmp_path / "back")
+    import_catalogue("trec", folder, back)
+    run_judgments(back)
+    assert dict(gold(back).select("pin_id", "level").iter_rows())[document_id("p 2")] == 2
+
+
+def test_the_hubs_own_readers_take_the_cards(catalogue, tmp_path):
+    model, report, out = tmp_path / "model", tmp_path / "report", tmp_path / "out"
+    for folder in (model, report):
+        folder.mkdir()
+    (model / "README.md").write_text("---\nlibrary_name: corkboard\n---\n# A student\n")
+    (model / "model.safetensors").write_bytes(b"weights")
+    (model / "made_from.json").write_text('{"taught": ["a private query"]}')
+    scored = Predictions("student", rows(pins=9))
+    (report / "evaluation.json").write_text(
+        evaluate([scored], settings=EvaluationSettings(BootstrapSettings(draws=100))).to_json()
+    )
+    soft = pl.DataFrame({"query": ["lamp"], "pin_id": ["p1"], "probabilities": [[0.2] * 5], "stratum": ["x"]})
+    export = write_hub(catalogue, out, {"test": gold(catalogue)}, soft, {"student": model}, report)
+    assert (export.pairs, export.soft_labels, export.models) == ({"test": 3}, 1, ("student",))
+    card = DatasetCard.load(out / "dataset" / "README.md")
+    assert card.data.language == ["en"] and card.data.license == "unknown"
+    for one in card.data.configs:
+        files = one["data_files"]
+        for path in [files] if isinstance(files, str) else [part["path"] for part in files]:
+            assert pl.read_parquet(out / "dataset" / path).height
+    student = ModelCard.load(out / "student" / "README.md")
+    (ndcg,) = [one for one in student.data.eval_results if one.metric_type == "nDCG@20"]
+    assert ndcg.metric_value == pytest.approx(_ndcg(report), abs=1e-4)
+    assert (out / "student" / "model.safetensors").read_bytes() == b"weights"
+    assert "a private query" not in "".join(path.name for path in (out / "student").iterdir())
+    assert not (out / "student" / "made_from.json").exists()  # it lists people's queries
+    columns = pl.read_parquet(out / "dataset" / "data" / "test.parquet").columns
+    assert columns == ["query", "pin_id", "lang", "level", "votes"]  # nobody is named
+
+
+def _ndcg(report: Path) -> float:
+    models = json.loads((report / "evaluation.json").read_text())["models"]
+    return next(f["estimate"]["value"] for f in models[0]["figures"] if f["measure"] == "nDCG@20")
+
+
+def test_wrong_commands_are_one_line(workspace, tmp_path, capsys):
+    root = str(workspace.root)
+    for arguments, said in (
+        (["beir", str(tmp_path), "--models", "bm25"], "--models"),
+        (["zip", str(tmp_path)], "zip"),
+        (["trec", str(tmp_path)], "expected judged pairs"),
+    ):
+        assert console.run(relevance, ["export", *arguments, "--workspace", root]) == 2
+        error = capsys.readouterr().err
+        assert said in error and error.count("\n") == 1
