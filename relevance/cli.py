@@ -10,6 +10,7 @@ relevance tune-ranking                              the ranking's weights, chose
 relevance replay                                    logged requests computed again: are they the same?
 relevance agreement                                 the people who judged: how far they agree, each one's bias
 relevance abtest [LOG]                              an online experiment: what its arms changed, how sure that is
+relevance experiment NAME                           encoders, ablation, label-budget, latency, transfer, noise, ...
 relevance frame                                     a training frame, its coverage, what a careless join would leak
 """
 
@@ -18,7 +19,7 @@ from __future__ import annotations
 import click
 
 from enrich import console
-from relevance.commands import abtest, annotators, frame, scoring, serving, stages, tuning
+from relevance.commands import abtest, annotators, experiments, frame, scoring, serving, stages, tuning
 
 _SETTINGS = {"max_content_width": 110, "help_option_names": ["-h", "--help"]}
 _COMMANDS = (
@@ -27,6 +28,7 @@ _COMMANDS = (
     frame.frame,
     annotators.agreement,
     abtest.abtest,
+    experiments.experiment,
 )
 
 
