@@ -23,7 +23,7 @@ import polars as pl
 
 from enrich.errors import BadInput
 from relevance.experiments import drawing
-from relevance.experiments.arms import Arm, Model, Scored
+from relevance.experiments.arms import Arm, Kind, Model, Scored
 from relevance.experiments.budget import Demand, Scale
 from relevance.experiments.fields import FieldCost, costs, present, renderer_of, vectors_of, without_fields
 from relevance.experiments.figures import Figures
@@ -121,22 +121,24 @@ class _Arms:
         return [whole, *teachers, *students, *(added if one_by_one else [])]
 
     def teacher(self, ground: Ground, seed: int, left_out: Collection[Field] = ()) -> Model:
-        return self._site.teacher(ground, seed, partial(self._left, left_out) if left_out else None)
+        return self._site.teacher(ground, seed, partial(without_fields, fields=left_out, vectors=None))
 
     def student(self, ground: Ground, seed: int, left_out: Collection[Field] = ()) -> Model:
         teacher = self.teacher(ground, seed)
-        return self._site.student(ground, seed, teacher, partial(self._left, left_out) if left_out else None)
-
-    def _left(self, left_out: Collection[Field], rows: pl.DataFrame) -> pl.DataFrame:
-        if not left_out:
-            return rows
-        return without_fields(rows, left_out, self._vectors)
+        return self._site.student(
+            ground, seed, teacher, partial(without_fields, fields=left_out, vectors=self._vectors)
+        )
 
     def _dropped(self, made: _Made, left_out: Collection[Field], ground: Ground, seed: int) -> Scored:
-        return self._site.bench.answered(made(ground, seed), self._left(left_out, ground.test))
+        return self._answered(made(ground, seed), left_out, ground)
 
     def _retrained(self, made: _Made, left_out: Collection[Field], ground: Ground, seed: int) -> Scored:
-        return self._site.bench.answered(made(ground, seed, left_out), self._left(left_out, ground.test))
+        return self._answered(made(ground, seed, left_out), left_out, ground)
+
+    def _answered(self, model: Model, left_out: Collection[Field], ground: Ground) -> Scored:
+        """A teacher reads no vector: none is made anew for it."""
+        vectors = self._vectors if model.kind is Kind.STUDENT else None
+        return self._site.bench.answered(model, without_fields(ground.test, left_out, vectors))
 
 
 def _versus(fields: Sequence[Field], one_by_one: bool) -> list[Versus]:
@@ -198,8 +200,8 @@ def _table(
     return Table(
         "What each field adds, and costs",
         f"Accuracy with the field less accuracy of a model retrained without it; milliseconds are of a request of "
-        f"{_REQUEST} pins (median of a few), bytes of a pin's payload in the online store. Points of accuracy a millisecond and a "
-        "hundred bytes are given where the field costs any.",
+        f"{_REQUEST} pins (median of a few), bytes of a pin's payload in the online store. Points of accuracy "
+        "a millisecond and a hundred bytes are given where the field costs any.",
         (
             *("field", "pins that have it", "tokens", "teacher's ms", "teacher's gain", "points a ms"),
             *("payload bytes", "student's gain", "points a 100 bytes"),

@@ -4,6 +4,7 @@ Reads rows (ground.py); writes below W/experiments, never W/models:
 
     models/KIND-FINGERPRINT/    a teacher or student, by the fingerprint of all that made it: experiments share them
     answers/FINGERPRINT/        what a model said of a frame of pairs
+    arms/FINGERPRINT            an arm of an experiment that was answered in full
 
 A model is trained when an answer that is not kept is wanted of it, and not before: where models/ was removed to free
 disk, nothing is trained again for what is in answers/.
@@ -218,16 +219,27 @@ class Bench:
             for arm in arms:
                 bar.set_postfix_str(arm.name)
                 self.clock.essential = arm.essential
+                receipt = self._receipt(name, arm, grounds, seeds)
+                if self.clock.over and not receipt.is_file():  # not even its rows are made: they may need encoding
+                    left_out.append(arm.name)
+                    continue
                 try:
                     answers[arm.name] = [
                         pl.concat([_answers(ground, arm.answer(ground, seed)) for ground in grounds])
                         for seed in (seeds if arm.seeded else seeds[:1])
                     ]
+                    receipt.parent.mkdir(parents=True, exist_ok=True)
+                    receipt.touch()
                 except OutOfTime:
                     left_out.append(arm.name)
                 bar.update(1)
         self.clock.essential = False
         return Gathered(answers, tuple(left_out))
+
+    def _receipt(self, name: str, arm: Arm, grounds: Sequence[Ground], seeds: Sequence[int]) -> Path:
+        """Is there once an arm was answered in full: that it will be found, not what it said."""
+        of = [_of(ground) for ground in grounds], self.teacher_settings.epochs, list(seeds)
+        return self.room / "arms" / stages.fingerprint(name, arm.name, *of)
 
 
 def _answers(ground: Ground, said: Scored) -> pl.DataFrame:

@@ -175,7 +175,11 @@ class Clock:
         self._end = now() + minutes * 60
         self.essential = False  # whether what is asked now has to be done whatever the time
 
+    @property
+    def over(self) -> bool:
+        return not self.essential and self._now() > self._end
+
     def check(self) -> None:
         """Raises OutOfTime."""
-        if not self.essential and self._now() > self._end:
+        if self.over:
             raise OutOfTime

@@ -48,11 +48,11 @@ def present(frame: pl.DataFrame, fields: Sequence[Field]) -> list[Field]:
     return [field for field in fields if any(pin.of(field) for pin in pins)]
 
 
-def without_fields(frame: pl.DataFrame, fields: Collection[Field], vectors: TextVectors) -> pl.DataFrame:
-    """The rows as if no pin had these fields: texts null, the text vector made of the content that is left."""
+def without_fields(frame: pl.DataFrame, fields: Collection[Field], vectors: TextVectors | None) -> pl.DataFrame:
+    """The rows as if no pin had these fields: texts null and, with `vectors`, the text vector made of what is left."""
     gone = [name for field in fields for name in COLUMNS[field] if name in frame.columns]
     left = frame.with_columns(pl.lit(None, frame.schema[name]).alias(name) for name in gone)
-    return embedded_anew(left, vectors) if set(gone) & set(_CONTENT) else left
+    return embedded_anew(left, vectors) if vectors is not None and set(gone) & set(_CONTENT) else left
 
 
 def embedded_anew(frame: pl.DataFrame, vectors: TextVectors) -> pl.DataFrame:

@@ -164,8 +164,8 @@ def _won_back(found: Sequence[ArmFigures]) -> Table:
             rows.append((f"{model}, {name}", clean, noisy, remedied, "–" if isnan(share) else f"{share:.0%}"))
     return Table(
         "What wins the loss back",
-        f"Accuracy on clean labels, with {_REMEDIED:.0%} noise, and with the remedy; the share of the loss that it brings "
-        "back (nothing where noise cost nothing). Whether a remedy helps at all is among the differences below.",
+        f"Accuracy on clean labels, with {_REMEDIED:.0%} noise, and with the remedy; the share of the loss that "
+        "it brings back (nothing where noise cost nothing). Whether a remedy helps is among the differences below.",
         ("remedy", "clean", "noisy", "remedied", "won back"),
         tuple(rows),
     )

@@ -40,7 +40,7 @@ from relevance.pipeline import Pipeline, RunSettings
 from relevance.plan import PlanSettings
 from relevance.splits import Split
 
-_EXPERIMENTS: dict[Name, Experiment] = {
+EXPERIMENTS: dict[Name, Experiment] = {
     Name.ENCODERS: ENCODERS,
     Name.ABLATION: ABLATION,
     Name.LABEL_BUDGET: LABEL_BUDGET,
@@ -56,7 +56,7 @@ def run_experiment(
     workspace: Workspace, name: Name, wanted: Wanted, say: Callable[[str], None] = lambda _: None
 ) -> tuple[Result, Path]:
     """The result and its page. Raises BadInput where nothing is judged, a side is empty, or a flag names nothing."""
-    experiment = _EXPERIMENTS[name]
+    experiment = EXPERIMENTS[name]
     _refuse(experiment, name, wanted)
     pipeline = Pipeline(workspace, settings_of(experiment, wanted))
     splits = _splits(pipeline, experiment, wanted)
