@@ -38,18 +38,20 @@ from relevance.text import DEFAULT_FIELDS, Field, pin_texts_from_frame
 
 _ALL = tuple(budget.field for budget in DEFAULT_FIELDS)  # in the order in which they are read
 _CONTENT_FIELDS = 4
+_STUDENTS, _ADDED = 2, 3  # groups of arms after the teachers that lack a field
 _REQUEST, _ROUNDS = 100, 5  # pins of a timed request, and how often it is timed
 
 
 def demand(scale: Scale, wanted: Wanted) -> Demand:
     chosen, each = len(wanted.fields or _ALL), runs(scale)
-    one_by_one = 0 if wanted.fields else len(_ALL) - 2  # the last but one is `without` the last
+    learning = scale.groups >= _STUDENTS
+    one_by_one = 0 if wanted.fields or scale.groups < _ADDED else len(_ALL) - 2  # the last is a `without` too
     teachers = 1 + chosen + one_by_one
-    asks = (1 + 2 * chosen + (one_by_one and one_by_one + 1)) * scale.test_pairs + scale.soft_pairs
-    students = (1 + chosen) * (2 * scale.train_pairs + scale.soft_pairs)
+    asks = (1 + 2 * chosen + (one_by_one and one_by_one + 1)) * scale.test_pairs + scale.soft_pairs * learning
+    students = (1 + chosen) * (2 * scale.train_pairs + scale.soft_pairs) * learning
     timing = (2 + _ROUNDS) * (1 + chosen) * _REQUEST
     backbone = wanted.backbones[0] if wanted.backbones else ""
-    texts = _CONTENT_FIELDS * 0.4 * (scale.train_pairs + scale.folds * scale.test_pairs)
+    texts = _CONTENT_FIELDS * 0.4 * (scale.train_pairs + scale.folds * scale.test_pairs) * learning
     asked = {backbone: float(each * asks + timing)}
     return Demand({backbone: float(teachers * each)}, asked, float(students * each), texts, seconds=20)
 
@@ -57,18 +59,25 @@ def demand(scale: Scale, wanted: Wanted) -> Demand:
 def run(site: Site) -> Found:
     fields = _fields(site)
     arms = _Arms(site)
-    gathered = site.gather(arms.all(fields, one_by_one=not site.wanted.fields))
+    one_by_one = not site.wanted.fields and site.scale.groups >= _ADDED
+    gathered = site.gather(arms.all(fields, one_by_one))
     figures = Figures(gathered.answers)
     found = figures.arms()
-    comparisons = figures.compare(_versus(fields, one_by_one=not site.wanted.fields))
+    comparisons = figures.compare(_versus(fields, one_by_one))
     paid, spent = _costs(site, arms, fields)
     drawings = [
         _drawing(comparisons, fields, TEACHER_ARM),
         _drawing(comparisons, fields, STUDENT_ARM),
-        *([_added(found)] if not site.wanted.fields else []),
+        *([_added(found)] if one_by_one else []),
     ]
     notes = [f"No pin has {field}: nothing to take out." for field in site.wanted.fields or _ALL if field not in fields]
-    if not site.scale.soft_pairs or not any(site.bench.soft(g, site.scale.soft_pairs).height for g in site.grounds):
+    if site.scale.groups < _STUDENTS:
+        notes.append("There was no time for students, nor for adding fields one by one.")
+    elif site.scale.groups < _ADDED and not site.wanted.fields:
+        notes.append("There was no time for adding fields one by one.")
+    if site.scale.groups >= _STUDENTS and not any(
+        site.bench.soft(g, site.scale.soft_pairs).height for g in site.grounds
+    ):
         notes.append("There were no pairs for the teacher to label: the students learned from people's labels alone.")
     table = _table(comparisons, fields, paid, spent)
     return Found(found, comparisons, (table,), tuple(filter(None, drawings)), tuple(notes), gathered.left_out)
@@ -118,6 +127,7 @@ class _Arms:
             for count in range(1, len(_ALL))
         ]
         whole = Arm(TEACHER_ARM, partial(self._dropped, self.teacher, ()), essential=True)
+        students = students if self._site.scale.groups >= _STUDENTS else []
         return [whole, *teachers, *students, *(added if one_by_one else [])]
 
     def teacher(self, ground: Ground, seed: int, left_out: Collection[Field] = ()) -> Model:
@@ -250,4 +260,4 @@ def _added(found: Sequence[ArmFigures]) -> Drawing | None:
     )
 
 
-ABLATION = Experiment(demand, run)
+ABLATION = Experiment(demand, run, groups=_ADDED)

@@ -32,6 +32,7 @@ class Scale:
     epochs: int  # of a teacher over the judged pairs, at most
     soft_pairs: int  # pairs that a teacher labels for a student, at most
     test_pairs: int  # judged pairs of a fold that are asked about, at most (whole queries)
+    groups: int = 1  # of arms, the most telling first; each experiment says what they are
 
 
 class Rates(NamedTuple):
@@ -105,8 +106,10 @@ _CUTS = (
     _Step("folds", "folds", 1, 0),
     _Step("soft_pairs", "soft labels", _LEAST_SOFT, 0.5),
     _Step("weak_pairs", "pairs of the log taught first", 0, 0.5),
+    _Step("groups", "groups of arms", 2, 0),
     _Step("train_pairs", "judged training pairs", 1_200, 0.75),
     _Step("epochs", "epochs", 2, 0),
+    _Step("groups", "groups of arms", 1, 0),
     _Step("train_pairs", "judged training pairs", _LEAST_TRAINING, 0.75),
     _Step("test_pairs", "test pairs a fold", _LEAST_TESTED, 0.75),
     _Step("epochs", "epochs", 1, 0),

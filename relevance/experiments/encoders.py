@@ -40,12 +40,15 @@ BASELINE = "embedding_lr"  # what gains are over
 _SHOWN = (Measure.ACCURACY, Measure.AUROC_3, Measure.AUROC_4, Measure.AUROC_5, Measure.NDCG)
 _TUNED_EPOCHS = 4  # that the tuned bi-encoder may take, as in the evaluation
 _DEFAULT = "MiniLM"
+_TUNED, _ALONE = 2, 3  # groups of arms after the quick ones and the cross-encoders
 
 
 def demand(scale: Scale, wanted: Wanted) -> Demand:
     """For each backbone a teacher and a tuned bi-encoder, which takes about as long; for the default one more."""
     each = runs(scale)
-    kinds = {"": 3.0 if scale.weak_pairs else 2.0, **dict.fromkeys(wanted.backbones, 2.0)}
+    both = 2.0 if scale.groups >= _TUNED else 1.0
+    alone = 1.0 if scale.weak_pairs and scale.groups >= _ALONE else 0.0
+    kinds = {"": both + alone, **dict.fromkeys(wanted.backbones, both)}
     asked = dict.fromkeys(kinds, 4.0 * each * scale.test_pairs)
     texts = (1 + len(wanted.backbones)) * 0.8 * (scale.train_pairs + scale.folds * scale.test_pairs)
     return Demand({name: count * each for name, count in kinds.items()}, asked, encoded=texts, seconds=20)
@@ -75,6 +78,8 @@ def run(site: Site) -> Found:
     notes = []
     if site.scale.weak_pairs and not site.learns_from_log:
         notes.append("There is no log to learn from: the cross-encoder was taught by judgments alone.")
+    if site.scale.groups < _TUNED:
+        notes.append("There was no time for tuned bi-encoders.")
     drawings = tuple(drawing.arms(found, measure) for measure in (Measure.ACCURACY, Measure.NDCG))
     return Found(found, comparisons, (table,), drawings, tuple(notes), gathered.left_out)
 
@@ -92,13 +97,14 @@ def _arms(site: Site) -> list[Arm]:
         _quick(site, frozen, "bm25", essential=True),
         _cross(site, "", essential=True),
     ]
-    if site.learns_from_log:
-        arms.append(_cross(site, "", judgments_alone=True))
-    arms.append(_tuned(site, ""))
+    tuned = site.scale.groups >= _TUNED
+    arms += [_tuned(site, "")] if tuned else []
     for backbone in site.wanted.backbones:
         other = _Frozen(site, backbone)
-        arms += [_cross(site, backbone), _tuned(site, backbone)]
+        arms += [_cross(site, backbone), *([_tuned(site, backbone)] if tuned else [])]
         arms += [_quick(site, other, f"{name} {label_of(backbone)}") for name in (BASELINE, "bi_encoder")]
+    if site.learns_from_log and site.scale.groups >= _ALONE:
+        arms.append(_cross(site, "", judgments_alone=True))
     return arms
 
 
@@ -183,4 +189,4 @@ def _versus(names: Sequence[str], backbones: Sequence[str]) -> list[Versus]:
     return [*pairs, *(Versus(one, cross[0]) for one in cross[1:])]
 
 
-ENCODERS = Experiment(demand, run, soft_pairs=0, compares_backbones=True)
+ENCODERS = Experiment(demand, run, soft_pairs=0, groups=_ALONE, compares_backbones=True)

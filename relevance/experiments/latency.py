@@ -37,11 +37,12 @@ _STUDENT_ROUNDS, _TEACHER_ROUNDS = 400, 30
 def demand(scale: Scale, wanted: Wanted) -> Demand:
     kinds = ("", *wanted.backbones)
     each = runs(scale)
-    timing = 2.0 * (_TEACHER_ROUNDS + 2) * _REQUEST
-    asked = dict.fromkeys(kinds, 2.0 * each * scale.test_pairs + timing)
+    both = 2.0 if scale.groups > 1 else 1.0  # with those that read less
+    timing = both * (_TEACHER_ROUNDS + 2) * _REQUEST
+    asked = dict.fromkeys(kinds, both * each * scale.test_pairs + timing)
     asked[""] += each * scale.soft_pairs
     students_rows = len(Size) * each * (2.0 * scale.train_pairs + scale.soft_pairs)
-    return Demand(dict.fromkeys(kinds, 2.0 * each), asked, students_rows, seconds=40)
+    return Demand(dict.fromkeys(kinds, both * each), asked, students_rows, seconds=40)
 
 
 def run(site: Site) -> Found:
@@ -77,7 +78,7 @@ class _Arms:
             self._models[f"teacher {label_of(backbone)}"] = partial(self._teacher, backbone, None)
         for size in (Size.M, Size.S, Size.L):
             self._models[f"student {size}"] = partial(self._student, size)
-        for backbone in ("", *self._site.wanted.backbones):
+        for backbone in ("", *self._site.wanted.backbones) if self._site.scale.groups > 1 else ():
             self._models[f"teacher {label_of(backbone)}, {_SHORT} tokens"] = partial(self._teacher, backbone, _SHORT)
         essential = {f"teacher {label_of('')}", f"student {Size.M}"}
         return [Arm(name, partial(self._answer, name), essential=name in essential) for name in self._models]
@@ -171,4 +172,4 @@ def _table(found: tuple[ArmFigures, ...], times: dict[str, Times]) -> Table:
     )
 
 
-LATENCY = Experiment(demand, run, compares_backbones=True)
+LATENCY = Experiment(demand, run, groups=2, compares_backbones=True)

@@ -37,15 +37,26 @@ _MODELS = (TEACHER_ARM, STUDENT_ARM)
 CLEAN, PRUNED, RELABELLED, AUGMENTED = "clean", "pruned", "relabelled", "augmented"
 NARROW, SPREAD = "half, few queries", "half, all queries"
 HALF, ONE = "half the annotators", "one vote a pair"
-_VARIANTS = 10
+
+
+def _noisy(rate: float) -> str:
+    return f"{rate:.0%} noise"
+
+
+_GROUPS = (
+    (CLEAN, _noisy(_REMEDIED), PRUNED, RELABELLED, AUGMENTED),
+    (HALF, ONE, SPREAD, NARROW),
+    tuple(_noisy(rate) for rate in _RATES if rate != _REMEDIED),
+)
 
 
 def demand(scale: Scale, wanted: Wanted) -> Demand:
     each = runs(scale)
     backbone = wanted.backbones[0] if wanted.backbones else ""
-    students = each * (_VARIANTS * (2.0 * scale.train_pairs + scale.soft_pairs) + 3 * scale.train_pairs)
-    asked = each * _VARIANTS * (scale.test_pairs + scale.soft_pairs)
-    return Demand({backbone: (_VARIANTS + 0.5) * each}, {backbone: float(asked)}, students, seconds=20)
+    variants = sum(len(group) for group in _GROUPS[: scale.groups])
+    students = each * (variants * (2.0 * scale.train_pairs + scale.soft_pairs) + 3 * scale.train_pairs)
+    asked = each * variants * (scale.test_pairs + scale.soft_pairs)
+    return Demand({backbone: (variants + 0.5) * each}, {backbone: float(asked)}, students, seconds=20)
 
 
 def run(site: Site) -> Found:
@@ -63,15 +74,14 @@ def run(site: Site) -> Found:
     comparisons = figures.compare(_versus(names))
     drawings = tuple(filter(None, (_drawing(found, measure) for measure in (Measure.ACCURACY, Measure.AUROC_4))))
     notes = ["Dev judgments, which stop training and calibrate, are as noisy as those that are learned from."]
-    if HALF not in names:
+    if site.scale.groups < len(_GROUPS):
+        told = "other rates" if site.scale.groups > 1 else "other rates, dropped annotators and half the pairs"
+        notes.append(f"There was no time for {told}.")
+    if site.scale.groups > 1 and HALF not in names:
         notes.append("No vote names its annotator, or one person gave them all: dropping annotators cannot be shown.")
-    if ONE not in names:
+    if site.scale.groups > 1 and ONE not in names:
         notes.append("No pair has a second vote: what one vote a pair costs cannot be shown.")
     return Found(found, comparisons, (_won_back(found),), drawings, tuple(notes), gathered.left_out)
-
-
-def _noisy(rate: float) -> str:
-    return f"{rate:.0%} noise"
 
 
 class _Rows:
@@ -105,7 +115,8 @@ class _Rows:
         several = "votes" in judged.columns and (judged["votes"].list.len() > 1).any()
         impossible = {HALF} if people < 2 else set()
         impossible |= set() if several else {ONE}
-        return [name for name in self._changes if name not in impossible]
+        there = [name for group in _GROUPS[: self._site.scale.groups] for name in group]
+        return [name for name in there if name not in impossible]
 
     def answer(self, model: str, name: str, ground: Ground, seed: int) -> Scored:
         return self._site.bench.answered(self._model(model, name, ground, seed), ground.test)
@@ -185,4 +196,4 @@ def _drawing(found: Sequence[ArmFigures], measure: Measure) -> Drawing | None:
     return Drawing(f"{measure} by noise", svg, "With 95 % intervals; tested on labels left as they were.")
 
 
-NOISE = Experiment(demand, run)
+NOISE = Experiment(demand, run, groups=len(_GROUPS))

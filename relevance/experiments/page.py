@@ -78,7 +78,7 @@ def render(result: Result) -> str:
         result=result,
         tested=_tested(found),
         plan_lines=result.plan.lines(),
-        left_out=", ".join(found.left_out),
+        left_out=found.left_out,
         notes=found.notes,
         drawings=[Shown(d.title, d.said, d.svg, d.wide) for d in found.drawings if d.svg],
         tables=[
@@ -100,7 +100,7 @@ def lines(result: Result, page: Path) -> list[str]:
     found = result.found
     said = [*result.plan.lines(), _tested(found)]
     if found.left_out:
-        said.append(f"left out, since the time was over (run again to add them): {', '.join(found.left_out)}")
+        said.append(f"left out, since the time was over (run again to add them): {'; '.join(found.left_out)}")
     width = max([len(one.arm) for one in found.arms] + [8])
     said.append(f"{'arm':<{width}}" + "".join(f"{measure.value:>24}" for measure in _TERMINAL))
     said += [f"{one.arm:<{width}}" + "".join(f"{_plain(one, m):>24}" for m in _TERMINAL) for one in found.arms]

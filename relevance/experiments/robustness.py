@@ -34,31 +34,34 @@ _FIELDS = tuple(budget.field for budget in DEFAULT_FIELDS)
 
 def demand(scale: Scale, wanted: Wanted) -> Demand:
     each = runs(scale)
-    asks = len(_asks(list(_FIELDS))) + 1
+    asks = len(_asks(list(_FIELDS), scale.groups)) + 1
     backbone = wanted.backbones[0] if wanted.backbones else ""
-    texts = scale.folds * scale.test_pairs * 0.7 * len(_asks(list(_FIELDS))) * 0.5
+    texts = scale.folds * scale.test_pairs * 0.7 * (asks - 1) * 0.5
     student = each * (2.0 * scale.train_pairs + scale.soft_pairs) + each * asks * scale.test_pairs / 10
     asked = float(each * (asks * scale.test_pairs + scale.soft_pairs))
     return Demand({backbone: float(each)}, {backbone: asked}, student, texts, seconds=30)
 
 
-def _asks(fields: Sequence[Field]) -> list[tuple[str, Damage, float]]:
-    """The most telling ones first: all strengths of query and of all fields together, then each field at its worst."""
-    together = [
-        (target, damage, strength)
+def _asks(fields: Sequence[Field], groups: int) -> list[tuple[str, Damage, float]]:
+    """The most telling ones first: query and all fields at full strength, each field, then weaker ones by group."""
+    by_strength = [
+        [
+            (target, damage, strength)
+            for target in (QUERY, ALL)
+            for damage in _DAMAGES
+            if not (target == QUERY and damage is Damage.MISSING)
+        ]
         for strength in reversed(_STRENGTHS)
-        for target in (QUERY, ALL)
-        for damage in _DAMAGES
-        if not (target == QUERY and damage is Damage.MISSING)
     ]
-    return [*together, *((field, damage, _STRENGTHS[-1]) for field in fields for damage in _DAMAGES)]
+    single = [(field, damage, _STRENGTHS[-1]) for field in fields for damage in _DAMAGES]
+    return [*by_strength[0], *single, *(ask for group in by_strength[1:groups] for ask in group)]
 
 
 def run(site: Site) -> Found:
     fields = present(site.judged, _FIELDS)
     if not fields:
         raise BadInput("expected judged pins with texts to damage, found none; run `enrich run`")
-    asks = _asks(fields)
+    asks = _asks(fields, site.scale.groups)
     made = _Made(site, fields)
     arms = [Arm(model, partial(made.whole, model), essential=True) for model in _MODELS]
     arms += [
@@ -147,4 +150,4 @@ def _table(comparisons: Sequence[Compared], model: str, fields: Sequence[Field])
     )
 
 
-ROBUSTNESS = Experiment(demand, run)
+ROBUSTNESS = Experiment(demand, run, groups=len(_STRENGTHS))

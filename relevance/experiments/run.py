@@ -124,6 +124,7 @@ def full_scale(
         epochs=settings.teacher.epochs,
         soft_pairs=settings.sample.pairs if experiment.soft_pairs is None else experiment.soft_pairs,
         test_pairs=test,
+        groups=experiment.groups,
     )
 
 
