@@ -39,7 +39,8 @@ from relevance.text import DEFAULT_FIELDS, Field, pin_texts_from_frame
 _ALL = tuple(budget.field for budget in DEFAULT_FIELDS)  # in the order in which they are read
 _CONTENT_FIELDS = 4
 _STUDENTS, _ADDED = 2, 3  # groups of arms after the teachers that lack a field
-_REQUEST, _ROUNDS = 100, 5  # pins of a timed request, and how often it is timed
+_REQUEST, _ROUNDS = 100, 9  # pins of a timed request, and how often it is timed, at most
+_SHARE = 0.08  # of the minutes that timing may take
 
 
 def demand(scale: Scale, wanted: Wanted) -> Demand:
@@ -49,11 +50,11 @@ def demand(scale: Scale, wanted: Wanted) -> Demand:
     teachers = 1 + chosen + one_by_one
     asks = (1 + 2 * chosen + (one_by_one and one_by_one + 1)) * scale.test_pairs + scale.soft_pairs * learning
     students = (1 + chosen) * (2 * scale.train_pairs + scale.soft_pairs) * learning
-    timing = (2 + _ROUNDS) * (1 + chosen) * _REQUEST
     backbone = wanted.backbones[0] if wanted.backbones else ""
     texts = _CONTENT_FIELDS * 0.4 * (scale.train_pairs + scale.folds * scale.test_pairs) * learning
-    asked = {backbone: float(each * asks + timing)}
-    return Demand({backbone: float(teachers * each)}, asked, float(students * each), texts, seconds=20)
+    asked = {backbone: float(each * asks)}
+    timing = _SHARE * 60 * wanted.minutes
+    return Demand({backbone: float(teachers * each)}, asked, float(students * each), texts, seconds=20 + timing)
 
 
 def run(site: Site) -> Found:
@@ -177,7 +178,11 @@ def _costs(site: Site, arms: _Arms, fields: Sequence[Field]) -> tuple[dict[Field
         **{str(field): partial(_ask, teacher, some, (field,)) for field in fields},
     }
     return paid, timed(
-        site.bench.room, ("ablation", model.made_from, some.select("query", "pin_id")), requests, _ROUNDS
+        site.bench.room,
+        ("ablation", model.made_from, some.select("query", "pin_id")),
+        requests,
+        _ROUNDS,
+        _SHARE * 60 * site.wanted.minutes,
     )
 
 

@@ -114,13 +114,21 @@ _CUTS = (
     _Step("test_pairs", "test pairs a fold", _LEAST_TESTED, 0.75),
     _Step("epochs", "epochs", 1, 0),
 )
+_LITTLE = 5  # of these, after which models learn from little: seeds, folds, the log, half the arms, half the judgments
 _SMALLEST_LOG = 500  # pairs of the log; fewer are none
 
 
 def plan(
-    full: Scale, demand: Callable[[Scale], Demand], rates: Rates, minutes: float, kept: frozenset[str] = frozenset()
+    full: Scale,
+    demand: Callable[[Scale], Demand],
+    rates: Rates,
+    minutes: float,
+    kept: frozenset[str] = frozenset(),
+    precious: str | None = None,
 ) -> Plan:
     """The largest scale in the order of cuts that fits; `kept` names fields that were asked for and stay.
+
+    `precious` is a field that an experiment is about: it is cut once models learn from little.
 
     Raises BadInput for minutes of 0 or less.
     """
@@ -128,7 +136,7 @@ def plan(
         raise BadInput(f"expected --budget in minutes, above 0, found {minutes:g}")
     allowed = _SPENT * minutes * 60
     scale = full
-    for scale in _smaller(full, kept):
+    for scale in _smaller(full, kept, precious):
         if seconds(demand(scale), scale, rates) <= allowed:
             break
     cuts = tuple(
@@ -149,11 +157,13 @@ def seconds(demand: Demand, scale: Scale, rates: Rates) -> float:
     return teachers + asked + demand.student_rows / rates.student + demand.encoded / rates.encoded + demand.seconds
 
 
-def _smaller(full: Scale, kept: frozenset[str]) -> Iterator[Scale]:
+def _smaller(full: Scale, kept: frozenset[str], precious: str | None) -> Iterator[Scale]:
     """The full scale, then ever smaller ones."""
+    late = [step for step in _CUTS if step.field == precious]
+    steps = [step for step in _CUTS if step not in late]
     scale = full
     yield scale
-    for step in _CUTS:
+    for step in [*steps[:_LITTLE], *late, *steps[_LITTLE:]]:
         while step.field not in kept and getattr(scale, step.field) > step.least:
             scale = _cut(scale, step)
             yield scale

@@ -119,7 +119,7 @@ class _Arms:
 
 def _drawing(found: tuple[ArmFigures, ...], measure: Measure) -> Drawing | None:
     students = [one for one in found if one.arm != TEACHER_ARM]
-    series = []
+    series: list[Curve] = []
     everyone = max(one.numbers["human_rows"] for one in students)
     for name, chosen in (
         ("people's labels", [o for o in students if not o.numbers["soft_rows"]]),
@@ -130,7 +130,7 @@ def _drawing(found: tuple[ArmFigures, ...], measure: Measure) -> Drawing | None:
         ("teacher's alone", [o for o in students if not o.numbers["human_rows"]]),
     ):
         points = sorted((o.numbers["human_rows"] + o.numbers["soft_rows"], o.estimate(measure)) for o in chosen)
-        if points:
+        if len({x for x, _ in points}) > 1 or (points and not series):
             series.append(Curve(name, tuple(points)))
     teacher = [Level("teacher", one.estimate(measure).value) for one in found if one.arm == TEACHER_ARM]
     svg = drawing.curves(f"{measure} by labels", "labels learned from", measure.value, series, teacher, log=True)
@@ -141,4 +141,4 @@ def _drawing(found: tuple[ArmFigures, ...], measure: Measure) -> Drawing | None:
     )
 
 
-LABEL_BUDGET = Experiment(demand, run, soft_pairs=_MOST_SOFT)
+LABEL_BUDGET = Experiment(demand, run, soft_pairs=_MOST_SOFT, precious="soft_pairs")

@@ -16,6 +16,7 @@ import polars as pl
 from enrich import checkpoints, parts
 from enrich.errors import BadInput
 from enrich.judgments import counted_votes
+from enrich.tables import ENGAGEMENTS, PINS
 from enrich.workspace import Workspace
 from relevance import feature_store
 from relevance.catalogue import catalogue_texts
@@ -36,6 +37,7 @@ from relevance.experiments.site import Experiment, Site, Wanted
 from relevance.experiments.stability import STABILITY
 from relevance.experiments.transfer import TRANSFER
 from relevance.frames import STUDENT_SERVICE
+from relevance.labelling.log_pairs import SampleSettings
 from relevance.pipeline import Pipeline, RunSettings
 from relevance.plan import PlanSettings
 from relevance.splits import Split
@@ -72,6 +74,7 @@ def run_experiment(
         feature_store.fingerprint(workspace, STUDENT_SERVICE),
     )
     full = full_scale(judged, splits, experiment, wanted, pipeline.settings)
+    full = replace(full, soft_pairs=min(full.soft_pairs, _most_soft(workspace, pipeline.settings.sample)))
     ground = grounds_of(judged, splits, replace(full, folds=1), wanted.seed)[0]
     rates = measuring.measured(bench, ground, _backbones(experiment, wanted))
     chosen = planned(experiment, full, rates, wanted)
@@ -95,7 +98,7 @@ def settings_of(experiment: Experiment, wanted: Wanted) -> RunSettings:
     base = RunSettings()
     own = wanted.backbones[0] if wanted.backbones and not experiment.compares_backbones else None
     return RunSettings(
-        plan=PlanSettings(folds=wanted.folds, seed=wanted.seed),
+        plan=PlanSettings(folds=wanted.folds, seed=wanted.seed, train_lang=wanted.train_lang),
         teacher=replace(base.teacher, backbone=own, seed=wanted.seed),
         weak=replace(base.weak, seed=wanted.seed),
         sample=replace(base.sample, seed=wanted.seed),
@@ -132,7 +135,14 @@ def planned(experiment: Experiment, full: Scale, rates: Rates, wanted: Wanted) -
     """The scale that fits the minutes; what a flag asked for is not cut."""
     kept = {"seeds"} if wanted.seeds else set()
     kept |= {"folds"} if wanted.folds and experiment.splits is None else set()
-    return plan(full, lambda scale: experiment.demand(scale, wanted), rates, wanted.minutes, frozenset(kept))
+    return plan(
+        full,
+        lambda scale: experiment.demand(scale, wanted),
+        rates,
+        wanted.minutes,
+        frozenset(kept),
+        experiment.precious,
+    )
 
 
 def site_of(
@@ -142,6 +152,13 @@ def site_of(
     bench.teacher_settings = replace(bench.teacher_settings, epochs=chosen.scale.epochs)
     grounds = grounds_of(judged, splits, chosen.scale, wanted.seed)
     return Site(name, bench, grounds, chosen.scale, wanted, judged, pl.Series, pl.DataFrame, lambda _: pl.DataFrame())
+
+
+def _most_soft(workspace: Workspace, sample: SampleSettings) -> int:
+    """More pairs than this the caps a pin, and the log with negatives beside it, do not leave."""
+    log = parts.count(workspace.folder(ENGAGEMENTS))
+    of_log = round(log / (1 - sample.hard - sample.random)) if log else sample.pairs
+    return min(of_log, sample.per_pin * parts.count(workspace.folder(PINS)))
 
 
 def _splits(pipeline: Pipeline, experiment: Experiment, wanted: Wanted) -> list[tuple[str, Split]]:

@@ -125,6 +125,7 @@ class Experiment(NamedTuple):
     run: Callable[[Site], Found]
     seeds: int = 1  # where none are asked for
     soft_pairs: int | None = None  # that a teacher is to label at full size; None: as `relevance run`, 0: none
+    precious: str | None = None  # what of the scale the experiment is about
     groups: int = 1  # of arms, that a plan may leave out from the last
     compares_backbones: bool = False
     splits: Callable[[pl.DataFrame, Wanted], list[tuple[str, Split]]] | None = None  # None: by query

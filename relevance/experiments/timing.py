@@ -20,6 +20,7 @@ from relevance import stages
 
 _FILE = "milliseconds.json"
 _WARM = 2  # requests that do not count
+_LEAST = 3  # that do, however long they take
 
 
 class Times(NamedTuple):
@@ -31,14 +32,14 @@ class Times(NamedTuple):
 
 
 def timed(
-    room: Path, of: tuple[object, ...], requests: Mapping[str, Callable[[], object]], rounds: int
+    room: Path, of: tuple[object, ...], requests: Mapping[str, Callable[[], object]], rounds: int, seconds: float
 ) -> dict[str, Times]:
-    """Each request's times over so many rounds; `of` is what they were made from."""
-    made_from = stages.fingerprint(sorted(requests), rounds, *of)
+    """Each request's times, over as many rounds as fit the seconds, `rounds` at most; `of`: what made them."""
+    made_from = stages.fingerprint(sorted(requests), rounds, seconds, *of)
     folder = room / "times" / made_from
 
     def work(out: Path) -> None:
-        parts.write_text(out / _FILE, json.dumps(_measure(requests, rounds)))
+        parts.write_text(out / _FILE, json.dumps(_measure(requests, rounds, seconds)))
 
     stages.make(folder, made_from, work)
     found: dict[str, list[float]] = json.loads((folder / _FILE).read_text())
@@ -48,9 +49,12 @@ def timed(
     }
 
 
-def _measure(requests: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+def _measure(requests: Mapping[str, Callable[[], object]], rounds: int, seconds: float) -> dict[str, list[float]]:
     spent: dict[str, list[float]] = {name: [] for name in requests}
+    end = perf_counter() + seconds
     for number in range(_WARM + rounds):
+        if number >= _WARM + _LEAST and perf_counter() > end:
+            break
         for name, request in requests.items():
             begun = perf_counter()
             request()

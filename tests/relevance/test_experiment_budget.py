@@ -74,3 +74,8 @@ def test_the_clock_lets_nothing_begin_after_its_end_but_what_is_essential() -> N
         clock.check()
     clock.essential = True
     clock.check()
+
+
+def test_what_an_experiment_is_about_is_cut_late() -> None:
+    made = plan(FULL, demand, RATES, 12, precious="soft_pairs").scale  # 612 s: 80 for labels leave 5,320 passes
+    assert (made.soft_pairs, made.weak_pairs, made.train_pairs) == (8_000, 0, 1_500)
