@@ -50,7 +50,9 @@ class Dot(NamedTuple):
 def arms(found: Sequence[ArmFigures], measure: Measure) -> Drawing:
     """Every arm's figure, a row each."""
     rows = [(one.arm, one.estimate(measure)) for one in found]
-    return Drawing(f"{measure} by arm", estimates(f"{measure} by arm", rows), "With 95 % intervals over queries.", True)
+    return Drawing(
+        f"{titled(measure)} by arm", estimates(f"{measure} by arm", rows), "With 95 % intervals over queries.", True
+    )
 
 
 def estimates(title: str, rows: Sequence[tuple[str, Estimate]], zero: bool = False) -> Markup:
@@ -112,7 +114,7 @@ def front(title: str, x_name: str, y_name: str, dots: Sequence[Dot]) -> Markup:
         parts.append(
             _mark(x(one.cost), y(one.estimate.value), one.series, f"{one.name}: {one.cost:.2f}, {_words(one.estimate)}")
         )
-    parts += [_label(one, x, y, known) for one in known]
+    parts += _labels(known, x, y)
     said = "; ".join(f"{one.name}: {one.cost:.2f} for {one.estimate.value:.3f}" for one in known)
     return _svg(_WIDTH, _HEIGHT, title, said, "".join(parts))
 
@@ -241,19 +243,47 @@ def _legend(names: Sequence[str]) -> tuple[str, int]:
     return "".join(parts), y + 8 - _HEIGHT
 
 
-def _label(one: Dot, x: _Axis, y: _Axis, dots: Sequence[Dot]) -> str:
-    """The model's name beside its mark, on the side where there is room."""
-    at, level = x(one.cost), y(one.estimate.value)
-    width = 6.6 * len(one.name) + 12
-    crowded = any(
-        other is not one and 0 < x(other.cost) - at < width and abs(y(other.estimate.value) - level) < 14
-        for other in dots
-    )
-    left = at + width > _WIDTH or (crowded and at - width > _LEFT)
-    return (
-        f'<text class="name" x="{at + (-9 if left else 9):.1f}" y="{level - 7:.1f}" '
-        f'text-anchor="{"end" if left else "start"}">{escape(one.name)}</text>'
-    )
+class _Box(NamedTuple):
+    """What a mark or a name covers, in pixels."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def meets(self, other: _Box) -> bool:
+        return (
+            self.left < other.right and other.left < self.right and self.top < other.bottom and other.top < self.bottom
+        )
+
+
+def _labels(dots: Sequence[Dot], x: _Axis, y: _Axis) -> list[str]:
+    """The models' names beside their marks, each at the first place where it covers nothing."""
+    spots = [(x(one.cost), y(one.estimate.value)) for one in dots]
+    taken = [_Box(at - 6, level - 6, at + 6, level + 6) for at, level in spots]
+    parts = []
+    for one, (at, level) in zip(dots, spots, strict=True):
+        width = 6.8 * len(one.name)
+        places = [
+            (at + side * 10, level + shift, side)
+            for shift in (-6, 14, -20, 28, -34, 42)
+            for side in (1, -1)
+            if _LEFT < at + side * (10 + width) < _WIDTH
+        ] or [(at + 10, level - 6, 1)]
+        boxes = [
+            _Box(min(px, px + side * width), py - 11, max(px, px + side * width), py + 3) for px, py, side in places
+        ]
+        free = next((i for i, box in enumerate(boxes) if not any(box.meets(other) for other in taken)), 0)
+        px, py, side = places[free]
+        taken.append(boxes[free])
+        anchor = "start" if side > 0 else "end"
+        parts.append(f'<text class="name" x="{px:.1f}" y="{py:.1f}" text-anchor="{anchor}">{escape(one.name)}</text>')
+    return parts
+
+
+def titled(measure: Measure) -> str:
+    """A measure's name at the head of a title."""
+    return "Accuracy" if measure is Measure.ACCURACY else measure.value
 
 
 def _in_rows(

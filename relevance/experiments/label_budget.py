@@ -135,7 +135,11 @@ def _drawing(found: tuple[ArmFigures, ...], measure: Measure) -> Drawing | None:
     teacher = [Level("teacher", one.estimate(measure).value) for one in found if one.arm == TEACHER_ARM]
     svg = drawing.curves(f"{measure} by labels", "labels learned from", measure.value, series, teacher, log=True)
     return (
-        Drawing(f"{measure} by labels", svg, "Students, with 95 % intervals; the dashed line is the teacher.")
+        Drawing(
+            f"{drawing.titled(measure)} by labels",
+            svg,
+            "Students, with 95 % intervals; the dashed line is the teacher.",
+        )
         if svg
         else None
     )

@@ -156,7 +156,7 @@ def _drawing(found: tuple[ArmFigures, ...], measure: Measure) -> Drawing:
         f"{measure} against p99", f"p99 of a request of {_REQUEST} pins, ms (log)", measure.value, _dots(found, measure)
     )
     said = "Circles are teachers, squares students; the dotted line joins those that none betters at its cost."
-    return Drawing(f"{measure} against time", svg, said)
+    return Drawing(f"{drawing.titled(measure)} against time", svg, said)
 
 
 def _table(found: tuple[ArmFigures, ...], times: dict[str, Times]) -> Table:

@@ -193,7 +193,9 @@ def _drawing(found: Sequence[ArmFigures], measure: Measure) -> Drawing | None:
     if not series:
         return None
     svg = drawing.curves(f"{measure} by noise", "share of judgments made wrong", measure.value, series)
-    return Drawing(f"{measure} by noise", svg, "With 95 % intervals; tested on labels left as they were.")
+    return Drawing(
+        f"{drawing.titled(measure)} by noise", svg, "With 95 % intervals; tested on labels left as they were."
+    )
 
 
 NOISE = Experiment(demand, run, groups=len(_GROUPS))

@@ -82,7 +82,9 @@ def render(result: Result) -> str:
         notes=found.notes,
         drawings=[Shown(d.title, d.said, d.svg, d.wide) for d in found.drawings if d.svg],
         tables=[
-            ShownTable(t.title, t.said, t.columns, [[_cell(v) for v in row] for row in t.rows]) for t in found.tables
+            ShownTable(t.title, t.said, t.columns, [[_cell(v) for v in row] for row in t.rows])
+            for t in found.tables
+            if t.rows
         ],
         seeds=max((one.seeds for one in found.arms), default=1),
         measures=measures,

@@ -180,5 +180,7 @@ def _refuse(experiment: Experiment, name: Name, wanted: Wanted) -> None:
             f"expected one --backbone for experiment {name}, found {len(wanted.backbones)}; encoders and latency "
             "compare them"
         )
+    if wanted.folds is not None and experiment.splits is not None:
+        raise BadInput(f"expected no --folds for experiment {name}, which has its own, found {wanted.folds}")
     for backbone in wanted.backbones:
         checkpoints.locate(backbone, "a backbone")

@@ -42,7 +42,7 @@ def run(room: Path, name: Name, wanted: Wanted | None = None, minutes: float = 6
 
 @pytest.mark.parametrize("name", list(Name))
 def test_each_experiment_has_a_page_of_what_cannot_be_left_out(name: Name, room: Path) -> None:
-    made, plan = site_and_plan(room, name, Wanted(minutes=0.2, seeds=1), minutes=OVER)
+    made, plan = site_and_plan(room, name, Wanted(minutes=1, seeds=1), minutes=OVER)
     found = EXPERIMENTS[name].run(made)
     assert found.arms and not any(arm.arm in found.left_out for arm in found.arms)
     assert found.left_out
@@ -179,6 +179,7 @@ def test_judgments_that_show_nothing_are_refused(judged: pl.DataFrame, test: fro
         (["noise", "--backbone", "./a", "--backbone", "./b"], "expected one --backbone for experiment noise, found 2"),
         (["latency", "--backbone", "./a", "--backbone", "./a"], "expected each --backbone once"),
         (["transfer", "--train-lang", "!"], "expected --train-lang as a language tag"),
+        (["transfer", "--folds", "3"], "expected no --folds for experiment transfer"),
         (["robustness", "--budget", "0"], "--budget"),
     ],
 )
