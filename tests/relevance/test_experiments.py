@@ -16,6 +16,7 @@ from relevance.experiments import page
 from relevance.experiments.ablation import not_given, without_it
 from relevance.experiments.budget import Clock, Scale
 from relevance.experiments.ground import grounds_of, subset, thinned
+from relevance.experiments.measuring import measured
 from relevance.experiments.names import Name
 from relevance.experiments.records import Found, Result
 from relevance.experiments.robustness import arm_name
@@ -76,7 +77,7 @@ def test_answers_are_found_again_without_the_models_that_gave_them(tmp_path: Pat
 
 
 def test_what_was_left_out_is_added_by_the_next_run(tmp_path: Path) -> None:
-    wanted = Wanted(fields=(Field.BOARDS,))
+    wanted = Wanted(minutes=1, fields=(Field.BOARDS,))
     short = site(tmp_path, Name.ABLATION, wanted, minutes=OVER)
     found = EXPERIMENTS[Name.ABLATION].run(short)
     assert [arm.arm for arm in found.arms] == [TEACHER_ARM] and short.bench.done["teacher trained"] == 1
@@ -89,6 +90,14 @@ def test_what_was_left_out_is_added_by_the_next_run(tmp_path: Path) -> None:
     gained = {(one.arm, one.rival) for one in added.comparisons if one.measure is Measure.ACCURACY}
     assert (TEACHER_ARM, without_it(TEACHER_ARM, Field.BOARDS)) in gained
     assert [row[0] for row in added.tables[0].rows] == ["boards"]
+
+
+def test_speeds_are_measured_once(tmp_path: Path) -> None:
+    made = site(tmp_path, Name.LATENCY)
+    first = measured(made.bench, made.grounds[0], [""])
+    assert min(first.taught[""], first.asked[""], first.student, first.encoded) > 0
+    assert measured(made.bench, made.grounds[0], [""]) == first
+    assert sorted(path.name for path in (tmp_path / "experiments").iterdir()) == ["rates"]
 
 
 def test_a_field_that_no_pin_has_cannot_be_taken_out(room: Path) -> None:

@@ -28,7 +28,7 @@ class Unjudged:
     """Rows of a catalogue's log, that hold the fold's training queries' like."""
 
     def weak(self, ground: Ground, pairs: int) -> pl.DataFrame:
-        return labelled_frame(8, 4, 77, "teacher").head(pairs)
+        return labelled_frame(8, 2, 77, "teacher").head(pairs)
 
     def soft(self, ground: Ground, pairs: int) -> pl.DataFrame:
         rows = labelled_frame(12, 6, 78, "teacher").drop("probabilities")
@@ -45,7 +45,7 @@ class Nothing:
         return ground.train.head(0)
 
 
-def judged_rows(queries: int = 40, pins: int = 5) -> pl.DataFrame:
+def judged_rows(queries: int = 40, pins: int = 3) -> pl.DataFrame:
     """Judged pairs; a third of the queries are German."""
     frame = labelled_frame(queries, pins, 5)
     german = [query for place, query in enumerate(sorted(frame["query"].unique())) if place % 3 == 0]
@@ -69,7 +69,7 @@ def site_and_plan(
     backbone = folder / "backbone"
     if not backbone.is_dir():
         tiny_bert(backbone)
-    teacher = replace(TINY, backbone=str(backbone), epochs=1)
+    teacher = replace(TINY, backbone=str(backbone), epochs=1, batch_size=64)
     bench = Bench(folder / "experiments", WordEncoder(), teacher, STUDENT, unjudged or Unjudged(), Clock(minutes))
     settings = replace(settings_of(experiment, wanted), teacher=teacher)
     chosen = planned(experiment, full_scale(judged, splits, experiment, wanted, settings), RATES, wanted)
