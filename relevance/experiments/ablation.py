@@ -69,7 +69,7 @@ def run(site: Site) -> Found:
     drawings = [
         _drawing(comparisons, fields, TEACHER_ARM),
         _drawing(comparisons, fields, STUDENT_ARM),
-        *([_added(found)] if one_by_one else []),
+        *([_added(found, fields)] if one_by_one else []),
     ]
     notes = [f"No pin has {field}: nothing to take out." for field in site.wanted.fields or _ALL if field not in fields]
     if site.scale.groups < _STUDENTS:
@@ -101,8 +101,9 @@ def without_it(model: str, field: Field) -> str:
     return f"{model} without {field}"
 
 
-def _added_name(count: int) -> str:
-    return f"teacher {' + '.join(_ALL[:count])}"
+def _one_by_one(fields: Sequence[Field]) -> list[tuple[str, tuple[Field, ...]]]:
+    """Fields added one by one up to the last but one: each arm's name, and what it does not read."""
+    return [(f"teacher {' + '.join(fields[:count])}", tuple(fields[count:])) for count in range(1, len(fields))]
 
 
 class _Made(Protocol):
@@ -123,10 +124,7 @@ class _Arms:
         students = [Arm(STUDENT_ARM, partial(self._dropped, self.student, ()))]
         students += [Arm(not_given(STUDENT_ARM, f), partial(self._dropped, self.student, (f,))) for f in fields]
         students += [Arm(without_it(STUDENT_ARM, f), partial(self._retrained, self.student, (f,))) for f in fields]
-        added = [
-            Arm(_added_name(count), partial(self._retrained, self.teacher, _ALL[count:]))
-            for count in range(1, len(_ALL))
-        ]
+        added = [Arm(name, partial(self._retrained, self.teacher, left_out)) for name, left_out in _one_by_one(fields)]
         whole = Arm(TEACHER_ARM, partial(self._dropped, self.teacher, ()), essential=True)
         students = students if self._site.scale.groups >= _STUDENTS else []
         return [whole, *teachers, *students, *(added if one_by_one else [])]
@@ -160,7 +158,7 @@ def _versus(fields: Sequence[Field], one_by_one: bool) -> list[Versus]:
         for name in (without_it, not_given)
         for field in fields
     ]
-    names = [*(_added_name(count) for count in range(1, len(_ALL))), TEACHER_ARM]
+    names = [*(name for name, _ in _one_by_one(fields)), TEACHER_ARM]
     added = [Versus(more, less) for less, more in itertools.pairwise(names)]
     return [*lacking, *(added if one_by_one else [])]
 
@@ -247,11 +245,11 @@ def _drawing(comparisons: Sequence[Compared], fields: Sequence[Field], model: st
     )
 
 
-def _added(found: Sequence[ArmFigures]) -> Drawing | None:
+def _added(found: Sequence[ArmFigures], fields: Sequence[Field]) -> Drawing | None:
     arms = {one.arm: one for one in found}
-    names = [*(_added_name(count) for count in range(1, len(_ALL))), TEACHER_ARM]
+    names = [*(name for name, _ in _one_by_one(fields)), TEACHER_ARM]
     rows = [
-        (_ALL[0] if place == 0 else f"+ {_ALL[place]}", arms[name].estimate(Measure.ACCURACY))
+        (fields[0] if place == 0 else f"+ {fields[place]}", arms[name].estimate(Measure.ACCURACY))
         for place, name in enumerate(names)
         if name in arms
     ]

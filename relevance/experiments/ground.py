@@ -63,6 +63,11 @@ class OfWorkspace:
         found = weak_pairs(workspace, judged, training, ground.split.held_out, settings, ground.split.log)
         return training_frame(workspace, found, TEACHER_SERVICE) if found.height else found
 
+    def _enriched(self) -> list[tuple[str, int, int]]:
+        """What features are joined from, by its files."""
+        files = sorted((self._pipeline.workspace.root / "enriched").glob("*/*.parquet"))
+        return [(f"{file.parent.name}/{file.name}", (s := file.stat()).st_size, s.st_mtime_ns) for file in files]
+
     def soft(self, ground: Ground, pairs: int) -> pl.DataFrame:
         settings = replace(self._pipeline.settings, sample=replace(self._pipeline.settings.sample, pairs=pairs))
         made_for = stages.fingerprint(settings.sample, ground.split.train, ground.split.held_out, ground.split.log)
@@ -78,7 +83,7 @@ class OfWorkspace:
             said = [plain_text(pin) != "" for pin in pin_texts_from_frame(joined)]
             joined.filter(pl.Series(said, dtype=pl.Boolean)).write_parquet(out / _FILE)
 
-        stages.make(folder, sample.made_from, work)
+        stages.make(folder, stages.fingerprint(sample.made_from, self._enriched()), work)
         return pl.read_parquet(folder / _FILE).with_columns(label_source=pl.lit(TEACHER))
 
 

@@ -84,7 +84,7 @@ def run_experiment(
         site,
         catalogue=lambda: catalogue_texts(workspace)["text"],
         votes=lambda: counted_votes(workspace).collect(),
-        table=lambda table: parts.scan(workspace.folder(table)).collect(),
+        table=lambda table: parts.scan(workspace.folder(table)),
     )
     made = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC by relevance experiment {name}."
     catalogue = workspace.catalogue
@@ -151,7 +151,7 @@ def site_of(
     """The experiment's site at the planned scale, its catalogue being the judged pins and its votes theirs."""
     bench.teacher_settings = replace(bench.teacher_settings, epochs=chosen.scale.epochs)
     grounds = grounds_of(judged, splits, chosen.scale, wanted.seed)
-    return Site(name, bench, grounds, chosen.scale, wanted, judged, pl.Series, pl.DataFrame, lambda _: pl.DataFrame())
+    return Site(name, bench, grounds, chosen.scale, wanted, judged, pl.Series, pl.DataFrame, lambda _: pl.LazyFrame())
 
 
 def _most_soft(workspace: Workspace, sample: SampleSettings) -> int:

@@ -64,15 +64,18 @@ def _joined(found: pl.DataFrame, more: pl.DataFrame, on: list[str]) -> pl.DataFr
 
 def _categories(site: Site) -> pl.DataFrame:
     pins = site.table(PINS)
-    return pins.select("pin_id", "category").drop_nulls().unique("pin_id") if pins.height else pins
+    if "category" not in pins.collect_schema():
+        return pl.DataFrame()
+    return pins.select("pin_id", "category").drop_nulls().unique("pin_id").collect()
 
 
 def _countries(site: Site, rows: pl.DataFrame) -> pl.DataFrame:
+    """Of the rows' pairs alone: the log may be long."""
     events = site.table(ENGAGEMENTS)
-    if events.is_empty():
-        return events
-    asked = events.select(*_PAIR, "country").drop_nulls().join(rows.select(_PAIR).unique(), on=_PAIR, how="semi")
-    return asked.group_by(_PAIR).agg(pl.col("country").mode().min())
+    if "country" not in events.collect_schema():
+        return pl.DataFrame()
+    asked = events.select(*_PAIR, "country").drop_nulls().join(rows.select(_PAIR).unique().lazy(), on=_PAIR, how="semi")
+    return asked.group_by(_PAIR).agg(pl.col("country").mode().min()).collect()
 
 
 def _annotators(site: Site) -> pl.DataFrame:

@@ -56,7 +56,7 @@ class Site:
     judged: pl.DataFrame  # every judged row, student_v1 columns
     catalogue: Callable[[], pl.Series]  # every pin's text
     votes: Callable[[], pl.DataFrame]  # the judgments table, one row a vote
-    table: Callable[[Table], pl.DataFrame]  # a source table of the workspace
+    table: Callable[[Table], pl.LazyFrame]  # a source table of the workspace; no columns where there is none
     encoder_of: Callable[[str], TextEncoder] = TextEncoder
 
     @property
