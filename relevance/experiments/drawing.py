@@ -17,8 +17,8 @@ from relevance.intervals import Difference, Estimate
 from relevance.judging.figures import Measure
 
 _STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 5.0)
-_ROW, _NAMES, _ROW_PLOT, _VALUES = 26, 260, 600, 190  # pixels of a drawing in rows
-_LONGEST_NAME = 38  # characters that fit left of it
+_ROW, _NAMES, _ROW_PLOT, _VALUES = 26, 310, 570, 190  # pixels of a drawing in rows
+_LONGEST_NAME = 46  # characters that fit left of it
 _WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM = 560, 300, 58, 12, 52  # of a drawing of curves
 _MARKS = 6  # kinds there are; a seventh series looks like the first
 _DODGE = 4.0  # pixels between the intervals of series that stand at one place

@@ -53,9 +53,9 @@ def run(site: Site) -> Found:
             for d, s in _SPELLINGS
             for m in (TEACHER_ARM, STUDENT_ARM)
         ),
-        Arm(_OTHER_TEACHER, made.other_teacher),
-        Arm(_OTHER_SEED, made.other_seed),
     ]
+    if site.scale.seeds > 1:
+        arms += [Arm(_OTHER_TEACHER, made.other_teacher), Arm(_OTHER_SEED, made.other_seed)]
     gathered = site.gather(arms)
     figures = Figures(gathered.answers)
     versus = [Versus(_spelled(m, d), m) for m in (TEACHER_ARM, STUDENT_ARM) for d, _ in _SPELLINGS]
@@ -226,4 +226,4 @@ def _values(column: pl.Series) -> list[tuple[str, pl.Series]]:
 _MOST_VALUES = 8  # of a segment, the largest
 
 
-STABILITY = Experiment(demand, run, seeds=_SEEDS)
+STABILITY = Experiment(demand, run, seeds=_SEEDS, precious="seeds")
