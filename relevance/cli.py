@@ -13,6 +13,7 @@ relevance agreement                                 the people who judged: how f
 relevance audit                                     pairs where a person's time is worth most; their labels read back
 relevance export trec|beir|hf DIR                   judged pairs, runs and models as other tools read them
 relevance abtest [LOG]                              an online experiment: what its arms changed, how sure that is
+relevance experiment NAME                           encoders, ablation, label-budget, latency, transfer, noise, ...
 relevance frame                                     a training frame, its coverage, what a careless join would leak
 """
 
@@ -21,7 +22,7 @@ from __future__ import annotations
 import click
 
 from enrich import console
-from relevance.commands import abtest, annotators, audit, export, frame, scoring, serving, stages, tuning
+from relevance.commands import abtest, annotators, audit, experiments, export, frame, scoring, serving, stages, tuning
 
 _SETTINGS = {"max_content_width": 110, "help_option_names": ["-h", "--help"]}
 _COMMANDS = (
@@ -33,6 +34,7 @@ _COMMANDS = (
     audit.audit,
     export.export,
     abtest.abtest,
+    experiments.experiment,
 )
 
 

@@ -55,9 +55,10 @@ def test_an_unknown_command_says_where_help_is(capsys: pytest.CaptureFixture[str
 
 @pytest.mark.parametrize("group", [enrich, relevance], ids=["enrich", "relevance"])
 def test_every_command_explains_itself(group, capsys: pytest.CaptureFixture[str]) -> None:
-    for name in group.commands:
-        assert run(group, name, "--help") == 0
-        assert "--workspace" in capsys.readouterr().out, name
+    for name, command in group.commands.items():
+        for own in getattr(command, "commands", {}) if name == "experiment" else [None]:
+            assert run(group, *filter(None, (name, own)), "--help") == 0
+            assert "--workspace" in capsys.readouterr().out, (name, own)
 
 
 def test_two_commands_do_not_write_the_same_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,148 @@
+"""`relevance experiment label-budget`: the student's accuracy by how many labels it learned from, and whose.
+
+    people N             a quarter, a half, all of the judged training rows, by whole queries
+    people + teacher M   all of them, and once, twice, four times ... as many soft labels, as the log holds
+    teacher M            soft labels alone
+
+One teacher a fold, taught by all judged training rows, gives the soft labels, and is the line that students are held
+against. A smaller set of soft labels is part of every larger one.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from functools import partial
+from math import log2
+
+import polars as pl
+
+from relevance.experiments import drawing
+from relevance.experiments.arms import Arm, Scored
+from relevance.experiments.budget import Demand, Scale
+from relevance.experiments.drawing import Curve, Level
+from relevance.experiments.figures import Figures
+from relevance.experiments.ground import Ground, subset, thinned
+from relevance.experiments.records import ArmFigures, Drawing, Found, Versus
+from relevance.experiments.site import TEACHER_ARM, Experiment, Site, Wanted, plain_arms, runs
+from relevance.judging.figures import Measure
+
+_SHARES = (0.25, 0.5, 1.0)  # of the human rows
+_MOST_SOFT = 200_000  # asked of the log; caps a query and a pin leave fewer
+_DRAWN = (Measure.ACCURACY, Measure.AUROC_4)
+
+
+def demand(scale: Scale, wanted: Wanted) -> Demand:
+    times = _multiples(scale.train_pairs, scale.soft_pairs)
+    human = sum(_SHARES) * scale.train_pairs
+    soft = sum((2 * (1 + many) + many) * scale.train_pairs for many in times)
+    backbone = wanted.backbones[0] if wanted.backbones else ""
+    asked = float(runs(scale) * (scale.soft_pairs + scale.test_pairs))
+    return Demand({backbone: float(runs(scale))}, {backbone: asked}, runs(scale) * (human + soft), seconds=30)
+
+
+def run(site: Site) -> Found:
+    held = min((site.bench.soft(ground, site.scale.soft_pairs).height for ground in site.grounds), default=0)
+    rows = min(ground.train.height for ground in site.grounds)
+    times = _multiples(rows, held)
+    arms = _Arms(site)
+    made = [*plain_arms(site, student=False), *arms.of_people(), *arms.of_both(times), *arms.of_teacher(times)]
+    gathered = site.gather(made)
+    figures = Figures(gathered.answers)
+    found = figures.arms({arm.name: arms.numbers(arm.name, rows) for arm in made})
+    all_people = _people(_SHARES[-1])
+    versus = [Versus(_both(many), all_people) for many in times]
+    versus += [Versus(_alone(many), all_people) for many in times]
+    versus += [Versus(_people(more), _people(less)) for less, more in itertools.pairwise(_SHARES)]
+    versus += [Versus(_both(many), TEACHER_ARM) for many in times]
+    notes = []
+    if not times:
+        notes.append(f"The teacher had fewer than {rows:,} pairs to label: what soft labels add cannot be shown.")
+    elif held < site.scale.soft_pairs:
+        notes.append(f"The log and the candidates hold {held:,} pairs within the caps a query and a pin.")
+    drawings = tuple(one for m in _DRAWN if (one := _drawing(found, m)) is not None)
+    return Found(found, figures.compare(versus), (), drawings, tuple(notes), gathered.left_out)
+
+
+def _multiples(human: int, soft: int) -> list[int]:
+    """1, 2, 4 ... times the human rows, as far as the soft labels go."""
+    return [2**power for power in range(int(log2(soft / human)) + 1)] if 0 < human <= soft else []
+
+
+def _people(share: float) -> str:
+    return "people's labels" if share == 1 else f"{share:.0%} of people's labels"
+
+
+def _both(many: int) -> str:
+    return f"people's + {many}x teacher's"
+
+
+def _alone(many: int) -> str:
+    return f"{many}x teacher's alone"
+
+
+class _Arms:
+    """The students by their labels."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._numbers: dict[str, dict[str, float]] = {}
+
+    def numbers(self, arm: str, rows: int) -> dict[str, float]:
+        return self._numbers.get(arm, {"human_rows": float(rows), "soft_rows": 0.0})
+
+    def of_people(self) -> list[Arm]:
+        return [self._arm(_people(share), share, 0, essential=share == 1) for share in reversed(_SHARES)]
+
+    def of_both(self, times: list[int]) -> list[Arm]:
+        return [self._arm(_both(many), 1.0, many) for many in times]
+
+    def of_teacher(self, times: list[int]) -> list[Arm]:
+        return [self._arm(_alone(many), 0.0, many) for many in times]
+
+    def _arm(self, name: str, share: float, many: int, essential: bool = False) -> Arm:
+        rows = min(ground.train.height for ground in self._site.grounds)
+        self._numbers[name] = {"human_rows": share * rows, "soft_rows": float(many * rows)}
+        return Arm(name, partial(self._answer, share, many), essential=essential)
+
+    def _answer(self, share: float, many: int, ground: Ground, seed: int) -> Scored:
+        site, bench = self._site, self._site.bench
+        settings = replace(bench.student_settings, seed=seed)
+        wanted = round(share * ground.train.height)
+        human = subset(ground.train, wanted, site.wanted.seed) if wanted else ground.train.head(0)
+        soft: pl.DataFrame | None = None
+        if many:
+            labelled = site.soft_labels(ground, site.teacher(ground, seed))
+            soft = thinned(labelled, many * ground.train.height, site.wanted.seed)
+        return bench.answered(bench.student(human, ground.dev, soft, settings), ground.test)
+
+
+def _drawing(found: tuple[ArmFigures, ...], measure: Measure) -> Drawing | None:
+    students = [one for one in found if one.arm != TEACHER_ARM]
+    series: list[Curve] = []
+    everyone = max(one.numbers["human_rows"] for one in students)
+    for name, chosen in (
+        ("people's labels", [o for o in students if not o.numbers["soft_rows"]]),
+        (
+            "all of people's and teacher's",
+            [o for o in students if o.numbers["human_rows"] == everyone],
+        ),
+        ("teacher's alone", [o for o in students if not o.numbers["human_rows"]]),
+    ):
+        points = sorted((o.numbers["human_rows"] + o.numbers["soft_rows"], o.estimate(measure)) for o in chosen)
+        if len({x for x, _ in points}) > 1 or (points and not series):
+            series.append(Curve(name, tuple(points)))
+    teacher = [Level("teacher", one.estimate(measure).value) for one in found if one.arm == TEACHER_ARM]
+    svg = drawing.curves(f"{measure} by labels", "labels learned from", measure.value, series, teacher, log=True)
+    return (
+        Drawing(
+            f"{drawing.titled(measure)} by labels",
+            svg,
+            "Students, with 95 % intervals; the dashed line is the teacher.",
+        )
+        if svg
+        else None
+    )
+
+
+LABEL_BUDGET = Experiment(demand, run, soft_pairs=_MOST_SOFT, precious="soft_pairs")

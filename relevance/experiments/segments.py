@@ -1,0 +1,88 @@
+"""Rows by segment: who asks, for what, in which language, of which pins, judged by whom.
+
+Reads student_v1 rows and, through the site, the catalogue's pins, the log and the votes; a segment that cannot be
+told is not there.
+
+    queries      head, torso, tail: thirds of the log's rows (labelling/strata.py), by frequency; "new" without
+    interest     of the query, its best one
+    language     of the pair
+    category     of the pin
+    popularity   of the pin, by its impressions: often seen (the upper half of those seen), seldom, never
+    country      from which the pair was mostly seen
+    annotators   how many people judged the pair; by name where one person did
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import polars as pl
+
+from enrich.tables import ENGAGEMENTS, PINS
+from relevance.experiments.site import Site, languages
+from relevance.labelling.strata import frequency_classes
+
+SEGMENTS = ("queries", "interest", "language", "category", "popularity", "country", "annotators")
+_PAIR = ["query", "pin_id"]
+_FREQUENCY, _INTERESTS = "query_features__frequency", "query_features__interests"
+_IMPRESSIONS = "pin_engagement__impressions_365d"
+
+
+def segmented(rows: pl.DataFrame, site: Site) -> pl.DataFrame:
+    """A column a segment, in the rows' order, as texts; null where a row's is not known."""
+    found = rows.select(_PAIR).with_columns(languages(rows).alias("language"))
+    if _FREQUENCY in rows.columns:
+        found = found.with_columns(_frequency(rows).alias("queries"))
+    if _INTERESTS in rows.columns:
+        found = found.with_columns(rows[_INTERESTS].list.first().cast(pl.String).alias("interest"))
+    if _IMPRESSIONS in rows.columns:
+        found = found.with_columns(_popularity(rows[_IMPRESSIONS]).alias("popularity"))
+    found = _joined(found, _categories(site), ["pin_id"])
+    found = _joined(found, _countries(site, rows), _PAIR)
+    found = _joined(found, _annotators(site), _PAIR)
+    known = [name for name in SEGMENTS if name in found.columns and found[name].null_count() < found.height]
+    return found.select(known)
+
+
+def _frequency(rows: pl.DataFrame) -> pl.Series:
+    queries = rows.select("query", pl.col(_FREQUENCY).fill_null(0).cast(pl.Int64)).group_by("query").max()
+    known = queries.filter(pl.col(_FREQUENCY) > 0)
+    classes = frequency_classes(dict(Counter(known[_FREQUENCY].to_list())))
+    named = {query: classes.get(count, "new") for query, count in queries.iter_rows()}
+    return pl.Series([named[query] for query in rows["query"]], dtype=pl.String)
+
+
+def _popularity(impressions: pl.Series) -> pl.Series:
+    seen = impressions.fill_null(0)
+    middle = seen.filter(seen > 0).median()
+    return pl.Series(["never" if one == 0 else "often" if one >= middle else "seldom" for one in seen], dtype=pl.String)
+
+
+def _joined(found: pl.DataFrame, more: pl.DataFrame, on: list[str]) -> pl.DataFrame:
+    return found.join(more, on=on, how="left", maintain_order="left") if more.height else found
+
+
+def _categories(site: Site) -> pl.DataFrame:
+    pins = site.table(PINS)
+    if "category" not in pins.collect_schema():
+        return pl.DataFrame()
+    return pins.select("pin_id", "category").drop_nulls().unique("pin_id").collect()
+
+
+def _countries(site: Site, rows: pl.DataFrame) -> pl.DataFrame:
+    """Of the rows' pairs alone: the log may be long."""
+    events = site.table(ENGAGEMENTS)
+    if "country" not in events.collect_schema():
+        return pl.DataFrame()
+    asked = events.select(*_PAIR, "country").drop_nulls().join(rows.select(_PAIR).unique().lazy(), on=_PAIR, how="semi")
+    return asked.group_by(_PAIR).agg(pl.col("country").mode().min()).collect()
+
+
+def _annotators(site: Site) -> pl.DataFrame:
+    votes = site.votes()
+    if votes.is_empty():
+        return votes
+    by_pair = votes.group_by(_PAIR).agg(people=pl.len(), who=pl.col("annotator_id").drop_nulls().first())
+    one = pl.when(pl.col("who").is_null()).then(pl.lit("one person")).otherwise(pl.format("{} alone", "who"))
+    named = pl.when(pl.col("people") == 1).then(one).otherwise(pl.format("{} people", "people"))
+    return by_pair.select(*_PAIR, annotators=named)

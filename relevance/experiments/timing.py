@@ -1,0 +1,63 @@
+"""How long models take: one request of many pins, timed again and again, arms in turn so that all share the weather.
+
+What is timed is what a request costs beside reading the store: of a student unpacking payloads, features and
+prediction; of a teacher tokens and forward passes. Kept in W/experiments/times, so that a killed experiment does not
+ask again; nothing here is a benchmark of the service (benchmarks/ has those).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from time import perf_counter
+from typing import NamedTuple
+
+import numpy as np
+
+from enrich import parts
+from relevance import stages
+
+_FILE = "milliseconds.json"
+_WARM = 2  # requests that do not count
+_LEAST = 3  # that do, however long they take
+
+
+class Times(NamedTuple):
+    """Milliseconds a request."""
+
+    p50: float
+    p99: float
+    requests: int
+
+
+def timed(
+    room: Path, of: tuple[object, ...], requests: Mapping[str, Callable[[], object]], rounds: int, seconds: float
+) -> dict[str, Times]:
+    """Each request's times, over as many rounds as fit the seconds, `rounds` at most; `of`: what made them."""
+    made_from = stages.fingerprint(sorted(requests), rounds, seconds, *of)
+    folder = room / "times" / made_from
+
+    def work(out: Path) -> None:
+        parts.write_text(out / _FILE, json.dumps(_measure(requests, rounds, seconds)))
+
+    stages.make(folder, made_from, work)
+    found: dict[str, list[float]] = json.loads((folder / _FILE).read_text())
+    return {
+        name: Times(float(np.percentile(spent, 50)), float(np.percentile(spent, 99)), len(spent))
+        for name, spent in found.items()
+    }
+
+
+def _measure(requests: Mapping[str, Callable[[], object]], rounds: int, seconds: float) -> dict[str, list[float]]:
+    spent: dict[str, list[float]] = {name: [] for name in requests}
+    end = perf_counter() + seconds
+    for number in range(_WARM + rounds):
+        if number >= _WARM + _LEAST and perf_counter() > end:
+            break
+        for name, request in requests.items():
+            begun = perf_counter()
+            request()
+            if number >= _WARM:
+                spent[name].append(1000 * (perf_counter() - begun))
+    return spent

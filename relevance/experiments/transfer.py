@@ -1,0 +1,235 @@
+"""`relevance experiment transfer`: how good models are in languages that nobody judged.
+
+Trained on the judgments of one language (--train-lang), tested on each other; a language's queries are halved, and
+each half is tested by models that may have learned from the other:
+
+    teacher, EN alone         judgments and log of the language
+    teacher, all languages    also the judgments of the other halves, and the whole log
+    student, EN alone         judgments of the language
+    student, + labels in EN   and its teacher's labels of pairs in that language
+    student, + labels in all  as many of its teacher's labels, of pairs in all languages
+    student, all languages    judgments of all
+
+The teacher that labels is the one that knows the language alone: what its labels carry elsewhere is what is asked. Of
+each language the report gives the share of its query tokens that the backbone's tokenizer does not know; where that
+is large the backbone cannot read the script, and its figures are a floor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+import polars as pl
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from enrich import checkpoints
+from enrich.job import input_hash
+from enrich.text_encoder import default_model_path
+from relevance.experiments import drawing
+from relevance.experiments.arms import Arm, Gathered, Model, Scored
+from relevance.experiments.budget import Demand, Scale
+from relevance.experiments.figures import Figures
+from relevance.experiments.ground import Ground, thinned
+from relevance.experiments.records import Drawing, Found, Table, Value, Versus
+from relevance.experiments.site import Experiment, Site, Wanted, languages, runs
+from relevance.judging.figures import Measure
+from relevance.splits import WHOLE_LOG, Split, primary_language, split_by_language
+
+_HALVES = 2
+_DEV_EVERY = 10  # of the other languages' training queries one in so many stops training
+_UNREADABLE = 0.2  # share of unknown tokens in a language's queries from which its figures are a floor
+
+
+def splits(judged: pl.DataFrame, wanted: Wanted) -> list[tuple[str, Split]]:
+    """Train and dev in one language; test a half of the other languages' queries, then the other."""
+    base = split_by_language(judged, wanted.train_lang, wanted.seed)
+    by_language = judged.with_columns(languages(judged).alias("lang")).filter(pl.col("query").is_in(sorted(base.test)))
+    queries = by_language.group_by("query").agg(pl.col("lang").drop_nulls().mode().min()).sort("query")
+    order = [input_hash(str(wanted.seed), query) for query in queries["query"]]
+    placed = queries.with_columns(order=pl.Series(order)).sort("lang", "order")["query"].to_list()
+    halves = [frozenset(placed[start::_HALVES]) for start in range(_HALVES)]
+    return [
+        (f"half {number}", Split(base.train, base.dev, half, base.left_out, base.log))
+        for number, half in enumerate(halves, 1)
+        if half
+    ]
+
+
+def demand(scale: Scale, wanted: Wanted) -> Demand:
+    each, own = runs(scale), scale.seeds  # the teacher of the language alone serves both halves
+    backbone = wanted.backbones[0] if wanted.backbones else ""
+    asked = each * (2.0 * scale.test_pairs + scale.soft_pairs)
+    rows = each * (6.0 * scale.train_pairs + 2 * scale.test_pairs + scale.soft_pairs)
+    return Demand({backbone: 1.2 * each + own}, {backbone: asked}, rows, seconds=30)
+
+
+def run(site: Site) -> Found:
+    arms = _Arms(site)
+    gathered = site.gather(arms.all())
+    figures = Figures(gathered.answers)
+    names = arms.names
+    versus = [
+        Versus(names["teacher_all"], names["teacher_one"]),
+        Versus(names["soft_all"], names["soft_one"]),
+        Versus(names["soft_one"], names["student_one"]),
+        Versus(names["soft_all"], names["student_one"]),
+        Versus(names["student_all"], names["student_one"]),
+        Versus(names["soft_all"], names["student_all"]),
+    ]
+    tested = _languages(gathered)
+    unknown = {lang: arms.unknown(lang) for lang in tested}
+    table, drawings = _by_language(gathered, tested, unknown)
+    notes = arms.notes(tested, unknown)
+    return Found(
+        figures.arms(arms.numbers), figures.compare(versus), (table,), drawings, tuple(notes), gathered.left_out
+    )
+
+
+class _Arms:
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._lang = primary_language(site.wanted.train_lang) or ""
+        here = self._lang.upper()
+        self.names = {
+            "teacher_one": f"teacher, {here} alone",
+            "teacher_all": "teacher, all languages",
+            "student_one": f"student, {here} alone",
+            "soft_one": f"student, + labels in {here}",
+            "soft_all": "student, + labels in all languages",
+            "student_all": "student, all languages",
+        }
+        self.numbers: dict[str, dict[str, float]] = {}
+
+    def all(self) -> list[Arm]:
+        kinds = ("teacher_one", "student_one", "soft_all", "soft_one", "student_all", "teacher_all")
+        return [
+            Arm(self.names[kind], partial(self._answer, kind), essential=kind in ("teacher_one", "student_one"))
+            for kind in kinds
+        ]
+
+    def _answer(self, kind: str, ground: Ground, seed: int) -> Scored:
+        bench = self._site.bench
+        settings = replace(bench.student_settings, seed=seed)
+        whole = self._with_all(ground)
+        if kind == "teacher_one":
+            model = self._teacher(ground, seed)
+        elif kind == "teacher_all":
+            model = self._site.teacher(whole, seed)
+        elif kind == "student_one":
+            model = bench.student(ground.train, ground.dev, settings=settings)
+        elif kind == "student_all":
+            model = bench.student(whole.train, whole.dev, settings=settings)
+        else:
+            model = self._with_labels(ground, seed, kind == "soft_all")
+        rows = whole if kind.endswith("_all") and kind != "soft_all" else ground
+        self.numbers.setdefault(self.names[kind], {})[f"judged rows, {ground.name}"] = float(rows.train.height)
+        return bench.answered(model, ground.test)
+
+    def _teacher(self, ground: Ground, seed: int) -> Model:
+        """Of the language alone, every other judged query held out: one and the same for both halves."""
+        known = ground.split.train | ground.split.dev
+        others = frozenset(self._site.judged["query"].unique()) - known
+        split = replace(ground.split, test=others, left_out=frozenset())
+        return self._site.teacher(ground._replace(split=split), seed)
+
+    def _with_labels(self, ground: Ground, seed: int, everywhere: bool) -> Model:
+        """A student of the language's judgments and its teacher's labels, of as many pairs in either case."""
+        site = self._site
+        scope = ground._replace(split=replace(ground.split, log=WHOLE_LOG))
+        soft = site.bench.soft(scope, site.scale.soft_pairs)
+        own = soft.filter(languages(soft).eq_missing(self._lang))
+        chosen = thinned(soft, own.height, site.wanted.seed) if everywhere else own
+        labelled = site.bench.labelled(self._teacher(ground, seed), chosen) if chosen.height else None
+        settings = replace(site.bench.student_settings, seed=seed)
+        return site.bench.student(ground.train, ground.dev, labelled, settings)
+
+    def _with_all(self, ground: Ground) -> Ground:
+        """The ground, learning from the other halves' queries too, one in ten of which goes to dev."""
+        seen = ground.split.train | ground.split.dev | ground.split.test | ground.split.left_out
+        rest = sorted(set(self._site.judged["query"].unique()) - seen)
+        dev, train = frozenset(rest[::_DEV_EVERY]), frozenset(rest) - frozenset(rest[::_DEV_EVERY])
+        split = replace(ground.split, train=ground.split.train | train, dev=ground.split.dev | dev, log=WHOLE_LOG)
+        more = [self._site.judged.filter(pl.col("query").is_in(sorted(side))) for side in (train, dev)]
+        return ground._replace(
+            name=f"{ground.name}, all",
+            train=pl.concat([ground.train, more[0]]),
+            dev=pl.concat([ground.dev, more[1]]),
+            split=split,
+        )
+
+    def unknown(self, lang: str) -> float:
+        """Share of the language's tested query tokens that the backbone does not know."""
+        backbone = self._site.bench.teacher_settings.backbone
+        folder = checkpoints.locate(backbone, "a backbone").folder if backbone else default_model_path()
+        test = pl.concat([ground.test for ground in self._site.grounds])
+        asked = test.filter(languages(test).eq_missing(lang))["query"].unique().sort().to_list()
+        return unknown_share(AutoTokenizer.from_pretrained(folder), asked)
+
+    def notes(self, tested: Sequence[str], unknown: dict[str, float]) -> list[str]:
+        floors = [f"{lang} ({unknown[lang]:.0%} of its query tokens)" for lang in tested if unknown[lang] > _UNREADABLE]
+        found = []
+        if floors:
+            found.append(
+                f"The backbone's tokenizer does not know {', '.join(floors)}: what is measured there is a floor, of a "
+                "model that cannot read the script."
+            )
+        if not any(self._site.bench.soft(g, self._site.scale.soft_pairs).height for g in self._site.grounds):
+            found.append("There were no pairs for the teacher to label: what its labels carry cannot be shown.")
+        return found
+
+
+def unknown_share(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> float:
+    """Share of the texts' tokens that are the tokenizer's unknown one; 0 for a tokenizer without one."""
+    if tokenizer.unk_token_id is None or not texts:
+        return 0.0
+    rows = tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+    ids = [token for row in rows for token in row]
+    return ids.count(tokenizer.unk_token_id) / max(1, len(ids))
+
+
+def _languages(gathered: Gathered) -> list[str]:
+    """Those tested, most pairs first."""
+    rows = next(iter(gathered.answers.values()))[0]
+    counts = rows.with_columns(languages(rows).alias("lang")).group_by("lang").agg(pl.len(), pl.col("query").n_unique())
+    known = counts.filter(pl.col("lang").is_not_null())
+    return known.sort("len", "lang", descending=[True, False])["lang"].to_list()
+
+
+def _by_language(
+    gathered: Gathered, tested: Sequence[str], unknown: dict[str, float]
+) -> tuple[Table, tuple[Drawing, ...]]:
+    rows: list[tuple[Value, ...]] = []
+    drawn = []
+    for lang in tested:
+        parts = {
+            arm: [frame.filter(languages(frame).eq_missing(lang)) for frame in frames]
+            for arm, frames in gathered.answers.items()
+        }
+        figures = Figures(parts).arms()
+        first = figures[0]
+        rows.append(
+            (
+                lang,
+                first.queries,
+                first.pairs,
+                f"{unknown[lang]:.1%}",
+                *(one.estimate(Measure.ACCURACY) for one in figures),
+            )
+        )
+        shown = [(one.arm, one.estimate(Measure.ACCURACY)) for one in figures]
+        drawn.append(
+            Drawing(
+                f"Accuracy in {lang}",
+                drawing.estimates(f"Accuracy in {lang}", shown),
+                f"{first.pairs:,} pairs of {first.queries:,} queries; {unknown[lang]:.1%} of query tokens unknown.",
+                True,
+            )
+        )
+    columns = ("language", "queries", "pairs", "unknown tokens", *gathered.answers)
+    said = "Accuracy in each other language; with fewer than ten tested queries there is no interval."
+    return Table("By language", said, columns, tuple(rows)), tuple(drawn)
+
+
+TRANSFER = Experiment(demand, run, splits=splits)

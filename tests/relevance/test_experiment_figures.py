@@ -1,0 +1,128 @@
+"""Figures of arms: as the evaluation has them, means over seeds, differences by query, corrected together."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from enrich.errors import BadInput
+from relevance.evaluation import evaluate
+from relevance.experiments import drawing, page
+from relevance.experiments.budget import Cut, Plan, Rates, Scale
+from relevance.experiments.drawing import Curve, Dot, Level, on_front
+from relevance.experiments.figures import MEASURES, Figures
+from relevance.experiments.records import Drawing, Found, Result, Table, Versus
+from relevance.intervals import BootstrapSettings, Estimate
+from relevance.judging.figures import EvaluationSettings, Measure
+from relevance.judging.gold import Predictions
+from relevance.metrics import expected_level
+
+FEW = BootstrapSettings(draws=200)
+
+
+def answers(seed: int, skill: float = 1.0, queries: int = 12, pins: int = 8) -> pl.DataFrame:
+    """Pairs of random levels, the same whatever the seed; probabilities that lean towards them by `skill`."""
+    levels = np.random.default_rng(0).integers(1, 6, queries * pins)
+    logits = np.random.default_rng(seed).normal(size=(len(levels), 5)) + skill * np.eye(5)[levels - 1]
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    return pl.DataFrame(
+        {
+            "query": [f"q{i // pins:02d}" for i in range(len(levels))],
+            "pin_id": [f"p{i}" for i in range(len(levels))],
+            "level": levels,
+            "lang": ["en"] * len(levels),
+            "probabilities": probabilities.tolist(),
+            "score": expected_level(probabilities),
+        }
+    )
+
+
+def test_figures_are_those_of_the_evaluation() -> None:
+    frame = answers(1)
+    found = Figures({"arm": [frame]}, FEW).arms()[0]
+    judged = evaluate([Predictions("arm", frame)], settings=EvaluationSettings(bootstrap=FEW)).model("arm")
+    for measure in MEASURES:
+        expected = judged.estimate(measure)
+        assert expected is not None and found.estimate(measure) == pytest.approx((*expected[:3], None))
+    assert (found.pairs, found.queries, found.seeds) == (96, 12, 1)
+
+
+def test_an_arm_of_several_seeds_is_their_mean() -> None:
+    one, two = answers(1), answers(2)
+    each = [Figures({"arm": [frame]}, FEW).arms()[0].estimate(Measure.ACCURACY).value for frame in (one, two)]
+    both = Figures({"arm": [one, two]}, FEW).arms()[0]
+    assert both.estimate(Measure.ACCURACY).value == pytest.approx(sum(each) / 2) and both.seeds == 2
+
+
+def test_comparisons_are_corrected_for_all_that_were_made_together() -> None:
+    figures = Figures({"good": [answers(1, 3.0)], "fair": [answers(2, 1.0)], "poor": [answers(3, 0.0)]}, FEW)
+    wanted = [Versus("good", "fair"), Versus("fair", "poor"), Versus("good", "absent")]
+    found = figures.compare(wanted, (Measure.ACCURACY,))
+    assert [(one.arm, one.rival) for one in found] == [("good", "fair"), ("fair", "poor")]
+    raw = sorted(one.difference.p_value for one in found)
+    assert sorted(one.holm_p for one in found)[0] == pytest.approx(min(1, 2 * raw[0]))
+    alone = figures.compare(wanted[:1], (Measure.ACCURACY,))[0]
+    assert alone.holm_p == alone.difference.p_value and alone.difference.value > 0
+
+
+def test_arms_that_answer_other_pairs_are_refused() -> None:
+    with pytest.raises(BadInput, match="asked about the same pairs"):
+        Figures({"one": [answers(1)], "other": [answers(1, queries=11)]}, FEW)
+    with pytest.raises(BadInput, match="answers about judged test pairs, found none"):
+        Figures({"one": [answers(1).head(0)]}, FEW)
+
+
+def at(value: float) -> Estimate:
+    return Estimate(value, value - 0.1, value + 0.1)
+
+
+def test_the_front_holds_those_that_none_betters_at_their_cost() -> None:
+    dots = [Dot("S", 1, at(0.4), 1), Dot("M", 2, at(0.39), 1), Dot("L", 3, at(0.45), 1), Dot("T", 900, at(0.5), 0)]
+    assert [dot.name for dot in on_front(dots)] == ["S", "L", "T"]
+
+
+def test_drawings_name_their_axes_and_series_and_escape_names() -> None:
+    points = ((1.0, at(0.4)), (2.0, Estimate(0.5, float("nan"), float("nan"))))
+    svg = drawing.curves("t", "labels", "accuracy", [Curve("<b>", points), Curve("two", points)], [Level("line", 0.6)])
+    assert all(word in svg for word in ("labels", "accuracy", "two", "line")) and "<b>" not in svg
+    assert svg.count('class="whisker') == 2  # a figure without an interval has none
+    nothing = Estimate(float("nan"), float("nan"), float("nan"))
+    assert drawing.curves("t", "x", "y", [Curve("none", ((1.0, nothing),))]) == ""
+
+
+def result() -> Result:
+    figures = Figures({"good <i>": [answers(1, 3.0)], "poor": [answers(3, 0.0)]}, FEW)
+    scale = Scale(1, 1, 100, 0, 1, 0, 96)
+    plan = Plan(scale, scale, 10, 4.2, 61.0, (Cut("seeds", 3, 1),), Rates({"": 10.0}, {"": 99.0}, 50.0, 5.0))
+    found = Found(
+        figures.arms(),
+        figures.compare([Versus("good <i>", "poor")]),
+        (Table("More", "how to read", ("row", "figure"), (("one", at(0.5)), ("two", None))),),
+        (Drawing("Drawn", drawing.arms(figures.arms(), Measure.ACCURACY).svg),),
+        ("a note",),
+        ("slow arm",),
+    )
+    return Result("encoders", "Is it?", "native: mine", "now", plan, found)
+
+
+def test_the_page_says_what_was_cut_and_left_out_and_runs_nothing() -> None:
+    html = page.render(result())
+    assert "seeds 3 → 1" in html and "slow arm" in html and "a note" in html
+    assert "good &lt;i&gt;" in html and "<i>" not in html and "<script" not in html
+    assert "better" in html and "0.400 – 0.600" in html
+
+
+def test_the_json_has_every_figure_and_no_nan() -> None:
+    found = json.loads(result().to_json())
+    assert found["plan"]["cuts"] == [{"what": "seeds", "full": 3, "now": 1}]
+    assert found["arms"][0]["figures"][0]["estimate"]["low"] < found["arms"][0]["figures"][0]["estimate"]["high"]
+    assert found["left_out"] == ["slow arm"] and {"holm_p", "difference"} <= found["comparisons"][0].keys()
+
+
+def test_the_terminal_is_told_the_same() -> None:
+    said = "\n".join(page.lines(result(), Path("W/reports/experiment-encoders/index.html")))
+    assert "seeds 3 → 1" in said and "slow arm" in said and "good <i> - poor: accuracy +" in said

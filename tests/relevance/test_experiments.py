@@ -1,0 +1,201 @@
+"""Experiments from end to end on a tiny catalogue in memory: what they make, keep, leave out and refuse."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from enrich import console
+from enrich.errors import BadInput
+from enrich.workspace import Workspace
+from relevance.cli import relevance
+from relevance.experiments import page
+from relevance.experiments.ablation import not_given, without_it
+from relevance.experiments.budget import Clock, Scale
+from relevance.experiments.ground import grounds_of, subset, thinned
+from relevance.experiments.measuring import measured
+from relevance.experiments.names import Name
+from relevance.experiments.records import Found, Result
+from relevance.experiments.robustness import arm_name
+from relevance.experiments.run import EXPERIMENTS
+from relevance.experiments.site import STUDENT_ARM, TEACHER_ARM, Wanted
+from relevance.experiments.transfer import splits, unknown_share
+from relevance.judging.figures import Measure
+from relevance.splits import Split
+from relevance.text import Field
+from tests.relevance.tiny_experiments import Nothing, judged_rows, site, site_and_plan
+
+OVER = 1e-9  # minutes: only what an experiment cannot do without is made
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shared, since experiments share their models: no test depends on what another one left there."""
+    return tmp_path_factory.mktemp("experiments")
+
+
+def run(room: Path, name: Name, wanted: Wanted | None = None, minutes: float = 60) -> Found:
+    return EXPERIMENTS[name].run(site(room, name, wanted, minutes=minutes))
+
+
+@pytest.mark.parametrize("name", list(Name))
+def test_each_experiment_has_a_page_of_what_cannot_be_left_out(name: Name, room: Path) -> None:
+    made, plan = site_and_plan(room, name, Wanted(minutes=1, seeds=1), minutes=OVER)
+    found = EXPERIMENTS[name].run(made)
+    assert found.arms and not any(arm.arm in found.left_out for arm in found.arms)
+    assert found.left_out
+    html = page.render(Result(name, name.question, "tiny", "now", plan, found))
+    assert name.question in html and "left out, since the time was over" in html
+
+
+def test_more_labels_are_set_against_the_teacher_and_a_second_run_trains_nothing(room: Path) -> None:
+    first = site(room, Name.LABEL_BUDGET)
+    found = EXPERIMENTS[Name.LABEL_BUDGET].run(first)
+    rows = {arm.arm: arm.numbers for arm in found.arms if arm.arm != TEACHER_ARM}
+    judged = first.grounds[0].train.height
+    assert rows["people's labels"] == {"human_rows": judged, "soft_rows": 0.0}
+    assert rows["50% of people's labels"]["human_rows"] == judged / 2 and not found.left_out
+    again = site(room, Name.LABEL_BUDGET)
+    assert str(EXPERIMENTS[Name.LABEL_BUDGET].run(again).arms) == str(found.arms)  # nan is not nan
+    assert not again.bench.done
+    assert sorted(path.name for path in room.iterdir()) == ["backbone", "experiments"]  # nothing that serves
+
+
+def test_answers_are_found_again_without_the_models_that_gave_them(tmp_path: Path) -> None:
+    made = site(tmp_path, Name.ROBUSTNESS, minutes=OVER)
+    EXPERIMENTS[Name.ROBUSTNESS].run(made)
+    for model in (tmp_path / "experiments" / "models").iterdir():
+        for file in sorted(model.rglob("*"), reverse=True):
+            file.rmdir() if file.is_dir() else file.unlink()
+        model.rmdir()
+    again = site(tmp_path, Name.ROBUSTNESS, minutes=OVER)
+    EXPERIMENTS[Name.ROBUSTNESS].run(again)
+    assert not again.bench.done
+
+
+def test_what_was_left_out_is_added_by_the_next_run(tmp_path: Path) -> None:
+    wanted = Wanted(minutes=1, fields=(Field.BOARDS,))
+    short = site(tmp_path, Name.ABLATION, wanted, minutes=OVER)
+    found = EXPERIMENTS[Name.ABLATION].run(short)
+    assert [arm.arm for arm in found.arms] == [TEACHER_ARM] and short.bench.done["teacher trained"] == 1
+    later = site(tmp_path, Name.ABLATION, wanted)
+    added = EXPERIMENTS[Name.ABLATION].run(later)
+    models = (TEACHER_ARM, STUDENT_ARM)
+    kinds = [name(model, Field.BOARDS) for model in models for name in (not_given, without_it)]
+    assert {arm.arm for arm in added.arms} == {*models, *kinds} and not added.left_out
+    assert later.bench.done["teacher trained"] == 1  # the one without boards
+    gained = {(one.arm, one.rival) for one in added.comparisons if one.measure is Measure.ACCURACY}
+    assert (TEACHER_ARM, without_it(TEACHER_ARM, Field.BOARDS)) in gained
+    assert [row[0] for row in added.tables[0].rows] == ["boards"]
+
+
+def test_speeds_are_measured_once(tmp_path: Path) -> None:
+    made = site(tmp_path, Name.LATENCY)
+    first = measured(made.bench, made.grounds[0], [""])
+    assert min(first.taught[""], first.asked[""], first.student, first.encoded) > 0
+    assert measured(made.bench, made.grounds[0], [""]) == first
+    assert sorted(path.name for path in (tmp_path / "experiments").iterdir()) == ["rates"]
+
+
+def test_a_field_that_no_pin_has_cannot_be_taken_out(room: Path) -> None:
+    with pytest.raises(BadInput, match="judged pins that have link, found none"):
+        run(room, Name.ABLATION, Wanted(fields=(Field.LINK,)))
+
+
+def test_without_a_log_the_pages_say_what_cannot_be_shown(room: Path) -> None:
+    told = {}
+    for name in (Name.LABEL_BUDGET, Name.ENCODERS, Name.TRANSFER):
+        made = site(room, name, Wanted(seeds=1), Nothing(), minutes=OVER)
+        made.bench.clock = Clock(60) if name is Name.LABEL_BUDGET else made.bench.clock
+        told[name] = " ".join(EXPERIMENTS[name].run(made).notes)
+    assert "what soft labels add cannot be shown" in told[Name.LABEL_BUDGET]
+    assert "no log to learn from" in told[Name.ENCODERS]
+    assert "what its labels carry cannot be shown" in told[Name.TRANSFER]
+
+
+def test_a_damaged_query_is_answered_otherwise(room: Path) -> None:
+    made = site(room, Name.ROBUSTNESS, Wanted(seeds=1))
+    made = replace(made, scale=replace(made.scale, groups=1))
+    found = EXPERIMENTS[Name.ROBUSTNESS].run(made)
+    arms = {arm.arm: arm for arm in found.arms}
+    assert arms[arm_name(STUDENT_ARM, "query", "misspelled", 1.0)].numbers["strength"] == 1
+    assert arm_name(TEACHER_ARM, "title", "missing", 1.0) in arms
+    assert not any("link" in name for name in arms) and "link" in found.notes[0]  # no pin has one
+
+
+def test_languages_that_nobody_judged_are_tested_in_halves() -> None:
+    judged = judged_rows()
+    halves = [split for _, split in splits(judged, Wanted(train_lang="en"))]
+    german = frozenset(judged.filter(lang="de")["query"])
+    assert halves[0].test | halves[1].test == german and not halves[0].test & halves[1].test
+    assert not (halves[0].train | halves[0].dev) & german
+
+
+def test_a_tokenizer_that_cannot_read_a_script_says_so() -> None:
+    from tests.relevance.tiny_models import _tokenizer
+
+    tokenizer = _tokenizer("[CLS] $A [SEP] $B [SEP]", cls_token="[CLS]", sep_token="[SEP]", unk_token="[UNK]")
+    assert unknown_share(tokenizer, ["oak table", "オーク テーブル"]) == 0.5
+    assert unknown_share(tokenizer, []) == 0
+
+
+def test_a_smaller_subset_is_part_of_a_larger_one() -> None:
+    rows = judged_rows()
+    pairs = [set(subset(rows, count, 0).select("query", "pin_id").rows()) for count in (30, 60, rows.height)]
+    assert pairs[0] < pairs[1] < pairs[2]
+    for query in {query for query, _ in pairs[0]}:  # whole queries
+        assert {pair for pair in pairs[2] if pair[0] == query} <= pairs[0]
+    single = [set(thinned(rows, count, 0).select("query", "pin_id").rows()) for count in (30, 60)]
+    assert len(single[0]) == 30 and single[0] < single[1]
+    assert len({query for query, _ in single[0]}) > len({query for query, _ in pairs[0]})
+
+
+SCALE = Scale(1, 1, 10_000, 0, 1, 0, 10_000)
+
+
+def test_queries_cut_from_the_test_side_are_held_out_all_the_same() -> None:
+    rows = judged_rows()
+    queries = sorted(rows["query"].unique())
+    split = Split(frozenset(queries[:10]), frozenset(queries[10:12]), frozenset(queries[12:]))
+    ground = grounds_of(rows, [("one", split)], replace(SCALE, test_pairs=20), 0)[0]
+    assert ground.test.height <= 20 and ground.split.held_out == split.held_out
+
+
+@pytest.mark.parametrize(
+    ("judged", "test", "said"),
+    [
+        (judged_rows(), frozenset(), "judged test queries in fold one, found none"),
+        (judged_rows().with_columns(level=pl.lit(3, pl.Int64)), None, "found only level 3"),
+    ],
+)
+def test_judgments_that_show_nothing_are_refused(judged: pl.DataFrame, test: frozenset[str] | None, said: str) -> None:
+    queries = sorted(judged["query"].unique())
+    asked = frozenset(queries[8:]) if test is None else test
+    with pytest.raises(BadInput, match=said):
+        grounds_of(judged, [("one", Split(frozenset(queries[:6]), frozenset(queries[6:8]), asked))], SCALE, 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["noise"], "expected judged pairs in"),
+        (["ablation", "--fields", "title,smell"], "expected --fields among title, description"),
+        (["ablation", "--fields", "title,title"], "expected each of --fields once"),
+        (["encoders", "--backbone", "./nowhere"], "expected a backbone at ./nowhere, found no such folder"),
+        (["noise", "--backbone", "./a", "--backbone", "./b"], "expected one --backbone for experiment noise, found 2"),
+        (["latency", "--backbone", "./a", "--backbone", "./a"], "expected each --backbone once"),
+        (["transfer", "--train-lang", "!"], "expected --train-lang as a language tag"),
+        (["transfer", "--folds", "3"], "expected no --folds for experiment transfer"),
+        (["robustness", "--budget", "0"], "--budget"),
+    ],
+)
+def test_bad_input_is_one_line(
+    arguments: list[str], said: str, workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["experiment", *arguments, "--workspace", str(workspace.root)]
+    assert console.run(relevance, command) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert said in lines[-1] and "Traceback" not in "".join(lines)
