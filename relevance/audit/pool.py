@@ -50,10 +50,10 @@ def pool(pipeline: Pipeline, settings: AuditSettings) -> pl.DataFrame:
 def _unjudged(pipeline: Pipeline, settings: AuditSettings) -> pl.DataFrame:
     """Pairs that the teacher labelled, with the worth of all reasons but doubt."""
     fold = pipeline.folds[-1]
-    pairs = pipeline.soft_pairs(fold).join(pipeline.judged.pairs.select(_PAIR), on=_PAIR, how="anti")
+    unjudged = pipeline.soft_pairs(fold).scan().join(pipeline.judged.pairs.lazy().select(_PAIR), on=_PAIR, how="anti")
+    pairs = unjudged.sort(pl.struct(_PAIR).hash(settings.seed)).head(settings.pool).collect(engine="streaming")
     if pairs.is_empty():
         return pairs
-    pairs = pairs.sort(pl.struct(_PAIR).hash(settings.seed)).head(settings.pool)
     teacher = _matrix(pairs["probabilities"])
     students = _students(pipeline, pairs)
     student = students[0] if len(students) else None

@@ -83,7 +83,7 @@ def _hub(pipeline: Pipeline, folder: Path, names: list[str] | None) -> HubExport
     missing = [name for name in names or () if name not in there]
     if missing:
         raise BadInput(f"expected models in {fold.folder}, found no {', '.join(missing)}; train them first")
-    soft = pipeline.soft_pairs(fold) if TEACHER_MODEL in there else _nothing()
+    soft = pipeline.soft_pairs(fold).scan().sort("query", "pin_id").collect() if TEACHER_MODEL in there else _nothing()
     return write_hub(pipeline.workspace, folder, _splits(pipeline), soft, there, report_folder(pipeline))
 
 

@@ -16,7 +16,6 @@ import polars as pl
 from enrich.errors import BadInput
 from enrich.tables import LEVELS
 from relevance import intervals, metrics
-from relevance.abtest.effects import holm
 from relevance.experiments.records import ArmFigures, Compared, Versus
 from relevance.intervals import BootstrapSettings, Statistic
 from relevance.judging.figures import CUTOFF, Figure, Measure
@@ -99,7 +98,7 @@ class Figures:
             )
             for one in there
         ]
-        corrected = holm([one.p_value for one in differences])
+        corrected = intervals.holm([one.p_value for one in differences])
         return [
             Compared(*versus, measure, difference, p)
             for versus, difference, p in zip(there, differences, corrected, strict=True)

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from enrich.pin_payload import pack_pins, unpack_pins
+from enrich.tables import LEVELS
 from relevance.metrics import Floats
 from relevance.peer_labels import with_second_opinion
 from relevance.student import Student, StudentSettings
@@ -32,7 +33,9 @@ def answer(folder: Path, frame: pl.DataFrame, encoder: QueryEncoder) -> Floats:
 
 def second_opinion(soft: pl.DataFrame, peer: Path, encoder: QueryEncoder, share: float) -> pl.DataFrame:
     """Soft labels, `share` of each from the student in `peer`, which people alone taught."""
-    return with_second_opinion(soft, Student.load(peer), encoder, share)
+    own = soft["probabilities"].list.to_array(len(LEVELS)).to_numpy()
+    labels = with_second_opinion(own, student_inputs(soft, encoder), Student.load(peer), share)
+    return soft.with_columns(pl.Series("probabilities", labels.tolist(), soft.schema["probabilities"]))
 
 
 def request(folder: Path, rows: pl.DataFrame, encoder: QueryEncoder) -> Callable[[], object]:

@@ -75,10 +75,6 @@ class SoftPairs:
 
         return Pieces(int(json.loads((into / _RECORD).read_text())), frame)
 
-    def _gone(self) -> list[str]:
-        """Pins deleted since."""
-        return sorted(deleted_pins(self.workspace).collect()["pin_id"])
-
     def _write(self, into: Path, rows: int) -> None:
         engine = DuckDBBackend(into / ".spill", BOUNDED).connection
         labels: ir.Table = engine.read_parquet([str(file) for file in sorted(self.folder.glob("*.parquet"))])
