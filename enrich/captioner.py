@@ -129,6 +129,8 @@ class Captioner:
 
         from enrich.captioning.describing import Description
 
+        if not prepared:
+            return Description([], None)
         try:
             return self._model.describe(prepared)
         except torch.cuda.OutOfMemoryError as error:

@@ -25,13 +25,14 @@ from enrich.captioning.loops import LOOP_CUT, without_loop
 from enrich.fetch import FetchSession, FetchSettings, Outcome
 from enrich.image_uris import on_the_web, read_image
 from enrich.images import BadImage, load_image
-from enrich.side_by_side import batches, side_by_side
+from enrich.side_by_side import side_by_side
 
 if TYPE_CHECKING:
     import torch
 
     from enrich.captioning.describing import Description, Saying
 
+_FAILED_AT_ONCE = 1_000
 SCHEMA = pl.Schema(
     [
         ("place", pl.Int64),
@@ -83,20 +84,22 @@ Found = list[
 
 
 def _described(captioner: Captioner, found: Iterable[Found], cut_loops: bool) -> Iterator[pl.DataFrame]:
+    """A batch is handed on when it is full, or when so many pictures failed meanwhile that they should be written."""
     places: deque[list[int]] = deque()
     failed: Found = []
 
-    def good() -> Iterator[tuple[int, Any]]:
-        for some in found:
-            for place, coming in some:
-                picture = coming if isinstance(coming, str) else coming.result()
-                if isinstance(picture, str):
-                    failed.append((place, picture))
-                else:
-                    yield place, picture
-
     def small() -> Iterator[list[Any]]:
-        for batch in batches(good(), captioner.batch_size):
+        batch: Found = []
+        told = 0
+        for place, coming in (one for some in found for one in some):
+            picture = coming if isinstance(coming, str) else coming.result()
+            (failed if isinstance(picture, str) else batch).append((place, picture))
+            told += isinstance(picture, str)
+            if len(batch) == captioner.batch_size or told == _FAILED_AT_ONCE:
+                places.append([place for place, _ in batch])
+                yield [picture for _, picture in batch]
+                batch, told = [], 0
+        if batch:
             places.append([place for place, _ in batch])
             yield [picture for _, picture in batch]
 
