@@ -105,7 +105,8 @@ def _as_ours(error: BaseException) -> CorkboardError:
         if raised is None:
             break
         if isinstance(raised, CorkboardError) and not isinstance(raised, ray.exceptions.RayError):
-            return raised
+            ours = BadInput if isinstance(raised, BadInput) else CorkboardError
+            return ours(str(raised).partition("\n")[0])  # Ray adds advice of its own below
         inner = getattr(raised, "cause", None)  # of Ray's own wrappers, which are also what they wrap
         raised = inner if isinstance(inner, BaseException) else raised.__cause__
     said = str(error).strip().splitlines()[-1]
