@@ -84,7 +84,8 @@ def cluster(workers: int | None, gpus: float | None) -> Cluster:
 
     if not ray.is_initialized():
         ray.init(log_to_driver=False)
-    there = ray.cluster_resources()
+    resources: Any = ray.cluster_resources  # untyped in Ray's own code
+    there = resources()
     has, cores = there.get("GPU", 0.0), there.get("CPU", 1.0)
     share = gpus if gpus is not None else min(1.0, has)
     if share > has:
