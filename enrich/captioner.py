@@ -16,7 +16,7 @@ from PIL import Image
 
 from enrich import checkpoints
 from enrich.errors import BadInput
-from enrich.memory import keep_freed_memory
+from enrich.memory import give_back_freed_memory, keep_freed_memory
 from enrich.side_by_side import batches, side_by_side
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ class Captioner:
         self.dtype = precision(dtype, self.device)
         saying = Saying(beams, prompt, max_tokens)
         self._model = _describer(checkpoint.folder, self.device, self.dtype, saying)
+        give_back_freed_memory()
         self.batch_size = batch_size or _batch_size(self._model, self.device)
         self._exact = self.dtype.itemsize == 4
         self.producer = _producer(checkpoint, self.dtype, saying)
@@ -129,6 +130,8 @@ class Captioner:
 
         from enrich.captioning.describing import Description
 
+        if not prepared:
+            return Description([], None)
         try:
             return self._model.describe(prepared)
         except torch.cuda.OutOfMemoryError as error:

@@ -50,7 +50,8 @@ class Blip:
         self.input_size = self._pixels.size
         self.picture_bytes = 30_000 * (config.image_size // config.patch_size) ** 2  # twice what ViT-base was seen to
         self.side_by_side = True
-        self.vision: Any = _vision(model, device, dtype)
+        self.vision: Any = _vision(model.vision_model, device, dtype)
+        del model.vision_model  # else its weights would be held twice beside the decoder's
         self.text, self._say = self._decoder(model.text_decoder, dtype, saying)
 
     def prepare(self, image: Image.Image) -> Tensor:
@@ -110,12 +111,11 @@ class Blip:
             self.text.step = torch.compile(self.text.step, dynamic=False, **chosen)
 
 
-def _vision(model: Any, device: torch.device, dtype: torch.dtype) -> Any:
+def _vision(tower: Any, device: torch.device, dtype: torch.dtype) -> Any:
     """What gives the last states of pixels."""
-    if vision.fits(model.vision_model):
-        return vision.VisionTower(model.vision_model.to(device), dtype)
-    tower = model.vision_model.to(device, dtype)
-    return _Plain(tower, dtype)
+    if vision.fits(tower):
+        return vision.VisionTower(tower.to(device), dtype)
+    return _Plain(tower.to(device, dtype), dtype)
 
 
 class _Plain(torch.nn.Module):

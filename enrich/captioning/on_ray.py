@@ -84,7 +84,8 @@ def cluster(workers: int | None, gpus: float | None) -> Cluster:
 
     if not ray.is_initialized():
         ray.init(log_to_driver=False)
-    there = ray.cluster_resources()
+    resources: Any = ray.cluster_resources  # untyped in Ray's own code
+    there = resources()
     has, cores = there.get("GPU", 0.0), there.get("CPU", 1.0)
     share = gpus if gpus is not None else min(1.0, has)
     if share > has:
@@ -105,7 +106,8 @@ def _as_ours(error: BaseException) -> CorkboardError:
         if raised is None:
             break
         if isinstance(raised, CorkboardError) and not isinstance(raised, ray.exceptions.RayError):
-            return raised
+            ours = BadInput if isinstance(raised, BadInput) else CorkboardError
+            return ours(str(raised).partition("\n")[0])  # Ray adds advice of its own below
         inner = getattr(raised, "cause", None)  # of Ray's own wrappers, which are also what they wrap
         raised = inner if isinstance(inner, BaseException) else raised.__cause__
     said = str(error).strip().splitlines()[-1]

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from inspect import signature
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,13 +27,14 @@ from enrich.fetch import FetchSession, FetchSettings, Outcome
 from enrich.image_uris import on_the_web, read_image
 from enrich.images import BadImage, load_image
 from enrich.picture_prints import picture_print
-from enrich.side_by_side import batches, side_by_side
+from enrich.side_by_side import side_by_side
 
 if TYPE_CHECKING:
     import torch
 
     from enrich.captioning.describing import Description, Saying
 
+_OTHERS_AT_ONCE = 1_000
 SCHEMA = pl.Schema(
     [
         ("place", pl.Int64),
@@ -91,20 +91,29 @@ Found = list[
 def _described(
     captioner: Captioner, found: Iterable[Found], cut_loops: bool, alike: Alike | None
 ) -> Iterator[pl.DataFrame]:
+    """A batch is handed on when it is full, or when so many pictures failed or were copies meanwhile that their rows
+    should be written.
+    """
     places: deque[list[int]] = deque()
     failed: Found = []
 
-    def good() -> Iterator[tuple[int, Any]]:
-        for some in found:
-            for place, coming in sorted(some, key=itemgetter(0)):
-                picture = coming if isinstance(coming, str) else coming.result()
-                if isinstance(picture, str):
-                    failed.append((place, picture))
-                elif alike is None or not alike.is_copy(place, picture[1]):
-                    yield place, picture[0]
-
     def small() -> Iterator[list[Any]]:
-        for batch in batches(good(), captioner.batch_size):
+        batch: Found = []
+        others = 0
+        for place, coming in (one for some in found for one in sorted(some, key=itemgetter(0))):
+            picture = coming if isinstance(coming, str) else coming.result()
+            if isinstance(picture, str):
+                failed.append((place, picture))
+                others += 1
+            elif alike is not None and alike.is_copy(place, picture[1]):
+                others += 1
+            else:
+                batch.append((place, picture[0]))
+            if len(batch) == captioner.batch_size or others == _OTHERS_AT_ONCE:
+                places.append([place for place, _ in batch])
+                yield [picture for _, picture in batch]
+                batch, others = [], 0
+        if batch:
             places.append([place for place, _ in batch])
             yield [picture for _, picture in batch]
 
@@ -169,5 +178,4 @@ def _prepare(captioner: Captioner, read: Callable[[], bytes]) -> Any:
 
 def decoded(data: bytes, at_least: tuple[int, int] | None) -> Image.Image:
     """The picture in `data`; it may come smaller, but neither side below `at_least`. Raises BadImage."""
-    hint = {"at_least": at_least} if "at_least" in signature(load_image).parameters else {}
-    return load_image(data, **hint)
+    return load_image(data, at_least=at_least)

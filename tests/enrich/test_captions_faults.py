@@ -19,6 +19,7 @@ from test_captions import add_pins, plain, rows
 from tiny_captioner import copy, random_images, save_tiny
 
 from enrich import job, parts
+from enrich.captioning import once_each
 from enrich.captioning.blip import Blip
 from enrich.captions import run_captions
 from enrich.errors import BadInput
@@ -62,8 +63,8 @@ def table(workspace: Workspace, one) -> pl.DataFrame:
 
 
 # A process that has loaded all that is needed forks runs: one of the first workspace, then those of the second that are
-# killed, and one that is not. A moment "s0.7" is of the clock; "0.7" is a share of what the first run did to the
-# tables' files, as Python tells an audit hook (listed, renamed, removed).
+# killed, and one that is not. A moment "s0.7" is a share of the time that the first run took, "0.7" of what
+# it did to the tables' files, as Python tells an audit hook (listed, renamed, removed).
 RUNS = """
 import os, signal, sys, time
 from pathlib import Path
@@ -105,10 +106,12 @@ def forked(workspace, events=0, seconds=None):
     print(status, len(list(workspace.glob("enriched/pin_caption/part-*"))) - 1, flush=True)
     return int(os.read(reads, 20) or 0)
 
+started = time.perf_counter()
 events = forked(undisturbed)
+lasts = time.perf_counter() - started
 for moment in sys.argv[4:]:
     if moment[0] == "s":
-        forked(killed, seconds=float(moment[1:]))
+        forked(killed, seconds=float(moment[1:]) * lasts)
     else:
         forked(killed, events=max(1, int(float(moment) * events)))
 forked(killed)
@@ -134,6 +137,25 @@ def test_kills_at_random_moments_end_in_the_rows_of_an_undisturbed_run(tmp_path,
     assert same_rows(killed, undisturbed)
     again = run_captions(killed, plain(checkpoint))
     assert (again.fresh, again.made, dict(again.failed)) == (25, 0, {})
+
+
+def test_failures_are_written_while_no_picture_can_be_had(tmp_path, checkpoint):
+    workspace = Workspace.at(tmp_path / "workspace")
+    workspace.create(Catalogue("native", "inline"))
+    add_pins(workspace, **{f"p{number:04}": str(tmp_path / f"{number}.png") for number in range(2_500)})
+    seen: list[int] = []
+    described = once_each.described
+
+    def watched(*arguments):
+        for outcome in described(*arguments):
+            seen.append(outcome.height)
+            yield outcome
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(once_each, "described", watched)
+        report = run_captions(workspace, plain(checkpoint))
+    assert dict(report.failed) == {"not-found": 2_500}
+    assert max(seen) <= 1_000
 
 
 def test_a_full_disk_is_one_error_and_what_was_written_before_stays(tmp_path, checkpoint):
@@ -219,7 +241,7 @@ def main(kills: int, pictures: int) -> int:
         folder, moments = Path(name), random.Random(8)
         checkpoint = save_tiny(folder / "tiny")
         undisturbed, killed = (catalogue(folder, pictures, part) for part in ("undisturbed", "killed"))
-        ended = runs(undisturbed, killed, checkpoint, *(f"s{moments.uniform(0.1, 1.0):.2f}" for _ in range(kills)))
+        ended = runs(undisturbed, killed, checkpoint, *(f"s{moments.uniform(0.2, 1.0):.2f}" for _ in range(kills)))
         for number, (status, kept) in enumerate(ended):
             sys.stdout.write(f"run {number}: exit {status}, {kept} parts\n")
         same = same_rows(killed, undisturbed)
