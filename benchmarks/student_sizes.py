@@ -3,10 +3,10 @@
     python -m benchmarks.student_sizes W [--folds 1] [--json]
 
 W holds trained models (`relevance run`). Each size, and the student of human labels that has a say in its labels,
-learns from the same rows as the student there and is asked about queries that it never saw; then 1,000 pairs are scored again
-and again, network alone and features with it. A mark: the default size takes at most 10 ms for both, which is what a
-whole answer may take. Ours is the default size's pairs a second, the rival's the largest one's. Models stay beside the
-student as `student_size_s`, ..., so that a run that was stopped goes on.
+learns from the same rows as the student there and is asked about queries that it never saw; then 1,000 pairs are
+scored again and again, network alone and features with it. A mark: the default size takes at most 10 ms for both,
+which is what a whole answer may take. Ours is the default size's pairs a second, the rival's the largest one's.
+Models stay beside the student as `student_size_s`, ..., so that a run that was stopped goes on.
 """
 
 from __future__ import annotations
