@@ -2,9 +2,10 @@
 
     python -m benchmarks.student_sizes W [--folds 1] [--json]
 
-W holds trained models (`relevance run`). Each size learns from the same rows as the student there and is asked about
-queries that it never saw; then 1,000 pairs are scored again and again, network alone and features with it. A mark: no
-size takes more than 4 ms for the network. Ours is the default size's pairs a second, the rival's the largest one's.
+W holds trained models (`relevance run`). Each size, and the student of human labels that has a say in its labels,
+learns from the same rows as the student there and is asked about queries that it never saw; then 1,000 pairs are
+scored again and again, network alone and features with it. A mark: the default size takes at most 10 ms for both,
+which is what a whole answer may take. Ours is the default size's pairs a second, the rival's the largest one's.
 Models stay beside the student as `student_size_s`, ..., so that a run that was stopped goes on.
 """
 
@@ -35,7 +36,7 @@ from relevance.student_inputs import StudentInputs, student_inputs
 from relevance.student_network import NetworkSettings, Size
 
 PACKAGES = ("torch", "numpy")
-PAIRS, CALLS, LIMIT_MS = 1_000, 200, 4.0
+PAIRS, CALLS, LIMIT_MS = 1_000, 200, 10.0
 MEASURES = (Measure.ACCURACY, Measure.AUROC_4, Measure.KAPPA, Measure.NDCG)
 
 
@@ -64,9 +65,9 @@ def measured(workspace: Workspace, plan: PlanSettings) -> tuple[Evaluation, dict
     pipelines = {size: Pipeline(workspace, RunSettings(plan=plan, student=of_size(size))) for size in Size}
     first = pipelines[Size.S]
     folds = [fold for fold in first.folds if fold.tested]
-    for size, pipeline in pipelines.items():
+    for size in (Size.S, Size.L, Size.M):  # the default last: student_human is then what `relevance run` left
         for fold in folds:
-            pipeline.learn(fold, named(size))
+            pipelines[size].learn(fold, named(size))
     predictor = Predictor(first.judged, first.encoder)
     answers = [predictor.predictions(named(size), folds) for size in Size]
     compared = [Versus(named(size), named(Size.M)) for size in Size if size is not Size.M]
@@ -117,7 +118,7 @@ def reported(found: Evaluation, costs: dict[Size, Cost]) -> Report:
         report.figures[f"{size.value}: {one.weights:,} weights"] = worth
         report.figures[f"{size.value}: network, ms of {PAIRS:,} pairs"] = one.network
         report.figures[f"{size.value}: features and network, ms"] = one.whole
-        report.marks.append(Mark(f"{size.value}: network, ms", one.network, f"<= {LIMIT_MS:g}"))
+    report.marks = [Mark("M: features and network, ms", costs[Size.M].whole, f"<= {LIMIT_MS:g}")]
     report.figures.update(_differences(found))
     report.compare(1000 * PAIRS / costs[Size.M].network, 1000 * PAIRS / costs[Size.L].network)
     return report
