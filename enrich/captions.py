@@ -52,9 +52,7 @@ class CaptionSettings:
     prompt: str | None = None  # what a caption goes on from, or what a model that chats is asked
     cut_loops: bool | None = None  # captions that go round in circles; None: unless float32 is asked for, to compare
     batch_size: int | None = None  # pictures a forward pass; None by the memory there is
-    twins: bool = (
-        True  # a picture that looks like one described before takes that over (on Ray: of the same bytes only)
-    )
+    twins: bool = True  # a picture that looks like one described before takes that over; on Ray, of the same bytes only
     engine: Engine = Engine.LOCAL
     workers: int | None = None  # on Ray; None for one a GPU, or one a core where there is none
     gpus: float | None = None  # of each worker on Ray; None for one where there is any

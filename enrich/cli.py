@@ -57,7 +57,13 @@ _cut_loops = click.option(
     default=None,
     help="Cut captions that go round in circles.  [default: cut them, unless --dtype float32 is given, to compare]",
 )
-_CAPTIONER = (_model, _device, _dtype, _beams, _prompt, _cut_loops)
+_twins = click.option(
+    "--twins/--no-twins",
+    default=True,
+    show_default=True,
+    help="Describe pictures that look alike once (on Ray: those of the same bytes only).",
+)
+_CAPTIONER = (_model, _device, _dtype, _beams, _prompt, _cut_loops, _twins)
 _pictures_a_pass = click.option(
     "--batch-size", type=click.IntRange(min=1), help="Pictures a forward pass.  [default: by memory]"
 )
@@ -183,6 +189,7 @@ class Flags:
     beams: int = 1
     prompt: str | None = None
     cut_loops: bool | None = None
+    twins: bool = True
     batch_size: int | None = None
     workers: int | None = None
     gpus: float | None = None
@@ -378,6 +385,7 @@ def _captions(flags: Flags, base: CaptionSettings, job: JobSettings) -> CaptionS
         beams=flags.beams,
         prompt=flags.prompt,
         cut_loops=flags.cut_loops,
+        twins=flags.twins,
         batch_size=flags.batch_size,
         engine=flags.engine if isinstance(flags.engine, Engine) else base.engine,
         workers=flags.workers,

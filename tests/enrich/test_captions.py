@@ -297,7 +297,7 @@ def test_a_table_of_an_older_version_is_given_the_new_column(workspace, checkpoi
 
 
 def test_every_flag_of_the_command_reaches_the_settings():
-    flags = Flags(model="m", dtype="float16", beams=3, prompt="a", cut_loops=False, batch_size=9, engine=Engine.RAY)
+    flags = Flags(model="m", dtype="float16", beams=3, prompt="a", cut_loops=False, twins=False, batch_size=9, engine=Engine.RAY)
     found = cli._settings(replace(flags, workers=4, gpus=0.5, limit=7, retry=("corrupt",))).captions
     assert (found.model, found.dtype, found.beams, found.prompt, found.cutting) == ("m", "float16", 3, "a", False)
     assert (found.batch_size, found.engine, found.workers, found.gpus) == (9, Engine.RAY, 4, 0.5)
