@@ -109,9 +109,18 @@ def rarity(strata: Sequence[str], judged: Sequence[str], seed: int = 0) -> Float
     return worth
 
 
+def _turns(reasons: Sequence[Reason]) -> list[Reason]:
+    """A round of turns: before each of the others one of `split`, where it is among them."""
+    others = [one for one in reasons if one is not Reason.SPLIT]
+    if Reason.SPLIT not in reasons or not others:
+        return list(reasons)
+    return [turn for one in others for turn in (Reason.SPLIT, one)]
+
+
 def choose(pool: pl.DataFrame, settings: AuditSettings) -> pl.DataFrame:
     """The pairs to judge, in order: reasons take turns to name the best pair that is left, within the caps.
 
+    `split` has every second turn: of all reasons it alone taught a student more than chance (docs/decisions.md).
     `pool`: query, pin_id and a column of worth for each reason. Adds `reason` and `worth`. A reason without a pair of
     any worth is passed over, so fewer pairs than asked for come out only where all reasons are done.
     """
@@ -123,7 +132,8 @@ def choose(pool: pl.DataFrame, settings: AuditSettings) -> pl.DataFrame:
     used: dict[tuple[str, str], int] = {}
     taken: dict[int, Reason] = {}
     while len(taken) < settings.pairs and any(queues.values()):
-        for reason, queue in queues.items():
+        for reason in _turns(settings.reasons):
+            queue = queues[reason]
             while queue and len(taken) < settings.pairs:
                 place = queue.popleft()
                 of_query, of_pin = ("query", queries[place]), ("pin", pins[place])

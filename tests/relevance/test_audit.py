@@ -84,6 +84,12 @@ def test_reasons_take_turns_and_no_query_has_more_than_its_share():
     assert choose(pool, AuditSettings(reasons=(Reason.DOUBTED,))).is_empty()
 
 
+def test_split_has_every_second_turn():
+    rows = [("q", f"p{i}", {"split": 1 - i / 10, "unsure": 0.5, "rare": 0.4}) for i in range(9)]
+    settings = AuditSettings(pairs=4, per_query=9, reasons=(Reason.UNSURE, Reason.SPLIT, Reason.RARE))
+    assert choose(pool_of(*rows), settings)["reason"].to_list() == ["split", "unsure", "split", "rare"]
+
+
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4), st.floats(0, 1), st.floats(0, 1)), max_size=40))
 def test_caps_hold_and_no_pair_is_chosen_twice(rows):
     distinct = {(f"q{q}", f"p{p}"): (a, b) for q, p, a, b in rows}
