@@ -52,7 +52,7 @@ class CaptionSettings:
     prompt: str | None = None  # what a caption goes on from, or what a model that chats is asked
     cut_loops: bool | None = None  # captions that go round in circles; None: unless float32 is asked for, to compare
     batch_size: int | None = None  # pictures a forward pass; None by the memory there is
-    twins: bool = True  # a picture that looks like one described before takes that over; on Ray, of the same bytes only
+    twins: bool | None = None  # pictures that look alike are described once; None: unless float32 is asked for
     engine: Engine = Engine.LOCAL
     workers: int | None = None  # on Ray; None for one a GPU, or one a core where there is none
     gpus: float | None = None  # of each worker on Ray; None for one where there is any
@@ -74,6 +74,14 @@ class CaptionSettings:
         """Whether a caption that goes round in circles is cut after the first time round."""
         return self.dtype != "float32" if self.cut_loops is None else self.cut_loops
 
+    @property
+    def once_alike(self) -> bool:
+        """Whether what looks like a picture described before takes that over; on Ray, whose workers are in no order,
+        only the same bytes do.
+        """
+        wanted = self.dtype != "float32" if self.twins is None else self.twins
+        return wanted and self.engine is Engine.LOCAL
+
 
 def run_captions(workspace: Workspace, settings: CaptionSettings, captioner: Captioner | None = None) -> JobReport:
     """Describe the pictures that this captioner has not described yet.
@@ -91,7 +99,7 @@ def run_captions(workspace: Workspace, settings: CaptionSettings, captioner: Cap
         return working.describe(work, wanted, captioner, alike) if cluster is None else cluster.describe(work, wanted)
 
     def each_picture_once(stale: pl.DataFrame) -> Iterator[pl.DataFrame]:
-        if not settings.twins or cluster is not None:  # Ray's workers are in no order
+        if not settings.once_alike:
             yield from once_each.described(workspace, producer, stale, describe)
             return
         known = described_pictures(workspace, producer)

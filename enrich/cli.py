@@ -59,9 +59,8 @@ _cut_loops = click.option(
 )
 _twins = click.option(
     "--twins/--no-twins",
-    default=True,
-    show_default=True,
-    help="Describe pictures that look alike once (on Ray: those of the same bytes only).",
+    default=None,
+    help="Describe pictures that look alike once (on Ray: those of the same bytes only).  [default: unless float32]",
 )
 _CAPTIONER = (_model, _device, _dtype, _beams, _prompt, _cut_loops, _twins)
 _pictures_a_pass = click.option(
@@ -189,7 +188,7 @@ class Flags:
     beams: int = 1
     prompt: str | None = None
     cut_loops: bool | None = None
-    twins: bool = True
+    twins: bool | None = None
     batch_size: int | None = None
     workers: int | None = None
     gpus: float | None = None

@@ -297,12 +297,14 @@ def test_a_table_of_an_older_version_is_given_the_new_column(workspace, checkpoi
 
 
 def test_every_flag_of_the_command_reaches_the_settings():
-    flags = Flags(model="m", dtype="float16", beams=3, prompt="a", cut_loops=False, twins=False, batch_size=9, engine=Engine.RAY)
+    said = Flags(model="m", dtype="float16", beams=3, prompt="a", cut_loops=False)
+    flags = replace(said, twins=False, batch_size=9, engine=Engine.RAY)
     found = cli._settings(replace(flags, workers=4, gpus=0.5, limit=7, retry=("corrupt",))).captions
     assert (found.model, found.dtype, found.beams, found.prompt, found.cutting) == ("m", "float16", 3, "a", False)
     assert (found.batch_size, found.engine, found.workers, found.gpus) == (9, Engine.RAY, 4, 0.5)
     assert (found.job.limit, found.job.retry) == (7, frozenset({"corrupt"}))
     assert cli._settings(Flags(device="cpu")).captions.device == "cpu"
+    assert cli._settings(Flags()).captions.once_alike and not cli._settings(Flags(twins=False)).captions.once_alike
 
 
 def test_a_bad_flag_is_one_line_and_exit_2(capsys, tmp_path):
@@ -357,7 +359,7 @@ def test_a_picture_that_looks_the_same_takes_the_description_over_whatever_kills
         add_pins(workspace, **uris)
         for limit in limits:
             job = JobSettings(batch_size=2, limit=limit)
-            run_captions(workspace, CaptionSettings(str(checkpoint), dtype="float32", job=job))
+            run_captions(workspace, CaptionSettings(str(checkpoint), dtype="float32", twins=True, job=job))
         vectors = parts.latest(workspace.folder(PIN_VISUAL_EMBEDDING), PIN_VISUAL_EMBEDDING).sort("pin_id")
         found.append([tuple(vector) for vector in vectors["visual_embedding"].to_list()])
         assert copied_pictures(workspace).height == 6
@@ -366,6 +368,6 @@ def test_a_picture_that_looks_the_same_takes_the_description_over_whatever_kills
     plain = Workspace.at(tmp_path / "plain")
     plain.create(Catalogue("native", "inline"))
     add_pins(plain, **uris)
-    run_captions(plain, CaptionSettings(str(checkpoint), dtype="float32", twins=False))
+    run_captions(plain, CaptionSettings(str(checkpoint), dtype="float32"))
     each = parts.latest(plain.folder(PIN_VISUAL_EMBEDDING), PIN_VISUAL_EMBEDDING)
     assert len({tuple(vector) for vector in each["visual_embedding"].to_list()}) == 9
