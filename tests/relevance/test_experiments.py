@@ -134,6 +134,14 @@ def test_languages_that_nobody_judged_are_tested_in_halves() -> None:
     assert not (halves[0].train | halves[0].dev) & german
 
 
+def test_one_language_alone_cannot_be_carried_anywhere() -> None:
+    english = judged_rows().with_columns(lang=pl.lit("en"))
+    with pytest.raises(BadInput, match=r"in other languages, found \d+ in en; name another --train-lang"):
+        splits(english, Wanted())
+    with pytest.raises(BadInput, match=r"found \d+ without one"):
+        splits(english.drop("lang"), Wanted())
+
+
 def test_a_tokenizer_that_cannot_read_a_script_says_so() -> None:
     from tests.relevance.tiny_models import _tokenizer
 
