@@ -22,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
+from enrich.errors import BadInput
 from enrich.progress import progress
 from relevance import stages
 from relevance.experiments import students
@@ -100,6 +101,7 @@ class Bench:
         self.unjudged = unjudged
         self.clock = clock
         self.done: Counter[str] = Counter()
+        self.refused: list[str] = []  # arms that could not be made, and why
         self._service = service
         self._loaded: tuple[Path, Teacher] | None = None
         self._weak: dict[tuple[str, int], pl.DataFrame] = {}
@@ -232,6 +234,10 @@ class Bench:
                     receipt.touch()
                 except OutOfTime:
                     left_out.append(arm.name)
+                except BadInput as error:  # of one arm's rows: pruned to a single level, for instance
+                    if arm.essential:
+                        raise
+                    self.refused.append(f"{arm.name} could not be made: {error}.")
                 bar.update(1)
         self.clock.essential = False
         return Gathered(answers, tuple(left_out))

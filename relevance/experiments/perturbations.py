@@ -7,7 +7,7 @@ query, and a run that goes on damages the same. `strength` is above 0 and at mos
     misspelled    share of the words with one slip: two letters swapped, one left out, doubled or another one
     noisy         foreign pieces (markup, article numbers, symbols) put in, one for so many of the words
     repeated      the text again, up to nine times more
-    long          words of other pins' texts after it, up to two hundred
+    long          words of other pins' texts after it, up to two hundred (a query: of any field of the pins)
     reworded      (queries) the words in another order, one of them singular for plural or the other way round
 """
 
@@ -138,7 +138,10 @@ def damaged(
                 found = found.with_columns(_column(frame[name], perturbation, pool))
     if vectors is not None and any(COLUMNS[f][0].startswith(("pin_text", "pin_caption", "pin_link")) for f in fields):
         found = embedded_anew(found, vectors)
-    return _asked_otherwise(found, perturbation) if QUERY in targets else found
+    if QUERY not in targets:
+        return found
+    words = {word for field in Field for word in pool_of(frame, field)} if perturbation.damage is Damage.LONG else ()
+    return _asked_otherwise(found, perturbation, sorted(words))
 
 
 def pool_of(frame: pl.DataFrame, field: Field) -> list[str]:
@@ -169,8 +172,8 @@ def _list(texts: list[str] | None, perturbation: Perturbation, pool: Sequence[st
     return [perturbation(text) or "" for text in texts]
 
 
-def _asked_otherwise(frame: pl.DataFrame, perturbation: Perturbation) -> pl.DataFrame:
-    made = {query: perturbation(query) or query for query in frame["query"].unique()}
+def _asked_otherwise(frame: pl.DataFrame, perturbation: Perturbation, pool: Sequence[str]) -> pl.DataFrame:
+    made = {query: perturbation(query, pool) or query for query in frame["query"].unique()}
     queries = pl.Series("query", [made[query] for query in frame["query"]], pl.String)
     changed = queries != frame["query"]
     known = [name for name in frame.columns if name.startswith(("query_features__", "query_pin_engagement__"))]

@@ -89,7 +89,9 @@ def run_experiment(
     made = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC by relevance experiment {name}."
     catalogue = workspace.catalogue
     titled = f"{catalogue.format}: {Path(catalogue.origin).name}"
-    result = Result(name, name.question, titled, made, chosen, experiment.run(site))
+    found = experiment.run(site)
+    found = replace(found, notes=(*found.notes, *bench.refused))
+    result = Result(name, name.question, titled, made, chosen, found)
     return result, write_page(workspace.reports / f"experiment-{name}", result)
 
 

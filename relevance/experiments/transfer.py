@@ -25,6 +25,7 @@ import polars as pl
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from enrich import checkpoints
+from enrich.errors import BadInput
 from enrich.job import input_hash
 from enrich.text_encoder import default_model_path
 from relevance.experiments import drawing
@@ -44,6 +45,7 @@ _UNREADABLE = 0.2  # share of unknown tokens in a language's queries from which 
 
 def splits(judged: pl.DataFrame, wanted: Wanted) -> list[tuple[str, Split]]:
     """Train and dev in one language; test a half of the other languages' queries, then the other."""
+    _refuse_one_language(judged, wanted)
     base = split_by_language(judged, wanted.train_lang, wanted.seed)
     by_language = judged.with_columns(languages(judged).alias("lang")).filter(pl.col("query").is_in(sorted(base.test)))
     queries = by_language.group_by("query").agg(pl.col("lang").drop_nulls().mode().min()).sort("query")
@@ -55,6 +57,18 @@ def splits(judged: pl.DataFrame, wanted: Wanted) -> list[tuple[str, Split]]:
         for number, half in enumerate(halves, 1)
         if half
     ]
+
+
+def _refuse_one_language(judged: pl.DataFrame, wanted: Wanted) -> None:
+    counts = judged.with_columns(languages(judged).alias("lang")).group_by("lang").agg(pl.col("query").n_unique())
+    found = dict(counts.sort("lang").iter_rows())
+    others = sum(count for lang, count in found.items() if lang not in (None, primary_language(wanted.train_lang)))
+    if found.get(primary_language(wanted.train_lang), 0) < 2 or not others:
+        told = ", ".join(f"{count} in {lang}" if lang else f"{count} without one" for lang, count in found.items())
+        raise BadInput(
+            f"expected judged queries in {wanted.train_lang}, two or more, and in other languages, found {told}; name "
+            "another --train-lang, or give judgments their lang"
+        )
 
 
 def demand(scale: Scale, wanted: Wanted) -> Demand:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -14,8 +15,9 @@ from enrich.workspace import Workspace
 from relevance.cli import relevance
 from relevance.experiments import page
 from relevance.experiments.ablation import not_given, without_it
+from relevance.experiments.arms import Arm, Scored
 from relevance.experiments.budget import Clock, Scale
-from relevance.experiments.ground import grounds_of, subset, thinned
+from relevance.experiments.ground import Ground, grounds_of, subset, thinned
 from relevance.experiments.measuring import measured
 from relevance.experiments.names import Name
 from relevance.experiments.records import Found, Result
@@ -100,6 +102,22 @@ def test_speeds_are_measured_once(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "experiments").iterdir()) == ["rates"]
 
 
+def test_an_arm_that_cannot_be_made_is_named_and_the_others_stay(tmp_path: Path) -> None:
+    made = site(tmp_path, Name.ROBUSTNESS)
+
+    def sure(ground: Ground, seed: int) -> Scored:
+        return Scored(np.full((ground.test.height, 5), 0.2), np.zeros(ground.test.height))
+
+    def impossible(ground: Ground, seed: int) -> Scored:
+        raise BadInput("expected two levels, found one")
+
+    found = made.gather([Arm("sure", sure), Arm("impossible", impossible)])
+    assert list(found.answers) == ["sure"] and found.left_out == ()
+    assert made.bench.refused == ["impossible could not be made: expected two levels, found one."]
+    with pytest.raises(BadInput, match="expected two levels"):
+        made.gather([Arm("impossible", impossible, essential=True)])
+
+
 def test_a_field_that_no_pin_has_cannot_be_taken_out(room: Path) -> None:
     with pytest.raises(BadInput, match="judged pins that have link, found none"):
         run(room, Name.ABLATION, Wanted(fields=(Field.LINK,)))
@@ -132,6 +150,14 @@ def test_languages_that_nobody_judged_are_tested_in_halves() -> None:
     german = frozenset(judged.filter(lang="de")["query"])
     assert halves[0].test | halves[1].test == german and not halves[0].test & halves[1].test
     assert not (halves[0].train | halves[0].dev) & german
+
+
+def test_one_language_alone_cannot_be_carried_anywhere() -> None:
+    english = judged_rows().with_columns(lang=pl.lit("en"))
+    with pytest.raises(BadInput, match=r"in other languages, found \d+ in en; name another --train-lang"):
+        splits(english, Wanted())
+    with pytest.raises(BadInput, match=r"found \d+ without one"):
+        splits(english.drop("lang"), Wanted())
 
 
 def test_a_tokenizer_that_cannot_read_a_script_says_so() -> None:

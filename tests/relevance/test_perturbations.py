@@ -87,6 +87,11 @@ def test_nothing_is_known_of_a_query_that_nobody_asked_before() -> None:
     assert made["pin_id"].equals(frame["pin_id"]) and made["level"].equals(frame["level"])
 
 
+def test_a_long_query_has_words_of_the_pins() -> None:
+    made = damaged(labelled_frame(2, 2, 1), (QUERY,), Perturbation(Damage.LONG, 1))
+    assert all(len(query.split()) == 202 and "ideas" in query for query in made["query"])
+
+
 def test_a_pin_without_a_content_field_has_another_vector() -> None:
     frame = pl.DataFrame(
         {
