@@ -29,6 +29,7 @@ class Curve(NamedTuple):
 
     name: str
     points: tuple[tuple[float, Estimate], ...]
+    look: int | None = None  # colour and mark, where drawings beside each other are to agree; None: its place
 
 
 class Level(NamedTuple):
@@ -90,10 +91,11 @@ def curves(
         parts.append(
             f'<text class="name" x="{x.last:.1f}" y="{at - 5:.1f}" text-anchor="end">{escape(one.name)}</text>'
         )
+    looks = [place if one.look is None else one.look for place, one in enumerate(series)]
     for number, curve in enumerate(series):
         shift = (number - (len(series) - 1) / 2) * _DODGE
-        parts.append(_curve(curve, number, x, y, shift))
-    legend, below = _legend([one.name for one in series])
+        parts.append(_curve(curve, looks[number], x, y, shift))
+    legend, below = _legend([one.name for one in series], looks)
     said = "; ".join(f"{one.name}: " + ", ".join(f"{px:g} {e.value:.3f}" for px, e in one.points) for one in series)
     return _svg(_WIDTH, _HEIGHT + below, title, said, "".join(parts) + legend)
 
@@ -228,12 +230,12 @@ def _mark(x: float, y: float, number: int, said: str) -> str:
     return f'<polygon class="mark c{kind}" points="{points}">{told}</polygon>'
 
 
-def _legend(names: Sequence[str]) -> tuple[str, int]:
+def _legend(names: Sequence[str], looks: Sequence[int]) -> tuple[str, int]:
     """The series' marks and names below a drawing, and the room that they take."""
     if len(names) < 2:
         return "", 0
     parts, x, y = list[str](), float(_LEFT), _HEIGHT + 8
-    for number, name in enumerate(names):
+    for number, name in zip(looks, names, strict=True):
         width = 26 + 6.6 * len(name)
         if x + width > _WIDTH and x > _LEFT:
             x, y = float(_LEFT), y + 20

@@ -111,8 +111,8 @@ class _Made:
 def _drawing(found: Sequence[ArmFigures], damage: Damage) -> Drawing | None:
     by_name = {one.arm: one for one in found}
     series = []
-    for model in _MODELS:
-        for target in (QUERY, ALL):
+    for place, model in enumerate(_MODELS):
+        for further, target in enumerate((QUERY, ALL)):
             points = [(0.0, by_name[model].estimate(Measure.ACCURACY))]
             points += [
                 (strength, by_name[name].estimate(Measure.ACCURACY))
@@ -120,7 +120,7 @@ def _drawing(found: Sequence[ArmFigures], damage: Damage) -> Drawing | None:
                 if (name := arm_name(model, target, damage, strength)) in by_name
             ]
             if len(points) > 1:
-                series.append(Curve(f"{model}, {target}", tuple(points)))
+                series.append(Curve(f"{model}, {target}", tuple(points), 2 * place + further))
     if not series:
         return None
     svg = drawing.curves(f"{damage} texts", "strength (0: whole texts)", "accuracy", series)
