@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 from PIL import Image
@@ -83,9 +83,14 @@ def describe(
         yield from _described(captioner, found, work.cut_loops, alike)
 
 
-Found = list[
-    tuple[int, Any]
-]  # of each place, the reason (a str) why there is no picture, or the future of what either is
+Found = list[tuple[int, Any]]  # of each place, the reason (a str) why there is no picture, or the future of either
+
+
+class _Handed(NamedTuple):
+    """What goes with a batch: where its pictures stand, and those before its last one that could not be had."""
+
+    places: list[int]
+    failed: Found
 
 
 def _described(
@@ -94,12 +99,10 @@ def _described(
     """A batch is handed on when it is full, or when so many pictures failed or were copies meanwhile that their rows
     should be written.
     """
-    places: deque[list[int]] = deque()
-    failed: Found = []
+    handed: deque[_Handed] = deque()
 
     def small() -> Iterator[list[Any]]:
-        batch: Found = []
-        others = 0
+        batch, failed, others = Found(), Found(), 0
         for place, coming in (one for some in found for one in sorted(some, key=itemgetter(0))):
             picture = coming if isinstance(coming, str) else coming.result()
             if isinstance(picture, str):
@@ -110,18 +113,16 @@ def _described(
             else:
                 batch.append((place, picture[0]))
             if len(batch) == captioner.batch_size or others == _OTHERS_AT_ONCE:
-                places.append([place for place, _ in batch])
+                handed.append(_Handed([place for place, _ in batch], failed))
                 yield [picture for _, picture in batch]
-                batch, others = [], 0
-        if batch:
-            places.append([place for place, _ in batch])
+                batch, failed, others = Found(), Found(), 0
+        if batch or failed:
+            handed.append(_Handed([place for place, _ in batch], failed))
             yield [picture for _, picture in batch]
 
     for description in captioner.described(small()):
-        yield pl.concat([_made(places.popleft(), description, cut_loops), _failed(failed)])
-        failed.clear()
-    if failed:
-        yield _failed(failed)
+        places, failed = handed.popleft()
+        yield pl.concat([_made(places, description, cut_loops), _failed(failed)])
 
 
 def _made(places: list[int], description: Description, cut_loops: bool) -> pl.DataFrame:

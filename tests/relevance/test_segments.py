@@ -84,6 +84,15 @@ def test_rows_keep_their_order_and_unjudged_ones_have_no_segment(judged):
     assert found.select("pin_id", "words").rows() == [("zz", None), ("p1", "1")]
 
 
+class Labelled(NamedTuple):
+    """Stands for SoftPairs."""
+
+    rows: pl.DataFrame
+
+    def scan(self) -> pl.LazyFrame:
+        return self.rows.lazy()
+
+
 class Models(NamedTuple):
     """A pipeline of a teacher that labelled four pairs, and nothing else."""
 
@@ -92,9 +101,9 @@ class Models(NamedTuple):
     folds: list[Fold]
     labelled: pl.DataFrame
 
-    def soft_pairs(self, fold: Fold) -> pl.DataFrame:
+    def soft_pairs(self, fold: Fold) -> Labelled:
         assert fold is self.folds[-1]
-        return self.labelled
+        return Labelled(self.labelled)
 
 
 def models(judged: Known, *rows: tuple[str, str, list[float], str]) -> Models:
