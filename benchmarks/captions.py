@@ -34,10 +34,10 @@ from benchmarks._report import Mark, Report, finish, peak_mb
 from benchmarks.rivals.blip_loop import blip_loop
 from enrich import parts
 from enrich.captioner import Captioner
-from enrich.captioning.precision import Matrix, fast_dtype
 from enrich.captioning.working import decoded
 from enrich.captions import DEFAULT_MODEL, CaptionSettings, run_captions
 from enrich.images import load_image
+from enrich.matrices import Matrix, fast_dtype
 from enrich.tables import PIN_CAPTION, PINS
 from enrich.workspace import REPOSITORY, Catalogue, Workspace
 

@@ -29,9 +29,10 @@ from torch import nn
 
 from benchmarks._judged_pairs import LONG, JudgedPairs, judged_pairs, teacher_rows
 from benchmarks._report import Mark, Report, finish
+from enrich.matrices import fast_dtype
 from relevance.teacher import Teacher
 from relevance.teaching.checkpoint import Targets, TeacherSettings
-from relevance.teaching.network import HeadInput, fast_dtype
+from relevance.teaching.network import HeadInput
 from relevance.teaching.training import train_teacher
 from relevance.text import Field, TextSettings
 

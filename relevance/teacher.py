@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from enrich.matrices import fast_dtype
 from enrich.tables import LEVELS
 from relevance.ahead import made_ahead
 from relevance.teaching.checkpoint import (
@@ -33,7 +34,6 @@ from relevance.teaching.network import (
     Pooling,
     TeacherNetwork,
     collate,
-    fast_dtype,
     load_backbone,
 )
 from relevance.text import PairText, PinText, Rendered, Renderer, pair_texts

@@ -15,8 +15,8 @@ import numpy.typing as npt
 import torch
 from transformers import TrainerCallback
 
+from enrich.matrices import fast_dtype
 from enrich.text_encoder import default_model_path
-from relevance.teaching.network import fast_dtype
 
 BATCH_SIZE, MAX_TOKENS = 32, 128
 Ask = Callable[[Sequence[str], Sequence[str]], npt.NDArray[np.float32]]

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from enrich.captioning.precision import Matrix
+from enrich.matrices import Matrix
 
 _CLOSE = 8  # words whose scores are taken again in float32, where they were multiplied in less
 _LOOKS_EVERY = 4  # words, on a GPU, between two looks at whether all captions have ended

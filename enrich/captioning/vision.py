@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from enrich.captioning.precision import Matrix
+from enrich.matrices import Matrix
 
 _TOKENS = 1_200  # that go through the layers of a CPU together
 

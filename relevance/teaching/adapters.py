@@ -16,11 +16,12 @@ from torch import nn
 from transformers import BitsAndBytesConfig
 
 from enrich.errors import BadInput
+from enrich.matrices import fast_dtype
 from enrich.text_encoder import default_model_path
 from relevance.teaching.checkpoint import TeacherSettings
 from relevance.teaching.choices import Adapter
 from relevance.teaching.layers import layer_of
-from relevance.teaching.network import Backbone, fast_dtype, load_backbone, prepare_to_train
+from relevance.teaching.network import Backbone, load_backbone, prepare_to_train
 
 
 def require(adapter: Adapter) -> None:

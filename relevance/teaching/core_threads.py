@@ -6,13 +6,13 @@ Cores that share one small matrix wait for each other; with a batch each they ha
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
 import torch
 
 from enrich.memory import keep_freed_memory
+from enrich.side_by_side import side_by_side
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -29,7 +29,6 @@ def on_every_core(work: Callable[[Item], Result], items: Sequence[Item]) -> list
         return [work(item) for item in items]
     before = torch.get_num_threads()
     try:
-        with ThreadPoolExecutor(cores, "core", initializer=partial(torch.set_num_threads, 1)) as pool:
-            return list(pool.map(work, items))
+        return list(side_by_side(work, items, cores, partial(torch.set_num_threads, 1)))
     finally:
         torch.set_num_threads(before)  # a thread's own count is also what threads started later begin with

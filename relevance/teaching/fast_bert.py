@@ -17,41 +17,26 @@ from torch import Tensor, nn
 from transformers import BertModel
 from transformers.modeling_outputs import BaseModelOutput
 
-_ROWS = 1_024  # tokens that weights are laid out for; any number may be multiplied
+from enrich.matrices import Matrix, has_operators
+
 _GREATEST = 100.0  # score, as an exponent of 2, that is told from a greater one; bf16 has lost its fraction by then
-_operators: Any = torch.ops.mkldnn  # oneDNN's, as torch's own compiler calls them; torch is pinned to a minor version
 
 
 def fits(network: object) -> bool:
     """Whether `network` is an encoder whose layers are those that `FastBert` computes, and torch has the operators."""
-    if not isinstance(network, BertModel) or not hasattr(_operators, "_reorder_linear_weight"):
+    if not isinstance(network, BertModel) or not has_operators():
         return False
     config = network.config
     return config.hidden_act == "gelu" and not config.is_decoder
 
 
-class _Linear:
-    """x ↦ activation(x W' + b) in bf16."""
-
-    def __init__(self, weight: Tensor, bias: Tensor, activation: str = "none") -> None:
-        self._weight = _operators._reorder_linear_weight(weight.detach().bfloat16().contiguous(), _ROWS)
-        self._bias = bias.detach().bfloat16()
-        self._activation, self._algorithm = activation, "none" if activation == "gelu" else ""
-
-    def __call__(self, rows: Tensor) -> Tensor:
-        made: Tensor = _operators._linear_pointwise(
-            rows.bfloat16(), self._weight, self._bias, self._activation, [], self._algorithm
-        )
-        return made
-
-
 class _Layer(NamedTuple):
-    query: _Linear  # scaled by log₂ e / √(size of a head): softmax is then made of powers of 2, the quickest there are
-    key_value: _Linear
-    attended: _Linear
+    query: Matrix  # scaled by log₂ e / √(size of a head): softmax is then made of powers of 2, the quickest there are
+    key_value: Matrix
+    attended: Matrix
     attended_norm: nn.LayerNorm
-    widened: _Linear
-    narrowed: _Linear
+    widened: Matrix
+    narrowed: Matrix
     output_norm: nn.LayerNorm
 
 
@@ -116,11 +101,15 @@ def _layer(layer: Any, heads: int) -> _Layer:
     scale = math.log2(math.e) / math.sqrt(attention.query.weight.shape[0] // heads)
     key_value = [attention.key, attention.value]
     return _Layer(
-        query=_Linear(attention.query.weight * scale, attention.query.bias * scale),
-        key_value=_Linear(torch.cat([one.weight for one in key_value]), torch.cat([one.bias for one in key_value])),
-        attended=_Linear(output.dense.weight, output.dense.bias),
+        query=_matrix(attention.query.weight * scale, attention.query.bias * scale),
+        key_value=_matrix(torch.cat([one.weight for one in key_value]), torch.cat([one.bias for one in key_value])),
+        attended=_matrix(output.dense.weight, output.dense.bias),
         attended_norm=output.LayerNorm,
-        widened=_Linear(layer.intermediate.dense.weight, layer.intermediate.dense.bias, "gelu"),
-        narrowed=_Linear(layer.output.dense.weight, layer.output.dense.bias),
+        widened=_matrix(layer.intermediate.dense.weight, layer.intermediate.dense.bias, gelu=True),
+        narrowed=_matrix(layer.output.dense.weight, layer.output.dense.bias),
         output_norm=layer.output.LayerNorm,
     )
+
+
+def _matrix(weight: Tensor, bias: Tensor, gelu: bool = False) -> Matrix:
+    return Matrix(weight, bias, torch.bfloat16, gelu)

@@ -280,11 +280,3 @@ def _width(config: Any) -> int:
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [""])[0]
-
-
-def fast_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where the chip computes in it (AVX512-BF16, AMX, CUDA ≥ 8.0), else float32."""
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    native = torch.cpu.get_capabilities().get("avx512_bf16", False)
-    return torch.bfloat16 if device.type == "cpu" and native else torch.float32

@@ -27,11 +27,12 @@ from transformers import (
 )
 
 from enrich import parts
+from enrich.matrices import fast_dtype
 from relevance.teaching import processes
 from relevance.teaching.checkpoint import TeacherSettings
 from relevance.teaching.examples import Examples, LengthGrouped, collate_examples
 from relevance.teaching.layers import optimizer_of
-from relevance.teaching.network import TeacherNetwork, fast_dtype
+from relevance.teaching.network import TeacherNetwork
 from relevance.teaching.watch import CURVES, STEPS_A_POINT, Progress, curves, has_curves
 
 _MADE_FROM = "made_from.json"

@@ -261,7 +261,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._raw("HTTP/1.1 302 Found\r\nLocation: /süß\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
 
     def fault_to_latin_umlaut(self) -> None:
-        self._raw("HTTP/1.1 302 Found\r\nLocation: /süß\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode("latin-1"))
+        self._raw(
+            "HTTP/1.1 302 Found\r\nLocation: /süß\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode("latin-1")
+        )
 
     def fault_to_versioned(self) -> None:
         self._send(302, b"", Location="/versioned")

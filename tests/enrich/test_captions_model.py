@@ -19,9 +19,9 @@ from enrich.captioning import text
 from enrich.captioning.blip import MAX_TOKENS
 from enrich.captioning.describing import Saying
 from enrich.captioning.pixels import Pixels
-from enrich.captioning.precision import fast_dtype
 from enrich.captions import DEFAULT_MODEL
 from enrich.errors import BadInput
+from enrich.matrices import fast_dtype
 from enrich.side_by_side import side_by_side
 
 CPU = torch.device("cpu")

@@ -16,9 +16,10 @@ from tiny_models import FAMILIES, tiny_bert
 from transformers import TrainerCallback
 
 from enrich.errors import BadInput
+from enrich.matrices import fast_dtype
 from relevance.teacher import Teacher, length_buckets
 from relevance.teaching.checkpoint import Targets, TeacherSettings
-from relevance.teaching.network import HeadInput, fast_dtype, load_backbone, prepare_to_train
+from relevance.teaching.network import HeadInput, load_backbone, prepare_to_train
 from relevance.teaching.rows import TeacherRows, WeakRows
 from relevance.teaching.training import target_probabilities, train_teacher
 from relevance.text import Field, PinText, TextSettings, pair_texts
