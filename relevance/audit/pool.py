@@ -15,7 +15,8 @@ import polars as pl
 
 from enrich.errors import BadInput
 from relevance.audit.crossed import crossed
-from relevance.audit.worth import AuditSettings, Reason, divergence, doubts, entropy, rarity
+from relevance.audit.worth import AuditSettings, Reason, divergence, entropy, rarity
+from relevance.confident import doubts
 from relevance.frames import STUDENT_SERVICE
 from relevance.judging.predictions import Predictor
 from relevance.judging.segments import of_queries as query_segments

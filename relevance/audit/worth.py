@@ -23,7 +23,7 @@ import polars as pl
 
 from enrich.errors import BadInput
 from enrich.job import input_hash
-from relevance.metrics import Floats, Ints
+from relevance.metrics import Floats
 
 
 class Reason(StrEnum):
@@ -73,24 +73,6 @@ def divergence(members: Floats) -> Floats:
     """
     gained = entropy(members.mean(axis=0)) - entropy(members).mean(axis=0)
     return np.asarray(np.clip(gained, 0.0, 1.0))
-
-
-def doubts(levels: Ints, probabilities: Floats) -> Floats:
-    """How sure held-out probabilities [n, 5] are that a level [n] is wrong; 0: not sure.
-
-    A level is claimed where its probability reaches the mean that pairs of that level get (the threshold of confident
-    learning, which makes up for a model that is too sure of some levels); the doubt is the claimed level's lead.
-    """
-    if not len(levels):
-        return np.zeros(0)
-    known = np.bincount(levels - 1, minlength=probabilities.shape[1]) > 0
-    thresholds = np.array(
-        [probabilities[levels == k + 1, k].mean() if there else np.inf for k, there in enumerate(known)]
-    )
-    claims = np.where(probabilities >= thresholds, probabilities, -1.0)
-    claimed, rows = claims.argmax(axis=1), np.arange(len(levels))
-    lead = probabilities[rows, claimed] - probabilities[rows, levels - 1]
-    return np.where((claims[rows, claimed] > 0) & (lead > 0), lead, 0.0)
 
 
 def rarity(strata: Sequence[str], judged: Sequence[str], seed: int = 0) -> Floats:

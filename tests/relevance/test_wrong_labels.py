@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from relevance.confident import confident_joint, suspects
 from relevance.experiments import wrong_labels
-from relevance.experiments.confident import confident_joint, suspects
 from tests.relevance.students import labelled_frame
 
 ROWS = labelled_frame(20, 10, 3)
