@@ -34,7 +34,6 @@ from benchmarks._report import Mark, Report, finish, peak_mb
 from benchmarks.rivals.blip_loop import blip_loop
 from enrich import parts
 from enrich.captioner import Captioner
-from enrich.captioning.working import decoded
 from enrich.captions import DEFAULT_MODEL, CaptionSettings, run_captions
 from enrich.images import load_image
 from enrich.matrices import Matrix, fast_dtype
@@ -186,7 +185,7 @@ def stage_figures(folder: Path, pictures: Sequence[Path], size: Size) -> dict[st
     blip: Any = captioner._model  # its stages, which nobody else calls apart
     data = [path.read_bytes() for path in pictures]
     with torch.inference_mode():
-        images, decoding = _timed(lambda: [decoded(one, captioner.at_least) for one in data])
+        images, decoding = _timed(lambda: [load_image(one, at_least=captioner.at_least) for one in data])
         prepared, preparing = _timed(lambda: [captioner.prepare(image) for image in images])
         pixels = blip._pixels.values(prepared, CPU)
         states, seeing = _timed(lambda: blip.vision(pixels))

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
-from PIL import Image
 
 from enrich.captioner import Captioner
 from enrich.captioning.alike import Alike
@@ -78,7 +77,8 @@ def describe(
         return
     captioner = captioner or work.captioner()
     with FetchSession(work.fetch, types=()) as session, ThreadPoolExecutor(os.cpu_count()) as readers:
-        read = partial(_read, captioner, work.base, session, readers)
+        prepare = partial(_prepare, captioner, alike is not None)
+        read = partial(_read, prepare, work.base, session, readers)
         found = side_by_side(read, wanted.iter_slices(work.read_at_once), 1)
         yield from _described(captioner, found, work.cut_loops, alike)
 
@@ -147,36 +147,34 @@ def _failed(failed: Found) -> pl.DataFrame:
 
 
 def _read(
-    captioner: Captioner, base: Path, session: FetchSession, readers: ThreadPoolExecutor, wanted: pl.DataFrame
+    prepare: Callable[[Callable[[], bytes]], Any],
+    base: Path,
+    session: FetchSession,
+    readers: ThreadPoolExecutor,
+    wanted: pl.DataFrame,
 ) -> Found:
-    """Of each place, the model's input or the reason why there is none, or the future of that; what lies on the web is
-    fetched together.
-    """
+    """Of each place, the future of what `prepare` makes of its bytes; what lies on the web is fetched together."""
     web: dict[int, str] = {}
     here: Found = []
     for place, uri in wanted.select("place", "image_uri").iter_rows():
         if on_the_web(uri):
             web[place] = uri
         else:
-            here.append((place, readers.submit(_prepare, captioner, partial(read_image, uri, base))))
+            here.append((place, readers.submit(prepare, partial(read_image, uri, base))))
 
     def fetched(outcome: Outcome) -> Any:
         """A future: decoding in the loop that fetches would hold up what else comes in."""
         if outcome.reason is not None:
             return outcome.reason
-        return readers.submit(_prepare, captioner, lambda: outcome.body)
+        return readers.submit(prepare, lambda: outcome.body)
 
     return [*here, *zip(web, session.fetch_all(list(web.values()), fetched) if web else (), strict=True)]
 
 
-def _prepare(captioner: Captioner, read: Callable[[], bytes]) -> Any:
+def _prepare(captioner: Captioner, printed: bool, read: Callable[[], bytes]) -> Any:
+    """The model's input, and where it is `printed` the picture's print; or the reason why there is neither."""
     try:
-        picture = decoded(read(), captioner.at_least)
-        return captioner.prepare(picture), picture_print(picture)
+        picture = load_image(read(), at_least=captioner.at_least)
+        return captioner.prepare(picture), picture_print(picture) if printed else None
     except BadImage as fault:
         return str(fault.reason)
-
-
-def decoded(data: bytes, at_least: tuple[int, int] | None) -> Image.Image:
-    """The picture in `data`; it may come smaller, but neither side below `at_least`. Raises BadImage."""
-    return load_image(data, at_least=at_least)

@@ -147,13 +147,9 @@ class Bench:
         rows = human if soft is None else pl.concat([human, soft], how="diagonal_relaxed")
 
         def work(out: Path) -> None:
-            if soft is None or human.is_empty() or not chosen.peer_share:
-                students.teach(rows, dev, chosen, out, self.encoder, self._service)
-                return
-            peer = self.trained(self.student(human, dev, settings=chosen))
-            said = students.second_opinion(soft, peer, self.encoder, chosen.peer_share)
-            both = pl.concat([human, said], how="diagonal_relaxed")
-            students.teach(both, dev, chosen, out, self.encoder, self._service)
+            alone = soft is None or human.is_empty() or not chosen.peer_share
+            peer = None if alone else self.trained(self.student(human, dev, settings=chosen))
+            students.teach(rows, dev, chosen, out, self.encoder, self._service, peer)
 
         made_from = stages.fingerprint(rows, dev, chosen, self._service, self.encoder.producer, human.height)
         return self._model(Kind.STUDENT, made_from, work, rows, dev)

@@ -9,19 +9,26 @@ import numpy as np
 import polars as pl
 
 from enrich.pin_payload import pack_pins, unpack_pins
-from enrich.tables import LEVELS
 from relevance.metrics import Floats
-from relevance.peer_labels import with_second_opinion
 from relevance.student import Student, StudentSettings
 from relevance.student_inputs import QueryEncoder, pin_columns, student_inputs
 from relevance.student_training import train_student
 
 
 def teach(
-    rows: pl.DataFrame, dev: pl.DataFrame, settings: StudentSettings, out: Path, encoder: QueryEncoder, service: str
+    rows: pl.DataFrame,
+    dev: pl.DataFrame,
+    settings: StudentSettings,
+    out: Path,
+    encoder: QueryEncoder,
+    service: str,
+    peer: Path | None = None,
 ) -> None:
-    """Train on student_v1 rows with labels, stop and calibrate by the judged rows of `dev`, write the folder `out`."""
-    train_student(rows, dev, settings, out, encoder, service)
+    """Train on student_v1 rows with labels, stop and calibrate by the judged rows of `dev`, write the folder `out`.
+
+    The student in folder `peer`, which people alone taught, has a say in the soft labels.
+    """
+    train_student(rows, dev, settings, out, encoder, service, Student.load(peer) if peer else None)
 
 
 def answer(folder: Path, frame: pl.DataFrame, encoder: QueryEncoder) -> Floats:
@@ -29,13 +36,6 @@ def answer(folder: Path, frame: pl.DataFrame, encoder: QueryEncoder) -> Floats:
     student = Student.load(folder)
     found = student.predict(student_inputs(frame, encoder).features(student.statistics))
     return found.astype(np.float64)
-
-
-def second_opinion(soft: pl.DataFrame, peer: Path, encoder: QueryEncoder, share: float) -> pl.DataFrame:
-    """Soft labels, `share` of each from the student in `peer`, which people alone taught."""
-    own = soft["probabilities"].list.to_array(len(LEVELS)).to_numpy()
-    labels = with_second_opinion(own, student_inputs(soft, encoder), Student.load(peer), share)
-    return soft.with_columns(pl.Series("probabilities", labels.tolist(), soft.schema["probabilities"]))
 
 
 def request(folder: Path, rows: pl.DataFrame, encoder: QueryEncoder) -> Callable[[], object]:
