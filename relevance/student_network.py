@@ -51,6 +51,7 @@ _WIDTHS = {Size.S: _Widths(4, 64, 32), Size.M: _Widths(8, 128, 64), Size.L: _Wid
 class NetworkSettings:
     size: Size = Size.M
     dropout: float = 0.3  # of the hidden layers, in training
+    layout: int = 2  # of the weights: a model of another one is trained again
 
     def __post_init__(self) -> None:
         if not 0 <= self.dropout < 1:
@@ -63,7 +64,7 @@ class Inputs(NamedTuple):
     query_vector: Tensor
     query_numbers: Tensor
     interests: Tensor
-    query_of: Tensor
+    query_of: Tensor | None  # None: query i is pair i's
     text: Tensor
     visual: Tensor
     graph: Tensor
@@ -101,31 +102,33 @@ class StudentNetwork(nn.Module):
         self.register_buffer("shopping_bands", torch.tensor(_SHOPPING_BANDS), persistent=False)
         self.interests = nn.Embedding(interests + 1, _INTEREST_DIMENSION, padding_idx=0)
         self.shopping = nn.Embedding(len(_SHOPPING_BANDS) + 2, _INTEREST_DIMENSION)
-        self.query_projections = nn.ModuleList(_projection(dimensions.query, widths.heads) for _ in pin_dimensions)
-        self.pin_projections = nn.ModuleList(_projection(size, widths.heads) for size in pin_dimensions)
-        _start_equal(self.query_projections, self.pin_projections)
-        self.query_hidden = _linear(dimensions.query, widths.hidden, _SMALL_START)
+        projected, self._hidden = widths.heads * _HEAD_DIMENSION, widths.hidden
+        self.query_vector = _of_vector(dimensions.query, len(pin_dimensions) * projected, widths.hidden)
+        self.pin_vectors = nn.ModuleList(_of_vector(size, projected, widths.hidden) for size in pin_dimensions)
+        _start_equal(self.query_vector, self.pin_vectors, projected)
         self.query_known = nn.Linear(len(QUERY_FEATURES) + 2 * _INTEREST_DIMENSION, widths.hidden)
-        self.pin_hidden = _linear(sum(pin_dimensions), widths.hidden, _SMALL_START)
         similarities = len(pin_dimensions) * widths.heads
-        self.pair_hidden = _linear(similarities + len(PAIR_FEATURES), widths.hidden)
+        self.pair_hidden = nn.Linear(similarities + len(PAIR_FEATURES), widths.hidden, bias=False)
         self.tower = nn.Linear(widths.hidden, widths.tower)
         self.logits = nn.Linear(widths.tower, len(LEVELS))
         self._dropout = settings.dropout
 
-    def forward(self, inputs: Inputs) -> Tensor:
-        """[n, 5]."""
-        query = self.query_side(inputs.query_vector, inputs.query_numbers, inputs.interests)
-        pins = self.pin_side(inputs.text, inputs.visual, inputs.graph)
-        chosen = Side(query.projections.index_select(0, inputs.query_of), query.hidden.index_select(0, inputs.query_of))
-        return self.pairs(chosen, pins, inputs.numbers)
+    def forward(self, inputs: Inputs, dtype: torch.dtype = torch.float32) -> Tensor:
+        """[n, 5]; vectors are multiplied in `dtype`."""
+        query = self.query_side(inputs.query_vector, inputs.query_numbers, inputs.interests, dtype)
+        pins = self.pin_side(inputs.text, inputs.visual, inputs.graph, dtype)
+        if inputs.query_of is not None:
+            query = Side(*(one.index_select(0, inputs.query_of) for one in query))
+        return self.pairs(query, pins, inputs.numbers)
 
-    def query_side(self, vector: Tensor, numbers: Tensor, interests: Tensor) -> Side:
+    def query_side(
+        self, vector: Tensor, numbers: Tensor, interests: Tensor, dtype: torch.dtype = torch.float32
+    ) -> Side:
         """Of q queries."""
         normalised = _normalised(numbers, self.query_mean, self.query_scale)
         known = torch.cat([normalised, self._interests(interests), self._shopping(numbers, interests)], dim=1)
-        projected = [project(vector) for project in self.query_projections]
-        return Side(_heads(projected), self.query_hidden(vector) + self.query_known(known))
+        projected, hidden = self._parted(self.query_vector, vector, dtype)
+        return Side(_heads(projected), hidden + self.query_known(known))
 
     def _interests(self, interests: Tensor) -> Tensor:
         """The mean of the known ones' rows; zeros where there is none."""
@@ -140,11 +143,18 @@ class StudentNetwork(nn.Module):
         row: Tensor = self.shopping(known * (1 + (intent[:, None] >= self.shopping_bands).sum(dim=1)))
         return row
 
-    def pin_side(self, text: Tensor, visual: Tensor, graph: Tensor) -> Side:
+    def pin_side(self, text: Tensor, visual: Tensor, graph: Tensor, dtype: torch.dtype = torch.float32) -> Side:
         """Of n pins; nothing in it depends on the query."""
         vectors = (text, visual, graph)
-        projected = [project(v) for project, v in zip(self.pin_projections, vectors, strict=True)]
-        return Side(_heads(projected), self.pin_hidden(torch.cat(vectors, dim=1)))
+        made = [self._parted(layer, rows, dtype) for layer, rows in zip(self.pin_vectors, vectors, strict=True)]
+        of_text, of_visual, of_graph = (hidden for _, hidden in made)
+        return Side(_heads(torch.cat([projected for projected, _ in made], dim=1)), of_text + of_visual + of_graph)
+
+    def _parted(self, layer: nn.Linear, rows: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """A vector's projections and its hidden part; float32, whatever they are multiplied in."""
+        made = layer(rows) if dtype is torch.float32 else _product(layer, rows, dtype)
+        projected, hidden = made.split([made.shape[1] - self._hidden, self._hidden], dim=1)
+        return projected, hidden
 
     def pairs(self, query: Side, pins: Side, numbers: Tensor) -> Tensor:
         """Logits of n pairs; `query` has one row, or one a pair."""
@@ -165,32 +175,35 @@ class StudentNetwork(nn.Module):
         return values * (kept * (256 / (256 - below)))
 
 
-def _start_equal(query: nn.ModuleList, pins: nn.ModuleList) -> None:
-    for mine, theirs in zip(query.parameters(), pins.parameters(), strict=True):
-        if mine.shape == theirs.shape:
-            theirs.data.copy_(mine.data)
+def _of_vector(dimension: int, projected: int, hidden: int) -> nn.Linear:
+    """A vector's projections, and after them its hidden part; `dimension` may be 0: the catalogue has no such vector.
 
-
-def _projection(dimension: int, heads: int) -> nn.Linear:
-    """Scaled so that a head's product of two unit vectors is their cosine in expectation."""
-    layer = _linear(dimension, heads * _HEAD_DIMENSION)
-    if dimension:
-        nn.init.normal_(layer.weight, std=_HEAD_DIMENSION**-0.5)
-    return layer
-
-
-def _heads(projected: list[Tensor]) -> Tensor:
-    joined = torch.cat(projected, dim=1)
-    return joined.view(-1, joined.shape[1] // _HEAD_DIMENSION, _HEAD_DIMENSION)  # len() would be a constant in ONNX
-
-
-def _linear(dimension: int, width: int, scale: float = 1.0) -> nn.Linear:
-    """Without bias; `dimension` may be 0, of a vector that the catalogue does not have."""
-    layer = nn.Linear(max(1, dimension), width, bias=False)
+    Projections are scaled so that a head's product of two unit vectors is their cosine in expectation.
+    """
+    layer = nn.Linear(max(1, dimension), projected + hidden, bias=False)
     if not dimension:
-        layer.in_features, layer.weight = 0, nn.Parameter(torch.empty(width, 0))
-    layer.weight.data *= scale
+        layer.in_features, layer.weight = 0, nn.Parameter(torch.empty(projected + hidden, 0))
+        return layer
+    nn.init.normal_(layer.weight[:projected], std=_HEAD_DIMENSION**-0.5)
+    with torch.no_grad():
+        layer.weight[projected:] *= _SMALL_START
     return layer
+
+
+@torch.no_grad()
+def _start_equal(query: nn.Linear, pins: nn.ModuleList, projected: int) -> None:
+    """Pin vectors that may be the query encoder's start with the query's projections."""
+    for kind, layer in enumerate(pins):
+        if layer.in_features == query.in_features:
+            layer.weight[:projected] = query.weight[kind * projected : (kind + 1) * projected]
+
+
+def _product(layer: nn.Linear, rows: Tensor, dtype: torch.dtype) -> Tensor:
+    return functional.linear(rows.to(dtype), layer.weight.to(dtype)).float()
+
+
+def _heads(projected: Tensor) -> Tensor:
+    return projected.reshape(-1, projected.shape[1] // _HEAD_DIMENSION, _HEAD_DIMENSION)  # len(): a constant in ONNX
 
 
 def _normalised(values: Tensor, mean: Tensor, scale: Tensor) -> Tensor:

@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from relevance.ahead import made_ahead
 from relevance.features import Bools, Ints
 from relevance.learning.packed import Packed
 from relevance.student import StudentSettings
@@ -21,7 +20,6 @@ from relevance.student_network import Inputs
 
 BLOCK, WINDOW = 128, 1024  # rows of a block, blocks of a window
 _SPARSE = 0.5  # share of the rows that are given with inputs left out
-_AHEAD = 8  # batches that are made while the network learns from one
 
 
 class Batch(NamedTuple):
@@ -59,24 +57,35 @@ class Batches:
         return -(-self._windows // self._a_look)
 
     def of(self, epoch: int, look: int) -> Iterator[Batch]:
-        """The batches of one look of an epoch, both from 0."""
-        return made_ahead(self._made(epoch, look), _AHEAD)
+        """The batches of one look of an epoch, both from 0.
 
-    def _made(self, epoch: int, look: int) -> Iterator[Batch]:
+        Made where they are asked for: a thread that made them ahead would take a core from under the network's
+        products, each of which waits for every core.
+        """
         size = self._settings.batch_size
-        for number in range(look * self._a_look, min(self._windows, (look + 1) * self._a_look)):
-            window = drawn(len(self), self._settings.seed, epoch, number, self._window)
-            if self._windows > 1:
-                for block in window.blocks.tolist():
-                    self._packed.ahead(block * BLOCK, min(len(self), (block + 1) * BLOCK))
+        numbers = range(look * self._a_look, min(self._windows, (look + 1) * self._a_look))
+        window = self._opened(epoch, numbers[0])
+        for number in numbers:
+            coming = self._opened(epoch, number + 1) if number + 1 in numbers else window
             for first in range(0, len(window.rows), size):
                 yield self._batch(window.rows[first : first + size], window.sparse[first : first + size])
             if self._windows > 1:
                 self._packed.forget()
+            window = coming
+
+    def _opened(self, epoch: int, number: int) -> Window:
+        """A window that the system has begun to read."""
+        window = drawn(len(self), self._settings.seed, epoch, number, self._window)
+        if self._windows > 1:
+            for block in window.blocks.tolist():
+                self._packed.ahead(block * BLOCK, min(len(self), (block + 1) * BLOCK))
+        return window
 
     def _batch(self, rows: Ints, sparse: Bools) -> Batch:
-        found = self._packed.choose(rows, sparse)
-        return Batch(Inputs.of(found.features), torch.from_numpy(found.targets), torch.from_numpy(found.weights))
+        # rows come from far apart: to find the few of a batch that share a query costs more than it saves
+        found = self._packed.choose(rows, sparse, paired=True)
+        inputs = Inputs.of(found.features)._replace(query_of=None)
+        return Batch(inputs, torch.from_numpy(found.targets), torch.from_numpy(found.weights))
 
 
 def drawn(rows: int, seed: int, epoch: int, number: int, window: int = WINDOW) -> Window:

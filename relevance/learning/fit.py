@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 
 import torch
 
+from enrich.matrices import fast_dtype
 from enrich.progress import progress
 from relevance.learning.batches import Batch
 from relevance.learning.resuming import Checkpoint, State
@@ -39,7 +40,8 @@ def fit(
 ) -> Best:
     """Train until the dev loss has not fallen for `patience` looks; without one, for all epochs.
 
-    Torch's random numbers are drawn from; they and all else go on where a killed run was.
+    Torch's random numbers are drawn from; they and all else go on where a killed run was. Vectors are multiplied in
+    bfloat16 where the processor computes in it; weights, and all else, are float32.
     """
     optimizer = torch.optim.AdamW(
         network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=True
@@ -77,10 +79,12 @@ def _learn(
     settings: StudentSettings,
 ) -> float:
     """One look's batches; the sum of the rows' losses."""
+    dtype = fast_dtype(torch.device("cpu"))
     network.train()
     total = torch.zeros((), dtype=torch.float64)
     for batch in feed.of(*divmod(state.look, feed.looks)):
-        loss = soft_cross_entropy(network(batch.inputs), batch.targets, batch.weights, settings.ordinal_margin)
+        logits = network(batch.inputs, dtype)
+        loss = soft_cross_entropy(logits, batch.targets, batch.weights, settings.ordinal_margin)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
         optimizer.step()

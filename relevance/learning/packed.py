@@ -84,8 +84,11 @@ class Packed:
     def __len__(self) -> int:
         return len(self._rows.rows)
 
-    def choose(self, rows: Ints, sparse: Bools | None = None) -> Chosen:
-        """Rows in the order asked, those that `sparse` marks with inputs left out."""
+    def choose(self, rows: Ints, sparse: Bools | None = None, paired: bool = False) -> Chosen:
+        """Rows in the order asked, those that `sparse` marks with inputs left out.
+
+        `paired`: query i is row i's; otherwise each query stands once.
+        """
         found = self._rows.rows[rows]
         numbers = self._numbers.rows[rows]
         vectors = self._vectors_of(found["pin"])
@@ -93,10 +96,12 @@ class Packed:
             numbers[sparse] = self._sparse.rows[rows[sparse]]
             for vector, kept in zip(vectors, found["kept"].T, strict=True):
                 vector[sparse & (kept == 0)] = 0
-        asked, query_of = np.unique(found["query"], return_inverse=True)
+        asked, query_of = found["query"], np.arange(len(rows))
+        if not paired:
+            asked, query_of = np.unique(asked, return_inverse=True)
         queries = self._queries.rows[asked]
         features = Features(
-            query_vector=queries["vector"].astype(np.float32),
+            query_vector=_wide(np.ascontiguousarray(queries["vector"])),
             query_numbers=np.ascontiguousarray(queries["numbers"]),
             interests=queries["interests"].astype(np.int64),
             query_of=query_of.astype(np.int64),
@@ -148,9 +153,13 @@ class Packed:
             self.forget()
 
     def _vectors_of(self, pins: Ints) -> list[Floats]:
-        halves = self._vectors.rows[pins] if sum(self._widths) else np.zeros((len(pins), 0), _HALF)
-        wide = widen(halves.reshape(-1).view(np.uint8)).reshape(len(pins), sum(self._widths))
-        return np.split(wide, np.cumsum(self._widths)[:-1], axis=1)
+        halves = np.take(self._vectors.rows, pins, axis=0) if sum(self._widths) else np.zeros((len(pins), 0), _HALF)
+        return np.split(_wide(halves), np.cumsum(self._widths)[:-1], axis=1)
+
+
+def _wide(halves: NDArray[np.float16]) -> Floats:
+    """[n, d] as float32."""
+    return widen(halves.reshape(-1).view(np.uint8)).reshape(halves.shape)
 
 
 def pack(

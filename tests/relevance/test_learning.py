@@ -24,7 +24,7 @@ from relevance.losses import soft_cross_entropy
 from relevance.pin_rows import INPUTS, take
 from relevance.student import StudentSettings
 from relevance.student_inputs import pin_columns, student_inputs
-from relevance.student_network import NetworkSettings, Size, StudentNetwork
+from relevance.student_network import Inputs, NetworkSettings, Size, StudentNetwork
 from relevance.student_training import LESSONS, train_student
 from tests.relevance.students import WordEncoder, labelled_frame
 
@@ -108,6 +108,19 @@ def test_a_sparse_row_is_one_whose_enrichments_were_never_made(tmp_path):
     assert not chosen.features.text[some & dropped[:, INPUTS.index("text_embedding")]].any()
     whole = packed.choose(np.arange(len(packed)))
     assert np.array_equal(chosen.features.numbers[~some], whole.features.numbers[~some])
+
+
+def test_rows_with_a_query_each_have_the_logits_of_rows_that_share_them(tmp_path):
+    gathered, packed = packed_of(FRAME, tmp_path)
+    network = StudentNetwork(SETTINGS.network, gathered.statistics.dimensions, 1).eval()
+    rows = np.array([70, 3, 3, 101, 4])
+    shared, own = (packed.choose(rows, paired=paired).features for paired in (False, True))
+    assert len(shared.query_vector) < len(own.query_vector) == len(rows)
+    with torch.inference_mode():
+        expected, logits = network(Inputs.of(shared)), network(Inputs.of(own)._replace(query_of=None))
+        assert torch.allclose(logits, expected, atol=1e-5)
+        halved = network(Inputs.of(shared), torch.bfloat16)
+    assert torch.allclose(halved, expected, atol=0.02) and not torch.equal(halved, expected)
 
 
 def test_a_pin_is_stored_once_however_often_it_is_judged(tmp_path):
@@ -216,8 +229,6 @@ def test_a_killed_training_ends_with_the_same_weights(window, tmp_path):
         dev = packed.choose(np.arange(0, len(packed), 5))
 
         def dev_loss(net: StudentNetwork) -> float:
-            from relevance.student_network import Inputs
-
             with torch.inference_mode():
                 logits = net(Inputs.of(dev.features))
                 return soft_cross_entropy(logits, torch.from_numpy(dev.targets), torch.from_numpy(dev.weights)).item()
