@@ -12,6 +12,7 @@ hidden parts start small: with few labels the named numbers decide, with many th
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -105,7 +106,7 @@ class StudentNetwork(nn.Module):
         projected, self._hidden = widths.heads * _HEAD_DIMENSION, widths.hidden
         self.query_vector = _of_vector(dimensions.query, len(pin_dimensions) * projected, widths.hidden)
         self.pin_vectors = nn.ModuleList(_of_vector(size, projected, widths.hidden) for size in pin_dimensions)
-        _start_equal(self.query_vector, self.pin_vectors, projected)
+        _start_equal(self.query_vector.weight, self.pin_vectors.parameters(), projected)
         self.query_known = nn.Linear(len(QUERY_FEATURES) + 2 * _INTEREST_DIMENSION, widths.hidden)
         similarities = len(pin_dimensions) * widths.heads
         self.pair_hidden = nn.Linear(similarities + len(PAIR_FEATURES), widths.hidden, bias=False)
@@ -127,7 +128,7 @@ class StudentNetwork(nn.Module):
         """Of q queries."""
         normalised = _normalised(numbers, self.query_mean, self.query_scale)
         known = torch.cat([normalised, self._interests(interests), self._shopping(numbers, interests)], dim=1)
-        projected, hidden = self._parted(self.query_vector, vector, dtype)
+        projected, hidden = self._parted(self.query_vector.weight, vector, dtype)
         return Side(_heads(projected), hidden + self.query_known(known))
 
     def _interests(self, interests: Tensor) -> Tensor:
@@ -146,14 +147,15 @@ class StudentNetwork(nn.Module):
     def pin_side(self, text: Tensor, visual: Tensor, graph: Tensor, dtype: torch.dtype = torch.float32) -> Side:
         """Of n pins; nothing in it depends on the query."""
         vectors = (text, visual, graph)
-        made = [self._parted(layer, rows, dtype) for layer, rows in zip(self.pin_vectors, vectors, strict=True)]
+        weights = self.pin_vectors.parameters()  # each layer has one
+        made = [self._parted(weight, rows, dtype) for weight, rows in zip(weights, vectors, strict=True)]
         of_text, of_visual, of_graph = (hidden for _, hidden in made)
         return Side(_heads(torch.cat([projected for projected, _ in made], dim=1)), of_text + of_visual + of_graph)
 
-    def _parted(self, layer: nn.Linear, rows: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    def _parted(self, weight: Tensor, rows: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """A vector's projections and its hidden part; float32, whatever they are multiplied in."""
-        made = layer(rows) if dtype is torch.float32 else _product(layer, rows, dtype)
-        projected, hidden = made.split([made.shape[1] - self._hidden, self._hidden], dim=1)
+        made = functional.linear(rows.to(dtype), weight.to(dtype)).float()
+        projected, hidden = torch.split(made, [made.shape[1] - self._hidden, self._hidden], dim=1)
         return projected, hidden
 
     def pairs(self, query: Side, pins: Side, numbers: Tensor) -> Tensor:
@@ -191,15 +193,11 @@ def _of_vector(dimension: int, projected: int, hidden: int) -> nn.Linear:
 
 
 @torch.no_grad()
-def _start_equal(query: nn.Linear, pins: nn.ModuleList, projected: int) -> None:
-    """Pin vectors that may be the query encoder's start with the query's projections."""
-    for kind, layer in enumerate(pins):
-        if layer.in_features == query.in_features:
-            layer.weight[:projected] = query.weight[kind * projected : (kind + 1) * projected]
-
-
-def _product(layer: nn.Linear, rows: Tensor, dtype: torch.dtype) -> Tensor:
-    return functional.linear(rows.to(dtype), layer.weight.to(dtype)).float()
+def _start_equal(query: Tensor, pins: Iterable[Tensor], projected: int) -> None:
+    """Weights of pin vectors that may be the query encoder's start with the query's projections."""
+    for kind, weight in enumerate(pins):
+        if weight.shape[1] == query.shape[1]:
+            weight[:projected] = query[kind * projected : (kind + 1) * projected]
 
 
 def _heads(projected: Tensor) -> Tensor:
