@@ -1,6 +1,6 @@
 """What a text field is worth to the teacher: trained with it and without it, on the same folds of one's own workspace.
 
-    python -m benchmarks.field_worth W [--fields boards,queries] [--folds 3] [--seed 0] [--json]
+    python -m benchmarks.field_worth [W] [--fields boards,queries] [--folds 3] [--seed 0] [--json]
 
 W holds an enriched catalogue with judgments (`enrich run`). In each fold one teacher learns from all fields and one
 from all but each of `--fields`; all are asked about queries that they never saw. Differences are paired by query, with
@@ -14,8 +14,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
+from benchmarks._own_workspace import accuracy_of, difference_told, figures_told, workspace_argument
 from benchmarks._report import Mark, Report, finish
 from enrich.errors import BadInput
 from enrich.progress import progress
@@ -35,7 +35,7 @@ MEASURES = (Measure.ACCURACY, Measure.AUROC_4, Measure.KAPPA, Measure.NDCG)
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="A teacher with and without a text field.")
-    parser.add_argument("workspace", type=Path)
+    workspace_argument(parser)
     parser.add_argument("--fields", default=f"{Field.BOARDS},{Field.QUERIES}", help="left out one at a time")
     parser.add_argument("--folds", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
@@ -43,7 +43,7 @@ def main() -> int:
     flags = parser.parse_args()
     try:
         fields = [Field(name) for name in flags.fields.split(",")]
-        found = judged(Workspace.at(flags.workspace), PlanSettings(folds=flags.folds, seed=flags.seed), fields)
+        found = judged(Workspace.open(flags.workspace), PlanSettings(folds=flags.folds, seed=flags.seed), fields)
     except (BadInput, ValueError) as error:
         sys.exit(str(error))
     return finish(reported(found), flags.json)
@@ -77,20 +77,15 @@ def without(workspace: Workspace, plan: PlanSettings, field: Field) -> Pipeline:
 def reported(found: Evaluation) -> Report:
     report = Report("field_worth", "accuracy", PACKAGES)
     report.figures["pairs"] = f"{found.pairs:,} of {found.queries:,} queries, {found.folds} fold(s)"
-    accuracy = {}
     for model in found.models:
-        figures = {figure.measure: figure.estimate for figure in model.figures}
-        accuracy[model.model] = figures[Measure.ACCURACY].value
-        report.figures[model.model] = ", ".join(f"{one.value} {figures[one].value:.3f}" for one in MEASURES)
+        report.figures[model.model] = figures_told(found, model.model, MEASURES)
     for one in found.comparisons:
         if one.measure in MEASURES:
-            value, low, high = one.difference.value, one.difference.low, one.difference.high
-            report.figures[f"{one.model} - {one.rival}, {one.measure.value}"] = (
-                f"{value:+.4f} [{low:+.4f}, {high:+.4f}]"
-            )
+            name, told = difference_told(one)
+            report.figures[name] = told
         if one.measure is Measure.ACCURACY:
             report.marks.append(Mark(f"{one.model} - {one.rival}, accuracy, lower end", one.difference.low, ">= 0"))
-            report.compare(accuracy[one.model], accuracy[one.rival])
+            report.compare(accuracy_of(found, one.model), accuracy_of(found, one.rival))
     return report
 
 

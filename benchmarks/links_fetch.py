@@ -29,7 +29,8 @@ from benchmarks.rivals.links_bare import Manners, bare_httpcore, bare_httpx
 from enrich import parts
 from enrich.fetch import FetchSession, FetchSettings, Outcome, Request
 from enrich.tables import PIN_LINK, PINS
-from enrich.web.visiting import Visit, visit_here
+from enrich.web.visiting import Visit
+from enrich.web.visiting_processes import visit_here
 from enrich.workspace import Catalogue, Workspace
 
 MIN_RATIO = 0.8

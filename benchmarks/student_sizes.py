@@ -1,6 +1,6 @@
 """What a larger student is worth and what it costs: sizes S, M and L on one's own workspace, accuracy against latency.
 
-    python -m benchmarks.student_sizes W [--folds 1] [--json]
+    python -m benchmarks.student_sizes [W] [--folds 1] [--json]
 
 W holds trained models (`relevance run`). Each size, and the student of human labels that has a say in its labels,
 learns from the same rows as the student there and is asked about queries that it never saw; then 1,000 pairs are
@@ -14,13 +14,13 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from benchmarks._own_workspace import difference_told, figures_told, workspace_argument
 from benchmarks._report import Mark, Report, finish, percentile
 from enrich.errors import BadInput
 from enrich.workspace import Workspace
@@ -50,12 +50,12 @@ class Cost(NamedTuple):
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Sizes of the student: accuracy against latency.")
-    parser.add_argument("workspace", type=Path)
+    workspace_argument(parser)
     parser.add_argument("--folds", type=int, default=1)
     parser.add_argument("--json", action="store_true", help="the JSON line, too")
     flags = parser.parse_args()
     try:
-        found, costs = measured(Workspace.at(flags.workspace), PlanSettings(folds=flags.folds))
+        found, costs = measured(Workspace.open(flags.workspace), PlanSettings(folds=flags.folds))
     except BadInput as error:
         sys.exit(str(error))
     return finish(reported(found, costs), flags.json)
@@ -113,26 +113,16 @@ def reported(found: Evaluation, costs: dict[Size, Cost]) -> Report:
     report = Report("student_sizes", "pairs/s of the network, the default size and the largest", PACKAGES)
     report.figures["pairs"] = f"{found.pairs:,} of {found.queries:,} queries, {found.folds} fold(s)"
     for size, one in costs.items():
-        figures = {figure.measure: figure.estimate.value for figure in found.model(named(size)).figures}
-        worth = ", ".join(f"{measure.value} {figures[measure]:.3f}" for measure in MEASURES)
-        report.figures[f"{size.value}: {one.weights:,} weights"] = worth
+        report.figures[f"{size.value}: {one.weights:,} weights"] = figures_told(found, named(size), MEASURES)
         report.figures[f"{size.value}: network, ms of {PAIRS:,} pairs"] = one.network
         report.figures[f"{size.value}: features and network, ms"] = one.whole
     report.marks = [Mark("M: features and network, ms", costs[Size.M].whole, f"<= {LIMIT_MS:g}")]
-    report.figures.update(_differences(found))
+    for compared in found.comparisons:
+        if compared.measure in (Measure.ACCURACY, Measure.NDCG):
+            name, told = difference_told(compared)
+            report.figures[name] = told
     report.compare(1000 * PAIRS / costs[Size.M].network, 1000 * PAIRS / costs[Size.L].network)
     return report
-
-
-def _differences(found: Evaluation) -> dict[str, str]:
-    shown: Sequence[Measure] = (Measure.ACCURACY, Measure.NDCG)
-    return {
-        f"{one.model} - {one.rival}, {one.measure.value}": (
-            f"{one.difference.value:+.4f} [{one.difference.low:+.4f}, {one.difference.high:+.4f}]"
-        )
-        for one in found.comparisons
-        if one.measure in shown
-    }
 
 
 if __name__ == "__main__":

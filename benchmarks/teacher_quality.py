@@ -1,6 +1,6 @@
 """A teacher's answers beside those of sentence-transformers' CrossEncoder, on the same folds of one's own workspace.
 
-    python -m benchmarks.teacher_quality W [--folds N] [--epochs 3] [--seed 0] [--json]
+    python -m benchmarks.teacher_quality [W] [--folds N] [--epochs 3] [--seed 0] [--json]
 
 W holds what `relevance run` (or `relevance train-teacher`) made of it: with the same --folds, every model is asked
 about queries that it never saw. In each fold the rival learns from the very pairs that the teacher learned from
@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from benchmarks._own_workspace import accuracy_of, difference_told, figures_told, workspace_argument
 from benchmarks._report import Mark, Report, finish
 from benchmarks.rivals.cross_encoder import Lessons, train_cross_encoder
 from enrich.errors import BadInput
@@ -43,7 +44,7 @@ MEASURES = (Measure.ACCURACY, Measure.AUROC_3, Measure.AUROC_4, Measure.AUROC_5,
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="A teacher's quality, against sentence-transformers.")
-    parser.add_argument("workspace", type=Path)
+    workspace_argument(parser)
     parser.add_argument("--folds", type=int, help="as `relevance run` was told")
     parser.add_argument("--epochs", type=int, default=3, help="of the rival")
     parser.add_argument("--seed", type=int, default=0)
@@ -51,7 +52,7 @@ def main() -> int:
     flags = parser.parse_args()
     try:
         plan = PlanSettings(folds=flags.folds, seed=flags.seed)
-        pipeline = Pipeline(Workspace.at(flags.workspace), RunSettings(plan=plan))
+        pipeline = Pipeline(Workspace.open(flags.workspace), RunSettings(plan=plan))
         found = judged(pipeline, flags.epochs)
     except BadInput as error:
         sys.exit(str(error))
@@ -95,20 +96,15 @@ def reported(found: Evaluation) -> Report:
     """Every model's figures, and a mark for each lead of the teacher over the rival."""
     report = Report("teacher_quality", "accuracy", PACKAGES)
     report.figures["pairs"] = f"{found.pairs:,} of {found.queries:,} queries, {found.folds} fold(s)"
-    accuracy = {}
     for model in found.models:
-        figures = {figure.measure: figure.estimate for figure in model.figures}
-        accuracy[model.model] = figures[Measure.ACCURACY].value
-        told = [f"{one.value} {figures[one].value:.3f}" for one in MEASURES if one in figures]
-        report.figures[model.model] = ", ".join(told)
+        report.figures[model.model] = figures_told(found, model.model, MEASURES)
     for one in found.comparisons:
         if one.measure in MEASURES:
-            difference = one.difference
-            interval = f"{difference.value:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}]"
-            report.figures[f"{one.model} - {one.rival}, {one.measure.value}"] = interval
+            name, told = difference_told(one)
+            report.figures[name] = told
             if one.rival == RIVAL:
-                report.marks.append(Mark(f"teacher - {RIVAL}, {one.measure.value}", difference.value, ">= 0"))
-    report.compare(accuracy[TEACHER_MODEL], accuracy[RIVAL])
+                report.marks.append(Mark(f"teacher - {RIVAL}, {one.measure.value}", one.difference.value, ">= 0"))
+    report.compare(accuracy_of(found, TEACHER_MODEL), accuracy_of(found, RIVAL))
     return report
 
 

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import TextIO, TypeVar
+from typing import Any, TextIO
 
 import click
 
@@ -22,7 +22,8 @@ from enrich.errors import BadInput, CorkboardError
 from enrich.memory import keep_freed_memory
 from enrich.workspace import ENVIRONMENT_VARIABLE, Workspace, Writing
 
-Command = TypeVar("Command", bound=Callable[..., object])
+Command = Callable[..., Any]
+Option = Callable[[Command], Command]
 
 _workspace = click.option(
     "--workspace",
@@ -33,16 +34,36 @@ _workspace = click.option(
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line.")
 
 
+WORKERS = click.option(
+    "--workers", type=click.IntRange(min=1), help="On Ray.  [default: one a GPU, or one a core where there is none]"
+)
+GPUS = click.option(
+    "--gpus", type=click.FloatRange(min=0), help="Of each worker on Ray; 0.5: two share one.  [default: 1 if there is]"
+)
+
+
+def options(*declared: Option) -> Option:
+    """One decorator for several options, which --help shows in this order; a command takes each as an argument."""
+
+    def given(command: Command) -> Command:
+        for option in reversed(declared):
+            command = option(command)
+        return command
+
+    return given
+
+
 def common(command: Command) -> Command:
     """Give a command `--workspace` (as `workspace: Path | None`) and `--json` (as `as_json: bool`)."""
-    return _workspace(_json(command))
+    return options(_workspace, _json)(command)
 
 
-def engine_option(engines: type[StrEnum], help: str) -> Callable[[Command], Command]:
-    """`--engine`, as one of `engines`; the first is the default."""
+def engine_option(engines: type[StrEnum], help: str, name: str = "engine") -> Option:
+    """`--engine`, as one of `engines`, by this name; the first is the default."""
     names = [engine.value for engine in engines]
     return click.option(
         "--engine",
+        name,
         type=click.Choice(names),
         default=names[0],
         show_default=True,

@@ -40,7 +40,8 @@ from enrich.web.link_text import PageReason
 from enrich.web.link_text import extract_link_text as extract_link_text
 from enrich.web.shared_ends import Titled, without_shared_ends
 from enrich.web.visiting import PRODUCER as PRODUCER
-from enrich.web.visiting import Visit, visit_here
+from enrich.web.visiting import Visit
+from enrich.web.visiting_processes import visit_here
 from enrich.web.visiting_ray import visit_on_ray
 from enrich.web.visits import VALUES, VisitLog
 from enrich.workspace import Workspace

@@ -37,11 +37,11 @@ from relevance.labelling.gate import DriftReport, Gate
 from relevance.labelling.log_pairs import Queries, SampleSettings
 from relevance.labelling.negatives import Search
 from relevance.labelling.sample import SAMPLE_VERSION, SoftSample, inputs_of, write_sample
+from relevance.labelling.worker import LabelSettings, Texts
 from relevance.learning.pieces import Pieces
 from relevance.learning.soft_pairs import SoftPairs
 from relevance.model_names import HUMAN_STUDENT, STUDENT_MODEL, TEACHER_MODEL
 from relevance.plan import SERVING, Fold, PlanSettings, plan
-from relevance.soft_labels import LabelSettings
 from relevance.student import Student, StudentSettings
 from relevance.student_training import LESSONS, train_student
 from relevance.teacher import Teacher
@@ -69,7 +69,7 @@ class _Teacher(NamedTuple):
 
     producer: str
     load: Callable[[], Teacher]
-    texts: soft_labels.Texts
+    texts: Texts
 
 
 class Pipeline:

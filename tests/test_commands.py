@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -120,3 +121,31 @@ def test_a_pin_that_nobody_knows_is_not_shown_as_graded() -> None:
     assert _scored_line(ScoredPin("p1", prior, 3.0, ("caption",))) == (
         "p1  3.00  0.200 0.200 0.200 0.200 0.200  without caption"
     )
+
+
+def commands_of(group: click.Group, *path: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands_of(command, *path, name)
+        else:
+            yield (*path, name), command
+
+
+REQUIRED = {"format": "beir", "path": "nowhere", "folder": "out", "query": "oak table", "first": "p1"}
+
+
+@pytest.mark.parametrize("group", [enrich, relevance])
+def test_every_command_refuses_a_workspace_that_is_not_there(
+    group: click.Group, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for path, command in commands_of(group):
+        given = list[str]()
+        for parameter in command.params:
+            if parameter.required:
+                option = [] if isinstance(parameter, click.Argument) else parameter.opts[:1]
+                given += [*option, REQUIRED[str(parameter.name)]]
+        assert run(group, *path, *given, "--workspace", tmp_path / "w") == 2, path
+        said = capsys.readouterr().err.strip().splitlines()
+        assert len(said) == 1 and said[0].startswith("error: expected"), path
+    assert not list(tmp_path.iterdir())

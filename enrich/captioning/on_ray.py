@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from enrich import ray_cluster
 from enrich.captioner import Captioner
 from enrich.captioning import working
 from enrich.captioning.working import Work
@@ -37,6 +38,7 @@ class Cluster:
         if wanted.is_empty():
             return
         import ray
+        import ray.data
 
         ray.data.DataContext.get_current().enable_progress_bars = False  # the job's own says more
         blocks = [some.to_arrow() for some in wanted.iter_slices(work.read_at_once)]
@@ -75,26 +77,10 @@ def cluster(workers: int | None, gpus: float | None) -> Cluster:
 
     Raises BadInput without Ray, or where it has not the GPUs that one worker is to have.
     """
-    try:
-        import ray
-        import ray.data
-    except ImportError as error:
-        raise BadInput("expected Ray for --engine ray, found none; pip install 'corkboard[ray]'") from error
     import torch
 
-    if not ray.is_initialized():
-        ray.init(log_to_driver=False)
-    resources: Any = ray.cluster_resources  # untyped in Ray's own code
-    there = resources()
-    has, cores = there.get("GPU", 0.0), there.get("CPU", 1.0)
-    share = gpus if gpus is not None else min(1.0, has)
-    if share > has:
-        raise BadInput(f"expected {share:g} GPUs for a worker, found {has:g} in the cluster; name fewer with --gpus")
-    return Cluster(
-        workers=workers or max(1, int(has / share if share else cores)),
-        gpus=share,
-        device=torch.device("cuda" if share else "cpu"),
-    )
+    number, share = ray_cluster.workers(workers, gpus)
+    return Cluster(number, share, torch.device("cuda" if share else "cpu"))
 
 
 def _as_ours(error: BaseException) -> CorkboardError:

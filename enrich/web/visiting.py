@@ -1,4 +1,4 @@
-"""Asks for pages and reads them: outcomes of `enrich.fetch` become visits. By this process, others beside it, or Ray.
+"""Asks for pages and reads them: outcomes of `enrich.fetch` become visits, of all pages or of one worker's share.
 
 Where many work at once, each host belongs to one share of the work and each share to one worker, so that what a host is
 spared (turns, delays, robots.txt) holds over all workers. A redirect to another share's host is not followed there but
@@ -17,8 +17,6 @@ from enrich.fetch import FetchSession, FetchSettings, Outcome, Reason, Request
 from enrich.web.link_text import read_link
 
 PRODUCER = "link-rules/5"  # raised whenever the rules give other texts: then every page is read anew
-_MAX_PROCESSES = 4  # one fetches and reads some 250 pages a second, and holds 150 MB
-_WORTH_PROCESSES = 200  # requests; fewer are done before another process has started
 
 
 class Visit(NamedTuple):
@@ -62,22 +60,14 @@ class Share(NamedTuple):
 Run = Callable[[Sequence[Share], FetchSettings], Iterable[Found]]  # the shares' work, as it gets done
 
 
-def visit_here(requests: Sequence[Request], settings: FetchSettings, take: Take) -> None:
-    """Hand the visit of each request to `take` as it comes; of many, by as many processes as there are cores."""
-    import joblib  # here, as the next: a process of ours that visits a share can do without
-
-    processes = min(joblib.cpu_count(), _MAX_PROCESSES) if len(requests) >= _WORTH_PROCESSES else 1
-    if processes > 1:
-        from enrich.web.visiting_processes import run_processes
-
-        visit_shares(requests, settings, processes, run_processes, take)
-        return
+def visit_all(requests: Sequence[Request], settings: FetchSettings, take: Take) -> None:
+    """Hand the visit of each request to `take` as it comes, asked for by this process."""
     with FetchSession(settings) as session:
         session.visit(requests, lambda outcome: take([visit_of(outcome, settings)]))
 
 
 def visit_shares(requests: Sequence[Request], settings: FetchSettings, shares: int, run: Run, take: Take) -> None:
-    """As `visit_here`, by `run`, in as many rounds as redirects lead from one share to another."""
+    """Hand the visit of each request to `take`, by `run`, in as many rounds as redirects lead from share to share."""
     todo = list(requests)
     while todo:
         work = [share for share in split_by_host(todo, shares) if share.requests]

@@ -1,10 +1,10 @@
-"""Shares of pages visited by processes of this machine, one a share.
+"""Pages visited on this machine: of few by this process, of many by one a core, each with a share of the hosts.
 
     python -m enrich.web.visiting_processes       a worker: reads its share from standard input, writes what it finds
 
-Both are pickles, between processes of ours alone. A worker is a fresh interpreter, so a caller's script needs no guard
-around its main part, and nothing of its threads and locks is copied. It ends with the process that it works for,
-however that ends: its standard input then does.
+What it reads and writes are pickles, between processes of ours alone. A worker is a fresh interpreter, so a caller's
+script needs no guard around its main part, and nothing of its threads and locks is copied. It ends with the process
+that it works for, however that ends: its standard input then does.
 """
 
 from __future__ import annotations
@@ -21,12 +21,26 @@ from queue import Queue
 from typing import BinaryIO
 
 from enrich.errors import CorkboardError
-from enrich.fetch import FetchSettings
-from enrich.web.visiting import Found, Share, visit_share
+from enrich.fetch import FetchSettings, Request
+from enrich.web.visiting import Found, Share, Take, visit_all, visit_share, visit_shares
+
+_MAX_PROCESSES = 4  # one fetches and reads some 250 pages a second, and holds 150 MB
+_WORTH_PROCESSES = 200  # requests; fewer are done before another process has started
 
 
 class WorkerLost(CorkboardError):
     """A worker ended before its work."""
+
+
+def visit_here(requests: Sequence[Request], settings: FetchSettings, take: Take) -> None:
+    """Hand the visit of each request to `take` as it comes; of many, by as many processes as there are cores."""
+    import joblib  # here: a process that visits a share can do without
+
+    processes = min(joblib.cpu_count(), _MAX_PROCESSES) if len(requests) >= _WORTH_PROCESSES else 1
+    if processes > 1:
+        visit_shares(requests, settings, processes, run_processes, take)
+    else:
+        visit_all(requests, settings, take)
 
 
 def run_processes(shares: Sequence[Share], settings: FetchSettings) -> Iterator[Found]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from queue import Queue
 
-from enrich.errors import BadInput
+from enrich import ray_cluster
 from enrich.fetch import FetchSettings, Request
 from enrich.web.visiting import Found, Share, Take, visit_share, visit_shares
 
@@ -14,22 +14,15 @@ _BATCH = 100  # most visits that a worker hands over at once
 
 
 def visit_on_ray(requests: Sequence[Request], settings: FetchSettings, take: Take) -> None:
-    """As `visiting.visit_here`, on the cluster of RAY_ADDRESS, else on one of this machine.
+    """As `visiting_processes.visit_here`, on the cluster of RAY_ADDRESS, else on one of this machine.
 
     Raises BadInput without Ray.
     """
-    try:
-        import ray
-    except ImportError as error:
-        raise BadInput("expected Ray for --engine ray, found none; pip install 'corkboard[ray]'") from error
-    if not ray.is_initialized():
-        ray.init(log_to_driver=False)
-    visit_shares(requests, settings, max(1, int(ray.cluster_resources().get("CPU", 1))), _run, take)
+    visit_shares(requests, settings, ray_cluster.cores(), _run, take)
 
 
 def _run(shares: Sequence[Share], settings: FetchSettings) -> Iterator[Found]:
-    import ray
-
+    ray = ray_cluster.connected()
     worker = ray.remote(stream_share).options(num_returns="streaming", max_retries=0)
     running = [worker.remote(share, settings) for share in shares]
     while running:

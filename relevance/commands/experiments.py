@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from relevance.text import Field
 
 _MINUTES = 10.0
-_COMMON = (
+_COMMON = console.options(
     click.option(
         "--budget",
         type=click.FloatRange(min=0, min_open=True),
@@ -69,7 +68,7 @@ def experiment() -> None:
     """
 
 
-def _asked(command: Callable[..., None]) -> Callable[..., None]:
+def _asked(command: console.Command) -> console.Command:
     """Give a command the flags that all experiments share, as one argument `given: Given`."""
 
     @wraps(command)
@@ -85,10 +84,7 @@ def _asked(command: Callable[..., None]) -> Callable[..., None]:
     ) -> None:
         command(given=Given(budget, seed, seeds, folds, backbones, workspace, as_json), **own)
 
-    wrapped: Callable[..., None] = console.common(collected)
-    for option in reversed(_COMMON):
-        wrapped = option(wrapped)
-    return wrapped
+    return _COMMON(console.common(collected))
 
 
 @experiment.command()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import wraps
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from relevance.pipeline import RunSettings
     from relevance.text import Field
 
-_PLAN = (
+_PLAN = console.options(
     click.option(
         "--folds",
         type=click.IntRange(min=1),
@@ -45,12 +44,6 @@ EPOCHS = click.option("--epochs", type=click.IntRange(min=1), help="Passes over 
 PAIRS = click.option("--pairs", type=click.IntRange(min=1), help="Pairs for the teacher to label.  [default: 20000]")
 ENGINE = console.engine_option(
     Engine, "Where pairs are labelled: this process, or a Ray cluster (RAY_ADDRESS), each worker with its own teacher."
-)
-WORKERS = click.option(
-    "--workers", type=click.IntRange(min=1), help="On Ray.  [default: one a GPU, or one a core where there is none]"
-)
-GPUS = click.option(
-    "--gpus", type=click.FloatRange(min=0), help="Of each worker on Ray; 0.5: two share one.  [default: 1 if there is]"
 )
 ACCEPT_DRIFT = click.option(
     "--accept-drift", is_flag=True, help="Learn from soft labels even where `relevance label` found gross faults."
@@ -83,16 +76,14 @@ class Flags:
     student: StudentFlags = field(default_factory=StudentFlags)
 
 
-def planned(command: Callable[..., object]) -> Callable[..., object]:
+def planned(command: console.Command) -> console.Command:
     """Give a command --folds, --split, --train-lang and --seed, as one argument `plan: PlanFlags`."""
 
     @wraps(command)
     def collected(folds: int | None, split: str, train_lang: str, seed: int, **own: object) -> object:
         return command(plan=PlanFlags(folds, split, train_lang, seed), **own)
 
-    for option in reversed(_PLAN):
-        collected = option(collected)
-    return collected
+    return _PLAN(collected)
 
 
 def run_settings(flags: Flags) -> RunSettings:

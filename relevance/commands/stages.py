@@ -110,8 +110,8 @@ def train_teacher(
 @click.command()
 @flags.PAIRS
 @flags.ENGINE
-@flags.WORKERS
-@flags.GPUS
+@console.WORKERS
+@console.GPUS
 @flags.planned
 @console.common
 def label(

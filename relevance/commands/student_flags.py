@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import click
+
+from enrich import console
 
 if TYPE_CHECKING:
     from relevance.student import StudentSettings
 
-Command = TypeVar("Command", bound=Callable[..., object])
-
 SIZES = ("S", "M", "L")
 SIZE = click.option("--size", type=click.Choice(SIZES), help="Of the student: how many weights.  [default: M]")
-_OPTIONS = (
-    SIZE,
-    click.option(
-        "--target-temperature", type=float, metavar="T", help="Of soft labels; above 1 they are flatter.  [default: 1]"
-    ),
-    click.option(
-        "--hard-share", type=float, metavar="SHARE", help="Of a soft label, its likeliest level alone.  [default: 0]"
-    ),
-    click.option(
-        "--ordinal-margin",
-        type=float,
-        metavar="LOGITS",
-        help="By which a level must lie lower for each level that it is off.  [default: 0]",
-    ),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +35,18 @@ class StudentFlags:
         return replace(settings, network=network, **given)
 
 
-def student_options(command: Command) -> Command:
-    """Give a command the flags; it takes each as an argument named for it."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+student_options = console.options(
+    SIZE,
+    click.option(
+        "--target-temperature", type=float, metavar="T", help="Of soft labels; above 1 they are flatter.  [default: 1]"
+    ),
+    click.option(
+        "--hard-share", type=float, metavar="SHARE", help="Of a soft label, its likeliest level alone.  [default: 0]"
+    ),
+    click.option(
+        "--ordinal-margin",
+        type=float,
+        metavar="LOGITS",
+        help="By which a level must lie lower for each level that it is off.  [default: 0]",
+    ),
+)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from enrich import console
 from relevance.teaching.choices import Adapter, Loss
 
 if TYPE_CHECKING:
     from relevance.teaching.checkpoint import TeacherSettings
 
-Command = TypeVar("Command", bound=Callable[..., object])
 Value = TypeVar("Value")
 
 
@@ -50,7 +49,7 @@ def _given(flag: Value | None, setting: Value) -> Value:
     return setting if flag is None else flag
 
 
-_OPTIONS = (
+teaching_options = console.options(
     click.option(
         "--loss",
         type=click.Choice([loss.value for loss in Loss]),
@@ -73,10 +72,3 @@ _OPTIONS = (
     ),
     click.option("--gradient-checkpointing", is_flag=True, default=None, help="Less memory for a third more time."),
 )
-
-
-def teaching_options(command: Command) -> Command:
-    """Give a command the flags; it takes each as an argument named for it."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command

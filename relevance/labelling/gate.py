@@ -32,8 +32,8 @@ from relevance.labelling import strata
 from relevance.labelling.drift import LEAST_QUERIES, Asked, Finding, Labels, Like, Rows, Verdict, findings
 from relevance.labelling.log_pairs import PAIR
 from relevance.labelling.sample import SoftSample
+from relevance.labelling.worker import NO_TEXT, SUM_TOLERANCE, SoftTeacher, Texts
 from relevance.metrics import Floats
-from relevance.soft_labels import NO_TEXT, SUM_TOLERANCE, SoftTeacher, Texts
 from relevance.splits import Split
 from relevance.text import pin_texts_from_frame
 

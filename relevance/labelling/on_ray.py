@@ -1,6 +1,6 @@
 """The pairs labelled by workers of a Ray cluster, each with a teacher of its own: `relevance label --engine ray`.
 
-The same functions as here (soft_labels.py): a worker is given some parts of the sample, joins their texts, asks its
+The same functions as here (worker.py): a worker is given some parts of the sample, joins their texts, asks its
 teacher and writes the parts. It must see the workspace under the same path. A worker that dies is started again and
 its parts are done anew; when the driver dies its workers end, and the next run does what they had not written.
 """
@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from enrich.errors import BadInput, CorkboardError
+from enrich import ray_cluster
+from enrich.errors import CorkboardError
 from relevance.labelling.sample import SamplePart
-from relevance.soft_labels import Done, Labelling, LabelSettings, Worker
+from relevance.labelling.worker import Done, Labelling, LabelSettings, Worker
 
 _RETRIES = 3  # of a worker, and of a task whose worker died
 
@@ -23,16 +24,11 @@ def run_on_ray(job: Labelling, tasks: Sequence[list[SamplePart]], settings: Labe
     Raises BadInput without Ray, or where the cluster has not the GPUs that one worker is to have; CorkboardError when
     workers die again and again.
     """
-    try:
-        import ray
-    except ImportError as error:
-        raise BadInput("expected Ray for --engine ray, found none; pip install 'corkboard[ray]'") from error
-    if not ray.is_initialized():
-        ray.init(log_to_driver=False)
-    gpus, wanted = _shares(ray.cluster_resources(), settings)
+    number, gpus = ray_cluster.workers(settings.workers, settings.gpus)
+    ray = ray_cluster.connected()
     options = {"num_cpus": 1, "num_gpus": gpus, "max_restarts": _RETRIES, "max_task_retries": _RETRIES}
-    remote: Any = ray.remote(**options)(Worker)
-    idle = [remote.remote(job) for _ in range(min(wanted, len(tasks)))]
+    remote = ray.remote(**options)(Worker)
+    idle = [remote.remote(job) for _ in range(min(number, len(tasks)))]
     workers, waiting, running = list(idle), list(reversed(tasks)), dict[Any, Any]()
     try:
         while waiting or running:
@@ -54,12 +50,3 @@ def run_on_ray(job: Labelling, tasks: Sequence[list[SamplePart]], settings: Labe
     finally:
         for worker in workers:
             ray.kill(worker)
-
-
-def _shares(cluster: dict[str, float], settings: LabelSettings) -> tuple[float, int]:
-    """GPUs of each worker, and how many workers."""
-    there, cores = cluster.get("GPU", 0.0), cluster.get("CPU", 1.0)
-    gpus = settings.gpus if settings.gpus is not None else min(1.0, there)
-    if gpus > there:
-        raise BadInput(f"expected {gpus:g} GPUs for a worker, found {there:g} in the cluster; name fewer with --gpus")
-    return gpus, settings.workers or max(1, int(there / gpus if gpus else cores))

@@ -15,10 +15,11 @@ from tiny_captioner import random_images, save_tiny
 
 from data.captioner.pool import draw
 from data.pictures import rendering, scenes
-from enrich import cli, console, parts
+from enrich import console, parts
 from enrich.captioning.loops import LOOP_CUT, without_loop
 from enrich.captions import Captioner, CaptionSettings, doubt, run_captions
-from enrich.cli import Flags
+from enrich.cli import enrich
+from enrich.commands.flags import Flags, run_settings
 from enrich.engine import Engine
 from enrich.errors import BadInput
 from enrich.fetch import FetchSettings
@@ -299,12 +300,12 @@ def test_a_table_of_an_older_version_is_given_the_new_column(workspace, checkpoi
 def test_every_flag_of_the_command_reaches_the_settings():
     said = Flags(model="m", dtype="float16", beams=3, prompt="a", cut_loops=False)
     flags = replace(said, twins=False, batch_size=9, engine=Engine.RAY)
-    found = cli._settings(replace(flags, workers=4, gpus=0.5, limit=7, retry=("corrupt",))).captions
+    found = run_settings(replace(flags, workers=4, gpus=0.5, limit=7, retry=("corrupt",))).captions
     assert (found.model, found.dtype, found.beams, found.prompt, found.cutting) == ("m", "float16", 3, "a", False)
     assert (found.batch_size, found.engine, found.workers, found.gpus) == (9, Engine.RAY, 4, 0.5)
     assert (found.job.limit, found.job.retry) == (7, frozenset({"corrupt"}))
-    assert cli._settings(Flags(device="cpu")).captions.device == "cpu"
-    assert cli._settings(Flags()).captions.once_alike and not cli._settings(Flags(twins=False)).captions.once_alike
+    assert run_settings(Flags(device="cpu")).captions.device == "cpu"
+    assert run_settings(Flags()).captions.once_alike and not run_settings(Flags(twins=False)).captions.once_alike
 
 
 def test_a_bad_flag_is_one_line_and_exit_2(capsys, tmp_path):
@@ -316,7 +317,7 @@ def test_a_bad_flag_is_one_line_and_exit_2(capsys, tmp_path):
         (["--model", "no/such/model"], "found no such folder"),
         (["--workers", "2"], "with --engine ray only"),
     ):
-        assert console.run(cli.enrich, ["captions", "--workspace", str(workspace.root), *flags]) == 2
+        assert console.run(enrich, ["captions", "--workspace", str(workspace.root), *flags]) == 2
         error = capsys.readouterr().err.strip().splitlines()[-1]
         assert error.startswith("error: ") and said in error
 

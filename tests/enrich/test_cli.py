@@ -6,8 +6,9 @@ from dataclasses import fields
 
 import pytest
 
-from enrich import cli, console
-from enrich.cli import Flags, enrich
+from enrich import console
+from enrich.cli import enrich
+from enrich.commands.flags import Flags, run_settings
 from enrich.queries import QuerySettings
 from enrich.steps import RunSettings, Step
 
@@ -23,7 +24,7 @@ def test_every_option_is_a_flag_of_the_steps(name: str) -> None:
 
 
 def test_without_flags_every_step_runs_by_its_own_defaults() -> None:
-    assert cli._settings(Flags()) == RunSettings()
+    assert run_settings(Flags()) == RunSettings()
 
 
 def test_the_help_names_the_default_of_min_users(capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,8 +19,8 @@ from enrich.fetch import FetchSettings, Request
 from enrich.links import LinkSettings, run_links
 from enrich.tables import PIN_LINK, PINS
 from enrich.web import visits
-from enrich.web.visiting import Found, Run, Share, Visit, share_of, split_by_host, visit_here, visit_shares
-from enrich.web.visiting_processes import WorkerLost, run_processes
+from enrich.web.visiting import Found, Run, Share, Visit, share_of, split_by_host, visit_shares
+from enrich.web.visiting_processes import WorkerLost, run_processes, visit_here
 from enrich.web.visiting_ray import stream_share
 from enrich.workspace import Workspace
 

@@ -19,12 +19,14 @@ from hypothesis import strategies as st
 from tiny_models import tiny_bert
 
 from enrich import parts, tables
+from enrich.engine import Engine
 from enrich.errors import BadInput
 from enrich.job import JobReport
 from enrich.workspace import Workspace
 from relevance import stages
 from relevance.labelling.sample import SoftSample, write_parts
-from relevance.soft_labels import NO_DISTRIBUTION, NO_TEXT, Engine, LabelSettings, label
+from relevance.labelling.worker import NO_DISTRIBUTION, NO_TEXT, LabelSettings
+from relevance.soft_labels import label
 from relevance.teacher import Teacher
 from relevance.teaching.checkpoint import TeacherSettings
 from relevance.teaching.rows import TeacherRows

@@ -1,0 +1,1 @@
+"""The commands of `enrich`; the group is enrich/cli.py."""

@@ -1,0 +1,112 @@
+"""A command a step, and `enrich run`, which does them all in order: what each takes, and what it prints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from enrich import console
+from enrich.commands.flags import Flags, run_settings
+from enrich.commands.options import (
+    BEHAVIOUR,
+    CAPTIONER,
+    CONNECT_TO,
+    CONTENT,
+    DESCRIBING,
+    ENCODER,
+    ENGAGED_QUERIES,
+    VISITING,
+)
+from enrich.job import JobReport
+from enrich.records import to_mapping
+from enrich.workspace import Writing
+
+
+def _command(name: str, help: str, *taken: console.Option) -> click.Command:
+    """The command of a step, or `run`: the options that every command has, then its own."""
+
+    @click.command(name, help=help)
+    @console.common
+    @console.options(*taken)
+    def command(workspace: Path | None, as_json: bool, **flags: Any) -> None:
+        _run(None if name == "run" else name, Flags(**flags), workspace, as_json)  # Flags refuses what it does not know
+
+    return command
+
+
+COMMANDS = (
+    _command("erase", "Take what was deleted out of every table; every other step begins with it."),
+    _command("texts", "Tidy the owners' titles and descriptions: pin_text.", CONTENT),
+    _command(
+        "captions",
+        "Describe each pin's image in words and as a vector: pin_caption, pin_visual_embedding.",
+        *(CAPTIONER, DESCRIBING, CONTENT),
+    ),
+    _command(
+        "links",
+        "Fetch each pin's link and read its title and description: pin_link.",
+        *(CONNECT_TO, VISITING, CONTENT),
+    ),
+    _command("boards", "The titles of the boards that people saved each pin to: pin_boards.", BEHAVIOUR),
+    _command(
+        "queries",
+        "The queries that people engaged with each pin for, and what is known of a query: pin_queries, query_features.",
+        *(ENGAGED_QUERIES, BEHAVIOUR),
+    ),
+    _command(
+        "engagement",
+        "Counts and smoothed rates of pins and of (query, pin) pairs: pin_engagement, query_pin_engagement.",
+        BEHAVIOUR,
+    ),
+    _command("embeddings", "Each pin's content texts as one vector: pin_text_embedding.", ENCODER, CONTENT),
+    _command("graph", "Each pin's neighbourhood over boards as one vector: pin_graph.", BEHAVIOUR),
+    _command("judgments", "The annotators' votes as one gold level a pair: judgment."),
+    _command(
+        "serving",
+        "Pack all that scoring needs of a pin, and of a known query, into one row each: pin_serving, query_serving.",
+    ),
+    _command(
+        "run",
+        "Do what is stale, in the order that data flows. Killed, it goes on where it was.",
+        *(CAPTIONER, CONNECT_TO, ENGAGED_QUERIES, BEHAVIOUR),
+    ),
+)
+
+
+def _run(step: str | None, flags: Flags, workspace: Path | None, as_json: bool) -> None:
+    """Run one step, or all; a line a table as it is done. The steps' modules load here, so that --help is quick."""
+    opened = console.open_workspace(workspace, Writing.TABLES)
+
+    from enrich import captions, steps
+
+    settings = run_settings(flags)
+    done = []
+    for report in steps.run(opened, settings, [steps.Step(step)] if step else tuple(steps.Step)):
+        for table in report.reports:
+            if report.step is steps.Step.ERASE:
+                if not (table.made or table.failed or step == report.step):
+                    continue  # nothing was deleted
+                click.echo(_erased(table))
+            else:
+                click.echo(_made(table))
+            done.append(to_mapping(table))
+        if report.step is steps.Step.CAPTIONS and any(table.made for table in report.reports):
+            for note in captions.notes(opened, settings.captions):
+                click.echo(f"note: {note}")
+    console.finish("", {"workspace": str(opened.root), "tables": done}, as_json)
+
+
+def _made(report: JobReport) -> str:
+    failed = _by_reason(report)
+    return f"{report.table}: {report.made:,} made, {report.fresh:,} fresh" + (f", not made: {failed}" if failed else "")
+
+
+def _erased(report: JobReport) -> str:
+    failed = _by_reason(report)
+    return f"{report.table}: {report.made:,} rows taken out" + (f", not done: {failed}" if failed else "")
+
+
+def _by_reason(report: JobReport) -> str:
+    return ", ".join(f"{reason} {count:,}" for reason, count in report.failed.most_common())
