@@ -7,6 +7,7 @@ import sys
 import threading
 import warnings
 import zlib
+from io import BytesIO
 
 import fsspec
 import hostile_pictures
@@ -343,14 +344,50 @@ def test_a_jpeg_of_more_pixels_than_are_decoded_whole_can_be_loaded_small():
         load_image(hostile_pictures.claiming(*_claim(15_000, 15_000)), at_least=(384, 384))
 
 
-@pytest.mark.parametrize(("mode", "most"), [("RGB", 40_000_000), ("CMYK", 33_333_333), ("L", 50_000_000)])
-def test_a_jpeg_whose_coefficients_are_held_until_its_last_scan_may_have_fewer_pixels(mode, most):
-    whole = encoded(Image.new(mode, (8, 8)), "JPEG", progressive=True)
+def test_a_jpeg_of_the_largest_camera_is_loaded_small_though_pillow_would_not_open_it():
+    of_200_megapixels = hostile_pictures.claiming(*_claim(16_320, 12_240))
+    with pytest.raises(Image.DecompressionBombError):
+        Image.open(BytesIO(of_200_megapixels))
+    with pytest.raises(BadImage, match=r"truncated|corrupt"):
+        load_image(of_200_megapixels, at_least=(384, 384))
+
+
+@pytest.mark.parametrize(("kind", "width", "height"), [("PNG", 9_504, 6_336), ("JPEG", 12_369, 8_246)])
+def test_a_picture_loaded_small_may_have_the_pixels_of_a_camera(kind, width, height):
+    image = Image.new("L", (width, height), 200)
+    data = encoded(image, kind, **({"compress_level": 1} if kind == "PNG" else {"quality": 60}))
+    small = load_image(data, at_least=(384, 384))
+    assert 384 <= min(small.size) < 1_100
+    assert small.getpixel((9, 9)) == (200, 200, 200)
+    with pytest.raises(BadImage, match="too-many-pixels"):
+        load_image(data)
+
+
+def test_a_picture_too_narrow_to_be_shrunk_may_have_no_more_pixels_than_a_whole_one():
+    narrow = png(60_000, 900, rows=b"")
+    with pytest.raises(BadImage, match="too-many-pixels"):
+        load_image(narrow, at_least=(1_000, 1_000))
+
+
+@pytest.mark.parametrize(
+    ("mode", "subsampling", "most", "most_small"),
+    [
+        ("RGB", 0, 41_000_000, 67_600_000),  # 6 bytes of coefficients a pixel
+        ("RGB", 2, 50_000_000, 133_800_000),  # 4:2:0: 3 bytes
+        ("CMYK", 0, 34_100_000, 50_800_000),
+        ("L", 0, 50_000_000, 198_700_000),
+    ],
+)
+def test_a_jpeg_whose_coefficients_are_held_until_its_last_scan_may_have_fewer_pixels(
+    mode, subsampling, most, most_small
+):
+    whole = encoded(Image.new(mode, (16, 16)), "JPEG", progressive=True, subsampling=subsampling)
     at = whole.index(b"\xff\xc2") + 5
-    for rows in (most // 5_000 + 1, most // 5_000):
-        with pytest.raises(BadImage) as refused:
-            load_image(hostile_pictures.claiming(whole, at, ">HH", rows, 5_000)[:-2])
-        assert (refused.value.reason == "too-many-pixels") == (rows * 5_000 > most)
+    for bound, at_least in ((most, None), (most_small, (384, 384))):
+        for rows in (int(bound * 1.01) // 5_000, int(bound * 0.99) // 5_000):
+            with pytest.raises(BadImage) as refused:
+                load_image(hostile_pictures.claiming(whole, at, ">HH", rows, 5_000)[:-2], at_least=at_least)
+            assert (refused.value.reason == "too-many-pixels") == (rows * 5_000 > bound)
 
 
 def _claim(width: int, height: int) -> tuple[bytes, int, str, int, int]:
