@@ -20,14 +20,14 @@ from PIL import Image
 from test_captions import add_pins, plain, rows
 from tiny_captioner import copy, random_images, save_tiny
 
-from enrich import job, parts
+from enrich import cli, console, job, parts
 from enrich.captioning import once_each
 from enrich.captioning.blip import Blip
 from enrich.captions import run_captions
 from enrich.errors import BadInput
 from enrich.job import JobSettings
 from enrich.picture_twins import copied_pictures
-from enrich.tables import PIN_CAPTION, PIN_VISUAL_EMBEDDING
+from enrich.tables import PIN_CAPTION, PIN_VISUAL_EMBEDDING, PINS
 from enrich.workspace import Catalogue, Workspace
 
 
@@ -104,14 +104,35 @@ def killed_with_work_left(ended: Sequence[Run]) -> bool:
 
 
 def test_kills_at_random_moments_end_in_the_rows_of_an_undisturbed_run(tmp_path, checkpoint):
-    undisturbed, killed = (with_twins(tmp_path, 40, name) for name in ("undisturbed", "killed"))
-    ended = runs(undisturbed, killed, checkpoint, 8, "events", seed=3)
-    assert len(ended) == 11
+    undisturbed, killed = (with_twins(tmp_path, 30, name) for name in ("undisturbed", "killed"))
+    ended = runs(undisturbed, killed, checkpoint, 6, "events", seed=3)
+    assert len(ended) == 9
     assert killed_with_work_left(ended), ended
     assert same_rows(killed, undisturbed)
     assert copied_pictures(killed).sort("input_hash").equals(copied_pictures(undisturbed).sort("input_hash"))
     again = run_captions(killed, plain(checkpoint, twins=True))
     assert (again.fresh, again.made, dict(again.failed)) == (ended[0].rows, 0, {})
+
+
+@pytest.mark.parametrize("one", [PINS, PIN_CAPTION, PIN_VISUAL_EMBEDDING])
+def test_a_damaged_part_is_named_in_one_line_and_without_it_the_job_makes_good_what_it_held(
+    tmp_path, checkpoint, capsys, one
+):
+    workspace = catalogue(tmp_path, 4)
+    run_captions(workspace, plain(checkpoint))
+    before = rows(workspace)
+    damaged = workspace.folder(one) / "part-damaged.parquet"
+    for part in [part for part in workspace.folder(one).glob("part-*") if "schema" not in part.name]:
+        (damaged if one is PINS else part).write_bytes(part.read_bytes()[:-20])
+        damaged = damaged if one is PINS else part
+    command = ["captions", "--workspace", str(workspace.root), "--model", str(checkpoint), "--dtype", "float32"]
+    assert console.run(cli.enrich, [*command, "--keep-loops", "--no-twins"]) == 1
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith(("error", "Traceback"))]
+    assert len(said) == 1
+    assert f"expected a whole parquet file at {damaged}, found it damaged" in said[0]
+    damaged.unlink()
+    assert console.run(cli.enrich, [*command, "--keep-loops", "--no-twins"]) == 0
+    assert rows(workspace) == before
 
 
 def test_failures_are_written_while_no_picture_can_be_had(tmp_path, checkpoint):
