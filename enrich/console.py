@@ -94,6 +94,8 @@ def run(command: click.Group, arguments: list[str] | None = None) -> int:
     except OSError as error:
         return _fail(_in_words(error), 1)
     except (pa.ArrowException, pl.exceptions.PolarsError) as error:
+        if "os error" in str(error):  # Polars' own type for a full disk, a folder that may not be written ...
+            return _fail(str(error), 1)
         damaged = _damaged_part()
         if damaged is None:
             raise

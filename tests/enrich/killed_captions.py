@@ -109,6 +109,13 @@ def _measured(workspace: Workspace, checkpoint: Path, unit: str) -> tuple[int, L
     return status, Length(first[0], seconds) if unit == "seconds" else Length(*told)
 
 
+def _moment(moments: random.Random, length: Length, left: int, undone: float) -> float:
+    """Every other run is killed before its first rows; the others after, so soon that the runs to come have theirs."""
+    if left % 2:
+        return moments.uniform(0, length.first)
+    return length.first + moments.uniform(0, 2) * undone / (left // 2 + 2) * (length.whole - length.first)
+
+
 def _say(moment: str, status: int, rows: int) -> None:
     sys.stdout.write(f"{moment} {status} {rows}\n")
     sys.stdout.flush()
@@ -120,8 +127,7 @@ def main(undisturbed: str, killed: str, checkpoint: str, kills: str, unit: str, 
     rows, moments = _captions(one), random.Random(int(seed))
     _say("whole", status, rows)
     for left in range(int(kills), 0, -1):
-        share = (rows - _captions(other)) / rows / (left + 2)  # of the job, so that the runs still to come have theirs
-        moment = moments.uniform(0, length.first + share * (length.whole - length.first))
+        moment = _moment(moments, length, left, (rows - _captions(other)) / rows)
         if unit == "seconds":
 
             def wait(child: int, moment: float = moment) -> None:

@@ -98,7 +98,7 @@ def killed_with_work_left(ended: Sequence[Run]) -> bool:
     """Whether each but the first and last died by the kill before all was done, and what was made grew over them."""
     whole, *killed, last = ended
     rows = [run.rows for run in killed]
-    grew = rows == sorted(rows) and len(set(rows)) > len(rows) // 4
+    grew = rows == sorted(rows) and len(set(rows)) >= len(rows) // 4
     by_kill = all(run.status == -signal.SIGKILL for run in killed) and all(kept < whole.rows for kept in rows[:-1])
     return by_kill and grew and (whole.status, last.status) == (0, 0) and last.rows == whole.rows
 
