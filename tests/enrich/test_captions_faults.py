@@ -104,9 +104,9 @@ def killed_with_work_left(ended: Sequence[Run]) -> bool:
 
 
 def test_kills_at_random_moments_end_in_the_rows_of_an_undisturbed_run(tmp_path, checkpoint):
-    undisturbed, killed = (with_twins(tmp_path, 30, name) for name in ("undisturbed", "killed"))
-    ended = runs(undisturbed, killed, checkpoint, 6, "events", seed=3)
-    assert len(ended) == 9
+    undisturbed, killed = (with_twins(tmp_path, 24, name) for name in ("undisturbed", "killed"))
+    ended = runs(undisturbed, killed, checkpoint, 4, "events", seed=3)
+    assert len(ended) == 7
     assert killed_with_work_left(ended), ended
     assert same_rows(killed, undisturbed)
     assert copied_pictures(killed).sort("input_hash").equals(copied_pictures(undisturbed).sort("input_hash"))

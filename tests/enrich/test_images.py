@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import struct
 import subprocess
 import sys
 import threading
@@ -408,7 +409,7 @@ def test_hostile_files_and_real_odd_ones_cost_little_time_and_memory(tmp_path, s
     assert [line for line in lines if line[2] > 2.0] == []
     assert megabytes < 500
     loaded = {name for name, outcome, _ in lines if outcome.startswith("RGB") and name in HOSTILE}
-    assert {"frames.gif", "large.png", "pages.tif", "entries.ico", "frames.webp", "runs.qoi"} <= loaded
+    assert {"frames.gif", "large.png", "pages.tif", "entries.ico", "frames.webp", "runs.qoi", "rows.tif"} <= loaded
     assert not loaded & {name for name in HOSTILE if name.startswith(("bomb", "claims", "inside", "tiles", "chunks"))}
 
 
@@ -438,6 +439,20 @@ def _small(format: str) -> bytes:
     if format not in _ENCODED:
         _ENCODED[format] = encoded(_PHOTOGRAPH.resize((32, 32)), format)
     return _ENCODED[format]
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_big_tiff_of_more_strips_than_any_has_is_refused_by_its_head(order):
+    mark = (b"II+\0" if order == "<" else b"MM\0+") + struct.pack(order + "HHQ", 8, 0, 16)
+    entries = [(256, 3, 1, 8), (257, 3, 1, 8), (273, 16, 3_000_000, 8)]
+    claim = mark + struct.pack(order + "Q", len(entries)) + b"".join(struct.pack(order + "HHQQ", *e) for e in entries)
+    with pytest.raises(BadImage, match="a TIFF of 3000000 strips"):
+        load_image(claim)
+
+
+def test_a_jpeg_of_many_segments_and_fillers_as_cameras_write_them_is_read():
+    profile = b"".join(b"\xff\xff\xff\xe2\xff\xff" + bytes(65_533) for _ in range(200))
+    assert load_image(hostile_pictures.jpeg_after(profile)).size == (8, 8)
 
 
 def test_an_icon_of_usual_size_is_read_and_one_that_claims_more_is_not():
