@@ -23,6 +23,7 @@ from PIL import Image
 from enrich.captioner import Captioner
 from enrich.captioning.alike import Alike
 from enrich.captioning.loops import LOOP_CUT, without_loop
+from enrich.errors import BadInput
 from enrich.fetch import FetchSession, FetchSettings, Outcome
 from enrich.image_uris import on_the_web, read_image
 from enrich.images import BadImage, ImageReason, load_image
@@ -60,12 +61,20 @@ class Work:
     base: Path  # where relative paths of the catalogue start
     fetch: FetchSettings
     read_at_once: int = 128  # pictures that are read, or fetched, together
+    producer: str | None = None  # what the captioner called itself as the run began
 
     def captioner(self) -> Captioner:
+        """Raises BadInput as Captioner does, and of files that are not those the run began with."""
         saying = self.saying
-        return Captioner(
+        made = Captioner(
             self.model, self.device, self.dtype, saying.beams, saying.prompt, saying.max_tokens, self.batch_size
         )
+        if self.producer not in (None, made.producer):
+            raise BadInput(
+                f"expected the captioner {self.producer} that the run began with, found {made.producer} in its place; "
+                "run this again once its files are left alone, and the same for every worker"
+            )
+        return made
 
 
 def describe(

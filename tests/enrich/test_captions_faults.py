@@ -206,12 +206,35 @@ def test_a_folder_that_cannot_be_read_gives_its_pictures_a_reason_and_the_others
     assert run_captions(workspace, plain(checkpoint)).made == 1
 
 
+def test_a_picture_of_more_pixels_than_are_decoded_whole_is_described_from_a_smaller_copy(tmp_path, checkpoint):
+    workspace = catalogue(tmp_path, 2)
+    Image.new("L", (8_000, 6_400), 90).save(tmp_path / "large.jpg", quality=50)
+    add_pins(workspace, large=str(tmp_path / "large.jpg"))
+    report = run_captions(workspace, plain(checkpoint))
+    assert (report.made, dict(report.failed)) == (3, {"not-found": 1})
+
+
 def test_a_folder_or_a_pipe_in_place_of_a_picture_is_unreadable(tmp_path, checkpoint):
     workspace = catalogue(tmp_path, 2)
     os.mkfifo(tmp_path / "pipe.png")
     add_pins(workspace, folder=str(tmp_path), pipe=str(tmp_path / "pipe.png"))
     report = run_captions(workspace, plain(checkpoint))
     assert (report.made, dict(report.failed)) == (2, {"unreadable": 2, "not-found": 1})
+
+
+def test_a_model_that_is_replaced_before_it_is_loaded_says_nothing_under_the_old_ones_name(tmp_path, checkpoint):
+    workspace, model = catalogue(tmp_path, 4), copy(checkpoint, tmp_path / "model")
+    described = once_each.described
+
+    def replaced(*arguments):
+        (model / "generation_config.json").write_text('{"bos_token_id": 1, "note": "another"}')
+        yield from described(*arguments)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(once_each, "described", replaced)
+        with pytest.raises(BadInput, match="that the run began with"):
+            run_captions(workspace, plain(model))
+    assert rows(workspace) == {}
 
 
 def test_an_error_in_the_middle_writes_what_was_made_before_it(tmp_path, checkpoint):
