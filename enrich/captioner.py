@@ -133,7 +133,7 @@ class Captioner:
         if not prepared:
             return Description([], None)
         try:
-            return self._model.describe(prepared)
+            return _numbers(self._model.describe(prepared))
         except torch.cuda.OutOfMemoryError as error:
             if len(prepared) == 1:
                 said = str(error).partition("\n")[0]
@@ -147,6 +147,17 @@ class Captioner:
         if first.embeddings is None or second.embeddings is None:
             return Description(first.captions + second.captions, None)
         return Description(first.captions + second.captions, np.concatenate([first.embeddings, second.embeddings]))
+
+
+def _numbers(description: Description) -> Description:
+    """Raises BadInput where a description is of what is no number: then its words mean nothing, either."""
+    vectors = description.embeddings
+    if vectors is not None and not np.isfinite(vectors).all():
+        raise BadInput(
+            "expected a captioner that computes numbers, found NaN in what it sees of a picture: its weights are "
+            "damaged, or too large for this --dtype; fetch it again, or name --dtype float32"
+        )
+    return description
 
 
 def producer_of(model: str, dtype: torch.dtype, saying: Saying) -> str:
@@ -166,7 +177,7 @@ def _describer(folder: Path, device: torch.device, dtype: torch.dtype, saying: S
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as KINDS
 
     with checkpoints.loading(folder, "a captioner"):
-        kind = AutoConfig.from_pretrained(folder).model_type
+        kind = AutoConfig.from_pretrained(folder, trust_remote_code=False).model_type
     if kind == "blip":
         from enrich.captioning.blip import Blip
 

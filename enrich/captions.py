@@ -13,7 +13,7 @@ leaves a row whose reason is one of `ImageReason` (of `fetch.Reason`, from the w
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
@@ -93,7 +93,8 @@ def run_captions(workspace: Workspace, settings: CaptionSettings, captioner: Cap
     shown = pictures(workspace)
     cluster = on_ray.cluster(settings.workers, settings.gpus) if settings.engine is Engine.RAY else None
     work = _work(workspace, settings, cluster)
-    producer = producer_of(work.model, work.dtype, work.saying) + (" loops cut" if work.cut_loops else "")
+    says = producer_of(work.model, work.dtype, work.saying)
+    work, producer = replace(work, producer=says), says + (" loops cut" if work.cut_loops else "")
 
     def describe(wanted: pl.DataFrame, alike: Alike | None) -> Iterator[pl.DataFrame]:
         return working.describe(work, wanted, captioner, alike) if cluster is None else cluster.describe(work, wanted)

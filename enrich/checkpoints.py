@@ -1,6 +1,7 @@
 """Where a model's files are: a folder, or a hub id (`org/name`, `org/name@revision`) whose files are fetched once.
 
-Only configuration, tokenizer and safetensors weights are ever read; a checkpoint that needs a pickle is refused.
+Only configuration, tokenizer and safetensors weights are ever read; a checkpoint that needs a pickle, or code of its
+own, is refused.
 """
 
 from __future__ import annotations
@@ -85,6 +86,12 @@ def refuse_missing(info: Mapping[str, Any]) -> None:
     missing = sorted(info["missing_keys"])
     if missing:
         raise ValueError(f"{len(missing)} weights are missing, {missing[0]} the first")
+
+
+def refuse_wordless(tokenizer: Any) -> None:
+    """Raise of a tokenizer that was made without its files: it knows its special tokens alone."""
+    if len(tokenizer) <= len(set(tokenizer.all_special_ids)):
+        raise ValueError("its tokenizer knows no words: tokenizer.json or vocab.txt is missing")
 
 
 @contextmanager

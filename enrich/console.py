@@ -17,7 +17,10 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import click
+import polars as pl
+import pyarrow as pa
 
+from enrich import parts
 from enrich.errors import BadInput, CorkboardError
 from enrich.memory import keep_freed_memory
 from enrich.workspace import ENVIRONMENT_VARIABLE, Workspace, Writing
@@ -111,7 +114,24 @@ def run(command: click.Group, arguments: list[str] | None = None) -> int:
         return _fail(str(error), 1)
     except OSError as error:
         return _fail(_in_words(error), 1)
+    except (pa.ArrowException, pl.exceptions.PolarsError) as error:
+        if "os error" in str(error):  # Polars' own type for a full disk, a folder that may not be written ...
+            return _fail(str(error), 1)
+        damaged = _damaged_part()
+        if damaged is None:
+            raise
+        return _fail(
+            f"expected a whole parquet file at {damaged}, found it damaged ({str(error)[:200]}); put it back from a "
+            "copy; without one remove it: what a source had is to be imported again, the rest is made again",
+            1,
+        )
     return status if isinstance(status, int) else 0
+
+
+def _damaged_part() -> Path | None:
+    """The first part, of the workspace that the command opened, that cannot be read to its end."""
+    root = os.environ.get(ENVIRONMENT_VARIABLE)
+    return parts.damaged(Path(root)) if root else None
 
 
 def _in_words(error: OSError) -> str:

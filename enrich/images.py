@@ -11,6 +11,7 @@ inside (IPTC, FPX, MIC, BLP) or takes any bytes for a picture (SPIDER, IMT, IM).
 
 from __future__ import annotations
 
+import struct
 import threading
 import warnings
 from contextlib import closing
@@ -20,16 +21,18 @@ from types import TracebackType
 from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
+from PIL.JpegImagePlugin import jpeg_factory
 
 from enrich.image_faults import BadImage as BadImage
 from enrich.image_faults import ImageReason as ImageReason
 from enrich.image_faults import fault, unidentified
 from enrich.image_guards import MAX_ICON_PIXELS, check_head
 from enrich.image_modes import to_rgb
-from enrich.jpeg_scans import Scans, read_scans, without_details
+from enrich.jpeg_scans import read_scans, without_details
 
-MAX_BYTES = 32 * 2**20
+MAX_BYTES = 48 * 2**20  # what cameras write of 61 to 102 megapixels, but for their finest settings
 MAX_PIXELS = 50_000_000  # decoded: 200 MB, and as much again for the result
+MAX_PIXELS_SMALL = 65_000_000  # ... where the result is small: 260 MB, and 1.3 seconds of a PNG with transparency
 FORMATS = (
     *("JPEG", "PNG", "GIF", "WEBP", "AVIF", "JPEG2000", "BMP", "TIFF", "ICO"),  # MPO is opened by JPEG
     *("PPM", "TGA", "PCX", "PSD", "QOI", "CUR", "ICNS", "DDS", "SGI", "SUN", "XBM", "XPM"),
@@ -42,8 +45,9 @@ _MOST_PIXELS = {  # where decoding takes more memory: measured, these stay below
     "ICO": MAX_ICON_PIXELS,
     "ICNS": MAX_ICON_PIXELS,
 }
-_MOST_HELD = 400_000_000  # bytes of a JPEG whose coefficients, two bytes each, are held until its last scan
+_MOST_HELD = 410_000_000  # bytes of a JPEG whose coefficients are held until its last scan, and of what is decoded
 _MOST_SKIPPED = 200_000_000  # of a JPEG of which a small part is decoded: so many pixels are gone through in a second
+_JPEG_HEAD = b"\xff\xd8\xff"
 _MOST_IN_PYTHON = 1_500_000  # by the decoders that Pillow has in Python: so many a second
 _SPARE = (
     1.5  # times the size asked for is what a picture keeps at least, so that shrinking the rest hides how it was cut
@@ -83,10 +87,10 @@ def load_image(data: bytes, *, at_least: tuple[int, int] | None = None) -> Image
 
 def _load(data: bytes, at_least: tuple[int, int] | None) -> Image.Image:
     check_head(data)
-    with closing(_drafted(data, Image.open(BytesIO(data), formats=FORMATS), at_least)) as image:
-        _check(image, _most_pixels(image))
+    with closing(_drafted(data, _opened(data), at_least)) as image:
+        _check(image, _most_pixels(image, at_least))
         image.load()
-        _check(image, MAX_PIXELS)  # some formats tell their size as they are decoded
+        _check(image, _most_whole(image, at_least))  # some formats tell their size as they are decoded
         orientation = _orientation(image)
         rgb = to_rgb(image, _divisor(image.size, _turned(at_least, orientation)))
     turn = _TURNS.get(orientation)
@@ -99,9 +103,26 @@ def _check(image: Image.Image, most: int) -> None:
         raise BadImage(ImageReason.TOO_MANY_PIXELS, f"{size} where {most} of {image.format} are allowed")
 
 
-def _most_pixels(image: Image.Image) -> int:
+def _most_pixels(image: Image.Image, at_least: tuple[int, int] | None) -> int:
     in_python = any(tile[0] in Image.DECODERS for tile in getattr(image, "tile", ()))
-    return min(_MOST_PIXELS.get(image.format or "", MAX_PIXELS), _MOST_IN_PYTHON if in_python else MAX_PIXELS)
+    most = _MOST_PIXELS.get(image.format or "", _most_whole(image, at_least))
+    return min(most, _MOST_IN_PYTHON) if in_python else most
+
+
+def _most_whole(image: Image.Image, at_least: tuple[int, int] | None) -> int:
+    """Whether upright or not, for some formats tell that after their pixels."""
+    shrunk = min(_divisor(image.size, at_least), _divisor(image.size[::-1], at_least))
+    return MAX_PIXELS_SMALL if shrunk > 1 else MAX_PIXELS
+
+
+def _opened(data: bytes) -> ImageFile:
+    """As Pillow opens it; a JPEG past Pillow's own bound (179 million pixels) too, for it need not be decoded whole."""
+    if not data.startswith(_JPEG_HEAD):
+        return Image.open(BytesIO(data), formats=FORMATS)
+    try:
+        return jpeg_factory(BytesIO(data))
+    except (SyntaxError, IndexError, TypeError, struct.error) as error:  # as `Image.open` takes them
+        raise UnidentifiedImageError(str(error)) from error
 
 
 # ---- smaller than it is
@@ -110,12 +131,7 @@ def _most_pixels(image: Image.Image) -> int:
 def _drafted(data: bytes, image: ImageFile, at_least: tuple[int, int] | None) -> ImageFile:
     """`image`, set to be decoded smaller where its format can. Raises BadImage for a JPEG that would take too long."""
     if image.format in ("JPEG", "MPO"):
-        scans = read_scans(data)
-        if scans.too_many:
-            raise BadImage(ImageReason.CORRUPT, f"a JPEG of more than {len(scans.found) - 1} scans")
-        held = min(MAX_PIXELS, _MOST_HELD // (4 + 2 * max(1, scans.components)))
-        _check(image, (_MOST_SKIPPED if at_least else MAX_PIXELS) if scans.one_pass else held)
-        return _drafted_jpeg(data, image, scans, at_least) if at_least else image
+        return _drafted_jpeg(data, image, at_least)
     if isinstance(image, Jpeg2KImageFile) and at_least:
         _check(image, MAX_PIXELS)
         spared = (
@@ -125,15 +141,22 @@ def _drafted(data: bytes, image: ImageFile, at_least: tuple[int, int] | None) ->
     return image
 
 
-def _drafted_jpeg(data: bytes, image: ImageFile, scans: Scans, at_least: tuple[int, int]) -> ImageFile:
+def _drafted_jpeg(data: bytes, image: ImageFile, at_least: tuple[int, int] | None) -> ImageFile:
+    scans = read_scans(data)
+    if scans.too_many:
+        raise BadImage(ImageReason.CORRUPT, f"a JPEG of more than {len(scans.found) - 1} scans")
     width, height = image.size
-    size = _turned(at_least, _orientation(image))
-    assert size is not None
+    size = _turned(at_least, _orientation(image)) if at_least else None
     divisor = next(by for by in (8, 4, 2, 1) if by <= _divisor(image.size, size))
+    most = _MOST_SKIPPED if at_least else MAX_PIXELS
+    held = most if scans.one_pass else int(_MOST_HELD / (scans.held_bytes + 4 / divisor**2))
+    _check(image, min(most, held))
+    if at_least is None:
+        return image
     needed = without_details(data, scans, divisor)
     if len(needed) < len(data):
         image.close()
-        image = Image.open(BytesIO(needed), formats=("JPEG",))
+        image = _opened(needed)
     image.draft(None, (width // divisor, height // divisor))
     return image
 

@@ -32,9 +32,19 @@ class Scans(NamedTuple):
     """What the markers say. `whole` when they end as they should."""
 
     found: tuple[_Scan, ...]
-    components: int
+    sampling: tuple[int, ...]  # of each component, how many blocks it has where the others have theirs
     progressive: bool
     whole: bool
+    densest: int = 1  # blocks there of a component that is sampled as finely as any
+
+    @property
+    def components(self) -> int:
+        return len(self.sampling)
+
+    @property
+    def held_bytes(self) -> float:
+        """Of each pixel, while all coefficients are held, two bytes each."""
+        return 2 * sum(self.sampling) / self.densest
 
     @property
     def one_pass(self) -> bool:
@@ -49,23 +59,35 @@ class Scans(NamedTuple):
 def read_scans(data: bytes) -> Scans:
     """The scans of `data`, which begins as a JPEG does; at most one more than are allowed. Raises nothing."""
     found: list[_Scan] = []
-    components, progressive, at = 0, False, 2
+    sampling: tuple[int, ...]
+    sampling, densest, progressive, at = (), 1, False, 2
     while len(found) <= MAX_SCANS and (marker := _MARKER.search(data, at)):
         kind, start = data[marker.start() + 1], marker.start()
         if kind == _END:
-            return Scans(tuple(found), components, progressive, whole=True)
+            return Scans(tuple(found), sampling, progressive, True, densest)
         if kind in _LONE:
             at = marker.end()
             continue
         at = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
         head = data[marker.end() + 2 : at]
         if kind in _FRAMES and len(head) > 5:
-            components, progressive = head[5], kind in _PROGRESSIVE
+            (sampling, densest), progressive = _sampling(head[5], head[6:]), kind in _PROGRESSIVE
         if kind == _START_OF_SCAN and len(head) > 3:
             following = _MARKER.search(data, at)
             at = following.start() if following else len(data)
             found.append(_Scan(start, at, head[0], head[-3], head[-1] > 15))
-    return Scans(tuple(found), components, progressive, whole=False)
+    return Scans(tuple(found), sampling, progressive, False, densest)
+
+
+def _sampling(components: int, told: bytes) -> tuple[tuple[int, ...], int]:
+    """Blocks of each component, and of the densest: a component has three bytes, its second two numbers of four bits.
+
+    One of which nothing is told, in a head cut short, counts as dense as any.
+    """
+    sides = [(max(1, factors >> 4), max(1, factors & 15)) for factors in told[1 : 3 * components : 3]]
+    densest = max((across for across, _ in sides), default=1) * max((down for _, down in sides), default=1)
+    blocks = tuple(across * down for across, down in sides)
+    return blocks + (densest,) * (components - len(blocks)), densest
 
 
 def without_details(data: bytes, scans: Scans, divisor: int) -> bytes:

@@ -100,6 +100,33 @@ def sweep(folder: Path) -> None:
         aside.unlink(missing_ok=True)
 
 
+def damaged(root: Path) -> Path | None:
+    """The first part of the tables below a workspace's root that is not whole; looked for when one was met."""
+    files = sorted(root.glob("*/*/*.parquet"))
+    for check in (_has_footer, _reads):  # a look at each end finds most at once
+        for part in files:
+            if not check(part):
+                return part
+    return None
+
+
+def _has_footer(part: Path) -> bool:
+    try:
+        pq.read_schema(part)
+    except (pa.ArrowException, OSError):
+        return False
+    return True
+
+
+def _reads(part: Path) -> bool:
+    try:
+        for _ in pq.ParquetFile(part).iter_batches():
+            pass
+    except (pa.ArrowException, OSError):
+        return False
+    return True
+
+
 def scan(folder: Path) -> pl.LazyFrame:
     """All rows, lazily."""
     return pl.scan_parquet(glob(folder))

@@ -125,8 +125,10 @@ def _load(folder: Path, device: str | None) -> _Network:
 
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     with checkpoints.loading(folder, "a transformers encoder with safetensors weights"):
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-        model: Any = AutoModel.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        model: Any = AutoModel.from_pretrained(
+            folder, use_safetensors=True, dtype=torch.float32, trust_remote_code=False
+        )
     return _Network(tokenizer, model.to(place).eval(), place)
 
 

@@ -144,7 +144,10 @@ def _load(folder: Path) -> tuple[Any, Any]:
 
     blip: Any = BlipForConditionalGeneration
     with checkpoints.loading(folder, "a BLIP captioner with safetensors weights"):
-        processor: Any = BlipProcessor.from_pretrained(folder)
-        model, info = blip.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True)
+        processor: Any = BlipProcessor.from_pretrained(folder, trust_remote_code=False)
+        model, info = blip.from_pretrained(
+            folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True, trust_remote_code=False
+        )
         checkpoints.refuse_missing(info)
+        checkpoints.refuse_wordless(processor.tokenizer)
         return processor, model.eval()

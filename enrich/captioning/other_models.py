@@ -155,8 +155,10 @@ def _load(folder: Path, device: torch.device, dtype: torch.dtype) -> tuple[Any, 
     auto: Any = AutoModelForImageTextToText
     processors: Any = AutoProcessor
     with checkpoints.loading(folder, "an image-text-to-text model with safetensors weights"):
-        processor: Any = processors.from_pretrained(folder)
+        processor: Any = processors.from_pretrained(folder, trust_remote_code=False)
         processor.tokenizer.padding_side = "left"  # so that the last token of each question is what follows on
-        model, info = auto.from_pretrained(folder, dtype=dtype, use_safetensors=True, output_loading_info=True)
+        model, info = auto.from_pretrained(
+            folder, dtype=dtype, use_safetensors=True, output_loading_info=True, trust_remote_code=False
+        )
         checkpoints.refuse_missing(info)
         return processor, model.to(device).eval()

@@ -18,13 +18,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
+from PIL import Image
 
 from enrich.captioner import Captioner
 from enrich.captioning.alike import Alike
 from enrich.captioning.loops import LOOP_CUT, without_loop
+from enrich.errors import BadInput
 from enrich.fetch import FetchSession, FetchSettings, Outcome
 from enrich.image_uris import on_the_web, read_image
-from enrich.images import BadImage, load_image
+from enrich.images import BadImage, ImageReason, load_image
 from enrich.picture_prints import picture_print
 from enrich.side_by_side import side_by_side
 
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from enrich.captioning.describing import Description, Saying
 
 _OTHERS_AT_ONCE = 1_000
+_OVERSIZED = (2_048, 2_048)  # what is left at least of a picture that has too many pixels to be decoded whole
 SCHEMA = pl.Schema(
     [
         ("place", pl.Int64),
@@ -58,12 +61,20 @@ class Work:
     base: Path  # where relative paths of the catalogue start
     fetch: FetchSettings
     read_at_once: int = 128  # pictures that are read, or fetched, together
+    producer: str | None = None  # what the captioner called itself as the run began
 
     def captioner(self) -> Captioner:
+        """Raises BadInput as Captioner does, and of files that are not those the run began with."""
         saying = self.saying
-        return Captioner(
+        made = Captioner(
             self.model, self.device, self.dtype, saying.beams, saying.prompt, saying.max_tokens, self.batch_size
         )
+        if self.producer not in (None, made.producer):
+            raise BadInput(
+                f"expected the captioner {self.producer} that the run began with, found {made.producer} in its place; "
+                "run this again once its files are left alone, and the same for every worker"
+            )
+        return made
 
 
 def describe(
@@ -174,7 +185,17 @@ def _read(
 def _prepare(captioner: Captioner, printed: bool, read: Callable[[], bytes]) -> Any:
     """The model's input, and where it is `printed` the picture's print; or the reason why there is neither."""
     try:
-        picture = load_image(read(), at_least=captioner.at_least)
+        picture = _loaded(captioner, read())
         return captioner.prepare(picture), picture_print(picture) if printed else None
     except BadImage as fault:
         return str(fault.reason)
+
+
+def _loaded(captioner: Captioner, data: bytes) -> Image.Image:
+    """As the captioner wants it; where that is whole, and it has too many pixels for that, a smaller copy."""
+    try:
+        return load_image(data, at_least=captioner.at_least)
+    except BadImage as fault:
+        if captioner.at_least is not None or fault.reason is not ImageReason.TOO_MANY_PIXELS:
+            raise
+    return load_image(data, at_least=_OVERSIZED)

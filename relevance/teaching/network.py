@@ -215,7 +215,7 @@ def load_backbone(model: str, dtype: torch.dtype = torch.float32, quantization: 
     _logging.set_verbosity(_logging.ERROR)  # or every encoder that lost its pooler is reported as broken
     _logging.disable_progress_bar()
     try:
-        config = AutoConfig.from_pretrained(name, revision=revision or None)
+        config = AutoConfig.from_pretrained(name, revision=revision or None, trust_remote_code=False)
         auto = AutoModelForTextEncoding if hasattr(config, "num_decoder_layers") else AutoModel
         network, loading = auto.from_pretrained(
             name,
@@ -224,8 +224,9 @@ def load_backbone(model: str, dtype: torch.dtype = torch.float32, quantization: 
             use_safetensors=True,
             output_loading_info=True,
             quantization_config=quantization,
+            trust_remote_code=False,
         )
-        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision or None)
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision or None, trust_remote_code=False)
     except Exception as error:  # the loaders raise OSError, ValueError, SafetensorError, KeyError … for a bad folder
         raise BadInput(
             f"expected a pretrained text model (config.json, tokenizer, safetensors) at {model}, found "

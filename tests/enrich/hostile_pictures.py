@@ -73,9 +73,9 @@ def grey_tiff(
 
 
 def claimed_jpeg() -> bytes:
-    """A small picture that says it is 14,000 × 14,000."""
+    """A small picture that says it is 15,000 × 15,000."""
     whole = encoded(Image.new("L", (8, 8)), "JPEG")
-    return claiming(whole, whole.index(b"\xff\xc0") + 5, ">HH", 14_000, 14_000)
+    return claiming(whole, whole.index(b"\xff\xc0") + 5, ">HH", 15_000, 15_000)
 
 
 def many_ifds() -> bytes:
@@ -85,6 +85,33 @@ def many_ifds() -> bytes:
     pages = np.zeros(ROOM // 6, [("tags", "<u2"), ("next", "<u4")])
     pages["next"] = start + 6 * np.arange(1, len(pages) + 1)
     return grey_tiff(8, 8, after=pages.tobytes(), next_ifd=start)
+
+
+def many_strips(count: int) -> bytes:
+    """A TIFF of one row a strip, all of which lie at the same place."""
+    after_head = len(grey_tiff(8, count))
+    where = (273, 4, count, after_head), (279, 4, count, after_head + 4 * count)
+    places = np.concatenate([np.full(count, 8, "<u4"), np.full(count, 8, "<u4")])
+    return grey_tiff(8, count, (278, 4, 1, 1), *where, after=places.tobytes())
+
+
+def many_boxes() -> bytes:
+    """A JPEG 2000 file with as many empty boxes as there is room for before its picture."""
+    whole = encoded(Image.new("RGB", (16, 16)), "JPEG2000")
+    return whole[:12] + b"\0\0\0\x08free" * (ROOM // 8) + whole[12:]
+
+
+def jpeg_after(between: bytes) -> bytes:
+    """A JPEG with these bytes before its first segment."""
+    whole = encoded(Image.new("RGB", (8, 8), "red"), "JPEG")
+    return whole[:2] + between + whole[2:]
+
+
+def many_resources() -> bytes:
+    resource = b"8BIM" + struct.pack(">H", 1_000) + bytes(6)
+    head = b"8BPS" + struct.pack(">H6xHIIHH", 1, 3, 8, 8, 8, 3) + bytes(4)
+    room = ROOM // len(resource)
+    return head + struct.pack(">I", room * len(resource)) + resource * room + bytes(500)
 
 
 def many_scans() -> bytes:
@@ -147,6 +174,16 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
         8, 8, (259, 3, 1, 8), (322, 4, 1, 60_000), (323, 4, 1, 60_000), (324, 4, 1, 8), (325, 4, 1, 90)
     ),
     "pages.tif": many_ifds,
+    "rows.tif": lambda: many_strips(50_000),
+    "more_rows.tif": lambda: many_strips(2_000_000),
+    "resources.psd": many_resources,
+    "segments.jpg": lambda: jpeg_after(b"\xff\xe2\0\4ab" * (ROOM // 6)),
+    "tables.jpg": lambda: jpeg_after((b"\xff\xdb\0\x43\0" + b"\1" * 64) * (ROOM // 70)),
+    "fill.jpg": lambda: jpeg_after(b"\xff" * ROOM),
+    "between.jpg": lambda: jpeg_after(b"\xff\xe2\0\4ab" + bytes(ROOM)),
+    "boxes.jp2": many_boxes,
+    "boxes.icns": lambda: b"icns" + struct.pack(">I", 8 + ROOM // 8 * 8) + b"abcd\0\0\0\x08" * (ROOM // 8),
+    "lines.xbm": lambda: b"#define im_width 8\n#define im_height 8\n" + b"#define a_b 1\n" * (ROOM // 15),
     "claims.tif": lambda: grey_tiff(60_000, 60_000),
     "scans.jpg": many_scans,
     "claims.jpg": claimed_jpeg,

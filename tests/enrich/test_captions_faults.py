@@ -5,26 +5,29 @@ More kills of one job, by the clock:  PYTHONPATH=. python tests/enrich/test_capt
 
 import errno
 import os
-import random
 import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 import pytest
+from PIL import Image
 from test_captions import add_pins, plain, rows
 from tiny_captioner import copy, random_images, save_tiny
 
-from enrich import job, parts
+from enrich import cli, console, job, parts
 from enrich.captioning import once_each
 from enrich.captioning.blip import Blip
 from enrich.captions import run_captions
 from enrich.errors import BadInput
 from enrich.job import JobSettings
-from enrich.tables import PIN_CAPTION, PIN_VISUAL_EMBEDDING
+from enrich.picture_twins import copied_pictures
+from enrich.tables import PIN_CAPTION, PIN_VISUAL_EMBEDDING, PINS
 from enrich.workspace import Catalogue, Workspace
 
 
@@ -45,6 +48,17 @@ def catalogue(folder: Path, pictures: int, name: str = "workspace") -> Workspace
     return workspace
 
 
+def with_twins(folder: Path, pictures: int, name: str) -> Workspace:
+    """As `catalogue`, and every fifth picture twice as large, which is the same to look at."""
+    workspace, larger = catalogue(folder, pictures, name), {}
+    for number in range(0, pictures // 2, 5):
+        with Image.open(folder / f"{number}.png") as image:
+            image.resize((2 * image.width, 2 * image.height), 0).save(folder / f"{number}-large.png")
+        larger[f"r{number:03}"] = str(folder / f"{number}-large.png")
+    add_pins(workspace, **larger)
+    return workspace
+
+
 def same_rows(ours: Workspace, theirs: Workspace) -> bool:
     """Whether both tables have the same rows, but for when they were written, and the last bits of vectors."""
     captions = [table(one, PIN_CAPTION) for one in (ours, theirs)]
@@ -62,81 +76,63 @@ def table(workspace: Workspace, one) -> pl.DataFrame:
     return frame
 
 
-# A process that has loaded all that is needed forks runs: one of the first workspace, then those of the second that are
-# killed, and one that is not. A moment "s0.7" is a share of the time that the first run took, "0.7" of what
-# it did to the tables' files, as Python tells an audit hook (listed, renamed, removed).
-RUNS = """
-import os, signal, sys, time
-from pathlib import Path
-sys.path.insert(0, "tests/enrich")
-from enrich import job
-job.PART_SECONDS = 0.0  # a part a batch, so that a kill finds work that is done and work that is not
-from test_captions import plain
-from transformers import AutoConfig, BlipForConditionalGeneration, BlipProcessor
-from enrich.captioning import blip
-from enrich.captions import run_captions
-from enrich.workspace import Workspace
+class Run(NamedTuple):
+    """What `killed_captions` says of one."""
 
-undisturbed, killed, checkpoint = map(Path, sys.argv[1:4])
-
-def run(workspace, events):
-    seen = 0
-    def count(event, arguments):
-        nonlocal seen
-        named = (one for one in arguments if isinstance(one, str))
-        seen += any("pin_caption" in one or "pin_visual" in one for one in named)
-        if events and seen == events:
-            seen = -1_000_000  # the kill is an event too
-            os.kill(os.getpid(), signal.SIGKILL)
-    sys.addaudithook(count)
-    run_captions(Workspace.at(workspace), plain(checkpoint, batch_size=2))
-    return seen
-
-def forked(workspace, events=0, seconds=None):
-    reads, writes = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.write(writes, str(run(workspace, events)).encode())
-        os._exit(0)
-    os.close(writes)
-    if seconds is not None:
-        time.sleep(seconds)
-        os.kill(child, signal.SIGKILL)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    print(status, len(list(workspace.glob("enriched/pin_caption/part-*"))) - 1, flush=True)
-    return int(os.read(reads, 20) or 0)
-
-started = time.perf_counter()
-events = forked(undisturbed)
-lasts = time.perf_counter() - started
-for moment in sys.argv[4:]:
-    if moment[0] == "s":
-        forked(killed, seconds=float(moment[1:]) * lasts)
-    else:
-        forked(killed, events=max(1, int(float(moment) * events)))
-forked(killed)
-"""
+    moment: str
+    status: int
+    rows: int  # of pin_caption, afterwards
 
 
-def runs(undisturbed: Workspace, killed: Workspace, checkpoint: Path, *moments: str) -> list[tuple[int, int]]:
-    """Of the undisturbed run, of one killed at each moment, and of the last: exit status, and parts then."""
-    command = [sys.executable, "-c", RUNS, str(undisturbed.root), str(killed.root), str(checkpoint), *moments]
-    said = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True, text=True).stdout
-    return [(int(status), int(kept)) for status, kept in (line.split() for line in said.splitlines())]
+def runs(undisturbed: Workspace, killed: Workspace, checkpoint: Path, kills: int, unit: str, seed: int) -> list[Run]:
+    """The undisturbed one, those killed, one killed in closing, and the last."""
+    told = [str(undisturbed.root), str(killed.root), str(checkpoint), str(kills), unit, str(seed)]
+    program = [sys.executable, str(Path(__file__).with_name("killed_captions.py")), *told]
+    paths = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    said = subprocess.run(program, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True, text=True, env=paths)
+    lines = (line.split() for line in said.stdout.splitlines())
+    return [Run(moment, int(status), int(rows)) for moment, status, rows in lines]
+
+
+def killed_with_work_left(ended: Sequence[Run]) -> bool:
+    """Whether each but the first and last died by the kill before all was done, and what was made grew over them."""
+    whole, *killed, last = ended
+    rows = [run.rows for run in killed]
+    grew = rows == sorted(rows) and len(set(rows)) >= len(rows) // 4
+    by_kill = all(run.status == -signal.SIGKILL for run in killed) and all(kept < whole.rows for kept in rows[:-1])
+    return by_kill and grew and (whole.status, last.status) == (0, 0) and last.rows == whole.rows
 
 
 def test_kills_at_random_moments_end_in_the_rows_of_an_undisturbed_run(tmp_path, checkpoint):
-    undisturbed, killed = (catalogue(tmp_path, 24, name) for name in ("undisturbed", "killed"))
-    random_moments = random.Random(3)
-    ended = runs(undisturbed, killed, checkpoint, *(f"{random_moments.uniform(0, 1):.3f}" for _ in range(10)))
-    statuses, kept = zip(*ended[1:], strict=True)
-    assert (ended[0][0], statuses[-1]) == (0, 0)
-    assert statuses[:2] == (-signal.SIGKILL, -signal.SIGKILL)
-    assert any(0 < parts < kept[-1] for parts in kept), "some were killed between two parts"
-    assert list(kept) == sorted(kept), "none is lost"
+    undisturbed, killed = (with_twins(tmp_path, 24, name) for name in ("undisturbed", "killed"))
+    ended = runs(undisturbed, killed, checkpoint, 4, "events", seed=3)
+    assert len(ended) == 7
+    assert killed_with_work_left(ended), ended
     assert same_rows(killed, undisturbed)
-    again = run_captions(killed, plain(checkpoint))
-    assert (again.fresh, again.made, dict(again.failed)) == (25, 0, {})
+    assert copied_pictures(killed).sort("input_hash").equals(copied_pictures(undisturbed).sort("input_hash"))
+    again = run_captions(killed, plain(checkpoint, twins=True))
+    assert (again.fresh, again.made, dict(again.failed)) == (ended[0].rows, 0, {})
+
+
+@pytest.mark.parametrize("one", [PINS, PIN_CAPTION, PIN_VISUAL_EMBEDDING])
+def test_a_damaged_part_is_named_in_one_line_and_without_it_the_job_makes_good_what_it_held(
+    tmp_path, checkpoint, capsys, one
+):
+    workspace = catalogue(tmp_path, 4)
+    run_captions(workspace, plain(checkpoint))
+    before = rows(workspace)
+    damaged = workspace.folder(one) / "part-damaged.parquet"
+    for part in [part for part in workspace.folder(one).glob("part-*") if "schema" not in part.name]:
+        (damaged if one is PINS else part).write_bytes(part.read_bytes()[:-20])
+        damaged = damaged if one is PINS else part
+    command = ["captions", "--workspace", str(workspace.root), "--model", str(checkpoint), "--dtype", "float32"]
+    assert console.run(cli.enrich, [*command, "--keep-loops", "--no-twins"]) == 1
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith(("error", "Traceback"))]
+    assert len(said) == 1
+    assert f"expected a whole parquet file at {damaged}, found it damaged" in said[0]
+    damaged.unlink()
+    assert console.run(cli.enrich, [*command, "--keep-loops", "--no-twins"]) == 0
+    assert rows(workspace) == before
 
 
 def test_failures_are_written_while_no_picture_can_be_had(tmp_path, checkpoint):
@@ -210,12 +206,35 @@ def test_a_folder_that_cannot_be_read_gives_its_pictures_a_reason_and_the_others
     assert run_captions(workspace, plain(checkpoint)).made == 1
 
 
+def test_a_picture_of_more_pixels_than_are_decoded_whole_is_described_from_a_smaller_copy(tmp_path, checkpoint):
+    workspace = catalogue(tmp_path, 2)
+    Image.new("L", (8_000, 6_400), 90).save(tmp_path / "large.jpg", quality=50)
+    add_pins(workspace, large=str(tmp_path / "large.jpg"))
+    report = run_captions(workspace, plain(checkpoint))
+    assert (report.made, dict(report.failed)) == (3, {"not-found": 1})
+
+
 def test_a_folder_or_a_pipe_in_place_of_a_picture_is_unreadable(tmp_path, checkpoint):
     workspace = catalogue(tmp_path, 2)
     os.mkfifo(tmp_path / "pipe.png")
     add_pins(workspace, folder=str(tmp_path), pipe=str(tmp_path / "pipe.png"))
     report = run_captions(workspace, plain(checkpoint))
     assert (report.made, dict(report.failed)) == (2, {"unreadable": 2, "not-found": 1})
+
+
+def test_a_model_that_is_replaced_before_it_is_loaded_says_nothing_under_the_old_ones_name(tmp_path, checkpoint):
+    workspace, model = catalogue(tmp_path, 4), copy(checkpoint, tmp_path / "model")
+    described = once_each.described
+
+    def replaced(*arguments):
+        (model / "generation_config.json").write_text('{"bos_token_id": 1, "note": "another"}')
+        yield from described(*arguments)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(once_each, "described", replaced)
+        with pytest.raises(BadInput, match="that the run began with"):
+            run_captions(workspace, plain(model))
+    assert rows(workspace) == {}
 
 
 def test_an_error_in_the_middle_writes_what_was_made_before_it(tmp_path, checkpoint):
@@ -238,15 +257,16 @@ def test_an_error_in_the_middle_writes_what_was_made_before_it(tmp_path, checkpo
 def main(kills: int, pictures: int) -> int:
     """Kill one job so often by the clock, then run it to the end and hold it against an undisturbed one."""
     with tempfile.TemporaryDirectory() as name:
-        folder, moments = Path(name), random.Random(8)
+        folder = Path(name)
         checkpoint = save_tiny(folder / "tiny")
-        undisturbed, killed = (catalogue(folder, pictures, part) for part in ("undisturbed", "killed"))
-        ended = runs(undisturbed, killed, checkpoint, *(f"s{moments.uniform(0.2, 1.0):.2f}" for _ in range(kills)))
-        for number, (status, kept) in enumerate(ended):
-            sys.stdout.write(f"run {number}: exit {status}, {kept} parts\n")
-        same = same_rows(killed, undisturbed)
+        undisturbed, killed = (with_twins(folder, pictures, part) for part in ("undisturbed", "killed"))
+        ended = runs(undisturbed, killed, checkpoint, kills, "seconds", seed=8)
+        for run in ended:
+            sys.stdout.write(f"{run.moment:>8} s: exit {run.status}, {run.rows} rows\n")
+        landed, same = killed_with_work_left(ended), same_rows(killed, undisturbed)
+        sys.stdout.write("each kill landed while work was left\n" if landed else "KILLS that found nothing to do\n")
         sys.stdout.write("the rows of the undisturbed run\n" if same else "OTHER ROWS than the undisturbed run's\n")
-        return 0 if same else 1
+        return 0 if landed and same else 1
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -80,3 +82,23 @@ def test_many_pins_of_one_picture_have_its_hash(tmp_path: Path, memory: Path) ->
     uris = ["a.png", "b.png", "a.png", "./a.png", "a.png"]
     assert hashes(uris, tmp_path, memory) == [content_hash(uri, tmp_path) for uri in uris]
     assert sorted(pl.read_parquet(memory)["uri"]) == ["./a.png", "a.png", "b.png"]
+
+
+_ON_A_FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from enrich.image_hashes import content_hashes
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))  # bytes of a file: what is past them cannot be written
+try:
+    content_hashes(["a.png"], Path(sys.argv[1]), Path(sys.argv[2]), now=2**62)
+except OSError as error:
+    sys.exit("refused" if error.errno else 1)
+"""
+
+
+def test_a_disk_without_room_for_the_memory_is_an_os_error_and_leaves_nothing_aside(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"picture")
+    told = [sys.executable, "-c", _ON_A_FULL_DISK, str(tmp_path), str(tmp_path / "hashes.parquet")]
+    done = subprocess.run(told, capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-1] == "refused"
+    assert [file.name for file in tmp_path.iterdir()] == ["a.png"]

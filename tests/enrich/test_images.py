@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import struct
 import subprocess
 import sys
 import threading
 import warnings
 import zlib
+from io import BytesIO
 
 import fsspec
 import hostile_pictures
@@ -343,14 +345,50 @@ def test_a_jpeg_of_more_pixels_than_are_decoded_whole_can_be_loaded_small():
         load_image(hostile_pictures.claiming(*_claim(15_000, 15_000)), at_least=(384, 384))
 
 
-@pytest.mark.parametrize(("mode", "most"), [("RGB", 40_000_000), ("CMYK", 33_333_333), ("L", 50_000_000)])
-def test_a_jpeg_whose_coefficients_are_held_until_its_last_scan_may_have_fewer_pixels(mode, most):
-    whole = encoded(Image.new(mode, (8, 8)), "JPEG", progressive=True)
+def test_a_jpeg_of_the_largest_camera_is_loaded_small_though_pillow_would_not_open_it():
+    of_200_megapixels = hostile_pictures.claiming(*_claim(16_320, 12_240))
+    with pytest.raises(Image.DecompressionBombError):
+        Image.open(BytesIO(of_200_megapixels))
+    with pytest.raises(BadImage, match=r"truncated|corrupt"):
+        load_image(of_200_megapixels, at_least=(384, 384))
+
+
+@pytest.mark.parametrize(("kind", "width", "height"), [("PNG", 9_504, 6_336), ("JPEG", 12_369, 8_246)])
+def test_a_picture_loaded_small_may_have_the_pixels_of_a_camera(kind, width, height):
+    image = Image.new("L", (width, height), 200)
+    data = encoded(image, kind, **({"compress_level": 1} if kind == "PNG" else {"quality": 60}))
+    small = load_image(data, at_least=(384, 384))
+    assert 384 <= min(small.size) < 1_100
+    assert small.getpixel((9, 9)) == (200, 200, 200)
+    with pytest.raises(BadImage, match="too-many-pixels"):
+        load_image(data)
+
+
+def test_a_picture_too_narrow_to_be_shrunk_may_have_no_more_pixels_than_a_whole_one():
+    narrow = png(60_000, 900, rows=b"")
+    with pytest.raises(BadImage, match="too-many-pixels"):
+        load_image(narrow, at_least=(1_000, 1_000))
+
+
+@pytest.mark.parametrize(
+    ("mode", "subsampling", "most", "most_small"),
+    [
+        ("RGB", 0, 41_000_000, 67_600_000),  # 6 bytes of coefficients a pixel
+        ("RGB", 2, 50_000_000, 133_800_000),  # 4:2:0: 3 bytes
+        ("CMYK", 0, 34_100_000, 50_800_000),
+        ("L", 0, 50_000_000, 198_700_000),
+    ],
+)
+def test_a_jpeg_whose_coefficients_are_held_until_its_last_scan_may_have_fewer_pixels(
+    mode, subsampling, most, most_small
+):
+    whole = encoded(Image.new(mode, (16, 16)), "JPEG", progressive=True, subsampling=subsampling)
     at = whole.index(b"\xff\xc2") + 5
-    for rows in (most // 5_000 + 1, most // 5_000):
-        with pytest.raises(BadImage) as refused:
-            load_image(hostile_pictures.claiming(whole, at, ">HH", rows, 5_000)[:-2])
-        assert (refused.value.reason == "too-many-pixels") == (rows * 5_000 > most)
+    for bound, at_least in ((most, None), (most_small, (384, 384))):
+        for rows in (int(bound * 1.01) // 5_000, int(bound * 0.99) // 5_000):
+            with pytest.raises(BadImage) as refused:
+                load_image(hostile_pictures.claiming(whole, at, ">HH", rows, 5_000)[:-2], at_least=at_least)
+            assert (refused.value.reason == "too-many-pixels") == (rows * 5_000 > bound)
 
 
 def _claim(width: int, height: int) -> tuple[bytes, int, str, int, int]:
@@ -371,7 +409,7 @@ def test_hostile_files_and_real_odd_ones_cost_little_time_and_memory(tmp_path, s
     assert [line for line in lines if line[2] > 2.0] == []
     assert megabytes < 500
     loaded = {name for name, outcome, _ in lines if outcome.startswith("RGB") and name in HOSTILE}
-    assert {"frames.gif", "large.png", "pages.tif", "entries.ico", "frames.webp", "runs.qoi"} <= loaded
+    assert {"frames.gif", "large.png", "pages.tif", "entries.ico", "frames.webp", "runs.qoi", "rows.tif"} <= loaded
     assert not loaded & {name for name in HOSTILE if name.startswith(("bomb", "claims", "inside", "tiles", "chunks"))}
 
 
@@ -401,6 +439,20 @@ def _small(format: str) -> bytes:
     if format not in _ENCODED:
         _ENCODED[format] = encoded(_PHOTOGRAPH.resize((32, 32)), format)
     return _ENCODED[format]
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_big_tiff_of_more_strips_than_any_has_is_refused_by_its_head(order):
+    mark = (b"II+\0" if order == "<" else b"MM\0+") + struct.pack(order + "HHQ", 8, 0, 16)
+    entries = [(256, 3, 1, 8), (257, 3, 1, 8), (273, 16, 3_000_000, 8)]
+    claim = mark + struct.pack(order + "Q", len(entries)) + b"".join(struct.pack(order + "HHQQ", *e) for e in entries)
+    with pytest.raises(BadImage, match="a TIFF of 3000000 strips"):
+        load_image(claim)
+
+
+def test_a_jpeg_of_many_segments_and_fillers_as_cameras_write_them_is_read():
+    profile = b"".join(b"\xff\xff\xff\xe2\xff\xff" + bytes(65_533) for _ in range(200))
+    assert load_image(hostile_pictures.jpeg_after(profile)).size == (8, 8)
 
 
 def test_an_icon_of_usual_size_is_read_and_one_that_claims_more_is_not():
