@@ -8,6 +8,8 @@ here alone: how parquet is read and how an intermediate table is kept.
 
 from __future__ import annotations
 
+import os
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -91,7 +93,8 @@ class DuckDBBackend(Backend):
     def __init__(self, spill: Path, limits: BackendLimits) -> None:
         import ibis
 
-        self.connection = ibis.duckdb.connect(temp_directory=str(spill))
+        _sweep(spill)
+        self.connection = ibis.duckdb.connect(temp_directory=str(spill / f"{os.getpid()}-{uuid4().hex}"))
         self.connection.raw_sql("SET TimeZone = 'UTC'")
         if limits.memory is not None:
             self._limit(limits.memory)
@@ -249,6 +252,24 @@ def file_system(scheme: str) -> Any:
         return fsspec.filesystem(scheme)
     except (ImportError, ValueError) as error:
         raise BadInput(f"expected a file system for {scheme}:, found none ({error}); install it") from error
+
+
+def _sweep(spill: Path) -> None:
+    """Remove what processes that were killed had spilled: it fills the disk, and is as private as the log."""
+    for left in spill.glob("*"):
+        owner = left.name.partition("-")[0]
+        if left.is_dir() and owner.isdecimal() and not _lives(int(owner)):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)  # asks, and ends nothing
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # another user's
+    return True
 
 
 def _builtin(name: str, microseconds: ir.IntegerValue) -> ir.TimestampValue:

@@ -90,7 +90,8 @@ class History:
     def engagements(self) -> ir.Table:
         """The log with `query` as its key, `refused` (why the query may not be used, else null) and `user`.
 
-        `user` is the user's hash, or, where the log has none, the half hour of the event (`SESSION`).
+        `user` is the user's hash, in whatever case a system writes hexadecimal numbers, so that two writings of one
+        hash are not two people; where the log has none, the half hour of the event (`SESSION`).
         """
         return self.keyed(self.live(self.log()))
 
@@ -109,7 +110,7 @@ class History:
         keys = self._query_keys(log.select("raw").distinct())
         sitting = log.event_timestamp.epoch_seconds() // int(SESSION.total_seconds())
         keyed = log.join(keys, "raw").mutate(
-            user=log.user_hash.fill_null("session:" + sitting.cast("string")),
+            user=log.user_hash.lower().fill_null("session:" + sitting.cast("string")),
             position=log.position.between(1, MAX_POSITION).ifelse(log.position, ibis.null("int64")),
         )
         kept = self._backend.keep("log", keyed.drop("raw", "country"))

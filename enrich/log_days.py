@@ -320,12 +320,14 @@ def forget(root: Path, backend: Backend, gone: pl.DataFrame) -> None:
     """Remove from W/log_days (`root`) the days in which one of `gone` (kind, id) stands, and all sums of them."""
     doomed: set[str] = set()
     for kind, of, column in ((Kind.PAIRS, "pin", "pin_id"), (Kind.ASKERS, "user", "user")):
-        ids = gone.filter(pl.col("kind") == of).select("id")
+        ids = gone.filter(pl.col("kind") == of).select(pl.col("id").str.to_lowercase() if of == "user" else "id")
         files = sorted(map(str, (root / kind).glob("*/*.parquet")))
         if files and ids.height:
             rows, named = backend.read(files, named=True), ibis.memtable(ids)
             found = rows.semi_join(named, rows[column] == named.id).select(FILE).distinct()
             doomed.update(Path(backend.path_of(file)).parent.name for file in found.to_polars()[FILE])
+    for aside in (*root.glob(".aside-*"), *(root / "sums").glob("*/.*")):
+        shutil.rmtree(aside)  # of a run that was killed: nobody knows what stands there
     if doomed:
         shutil.rmtree(root / "sums", ignore_errors=True)
     for name in doomed:

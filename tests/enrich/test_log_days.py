@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -299,7 +300,27 @@ def test_a_kill_at_any_write_leaves_no_half_day(log: Path, tmp_path: Path, monke
                 nth += 1
         run(workspace, two_days)
         assert same(rows(workspace), whole), f"after a kill at write {nth}"
-    assert nth == 11, "files, gone; pairs and askers of two days; a snapshot, its manifest, the state; two sums"
+    assert nth == 12, (
+        "dropped, files, gone; pairs and askers of two days; a snapshot, its manifest, the state; two sums"
+    )
+
+
+def test_what_a_killed_run_had_written_aside_is_erased_with_what_was_deleted(log: Path, tmp_path: Path) -> None:
+    """Nobody reads it, and it may hold the words of whoever is deleted next."""
+    write_day(log, 1, *busy(1))
+    workspace = in_place(tmp_path / "w", log)
+    run(workspace)
+    table = workspace.folder(PIN_QUERIES)
+    dead = subprocess.run(["sh", "-c", "echo $$"], check=True, capture_output=True, text=True).stdout.strip()
+    spilled = workspace.root / ".spill" / f"{dead}-0" / "duckdb_temp_storage-0.tmp"
+    left = [table / ".part-x.parquet.1", table / "latest-x.aside", spilled]
+    left += [workspace.root / "log_days" / path for path in (".aside-pairs/x.parquet", "sums/query-cells/.x/x.parquet")]
+    for path in left:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("vase")
+    write_rows(workspace, DELETIONS, {"kind": "user", "id": "n1", "deleted_at": day(9)})
+    run_erasure(workspace)
+    assert not [path for path in left if path.exists()]
 
 
 _lines = st.tuples(st.sampled_from("abc"), st.sampled_from("xyz"), st.sampled_from(["click", "save", "impression"]))
