@@ -12,6 +12,7 @@ import os
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
@@ -94,6 +95,8 @@ class DuckDBBackend(Backend):
         import ibis
 
         _sweep(spill)
+        with suppress(OSError):  # who only reads a workspace that cannot be written does without
+            spill.mkdir(parents=True, exist_ok=True)
         self.connection = ibis.duckdb.connect(temp_directory=str(spill / f"{os.getpid()}-{uuid4().hex}"))
         self.connection.raw_sql("SET TimeZone = 'UTC'")
         if limits.memory is not None:
