@@ -201,9 +201,10 @@ class SparkBackend(Backend):
 
     @property
     def misread(self) -> tuple[type[Exception], ...]:
+        from pyarrow import ArrowException
         from pyspark.errors import PySparkException
 
-        return (PySparkException,)
+        return (PySparkException, ArrowException)
 
     def write(self, table: ir.Table, folder: Path, by: str | None = None) -> None:
         writer = self._frame(table).write.option("compression", "zstd")

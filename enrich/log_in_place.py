@@ -137,7 +137,7 @@ def _cleaned(backend: Backend, log: LogInPlace, files: Sequence[str], some: bool
     event = _event(texts["event"], log.mapping)
     written = columns["event_timestamp"]
     at = _time(backend, written)
-    written = _text(written) if written.type().is_string() else written
+    written = _text(written) if written.type().is_string() else written.cast("string")  # to Spark's ibis NaN is null
     now = datetime.now(UTC) + _FUTURE
     reason = ibis.cases(
         (query.isnull(), "missing-query"),
