@@ -8,8 +8,11 @@ here alone: how parquet is read and how an intermediate table is kept.
 
 from __future__ import annotations
 
+import os
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
@@ -62,6 +65,15 @@ class Backend(ABC):
         """The path that was asked for, of what stands in the column `FILE`."""
 
     @abstractmethod
+    def instant(self, microseconds: ir.IntegerValue) -> ir.TimestampValue:
+        """The UTC time so long after 1970."""
+
+    @property
+    @abstractmethod
+    def misread(self) -> tuple[type[Exception], ...]:
+        """What it raises of a file that is not what its footer says."""
+
+    @abstractmethod
     def write(self, table: ir.Table, folder: Path, by: str | None = None) -> None:
         """`table` as parquet files in a new `folder`; with `by`, an integer column, in folders `by=value` there."""
 
@@ -82,7 +94,10 @@ class DuckDBBackend(Backend):
     def __init__(self, spill: Path, limits: BackendLimits) -> None:
         import ibis
 
-        self.connection = ibis.duckdb.connect(temp_directory=str(spill))
+        _sweep(spill)
+        with suppress(OSError):  # who only reads a workspace that cannot be written does without
+            spill.mkdir(parents=True, exist_ok=True)
+        self.connection = ibis.duckdb.connect(temp_directory=str(spill / f"{os.getpid()}-{uuid4().hex}"))
         self.connection.raw_sql("SET TimeZone = 'UTC'")
         if limits.memory is not None:
             self._limit(limits.memory)
@@ -102,7 +117,8 @@ class DuckDBBackend(Backend):
             self.connection.register_filesystem(file_system(scheme))
             self._known_schemes.add(scheme)
         quoted = ", ".join("'" + path.removeprefix("file://").replace("'", "''") + "'" for path in paths)
-        options = ", hive_partitioning = true, union_by_name = true" if hive is not None else ""
+        hived = ", hive_partitioning = true, hive_types_autocast = false, union_by_name = true"  # 007 stays 007
+        options = hived if hive is not None else ""
         options += f", filename = '{FILE}'" if named else ""
         self._views += 1  # a view by hand: ibis would fetch an extension from the network for s3
         name = f"parquet_{self._views}"
@@ -111,6 +127,15 @@ class DuckDBBackend(Backend):
 
     def path_of(self, file: str) -> str:
         return file
+
+    def instant(self, microseconds: ir.IntegerValue) -> ir.TimestampValue:
+        return _builtin("make_timestamp", microseconds)
+
+    @property
+    def misread(self) -> tuple[type[Exception], ...]:
+        import duckdb
+
+        return (duckdb.InvalidInputException, duckdb.ConversionException, duckdb.InvalidTypeException)
 
     def write(self, table: ir.Table, folder: Path, by: str | None = None) -> None:
         folder.mkdir(parents=True)
@@ -146,6 +171,7 @@ class SparkBackend(Backend):
                 "expected pyspark for --engine spark, found none; install it with `pip install 'corkboard[spark]'`"
             ) from error
         builder = SparkSession.builder.appName("corkboard").config("spark.sql.session.timeZone", "UTC")
+        builder = builder.config("spark.sql.sources.partitionColumnTypeInference.enabled", "false")  # 007 stays 007
         self._session = builder.config("spark.ui.showConsoleProgress", "false").getOrCreate()
         self.connection = ibis.pyspark.connect(self._session)
         self._kept: dict[str, tuple[str, Any]] = {}  # its view, unique in the session, and its rows
@@ -169,6 +195,16 @@ class SparkBackend(Backend):
         if scheme == "file":
             return unquote("/" + path.lstrip("/"))
         return unquote(file.replace("s3a://", "s3://", 1))
+
+    def instant(self, microseconds: ir.IntegerValue) -> ir.TimestampValue:
+        return _builtin("timestamp_micros", microseconds)
+
+    @property
+    def misread(self) -> tuple[type[Exception], ...]:
+        from pyarrow import ArrowException
+        from pyspark.errors import PySparkException
+
+        return (PySparkException, ArrowException)
 
     def write(self, table: ir.Table, folder: Path, by: str | None = None) -> None:
         writer = self._frame(table).write.option("compression", "zstd")
@@ -220,6 +256,36 @@ def file_system(scheme: str) -> Any:
         return fsspec.filesystem(scheme)
     except (ImportError, ValueError) as error:
         raise BadInput(f"expected a file system for {scheme}:, found none ({error}); install it") from error
+
+
+def _sweep(spill: Path) -> None:
+    """Remove what processes that were killed had spilled: it fills the disk, and is as private as the log."""
+    for left in spill.glob("*"):
+        owner = left.name.partition("-")[0]
+        if left.is_dir() and owner.isdecimal() and not _lives(int(owner)):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)  # asks, and ends nothing
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # another user's
+    return True
+
+
+def _builtin(name: str, microseconds: ir.IntegerValue) -> ir.TimestampValue:
+    """A function of the engine that ibis does not know: it makes times of microseconds on none of the two."""
+    import ibis
+    import ibis.expr.datatypes as dt
+
+    def made(microseconds: int) -> Any: ...
+
+    function: Any = ibis.udf.scalar.builtin(made, name=name, signature=((dt.int64,), dt.timestamp))
+    time: ir.TimestampValue = function(microseconds).cast("timestamp('UTC')")
+    return time
 
 
 def _for_hadoop(path: str) -> str:

@@ -84,7 +84,7 @@ class BoardTitle(NamedTuple):
 
 def read_title(raw: str) -> BoardTitle:
     """A title's text and words; no words where it is generic or nothing is left of it."""
-    scrubbed = scrub(raw[: 4 * MAX_CHARACTERS])
+    scrubbed = scrub(raw)  # whole, for what is cut in two is not known again
     text = "".join(regex.findall(r"\X", scrubbed.text)[:MAX_CHARACTERS]).strip()  # no letter cut from its marks
     words = tuple(sorted(set(_words(text))))
     if is_generic(text, words):

@@ -69,6 +69,7 @@ def run_erasure(workspace: Workspace) -> JobReport:
         return JobReport("deletions", 0, 0, failed)
     engine = _engine(workspace)
     History(workspace).forget_deleted()
+    _sweep(workspace)
     rows = Counter[str]()
     for table in ENRICHED:
         doomed = _doomed(table)
@@ -85,6 +86,17 @@ def run_erasure(workspace: Workspace) -> JobReport:
     record = Erased(datetime.now(UTC).isoformat(), _state(workspace) or state, dict(rows), models)
     parts.write_text(workspace.root / _RECORD, json.dumps(record._asdict(), indent=1) + "\n")
     return JobReport("deletions", 0, rows.total(), failed)
+
+
+def _sweep(workspace: Workspace) -> None:
+    """Remove what runs that were killed had written aside: no table has it, and it may say what was deleted.
+
+    Not of the soft labels, which `relevance label` may be writing meanwhile: they hold no text but a query.
+    """
+    for table in (*SOURCES, *ENRICHED):
+        if table is not tables.SOFT_LABEL:
+            parts.sweep(workspace.folder(table))
+            snapshot_state.sweep(workspace.folder(table))
 
 
 def last_erasure(workspace: Workspace) -> Erased | None:

@@ -90,14 +90,19 @@ class History:
     def engagements(self) -> ir.Table:
         """The log with `query` as its key, `refused` (why the query may not be used, else null) and `user`.
 
-        `user` is the user's hash, or, where the log has none, the half hour of the event (`SESSION`).
+        `user` is the user's hash, in whatever case a system writes hexadecimal numbers, so that two writings of one
+        hash are not two people; where the log has none, the half hour of the event (`SESSION`).
         """
         return self.keyed(self.live(self.log()))
 
     def live(self, log: ir.Table) -> ir.Table:
         """Its rows of known events, without those of deleted pins and users."""
-        log = self.without_deleted(self.without_deleted(log, "pin", "pin_id"), "user", "user_hash")
+        log = self.without_gone(log)
         return log.filter(log.event.isin(EVENTS))
+
+    def without_gone(self, log: ir.Table) -> ir.Table:
+        """A log without the rows of deleted pins and users."""
+        return self.without_deleted(self.without_deleted(log, "pin", "pin_id"), "user", "user_hash")
 
     def keyed(self, log: ir.Table) -> ir.Table:
         """Rows of the log as `engagements` has them."""
@@ -105,7 +110,7 @@ class History:
         keys = self._query_keys(log.select("raw").distinct())
         sitting = log.event_timestamp.epoch_seconds() // int(SESSION.total_seconds())
         keyed = log.join(keys, "raw").mutate(
-            user=log.user_hash.fill_null("session:" + sitting.cast("string")),
+            user=log.user_hash.lower().fill_null("session:" + sitting.cast("string")),
             position=log.position.between(1, MAX_POSITION).ifelse(log.position, ibis.null("int64")),
         )
         kept = self._backend.keep("log", keyed.drop("raw", "country"))
@@ -149,10 +154,10 @@ class _Source(NamedTuple):
         """The digests are each engine's own."""
         return f"{type(self.backend).__name__} {self.elsewhere or 'imported'}"
 
-    def rows(self, files: Sequence[str]) -> ir.Table:
+    def judged(self, files: Sequence[str]) -> ir.Table:
         if self.elsewhere:
-            return self.history.live(log_in_place.good(self.backend, self.elsewhere, files))
-        return self.history.live(self.backend.read(files, named=True))
+            return self.history.without_gone(log_in_place.judged(self.backend, self.elsewhere, files))
+        return self.history.live(self.backend.read(files, named=True)).mutate(dropped=ibis.null("string"))
 
     def keyed(self, rows: ir.Table) -> ir.Table:
         return self.history.keyed(rows.distinct() if self.elsewhere else rows)
@@ -165,7 +170,7 @@ def query_keys(raw: Iterable[str]) -> pl.DataFrame:
     """raw, query (its key) and refused: why the query may not be used, null where it may."""
     rows = [(text, normalise_query(text)) for text in raw]
     return pl.DataFrame(
-        [(text, key, (find_private(key) or (None,))[0] if key else EMPTY_QUERY) for text, key in rows],
+        [(text, key, (find_private(text) or (None,))[0] if key else EMPTY_QUERY) for text, key in rows],
         schema={"raw": pl.String, "query": pl.String, "refused": pl.String},
         orient="row",
     )

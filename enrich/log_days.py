@@ -3,6 +3,7 @@
 Reads the log through `LogSource` and its files' names (`log_files.py`), deletions, and its own folder; writes it:
 
     W/log_days/files.parquet            which days each file of the log holds, how many rows, and a digest of them
+    W/log_days/dropped.parquet          how many rows of each file may not be used, by reason
     W/log_days/gone.parquet             the deleted pins and users of whom those rows are free
     W/log_days/pairs/DAY-DIGEST/        query, refused, pin_id, event, position, and n: how often in the day
     W/log_days/askers/DAY-DIGEST/       query, refused, user, named, lang, and n
@@ -21,33 +22,39 @@ the folder is as private as the log: erasure takes out the days of what was dele
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import ibis
 import ibis.expr.types as ir
 import polars as pl
 
-from enrich import log_files
+from enrich import log_files, mostly_bad
 from enrich.backends import FILE, Backend
 from enrich.errors import CorkboardError
 from enrich.log_files import LogFile
+from enrich.log_in_place import misread
 from enrich.progress import progress
 from enrich.snapshots import Change, SnapshotSettings
+from enrich.tables import ENGAGEMENTS
 
 FOLDER = "log_days"
-_RULE = "log-days/1"
+_RULE = "log-days/2"  # what may not be used is a rule too: with another one every day is another
 _DAY = timedelta(days=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ROWS_AT_ONCE, _DAYS_AT_ONCE = 20_000_000, 64  # of the log, counted together; each day has a file open then
-_TELLING = ("query", "pin_id", "event", "position", "user_hash", "lang")  # a change of these changes the day
+_TELLING = ("query", "pin_id", "event", "position", "user_hash", "country", "lang")  # a change of these changes the day
 _FILES = pl.Schema(
     {"uri": pl.String, "identity": pl.String, "layout": pl.String, "day": pl.Int64, "rows": pl.Int64,
      "digest": pl.Int64, "basis": pl.String}
 )  # fmt: skip
+_DROPPED = pl.Schema({"uri": pl.String, "reason": pl.String, "rows": pl.Int64})
+_FEWEST_BAD = 100  # rows of a file that say that it is mostly bad; a day of fewer is only counted
 _GONE = pl.Schema({"kind": pl.String, "id": pl.String})
 
 
@@ -96,8 +103,8 @@ class LogSource(Protocol):
     def basis(self) -> str:
         """The rules by which rows are read; what was read by others is read again."""
 
-    def rows(self, files: Sequence[str]) -> ir.Table:
-        """The rows of some files of one layout, with `FILE`."""
+    def judged(self, files: Sequence[str]) -> ir.Table:
+        """The rows of some files of one layout, with `FILE`, and `dropped`: why one may not be used, else null."""
 
     def keyed(self, rows: ir.Table) -> ir.Table:
         """Each row once, with `refused` and `user` (`History.engagements`)."""
@@ -173,7 +180,9 @@ class LogDays:
             forget(self.root, self.backend, new)
             known, past = self._of_whole_days(known), past if "user" not in new["kind"] else past.clear()
         unread = now.join(known, on="uri", how="anti")["uri"].to_list()
-        found = self._read_files(unread)
+        found, dropped = self._read_files(unread)
+        bad = _read(self.root / "dropped.parquet", _DROPPED).filter(pl.col("uri").is_in(known["uri"].implode()))
+        _write(self.root / "dropped.parquet", pl.concat([bad, dropped]))
         present = pl.concat([known, found]).sort("uri", "day")
         first = present["day"].min()
         past = past.clear() if first is None else past.filter(pl.col("day") < first)
@@ -194,27 +203,46 @@ class LogDays:
         lost = [day.number for day in _days(known) if not self.has(day)]
         return known.filter(~pl.col("day").is_in(lost).any().over("uri"))
 
-    def _read_files(self, uris: Sequence[str]) -> pl.DataFrame:
-        """`_FILES` of these, read by the layout that they share."""
-        identity = {file.uri: file.identity for file in self._files}
-        layouts: dict[str, list[str]] = {}
-        for uri in uris:
-            layouts.setdefault(log_files.layout(uri), []).append(uri)
-        found = [one for some in layouts.values() for one in self._digests(some)]
-        empty = set(uris).difference(one[0] for one in found)
-        of = {uri: layout for layout, some in layouts.items() for uri in some}
-        rows = [(uri, identity[uri], of[uri], *said, self._basis) for uri, *said in found]
-        rows += [(uri, identity[uri], of[uri], None, 0, 0, self._basis) for uri in sorted(empty)]
-        return pl.DataFrame(rows, schema=_FILES, orient="row")
+    def _read_files(self, uris: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """`_FILES` of these, read by the layout that they share, and what of them may not be used (`_DROPPED`).
 
-    def _digests(self, files: Sequence[str]) -> Iterator[tuple[str, int, int, int]]:
-        """file, day, rows, digest."""
-        rows = _dated(self._source.rows(files))
+        Raises BadInput for a file that is mostly bad, or that cannot be read.
+        """
+        identity = {file.uri: file.identity for file in self._files}
+        layouts = log_files.by_layout(uris)
+        found = [one for some in layouts.values() for one in self._digests(some)]
+        bad = [(uri, reason, rows) for uri, reason, _, rows, _ in found if reason is not None]
+        good = [(uri, day, rows, digest) for uri, reason, day, rows, digest in found if reason is None]
+        dropped = pl.DataFrame(bad, schema=_DROPPED, orient="row").group_by("uri", "reason").agg(pl.col("rows").sum())
+        _refuse_mostly_bad(dropped, good)
+        empty = set(uris).difference(one[0] for one in good)
+        of = {uri: layout for layout, some in layouts.items() for uri in some}
+        rows = [(uri, identity[uri], of[uri], *said, self._basis) for uri, *said in good]
+        rows += [(uri, identity[uri], of[uri], None, 0, 0, self._basis) for uri in sorted(empty)]
+        return pl.DataFrame(rows, schema=_FILES, orient="row"), dropped
+
+    def _digests(self, files: Sequence[str]) -> Iterator[tuple[str, str | None, int | None, int, int]]:
+        """file, why its rows are dropped (null: they are not), day, rows, digest."""
+        rows = _dated(self._source.judged(files))
         texts = [rows[name].cast("string").fill_null("\0") for name in (*_TELLING, "event_timestamp")]
-        hashed = rows.mutate(digest=ibis.literal("\x1f").join(texts).hash() % 2**31)
-        grouped = hashed.group_by(FILE, "day").agg(rows=hashed.count(), digest=hashed.digest.sum().cast("int64"))
-        for name, *said in grouped.to_polars().iter_rows():
+        hashed = rows.mutate(
+            day=rows.dropped.isnull().ifelse(rows.day, ibis.null("int64")),
+            digest=ibis.literal("\x1f").join([ibis.literal(_RULE), *texts]).hash() % 2**31,
+        )
+        grouped = hashed.group_by(FILE, "dropped", "day").agg(
+            rows=hashed.count(), digest=hashed.digest.sum().cast("int64")
+        )
+        with self._reading():
+            counted = grouped.to_polars()
+        for name, *said in counted.iter_rows():
             yield self.backend.path_of(name), *said
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except self.backend.misread as error:
+            raise misread("the log", error) from error
 
     def _count(self, missing: Sequence[Day]) -> int:
         """Make the folders of these days; the rows of the log that were read for it."""
@@ -231,9 +259,11 @@ class LogDays:
         numbers = [day.number for day in days]
         holding = self._index.filter(pl.col("day").is_in(numbers)).select("uri", "layout").unique().sort("uri")
         by_layout = holding.group_by("layout", maintain_order=True).agg("uri")["uri"].to_list()
-        tables = [self._source.rows(files).drop(FILE) for files in by_layout]
-        rows = _dated(tables[0].union(*tables[1:]) if len(tables) > 1 else tables[0])
-        log = self._source.keyed(rows.filter(rows.day.isin(numbers)))
+        tables = [self._source.judged(files).drop(FILE) for files in by_layout]
+        judged = tables[0].union(*tables[1:]) if len(tables) > 1 else tables[0]
+        rows = _dated(judged.filter(judged.dropped.isnull()).drop("dropped"))
+        with self._reading():
+            log = self._source.keyed(rows.filter(rows.day.isin(numbers)))
         for kind, counted in ((Kind.PAIRS, _pairs(log)), (Kind.ASKERS, _askers(log))):
             self._settle(kind, days, counted)
         self.backend.drop("log")
@@ -256,16 +286,48 @@ class LogDays:
         shutil.rmtree(aside)
 
 
+class Tally(NamedTuple):
+    """What the days that are counted have of the log: rows that count, and others by reason."""
+
+    kept: int
+    dropped: Counter[str]
+
+
+def tally(root: Path) -> Tally | None:
+    """Of the workspace at `root`; None where no day was counted yet."""
+    days = _days(_read(root / FOLDER / "files.parquet", _FILES))
+    counted = [day for day in days if (root / FOLDER / Kind.PAIRS / day.name).is_dir()]
+    files = [file for day in counted for file in (root / FOLDER / Kind.PAIRS / day.name).glob("*.parquet")]
+    if not files:
+        return None
+    kept = int(pl.scan_parquet(files).select(pl.col("n").sum()).collect().item())
+    bad = _read(root / FOLDER / "dropped.parquet", _DROPPED).group_by("reason").agg(pl.col("rows").sum())
+    dropped = Counter(dict(bad.iter_rows())) + Counter(duplicate=sum(day.rows for day in counted) - kept)
+    return Tally(kept, dropped)
+
+
+def _refuse_mostly_bad(dropped: pl.DataFrame, good: Sequence[tuple[Any, ...]]) -> None:
+    fit = Counter[str]()
+    for uri, _, rows, _ in good:
+        fit[uri] += rows
+    for (uri,), reasons in dropped.group_by("uri", maintain_order=True):
+        found = Counter(dict(reasons.select("reason", "rows").iter_rows()))
+        if found.total() >= _FEWEST_BAD:
+            mostly_bad.refuse(str(uri), ENGAGEMENTS.name, fit[str(uri)], found)
+
+
 def forget(root: Path, backend: Backend, gone: pl.DataFrame) -> None:
     """Remove from W/log_days (`root`) the days in which one of `gone` (kind, id) stands, and all sums of them."""
     doomed: set[str] = set()
     for kind, of, column in ((Kind.PAIRS, "pin", "pin_id"), (Kind.ASKERS, "user", "user")):
-        ids = gone.filter(pl.col("kind") == of).select("id")
+        ids = gone.filter(pl.col("kind") == of).select(pl.col("id").str.to_lowercase() if of == "user" else "id")
         files = sorted(map(str, (root / kind).glob("*/*.parquet")))
         if files and ids.height:
             rows, named = backend.read(files, named=True), ibis.memtable(ids)
             found = rows.semi_join(named, rows[column] == named.id).select(FILE).distinct()
             doomed.update(Path(backend.path_of(file)).parent.name for file in found.to_polars()[FILE])
+    for aside in (*root.glob(".aside-*"), *(root / "sums").glob("*/.*")):
+        shutil.rmtree(aside)  # of a run that was killed: nobody knows what stands there
     if doomed:
         shutil.rmtree(root / "sums", ignore_errors=True)
     for name in doomed:

@@ -15,7 +15,7 @@ query, people's behaviour for an old one. Shopping intent: the shopping interest
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
 from typing import NamedTuple
@@ -155,7 +155,7 @@ def _category_changes(sums: WindowSums, pins: ir.Table, cadence: SnapshotSetting
 
     Only whole days count, so that a day that is still being written costs no look at all that were before.
     """
-    first = sums.of(_FIRST_ENGAGED, None, start_of_day(cadence.horizon))
+    first = sums.of(_FIRST_ENGAGED, None, start_of_day(replace(cadence, as_of=None).horizon))
     known = pins.join(first, "pin_id").mutate(period=first.n // cadence.cadence_days)
     known = known.mutate(digest=ibis.literal("\x1f").join([known.pin_id, known.category]).hash() % 2**31)
     counted = known.group_by("period").agg(rows=known.count(), digest=known.digest.sum().cast("int64"))

@@ -42,15 +42,22 @@ def load(folder: Path, at: datetime, producer: str, made_of: str) -> pl.DataFram
 def save(folder: Path, at: datetime, producer: str, made_of: str, state: pl.DataFrame) -> None:
     """Keep `state`, and no other."""
     path = _path(folder, at, producer, made_of)
+    forget(folder)
     aside = path.with_suffix(".aside")
     state.write_parquet(aside)
-    forget(folder)
     aside.replace(path)
 
 
 def forget(folder: Path) -> None:
-    """Remove what was kept."""
+    """Remove what was kept, and what a kill left of it."""
     for path in folder.glob("latest-*.state"):
+        path.unlink()
+    sweep(folder)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a kill left of a state that was being written."""
+    for path in folder.glob("latest-*.aside"):
         path.unlink()
 
 

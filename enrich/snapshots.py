@@ -21,7 +21,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -122,7 +122,7 @@ def plan(
     basis: str = "",
     window: timedelta = timedelta(0),
 ) -> list[Snapshot]:
-    """The due snapshots of `log`, each with the hash of all that its rows depend on.
+    """The snapshots of `log` until now, whatever `as_of` says, each with the hash of all that its rows depend on.
 
     That is: `log` and `also` before it, and `basis` and the settings throughout. `window`: how long a row of the log
     counts. A snapshot for which no row came or left since the one before it would say the same, and is left out: one
@@ -137,7 +137,7 @@ def plan(
     matters = 1 + -(-window // settings.cadence)  # periods from a row's own to the last at which it leaves
     planned: list[Snapshot] = []
     newest = min(numbers)
-    for at in due_snapshots(ends[0], ends[1], settings):
+    for at in due_snapshots(ends[0], ends[1], replace(settings, as_of=None)):
         while pending and pending[-1][0] < period(at, settings):
             newest = max(newest, pending[-1][0])
             digest.update(repr(pending.pop()).encode())
@@ -154,12 +154,13 @@ def run(
     producer: str,
     settings: SnapshotSettings,
 ) -> JobReport:
-    """Bring `table` up to date with `planned`.
+    """Bring `table` up to date with `planned`, up to the horizon of `settings`.
 
     In the report `fresh` and `made` count rows, `failed` what the last snapshot left out, by reason.
     """
     folder = workspace.folder(table)
-    manifest = _without_undue(folder, read_manifest(folder), planned, settings)
+    manifest = _without_undue(folder, read_manifest(folder), planned, producer, settings)
+    planned = [snapshot for snapshot in planned if snapshot.at <= settings.horizon]
     state: pl.DataFrame | None = None
     fresh, made = 0, 0
     with progress(len(planned), table.name, unit="snapshot") as bar:
@@ -260,16 +261,22 @@ def _is_current(folder: Path, record: SnapshotRecord | None, snapshot: Snapshot,
 
 
 def _without_undue(
-    folder: Path, manifest: dict[datetime, SnapshotRecord], planned: Sequence[Snapshot], settings: SnapshotSettings
+    folder: Path,
+    manifest: dict[datetime, SnapshotRecord],
+    planned: Sequence[Snapshot],
+    producer: str,
+    settings: SnapshotSettings,
 ) -> dict[datetime, SnapshotRecord]:
     """The manifest without the snapshots due no more (another cadence, a shorter log); their parts are removed.
 
-    Snapshots after `as_of` are left as they are, until a run without it.
+    Of those after `as_of`, which are not computed, the ones made of another history go too: they may say what was
+    deleted, and what changed since snapshots that are written again. The others stay as they are.
     """
-    due = {snapshot.at for snapshot in planned}
+    due = {snapshot.at for snapshot in planned if snapshot.at <= settings.horizon}
+    due |= {s.at for s in planned if s.at > settings.horizon and _is_current(folder, manifest.get(s.at), s, producer)}
     names = [part.stem for part in folder.glob("part-snapshot-*.parquet")]
     found = {datetime.strptime(name, f"part-{_NAME}").replace(tzinfo=UTC) for name in names}
-    undue = {at for at in found | set(manifest) if at not in due and (settings.as_of is None or at <= settings.as_of)}
+    undue = (found | set(manifest)) - due
     if undue:
         for at in undue:
             _part(folder, at).unlink(missing_ok=True)

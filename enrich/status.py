@@ -15,7 +15,7 @@ from datetime import datetime
 
 import duckdb
 
-from enrich import log_in_place, parts, snapshots, tables
+from enrich import log_days, log_in_place, parts, snapshots, tables
 from enrich.agreement import Agreement, agreements
 from enrich.drift import NumberDrift, TextDrift, alarming, drift
 from enrich.erasure import last_erasure
@@ -110,8 +110,10 @@ def status(workspace: Workspace) -> Status:
 def _source(workspace: Workspace, table: Table, report: ImportReport | None) -> SourceStatus:
     imported = next((found for found in report.tables if found.table == table.name), None) if report else None
     dropped, blanked = (imported.dropped, imported.blanked) if imported else (Counter[str](), Counter[str]())
-    left = imported.kept if imported and table is tables.ENGAGEMENTS and log_in_place.load(workspace.root) else 0
-    return SourceStatus(table.name, left or parts.count(workspace.folder(table)), dropped, blanked)
+    if imported and table is tables.ENGAGEMENTS and log_in_place.load(workspace.root):
+        kept, dropped = log_days.tally(workspace.root) or (imported.kept, dropped)  # as it is now, or was at the import
+        return SourceStatus(table.name, kept, dropped, blanked)
+    return SourceStatus(table.name, parts.count(workspace.folder(table)), dropped, blanked)
 
 
 def _catalogue(workspace: Workspace) -> _Catalogue:

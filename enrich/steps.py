@@ -11,11 +11,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+import duckdb
+
 from enrich.boards import BoardSettings, run_boards
 from enrich.captions import CaptionSettings, run_captions
 from enrich.embeddings import EmbeddingSettings, run_embeddings
 from enrich.engagement import EngagementSettings, run_engagement
 from enrich.erasure import run_erasure
+from enrich.errors import CorkboardError
 from enrich.graph import GraphSettings, run_graph
 from enrich.job import JobReport
 from enrich.judgments import JudgmentSettings, run_judgments
@@ -66,11 +69,20 @@ class StepReport(NamedTuple):
 def run(workspace: Workspace, settings: RunSettings, steps: Sequence[Step] = tuple(Step)) -> Iterator[StepReport]:
     """Do `steps` in the order of data flow, whatever order they are named in; a report after each.
 
-    Every run begins with the erasure of what was deleted, which costs a look where nothing was.
+    Every run begins with the erasure of what was deleted, which costs a look where nothing was. Raises CorkboardError
+    where the engine has no room, or a file was taken from it: what was written until then stays.
     """
     for step, work in _work(settings):
         if step in steps or step is Step.ERASE:
-            yield StepReport(step, _reports(work(workspace)))
+            try:
+                found = work(workspace)
+            except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
+                said = str(error).splitlines()[0][:300]
+                raise CorkboardError(
+                    f"expected room and files for `enrich {step}`, found: {said}; make room on the disk (or raise "
+                    "--memory), put back what was taken, and run it again"
+                ) from error
+            yield StepReport(step, _reports(found))
 
 
 _Reports = JobReport | Sequence[JobReport]

@@ -20,7 +20,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from enrich import log_in_place, parts
+from enrich import log_in_place, mostly_bad, parts
 from enrich.backends import BOUNDED, open_backend
 from enrich.errors import BadInput
 from enrich.importers import files
@@ -45,7 +45,6 @@ from enrich.workspace import Catalogue, Workspace, Writing
 
 START = datetime(2000, 1, 1, tzinfo=UTC)  # Default.START, unless the catalogue holds something earlier
 DAY = timedelta(days=1)
-MOSTLY_BAD = 0.5  # an import stops when more than this share of a table's rows must be dropped
 PART_ROWS = 250_000
 _ASIDE = ".import-"
 _NO_PINS = pl.DataFrame(pl.from_arrow(PINS.schema.empty_table())).lazy()  # of a workspace that is new
@@ -140,7 +139,7 @@ def _sweep(workspace: Workspace) -> None:
 def _log_report(log: LogInPlace, workspace: Workspace) -> TableReport:
     """What a log that stays where it is has to offer. Raises BadInput where it is mostly bad."""
     kept, dropped = log_in_place.dropped(open_backend(workspace.root / ".spill", BOUNDED), log)
-    _refuse_share(log.uri, ENGAGEMENTS, kept, dropped)
+    mostly_bad.refuse(log.uri, ENGAGEMENTS.name, kept, Counter({r: n for r, n in dropped.items() if r != "duplicate"}))
     return TableReport(ENGAGEMENTS.name, kept, dropped, Counter())
 
 
@@ -174,18 +173,7 @@ def _stage(raw: RawTable, aside: Path) -> Staged:
 
 
 def _refuse_mostly_bad(staged: Staged) -> None:
-    _refuse_share(staged.raw.origin, staged.raw.table, staged.good, staged.dropped)
-
-
-def _refuse_share(origin: str, table: Table, good: int, dropped: Counter[str]) -> None:
-    bad, total = dropped.total(), good + dropped.total()
-    if bad <= MOSTLY_BAD * total:
-        return
-    reasons = ", ".join(f"{reason} {count:,}" for reason, count in dropped.most_common(5))
-    raise BadInput(
-        f"{origin}: expected rows of table {table.name!r}, found {bad:,} of {total:,} rows bad "
-        f"({reasons}); is this the right file and format?"
-    )
+    mostly_bad.refuse(staged.raw.origin, staged.raw.table.name, staged.good, staged.dropped)
 
 
 def _span(staged: list[Staged]) -> Span:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -138,6 +139,18 @@ def test_deleted_words_are_in_no_table_and_not_online_after_the_next_run(catalog
     assert online["title"] == ["oak table", None]
     assert online["board_titles"][0] == ["furniture"] and online["engaged_queries"][0] == ["table"]
     assert not [word for word in SECRETS if word in everything(catalogue)]
+
+
+def test_deleted_words_are_in_no_table_after_a_run_as_of_a_day_before_them(catalogue: Workspace, encoder: str) -> None:
+    run(catalogue, encoder)
+    delete(catalogue)
+    early = SnapshotSettings(cadence_days=1, as_of=day(1))
+    chosen = settings(encoder)
+    parts_of = {"boards": chosen.boards, "queries": chosen.queries, "engagement": chosen.engagement}
+    changed = {name: replace(one, snapshots=early) for name, one in parts_of.items()}
+    list(steps.run(catalogue, replace(chosen, **changed), STEPS))
+    found = {table.name: str(parts.scan(catalogue.folder(table)).collect().to_dicts()).lower() for table in TABLES}
+    assert not [(name, word) for name, rows in found.items() for word in SECRETS if word in rows]
 
 
 def test_a_training_frame_knows_nothing_of_a_deleted_pin(catalogue: Workspace, encoder: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,14 +16,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from table_rows import day, write_rows
 
-from enrich import log_in_place, parts
+from enrich import log_in_place, parts, steps
+from enrich.backends import BackendLimits
 from enrich.engagement import EngagementSettings, run_engagement
 from enrich.erasure import run_erasure
+from enrich.errors import CorkboardError
 from enrich.history import History
 from enrich.log_days import Day, Kind, LogDays
 from enrich.log_in_place import LogInPlace
 from enrich.queries import QuerySettings, run_pin_queries
 from enrich.snapshots import SnapshotSettings
+from enrich.steps import RunSettings, Step
 from enrich.tables import DELETIONS, ENGAGEMENTS, PIN_ENGAGEMENT, PIN_QUERIES, QUERY_PIN_ENGAGEMENT
 from enrich.window_sums import Sum, WindowSums
 from enrich.workspace import Catalogue, Workspace
@@ -299,7 +303,27 @@ def test_a_kill_at_any_write_leaves_no_half_day(log: Path, tmp_path: Path, monke
                 nth += 1
         run(workspace, two_days)
         assert same(rows(workspace), whole), f"after a kill at write {nth}"
-    assert nth == 11, "files, gone; pairs and askers of two days; a snapshot, its manifest, the state; two sums"
+    assert nth == 12, (
+        "dropped, files, gone; pairs and askers of two days; a snapshot, its manifest, the state; two sums"
+    )
+
+
+def test_what_a_killed_run_had_written_aside_is_erased_with_what_was_deleted(log: Path, tmp_path: Path) -> None:
+    """Nobody reads it, and it may hold the words of whoever is deleted next."""
+    write_day(log, 1, *busy(1))
+    workspace = in_place(tmp_path / "w", log)
+    run(workspace)
+    table = workspace.folder(PIN_QUERIES)
+    dead = subprocess.run(["sh", "-c", "echo $$"], check=True, capture_output=True, text=True).stdout.strip()
+    spilled = workspace.root / ".spill" / f"{dead}-0" / "duckdb_temp_storage-0.tmp"
+    left = [table / ".part-x.parquet.1", table / "latest-x.aside", spilled]
+    left += [workspace.root / "log_days" / path for path in (".aside-pairs/x.parquet", "sums/query-cells/.x/x.parquet")]
+    for path in left:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("vase")
+    write_rows(workspace, DELETIONS, {"kind": "user", "id": "n1", "deleted_at": day(9)})
+    run_erasure(workspace)
+    assert not [path for path in left if path.exists()]
 
 
 _lines = st.tuples(st.sampled_from("abc"), st.sampled_from("xyz"), st.sampled_from(["click", "save", "impression"]))
@@ -328,9 +352,73 @@ def test_whatever_days_come_and_change_the_sums_are_those_of_the_window(
         sums.save()
 
 
+_events = st.tuples(
+    st.sampled_from(["vase", "lamp", "jane@example.com"]), st.sampled_from("ab"),
+    st.sampled_from(["click", "save", "impression", "hide"]), st.sampled_from(["u1", "u2", "u3", None]),
+)  # fmt: skip
+_changes = st.tuples(
+    st.dictionaries(st.integers(1, 5), st.lists(_events, min_size=1, max_size=5), min_size=1, max_size=3),
+    st.sets(st.sampled_from([("user", "u1"), ("user", "u2"), ("pin", "b")]), max_size=1),
+)
+
+
+def standing(workspace: Workspace) -> list[pl.DataFrame]:
+    """What each table says at each snapshot of each key: the values of its newest row until then."""
+    found = []
+    for frame, table in zip(rows(workspace), TABLES, strict=True):
+        values = [*table.key, *(column.name for column in table.features)]
+        for on in range(2, 8):
+            known = frame.filter(pl.col("event_timestamp") <= day(on)).unique(list(table.key), keep="last")
+            found.append(known.filter(pl.col("reason").is_null()).select(values).sort(table.key))
+    return found
+
+
+@given(st.lists(_changes, min_size=2, max_size=3), st.booleans())
+@settings(max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_whatever_comes_changes_or_is_deleted_every_snapshot_says_what_one_run_says(
+    tmp_path_factory: pytest.TempPathFactory,
+    runs: list[tuple[dict[int, list[tuple[str, str, str, str | None]]], set[tuple[str, str]]]],
+    twice: bool,
+) -> None:
+    """Days that come late or are written anew, lines in any order and more than once, users and a pin deleted."""
+    root = tmp_path_factory.mktemp("history")
+    log, workspace, gone = root / "log", in_place(root / "w", root / "log"), set[tuple[str, str]]()
+    for lines, deleted in runs:
+        for on, some in lines.items():
+            written = [click(on, query, pin, event, user) for query, pin, event, user in some]
+            write_day(log, on, *written, *(reversed(written) if twice else ()))
+        gone |= deleted
+        named = [{"kind": kind, "id": id, "deleted_at": day(9)} for kind, id in sorted(deleted)]
+        if named:
+            write_rows(workspace, DELETIONS, *named)
+        run_erasure(workspace)
+        run(workspace, engagement=True)
+    fresh = in_place(root / "f", log)
+    if gone:
+        write_rows(fresh, DELETIONS, *({"kind": kind, "id": id, "deleted_at": day(9)} for kind, id in sorted(gone)))
+    run(fresh, engagement=True)
+    assert all(one.equals(other) for one, other in zip(standing(workspace), standing(fresh), strict=True))
+
+
 def test_a_time_is_of_the_day_in_which_it_lies(log: Path, tmp_path: Path) -> None:
     last = datetime(2025, 1, 1, 23, 59, 59, 999_999, tzinfo=UTC)
     write_file(log / "a.parquet", [click(1) | {"event_timestamp": at} for at in (day(1), last, day(2))])
     days = History(in_place(tmp_path / "w", log)).days()
     assert [found.rows for found in days.days] == [2, 1]
     assert [found.rows for found in days.between(day(1), day(2))] == [2]
+
+
+def test_no_room_is_one_clear_line_and_loses_nothing(log: Path, tmp_path: Path) -> None:
+    write_day(log, 1, *(click(1, f"query {n} {'word ' * 20}", f"p{n}", user=f"u{n}") for n in range(20_000)))
+    workspace = in_place(tmp_path / "w", log)
+    cadence = SnapshotSettings(cadence_days=1)
+    for memory in ("8MB", "4GB"):
+        limits = BackendLimits(memory, threads=1)
+        chosen = RunSettings(engagement=EngagementSettings(snapshots=cadence, backend=limits))
+        done = steps.run(workspace, chosen, [Step.ENGAGEMENT])
+        if memory == "8MB":
+            with pytest.raises(CorkboardError, match="expected room and files for `enrich engagement`") as raised:
+                list(done)
+            assert "\n" not in str(raised.value)
+        else:
+            assert list(done)[-1].reports[0].made == 20_000

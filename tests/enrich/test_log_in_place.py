@@ -7,6 +7,8 @@ from pathlib import Path
 
 import fsspec
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from enrich import log_in_place, parts
@@ -77,6 +79,156 @@ def test_the_rules_are_those_of_an_import(two_pins: Path, tmp_path: Path) -> Non
     copied, left = (next(t for t in report.tables if t.table == "engagements") for report in found)
     assert (copied.kept, copied.dropped) == (left.kept, left.dropped)
     assert logs[0].equals(logs[1])
+
+
+def engagements(report: ImportReport) -> tuple[int, dict[str, int]]:
+    found = next(table for table in report.tables if table.table == "engagements")
+    return found.kept, dict(found.dropped)
+
+
+WRITTEN = (
+    "2024-01-01", "2024-01-01T10:00:00Z", "2024-01-01T10:00:00.25+02:00", "2024/1/2 3:04", "2024-03-31 02:30 -0500",
+    "1704103200", "1704103200123", "1704103200123456", "20240101", " 2024-01-01 10:00 ", "2016-12-31T23:59:60Z",
+    "epoch", "now", "infinity", "nan", "1e400", "-1", "0000-00-00", "2023-02-29", "9999-12-31", "294247-01-10", "",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("values", "fine", "dtype"),
+    [
+        (WRITTEN, "2024-01-01", pl.String),
+        ([1.7e9, 1.7e12 + 123, 1.7e15, 1.7e18, float("nan"), float("inf"), 1e300, -1.0, 0.0, None], 1.7e9, pl.Float64),
+        ([1_704_103_200_123, 1_704_103_200_123_456, 20_240_101, -5, 2**63 - 1, None], 1_704_103_200, pl.Int64),
+        ([2**62, -(2**62)], 1_704_103_200_123_456, pl.Datetime("us")),
+        ([2**45, -1], 1_704_103_200_123, pl.Datetime("ms")),
+        ([-1_000], 1_704_103_200_123_456_000, pl.Datetime("ns", "America/New_York")),
+        ([-1], 19_723, pl.Date),
+    ],
+    ids=["text", "floats", "integers", "microseconds", "milliseconds", "nanoseconds of a zone", "dates"],
+)
+def test_a_time_is_what_an_import_takes_it_for(
+    values: list, fine: object, dtype: pl.DataType, two_pins: Path, tmp_path: Path
+) -> None:
+    """Of whatever type, unit and zone, or none at all: a time that cannot be is one row less, and stops nothing."""
+    every = [*values, *([fine] * 30)]
+    stored = pl.Series(every, dtype=dtype if dtype in (pl.String, pl.Float64) else pl.Int64).cast(
+        dtype if dtype != pl.Date else pl.Int32
+    )
+    folder = two_pins / "engagements"
+    folder.mkdir()
+    ids = {"query": "x", "pin_id": [f"p{n:02}" for n in range(len(every))], "event": "click"}
+    pl.DataFrame(ids | {"event_timestamp": stored.cast(dtype)}).write_parquet(folder / "a.parquet")
+    copied, left = Workspace.at(tmp_path / "copied"), Workspace.at(tmp_path / "left")
+    counted = engagements(import_catalogue("native", two_pins, copied))
+    assert engagements(import_catalogue("native", two_pins, left, log=str(folder))) == counted
+    logs = [History(one).log().select("pin_id", "event_timestamp").to_polars().sort("pin_id") for one in (copied, left)]
+    assert logs[0].equals(logs[1]) and 30 <= logs[0].height < len(every)
+
+
+def test_an_id_is_what_an_import_takes_it_for(two_pins: Path, tmp_path: Path) -> None:
+    folder = two_pins / "engagements"
+    folder.mkdir()
+    rows = {"query": ["a", " b\t", "c", "d"], "event": ["click"] * 4, "event_timestamp": [NOON] * 4,
+            "pin_id": [1.0, 2.5, float("inf"), None], "user_hash": ["u\x00", " v ", "w", "x"]}  # fmt: skip
+    pl.DataFrame(rows).write_parquet(folder / "a.parquet")
+    copied, left = Workspace.at(tmp_path / "copied"), Workspace.at(tmp_path / "left")
+    counted = engagements(import_catalogue("native", two_pins, copied))
+    assert (
+        engagements(import_catalogue("native", two_pins, left, log=str(folder)))
+        == counted
+        == (2, {"missing-pin_id": 2})
+    )
+    logs = [History(one).log().select("pin_id", "user_hash").to_polars().sort("pin_id") for one in (copied, left)]
+    assert logs[0].rows() == logs[1].rows() == [("1", None), ("2.5", "v")]
+
+
+def of_bytes(values: list[bytes], kind: pa.DataType) -> pa.Array:
+    return pa.Array.from_buffers(kind, len(values), pa.array(values, pa.binary()).buffers())
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "said"),
+    [
+        ("term", pa.array([["a", "b"]] * 2), "'query' of .* found array<string>"),
+        ("term", pa.array([{"a": 1}] * 2), "'query' of .* found struct"),
+        ("term", pa.array([b"caf\xc3\xa9"] * 2), "'query' of .* found binary"),
+        ("event_timestamp", pa.array([[1]] * 2), "'event_timestamp' of .* found array<int64>"),
+        ("lang", pa.array([{"a": 1}] * 2), "'lang' of .* found struct"),
+        ("term", of_bytes([b"ok", b"\xff\xfe"], pa.string()), "whose rows can be read .* not valid UTF8"),
+    ],
+    ids=["lists", "objects", "bytes", "times in lists", "an optional one", "no UTF-8"],
+)
+def test_what_holds_no_single_values_is_one_clear_line(
+    column: str, values: pa.Array, said: str, two_pins: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "log").mkdir()
+    good = pl.DataFrame([row(), row()]).to_arrow().select(["term", "pin_id", "event", "lang", "event_timestamp"])
+    rows = good.set_column(good.schema.get_field_index(column), column, values)
+    pq.write_table(rows, tmp_path / "log" / "a.parquet")
+    with pytest.raises(BadInput, match=said) as raised:
+        import_catalogue("native", two_pins, Workspace.at(tmp_path / "w"), MAPPING, log=str(tmp_path / "log"))
+    assert "\n" not in str(raised.value)
+
+
+def test_what_is_not_finished_hides_or_is_linked_twice_is_not_read(two_pins: Path, tmp_path: Path) -> None:
+    """Links that lead back up would never end; Spark writes into _temporary/ and leaves what hides beside it."""
+    log = tmp_path / "log"
+    write_day(log, 1, [row()])
+    for name in (
+        "_temporary/0/a.parquet",
+        ".hidden/a.parquet",
+        "day=2024-01-01/.a.parquet",
+        "day=2024-01-01/_b.parquet",
+    ):
+        (log / name).parent.mkdir(parents=True, exist_ok=True)
+        (log / name).write_bytes(b"half a file")
+    for name in ("a", "b", "day=2024-01-01/up", "day=2024-01-01/up2"):
+        (log / name).symlink_to(log, target_is_directory=True)
+    (log / "again.parquet").symlink_to(log / "day=2024-01-01" / "part-0.parquet")
+    (log / "_kind=good").mkdir()
+    pl.DataFrame([row(user_hash="v")]).write_parquet(log / "_kind=good" / "a.parquet")
+    for nth, uri in enumerate((str(log), f"{log}/*/*.parquet")):
+        workspace = Workspace.at(tmp_path / f"w{nth}")
+        import_catalogue("native", two_pins, workspace, MAPPING, log=uri)
+        assert [Path(file.uri).name for file in History(workspace).log_source().files] == [
+            "a.parquet",
+            "part-0.parquet",
+        ]
+        assert History(workspace).days().read == 2 * 2
+
+
+def test_a_partitions_name_is_text_and_none_of_its_columns_is_missed_elsewhere(two_pins: Path, tmp_path: Path) -> None:
+    for folder in ("pin_id=007/lang=en", "pin_id=008/lang=__HIVE_DEFAULT_PARTITION__", "pin_id=a%20b"):
+        path = tmp_path / "log" / folder / "a.parquet"
+        path.parent.mkdir(parents=True)
+        pl.DataFrame([row()]).drop("pin_id", "lang").write_parquet(path)
+    workspace = Workspace.at(tmp_path / "w")
+    import_catalogue("native", two_pins, workspace, MAPPING, log=str(tmp_path / "log"))
+    found = History(workspace).log().select("pin_id", "lang").to_polars().sort("pin_id")
+    assert found.rows() == [("007", "en"), ("008", None), ("a b", None)]
+    assert History(workspace).days().read == 2 * 3
+
+
+def test_a_new_day_that_is_mostly_bad_stops_the_run_and_one_that_is_a_little_is_counted(
+    two_pins: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    write_day(log, 1, [row(), row(), row(event="stare")])
+    workspace = Workspace.at(tmp_path / "w")
+    import_catalogue("native", two_pins, workspace, MAPPING, log=str(log))
+    write_day(log, 2, [row(user_hash=f"u{n}") for n in range(150)] + [row(event="stare")] * 100)
+    write_day(log, 3, [row(event="stare")] * 3)
+    settings = EngagementSettings(snapshots=SnapshotSettings(cadence_days=1))
+    run_engagement(workspace, settings)
+    said = next(source for source in status(workspace).sources if source.table == "engagements")
+    assert (said.rows, said.dropped) == (151, {"unknown-event": 104, "duplicate": 1})
+    write_day(log, 4, [row()] * 99 + [row(event="stare")] * 100)
+    for _ in range(2):
+        with pytest.raises(BadInput, match=r"day=2024-01-04.* found 100 of 199 rows bad .unknown-event 100.") as raised:
+            run_engagement(workspace, settings)
+        assert "\n" not in str(raised.value)
+    (log / "day=2024-01-04" / "part-0.parquet").unlink()
+    assert run_engagement(workspace, settings)[0].made == 0
 
 
 def test_a_new_day_is_seen_without_an_import_and_deletions_hold(two_pins: Path, tmp_path: Path) -> None:

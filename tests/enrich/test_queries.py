@@ -78,6 +78,30 @@ def test_a_query_of_fewer_than_k_users_reaches_no_pin(workspace: Workspace, enco
     assert report.failed == {"fewer-users-than-k": 2}
 
 
+def test_a_user_under_two_cases_is_one(workspace: Workspace, encoder: str) -> None:
+    """A hash in hexadecimal, as two systems write it: three people are not five."""
+    write_rows(workspace, ENGAGEMENTS, *(event("vase", "a", user=user) for user in ("ab1f", "AB1F", "c2", "C2", "d3")))
+    report = run(workspace, encoder, min_users=4)[0]
+    assert (engaged(workspace), report.failed) == ({}, {"fewer-users-than-k": 1})
+
+
+def test_k_users_must_meet_in_one_window_and_be_there_still(workspace: Workspace, encoder: str) -> None:
+    rows = [event("vase", "a", user=f"u{n}", on=n) for n in range(1, 5)]
+    write_rows(workspace, ENGAGEMENTS, *rows, *(event("lamp", "a", user=f"u{n}", on=4) for n in range(4)))
+
+    def lists() -> list[tuple[int, list[str] | None]]:
+        chosen = QuerySettings(min_users=4, window=timedelta(days=3), snapshots=SnapshotSettings(cadence_days=1))
+        queries.run_pin_queries(workspace, History(workspace).days(), chosen)
+        found = parts.scan(workspace.folder(PIN_QUERIES)).sort("event_timestamp").collect()
+        return [
+            ((at - day(1)).days + 1, said) for at, said in found.select("event_timestamp", "engaged_queries").rows()
+        ]
+
+    assert lists() == [(5, ["lamp"])], "vase has four users in four days, and three in any three"
+    write_rows(workspace, DELETIONS, {"kind": "user", "id": "u0", "deleted_at": day(9)})
+    assert lists() == [(5, None)], "three are left"
+
+
 def test_users_who_only_saw_results_issued_the_query_too(workspace: Workspace, encoder: str) -> None:
     seen = [event("vase", "b", "impression", user=f"u{n}") for n in range(5)]
     write_rows(workspace, ENGAGEMENTS, *seen, event("vase", "a", user="u0"))

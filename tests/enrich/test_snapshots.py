@@ -222,6 +222,20 @@ def test_another_cadence_removes_the_snapshots_of_the_first(workspace: Workspace
     assert rows(workspace) == [("a", 12, ["z"], None)]
 
 
+def test_a_run_as_of_a_day_leaves_later_snapshots_and_takes_those_of_another_history(workspace: Workspace) -> None:
+    """What stays says what changed since the snapshots before it: where these are written again it would be wrong."""
+    by_day = {2: {"a": ["x"]}, 3: {"a": ["x"], "b": ["y"]}, 4: {"b": ["y"]}}
+    early = SnapshotSettings(cadence_days=1, as_of=day(2))
+    run(workspace, by_day)
+    whole = rows(workspace)
+    assert run(workspace, by_day, early) == (0, 1)
+    assert rows(workspace) == whole
+    run(workspace, by_day, early, digest=1)
+    assert rows(workspace) == [("a", 2, ["x"], None)]
+    run(workspace, by_day, digest=1)
+    assert rows(workspace) == whole
+
+
 def test_an_empty_log_writes_nothing(workspace: Workspace) -> None:
     assert run(workspace, {}) == (0, 0)
     assert [part.name for part in workspace.folder(PIN_BOARDS).iterdir()] == ["part-0-schema.parquet"]
