@@ -22,6 +22,7 @@ from enrich import console
 from enrich.backends import MEMORY, BackendLimits
 from enrich.engine import Engine, LogEngine
 from enrich.job import JobReport, JobSettings
+from enrich.left_out import counts_sources, left_out
 from enrich.records import to_mapping
 from enrich.snapshots import SnapshotSettings
 from enrich.workspace import Workspace, Writing
@@ -394,8 +395,11 @@ def _captions(flags: Flags, base: CaptionSettings, job: JobSettings) -> CaptionS
 
 
 def _line(report: JobReport) -> str:
+    did = f"{report.table}: {report.made:,} made, {report.fresh:,} fresh"
+    if counts_sources(report.table):
+        return ", ".join([did, *left_out(report.table, report.failed)])
     failed = ", ".join(f"{reason} {count:,}" for reason, count in report.failed.most_common())
-    return f"{report.table}: {report.made:,} made, {report.fresh:,} fresh" + (f", not made: {failed}" if failed else "")
+    return did + (f", not made: {failed}" if failed else "")
 
 
 def _erased(report: JobReport) -> str:
