@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 from urllib.parse import unquote
 
 import duckdb
@@ -248,7 +249,7 @@ def _first_line(path: Path) -> str:
         raise unreadable(path, "UTF-8 text", error) from error
 
 
-def _open(path: Path) -> IO[bytes]:
+def _open(path: Path) -> gzip.GzipFile | io.BufferedReader:
     return gzip.open(path, "rb") if path.name.lower().endswith(COMPRESSION) else path.open("rb")
 
 
