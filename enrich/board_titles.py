@@ -52,12 +52,16 @@ _TITLES = """
 # What one word is written with or without: Arabic and Hebrew vowel signs, tatweel, Devanagari's nukta.
 _OPTIONAL = regex.compile(r"[\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u0640\u093c]")
 _VARIANTS = str.maketrans("أإآٱىة", "اااايه")  # Arabic letters that are typed one for another
+# Words of one letter and a sign, which terms() would leave the bare letter of: C++, C#, D&D.
+_SIGNED = regex.compile(r"(?<![\p{L}\p{N}])[A-Za-z](?:\+\+|#|\s?&\s?[A-Za-z])(?![\p{L}\p{N}])")
 
 
 def _words(text: str) -> list[str]:
     """The text's terms without the signs and variants that one writer uses and another leaves out."""
-    folded = (_OPTIONAL.sub("", term).translate(_VARIANTS) for term in terms(unicodedata.normalize("NFKC", text)))
-    return [term for term in folded if term]
+    composed = unicodedata.normalize("NFKC", text)
+    signed = ["".join(word.lower().split()) for word in _SIGNED.findall(composed)]
+    folded = (_OPTIONAL.sub("", term).translate(_VARIANTS) for term in terms(_SIGNED.sub(" ", composed)))
+    return [*signed, *(term for term in folded if term)]
 
 
 def _letters(text: str) -> str:
@@ -83,10 +87,12 @@ class BoardTitle(NamedTuple):
 
 
 def read_title(raw: str) -> BoardTitle:
-    """A title's text and words; no words where it is generic or nothing is left of it."""
+    """A title's text and words; no words where it is generic or only private pieces were in it."""
     scrubbed = scrub(raw)  # whole, for what is cut in two is not known again
     text = "".join(regex.findall(r"\X", scrubbed.text)[:MAX_CHARACTERS]).strip()  # no letter cut from its marks
     words = tuple(sorted(set(_words(text))))
+    if scrubbed.reasons and not words:
+        return BoardTitle(text, (), scrubbed.reasons)
     if is_generic(text, words):
         return BoardTitle(text, (), (*scrubbed.reasons, GENERIC))
     return BoardTitle(text, words, scrubbed.reasons)

@@ -39,6 +39,7 @@ from enrich.workspace import Workspace
 Vectors = NDArray[np.float32]
 FRONTIER = 1000
 NO_VECTOR = "no-neighbour-with-text"
+NO_VECTORS = "no-text-vectors-yet"  # of any pin: `enrich embeddings` makes them
 _ENTRIES_AT_ONCE = 10_000_000  # visits that are held together: 120 MB, some four times that while they are sorted
 _PATHS = 3e10  # walked in all at each hop after the first: about five minutes of a core
 
@@ -82,12 +83,14 @@ def run_graph(workspace: Workspace, settings: GraphSettings) -> JobReport:
     saves = history.saves().select("board_id", "pin_id", "saved_at")
     cadence = settings.snapshots
     embedded = history.source(PIN_TEXT_EMBEDDING)
-    content = changes(embedded, "created_timestamp", ("pin_id", "input_hash", "producer", "reason"), cadence)
-    planned = snapshots.plan(changes(saves, "saved_at", ("board_id", "pin_id"), cadence), cadence, also=content)
+    moved = changes(embedded, "created_timestamp", ("pin_id", "input_hash", "producer", "reason"), cadence)
+    planned = snapshots.plan(changes(saves, "saved_at", ("board_id", "pin_id"), cadence), cadence, also=moved)
 
     def compute(at: datetime, state: pl.DataFrame) -> Computed:
-        values, without = _pooled(before(saves, "saved_at", at), _content_at(workspace, at), settings)
-        return Computed(_settled(values, state, settings.min_move), Counter({NO_VECTOR: without} if without else {}))
+        content = _content_at(workspace, at)
+        values, without = _pooled(before(saves, "saved_at", at), content, settings)
+        reason = NO_VECTORS if content.pin_ids.is_empty() else NO_VECTOR
+        return Computed(_settled(values, state, settings.min_move), +Counter({reason: without}))
 
     return snapshots.run(workspace, PIN_GRAPH, planned, compute, settings.producer, cadence)
 

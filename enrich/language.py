@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import version
 
+import numpy as np
+from numpy.typing import NDArray
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
 # fmt: off
@@ -21,6 +23,7 @@ LANGUAGES = (
 )
 # fmt: on
 MIN_PROBABILITY = 0.2
+_NOTHING_SEEN = 1e-6  # between the likeliest language and the least: the model found none of its letter groups
 PRODUCER = f"py3langid {version('py3langid')}, {len(LANGUAGES)} languages, p >= {MIN_PROBABILITY}"
 
 
@@ -28,6 +31,21 @@ def identify(texts: Sequence[str | None]) -> list[str | None]:
     """The ISO 639-1 code of each text's language; None for no text, one without letters, or one too short to tell."""
     model = _model()
     return [_identify(model, text) if text and any(map(str.isalpha, text)) else None for text in texts]
+
+
+def probabilities(texts: Sequence[str]) -> NDArray[np.float32]:
+    """[texts, languages] in the order of LANGUAGES: how likely each text is in each, all as likely before it is read.
+
+    Zeros for a text that says nothing: one without letters, or with none that the model has seen together.
+    """
+    model = _model()
+    found = np.zeros((len(texts), len(LANGUAGES)), dtype=np.float32)
+    for row, text in zip(found, texts, strict=True):
+        if any(map(str.isalpha, text)):
+            likely = dict(model.rank(text[:1000]))
+            row[:] = [likely[language] for language in LANGUAGES]
+    found[np.ptp(found, axis=1) < _NOTHING_SEEN] = 0
+    return found
 
 
 def _identify(model: LanguageIdentifier, text: str) -> str | None:

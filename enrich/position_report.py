@@ -45,6 +45,7 @@ class PositionRate:
 @dataclass(frozen=True, slots=True)
 class PositionReport:
     eta: float  # propensity = position ** -eta
+    moved: int  # (query, pin) that were clicked and shown at two positions or more, of which eta is found
     positions: tuple[PositionRate, ...]
     observed: float  # clicks an impression of the replayed searches, as the log has them
     logged: float  # the same as the model expects of the order that was shown
@@ -66,7 +67,7 @@ def position_report(workspace: Workspace) -> PositionReport | None:
         for position, shown, clicks, weight in rates.sort("position").head(POSITIONS).iter_rows()
     )
     shown, *clicks = (sum(halves) for halves in zip(*(_replay(cells, half) for half in (0, 1)), strict=True))
-    return PositionReport(eta, positions, *(found / shown for found in clicks))
+    return PositionReport(eta, propensity.moved_pairs(log), positions, *(found / shown for found in clicks))
 
 
 class _Replay(NamedTuple):
@@ -142,7 +143,7 @@ def render(found: PositionReport | None) -> str:
     if found is None:
         return "no impression in the log has a position, so nothing can be said of position bias"
     lines = [
-        f"propensity = position ** -{found.eta:g}, from the log's own changes of position",
+        _bias(found),
         f"{'position':>8}{'impressions':>13}{'clicks':>10}{'click rate':>12}{'propensity':>12}",
     ]
     for one in found.positions:
@@ -157,6 +158,13 @@ def render(found: PositionReport | None) -> str:
         f"  {found.by_clicks:.4f} expected of the order by plain click rate ({_change(found.by_clicks, found.logged)})",
     ]
     return "\n".join(lines)
+
+
+def _bias(found: PositionReport) -> str:
+    if not found.moved:
+        return "no (query, pin) was clicked and shown at two positions or more: no bias can be told, none is corrected"
+    exponent = f"{-found.eta:g}" if found.eta else "0"
+    return f"propensity = position ** {exponent}, from {found.moved:,} (query, pin) clicked and shown at two or more"
 
 
 def _change(new: float, old: float) -> str:

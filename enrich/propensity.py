@@ -44,6 +44,11 @@ def fit_eta(log: ir.Table) -> float:
     return round(round(float(best.x) / _STEP) * _STEP, 2)
 
 
+def moved_pairs(log: ir.Table) -> int:
+    """How many (query, pin) were clicked and shown at two positions or more: all that `fit_eta` can learn from."""
+    return int(_cells(log).select("query", "pin_id").distinct().count().execute())
+
+
 def weight(position: ir.IntegerValue, eta: float) -> ir.FloatingValue:
     """The inverse propensity of an event at `position`, at most MAX_WEIGHT; 1 where the position is unknown."""
     inverse = position.cast("float64") ** eta

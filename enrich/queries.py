@@ -30,6 +30,7 @@ from enrich.backends import BOUNDED, BackendLimits, lists
 from enrich.errors import BadInput
 from enrich.history import History, times
 from enrich.job import JobReport
+from enrich.left_out import WITHOUT_USER
 from enrich.log_days import Kind, LogDays
 from enrich.query_features import QueryFeatureSettings, run_query_features
 from enrich.snapshots import Computed, Snapshot, SnapshotSettings
@@ -38,7 +39,6 @@ from enrich.window_sums import Remembered, Sum, WindowSums
 from enrich.workspace import Workspace
 
 TOO_FEW_USERS = "fewer-users-than-k"
-WITHOUT_USER = "log-rows-without-user"  # not left out: counted, because half-hour sittings stand in for their users
 
 
 class Refresh(StrEnum):

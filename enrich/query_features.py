@@ -4,7 +4,8 @@ Reads engagements, pins (their category), interests and deletions; writes query_
 known when it is in the log; a private one (`privacy.py`) is not kept.
 
 Frequency: distinct (user, UTC day) that issued it in the year before the snapshot. Language: the one most often given
-in that time, else identified from the text. Interests: at most three, by
+in that time, else identified from the text and from what the other queries are in (`query_languages.py`). Interests: at
+most three, by
 
     affinity(query, interest) = max(0, cosine of their embeddings) + engaged(query, interest) / (engaged(query) + 5)
 
@@ -29,10 +30,10 @@ from numpy.typing import NDArray
 from enrich import parts, snapshots, tables
 from enrich.history import History, times
 from enrich.job import JobReport, input_hash
-from enrich.language import PRODUCER as IDENTIFIER
-from enrich.language import identify
 from enrich.log_days import Kind, LogDays, start_of_day
 from enrich.normalise import normalise_query
+from enrich.query_languages import PRODUCER as IDENTIFIER
+from enrich.query_languages import QueryLanguages
 from enrich.snapshots import Change, Computed, SnapshotSettings
 from enrich.tables import QUERY_FEATURES
 from enrich.text_encoder import TextEncoder
@@ -86,7 +87,7 @@ def run_query_features(
 ) -> JobReport:
     """Bring query_features up to date with what the log held before each due snapshot."""
     encoder = TextEncoder(settings.model)
-    rule = f"query-features/1 window={settings.window.days}d cadence={cadence.cadence_days}d"
+    rule = f"query-features/2 window={settings.window.days}d cadence={cadence.cadence_days}d"
     producer = f"{rule} {encoder.producer} {IDENTIFIER}"
     pins = history.pins().select("pin_id", "category")
     pins = history.keep("categories", pins.filter(pins.category.notnull()).distinct())
@@ -96,13 +97,14 @@ def run_query_features(
     categories = _category_changes(sums, pins, cadence)
     planned = snapshots.plan(days.changes(cadence), cadence, also=categories, basis=basis, window=settings.window)
     vectors = QueryVectors(workspace, producer, encoder)
+    told = QueryLanguages()
     interests = cache(lambda: _interests(taxonomy, pins, encoder))
 
     def compute(at: datetime, _: pl.DataFrame) -> Computed:
         start = at - settings.window
         searched, languages, engaged = (sums.of(one, start, at) for one in (_SEARCHES, _LANGUAGES, _ENGAGED))
         window = _Window(searched, languages, engaged.join(pins, "pin_id"))
-        values = found.of((searched, languages, engaged), lambda: query_features(window, interests(), vectors))
+        values = found.of((searched, languages, engaged), lambda: query_features(window, interests(), vectors, told))
         return Computed(values, Counter())
 
     report = snapshots.run(workspace, QUERY_FEATURES, planned, compute, producer, cadence)
@@ -110,7 +112,7 @@ def run_query_features(
     return report
 
 
-def query_features(window: _Window, interests: Interests, vectors: QueryVectors) -> pl.DataFrame:
+def query_features(window: _Window, interests: Interests, vectors: QueryVectors, told: QueryLanguages) -> pl.DataFrame:
     """The features of each usable query of one window."""
     known: pl.DataFrame = window.searches.select("query", frequency="n").order_by("query").to_polars()
     queries: list[str] = known["query"].to_list()
@@ -119,7 +121,7 @@ def query_features(window: _Window, interests: Interests, vectors: QueryVectors)
     best = np.argsort(-affinity, axis=1, kind="stable")[:, :MAX_INTERESTS]
     weights = np.take_along_axis(affinity, best, axis=1)
     weights[weights < MIN_AFFINITY] = 0
-    return known.with_columns(lang=_languages(window.languages, queries)).with_columns(
+    return known.with_columns(lang=told.of(window.languages.to_polars(), queries)).with_columns(
         query_embedding=pl.Series(list(embedded), dtype=pl.List(pl.Float32)),
         interests=pl.Series(_named(best, weights, interests.ids), dtype=pl.List(pl.String)),
         shopping_intent=_shopping_intent(weights, interests.shopping[best]),
@@ -187,17 +189,6 @@ def _engaged_share(engaged: ir.Table, queries: list[str], interests: Interests) 
             events[places[query], interests.of_category[category]] += count
     share: NDArray[np.float64] = events / (events.sum(axis=1, keepdims=True) + _PRIOR_ENGAGEMENT)
     return share
-
-
-def _languages(given: ir.Table, queries: list[str]) -> pl.Series:
-    """Of each query, in order: the language most often `given` with it, else the one its text is taken to be in."""
-    counted = given.to_polars().sort(["query", "n", "lang"], descending=[False, True, False])
-    most = counted.unique("query", keep="first", maintain_order=True)
-    joined = pl.DataFrame({"query": queries}, schema={"query": pl.String}).join(
-        most.select("query", "lang"), on="query", how="left", maintain_order="left"
-    )
-    guessed = iter(identify(joined.filter(pl.col("lang").is_null())["query"].to_list()))
-    return pl.Series([lang or next(guessed) for lang in joined["lang"]], dtype=pl.String)
 
 
 def _interests(taxonomy: pl.DataFrame, pins: ir.Table, encoder: TextEncoder) -> Interests:

@@ -21,6 +21,7 @@ from enrich.drift import NumberDrift, TextDrift, alarming, drift
 from enrich.erasure import last_erasure
 from enrich.history import History
 from enrich.importers.report import ImportReport
+from enrich.left_out import left_out
 from enrich.normalise import normalise_query
 from enrich.tables import BYTES, ENRICHED, FLOATS, INTS, SOURCES, STRINGS, Kind, Table
 from enrich.workspace import Workspace
@@ -227,7 +228,8 @@ def render(found: Status) -> str:
         lines.append(f"{table.table:22}{counts}{times}".rstrip())
         if len(table.features) > 1 and table.rows:
             lines.append("    has " + ", ".join(f"{name} {count:,}" for name, count in table.features.items()))
-        lines += _reasons("without values", table.failed) + _reasons("left out", table.left_out)
+        lines += _reasons("without values", table.failed)
+        lines += [f"    {said}" for said in left_out(table.table, table.left_out)]
         lines += [f"    by {producer} ({count:,} rows)" for producer, count in table.producers.most_common()]
     lines += _online_lines(found.online) + _drift_lines(found.texts, found.numbers)
     if found.notes:

@@ -26,6 +26,7 @@ from enrich import parts
 from enrich.errors import BadInput
 from enrich.importers import columns as lenient
 from enrich.live_pins import deleted_pins
+from enrich.normalise import normalise_query
 from enrich.progress import progress
 from enrich.tables import ENRICHED, JUDGMENT, SOFT_LABEL, Kind, Table
 from enrich.workspace import Workspace
@@ -56,7 +57,8 @@ def training_frame(
 ) -> pl.DataFrame:
     """`pairs` (query, pin_id, event_timestamp and any other columns), in their order, then the service's features.
 
-    A feature is named view__feature and typed as its table declares; it is null where nothing was known, so an unknown
+    A query is found by its key, as scoring finds it ("Oak  Table" by "oak table"), and stays as it is written. A
+    feature is named view__feature and typed as its table declares; it is null where nothing was known, so an unknown
     query or pin keeps its row. `trained_from` is the service's fingerprint that a model was trained from, when its
     features are wanted again. Raises BadInput for pairs without those columns, with nulls in them, or with a column
     named as a feature; for a service that is not there, has labels or packed views, names a view without a table, or
@@ -142,7 +144,8 @@ def _labels(workspace: Workspace, table: Table, label: str) -> pl.DataFrame:
 
 
 def checked_pairs(pairs: pl.DataFrame) -> pl.DataFrame:
-    """query, pin_id and event_timestamp (UTC; taken as UTC where it has no zone, to the microsecond) of each pair.
+    """query (its key), pin_id and event_timestamp (UTC; taken as UTC where it has no zone, to the microsecond) of each
+    pair.
 
     Raises BadInput where one is absent, cannot be converted, or is null.
     """
@@ -172,7 +175,14 @@ def checked_pairs(pairs: pl.DataFrame) -> pl.DataFrame:
             f"expected times of {_POSSIBLE[0]:%Y} to {_POSSIBLE[1]:%Y}, found {impossible.height} others "
             f"(of the year {impossible['event_timestamp'].dt.year()[0]}); correct them"
         )
-    return wanted
+    return wanted.with_columns(query=_query_keys(wanted["query"]))
+
+
+def _query_keys(queries: pl.Series) -> pl.Series:
+    """Each query's key, by which the tables know it, however it is written; each spelling is read once."""
+    spellings = queries.unique()
+    keys = pl.Series([normalise_query(query) for query in spellings], dtype=pl.String)
+    return queries if (keys == spellings).all() else queries.replace_strict(spellings, keys)
 
 
 def _refuse_names(pairs: pl.DataFrame, asked: _Asked) -> None:

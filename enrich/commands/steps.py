@@ -20,6 +20,7 @@ from enrich.commands.options import (
     VISITING,
 )
 from enrich.job import JobReport
+from enrich.left_out import counts_sources, left_out
 from enrich.records import to_mapping
 from enrich.workspace import Writing
 
@@ -99,8 +100,11 @@ def _run(step: str | None, flags: Flags, workspace: Path | None, as_json: bool) 
 
 
 def _made(report: JobReport) -> str:
+    did = f"{report.table}: {report.made:,} made, {report.fresh:,} fresh"
+    if counts_sources(report.table):
+        return ", ".join([did, *left_out(report.table, report.failed)])
     failed = _by_reason(report)
-    return f"{report.table}: {report.made:,} made, {report.fresh:,} fresh" + (f", not made: {failed}" if failed else "")
+    return did + (f", not made: {failed}" if failed else "")
 
 
 def _erased(report: JobReport) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +29,7 @@ COMPRESSION = ".gz"
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 _MAX_LINE_BYTES = 64 << 20  # a line longer than this is unreadable
 _HEADER_BYTES = 1 << 20
+_LENIENT = ", strict_mode=false"
 _REJECTED_LINES = """
     SELECT sum(1 + len(line) - len(replace(line, chr(10), '')))  -- an open quote takes the lines after it along
     FROM (SELECT rtrim(any_value(csv_line), chr(10)) AS line FROM reject_errors GROUP BY line_byte_position)
@@ -92,19 +94,54 @@ def scan_separated(path: Path, separator: str, columns: Sequence[str] | None = N
     header = columns is None
     names = list(columns) if columns is not None else _header(path, separator)
     quote = '"' if quoted else ""
-    relation = (
-        f"read_csv({_quote(str(path))}, auto_detect=false, header={header}, columns={_strings(names)}, "
+    options = (
+        f"auto_detect=false, header={header}, columns={_strings(names)}, "
         f"delim={_quote(separator)}, quote={_quote(quote)}, escape={_quote(quote)}, ignore_errors=true, "
-        f"store_rejects=true, max_line_size={_MAX_LINE_BYTES}, buffer_size={4 * _MAX_LINE_BYTES})"
+        f"store_rejects=true, max_line_size={_MAX_LINE_BYTES}, buffer_size={4 * _MAX_LINE_BYTES}"
     )
+    frame, rejected = _read_separated(path, options)
+    return Scanned(frame, rejected, tuple(names))
+
+
+def _read_separated(path: Path, options: str) -> tuple[pl.LazyFrame, int]:
+    """The rows, and how many lines were rejected; reads all once, so that what cannot be read is found here.
+
+    DuckDB's strict mode refuses a file in which some lines end in CR LF and others in LF; that one is read without it.
+    """
+    relation = f"read_csv({_quote(str(path))}, {options})"
     connection = duckdb.connect()
     try:
         connection.sql(f"SELECT count(COLUMNS(*)) FROM {relation}").fetchall()
         rejected = connection.sql(_REJECTED_LINES).fetchall()[0][0]
         frame = duckdb.connect().sql(f"SELECT * FROM {relation}").pl(lazy=True)
     except duckdb.Error as error:
+        strict = _LENIENT not in options
+        if strict and isinstance(error, duckdb.InvalidInputException) and _has_mixed_ends(path):
+            return _read_separated(path, options + _LENIENT)
         raise unreadable(path, "separated text", error) from error
-    return Scanned(frame, int(rejected or 0), tuple(names))
+    return frame, int(rejected or 0)
+
+
+def _has_mixed_ends(path: Path) -> bool:
+    """Whether some lines end in CR LF and others in LF alone, as where lines were appended on another system.
+
+    Raises BadInput when a quote is open besides: what it would take along could not be counted.
+    """
+    long, all_ends, quotes = 0, 0, 0
+    last = b""
+    with _open(path) as file:
+        while piece := file.read(_HEADER_BYTES):
+            long += (last + piece).count(b"\r\n")
+            all_ends += piece.count(b"\n")
+            quotes += piece.count(b'"')
+            last = piece[-1:] if piece.endswith(b"\r") else b""
+    mixed = 0 < long < all_ends
+    if mixed and quotes % 2:
+        raise BadInput(
+            f"expected all lines of {path} to end alike or all its quotes to be closed, found lines that end in CR LF, "
+            "others in LF, and a quote left open; repair the file or export it again"
+        )
+    return mixed
 
 
 def scan_json_lines(path: Path, wanted: Sequence[str] = ()) -> Scanned:
@@ -205,11 +242,15 @@ def _header(path: Path, separator: str) -> list[str]:
 
 def _first_line(path: Path) -> str:
     try:
-        with gzip.open(path, "rb") if path.name.lower().endswith(COMPRESSION) else path.open("rb") as file:
+        with _open(path) as file:
             raw = file.readline(_HEADER_BYTES)
         return raw.decode("utf-8-sig").rstrip("\r\n")
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise unreadable(path, "UTF-8 text", error) from error
+
+
+def _open(path: Path) -> gzip.GzipFile | io.BufferedReader:
+    return gzip.open(path, "rb") if path.name.lower().endswith(COMPRESSION) else path.open("rb")
 
 
 def _strings(names: Sequence[str]) -> str:

@@ -9,13 +9,17 @@ PATH is a file or a folder of .jsonl. An entry's keys, the first of each row tha
     its texts     title, name; description, note                   of an entry given twice the first
     its language  lang
 
+Titles and words are plain text, or Markdown's, whose backslash before a sign (C\\#) is taken out.
+
 A list is one board for each file, `file` (a source file that the entry names), language and title. Entries without a
 list are pins on no board. Neither lists nor entries have times: the defaults of the other formats hold.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 from pathlib import Path
 
 import polars as pl
@@ -31,6 +35,7 @@ _LINKS = ("url", "link", "website_url")
 _NAMES = ("title", "name")
 _WORDS = ("description", "note")
 _OTHERS = ("lang", "file")
+_ESCAPED = r"\\([!-/:-@\[-`{-~])"  # CommonMark 0.31, section 2.4: a backslash before a sign of ASCII
 _READ = (*_TITLES, *_LINKS, *_NAMES, *_WORDS, *_OTHERS)
 
 
@@ -84,21 +89,21 @@ def _entries(scanned: files.Scanned, source: Path) -> pl.LazyFrame:
         lang=first(("lang",)),
         link_url=link,
         pin_id=link.map_elements(lambda url: input_hash(url)[:16], return_dtype=pl.String),
-        title=first(_NAMES),
-        description=first(_WORDS),
+        title=first(_NAMES).str.replace_all(_ESCAPED, "${1}"),
+        description=first(_WORDS).str.replace_all(_ESCAPED, "${1}"),
         board=first(_TITLES).map_elements(_titles, return_dtype=pl.List(pl.String)).fill_null([]),
     )
 
 
 def _titles(text: str) -> list[str]:
     """An array of titles, as its JSON text, or one title."""
+    found: object = text
     if text.startswith("["):
-        try:
+        with contextlib.suppress(ValueError):  # a title that begins with a bracket
             found = json.loads(text)
-        except ValueError:
-            return [text]
-        return list(dict.fromkeys(str(title).strip() for title in found if isinstance(title, str) and title.strip()))
-    return [text]
+    titles = [title for title in found if isinstance(title, str)] if isinstance(found, list) else [text]
+    plain = (re.sub(_ESCAPED, r"\1", title).strip() for title in titles)
+    return list(dict.fromkeys(title for title in plain if title))
 
 
 def _board_ids() -> pl.Expr:

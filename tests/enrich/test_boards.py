@@ -61,10 +61,37 @@ def test_generic_titles_say_nothing(title: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "title", ["Garden ideas", "Mes recettes", "北欧インテリア", "猫", "Wohnzimmer", "Love Letters", "ห้องนอน"]
+    "title",
+    [
+        "Garden ideas",
+        "Mes recettes",
+        "北欧インテリア",
+        "猫",
+        "Wohnzimmer",
+        "Love Letters",
+        "ห้องนอน",
+        "C++",
+        "C#",
+        "D&D",
+    ],
 )
 def test_titles_that_name_something_are_kept(title: str) -> None:
     assert read_title(title).words and read_title(title).text == title
+
+
+def test_a_letter_and_its_sign_are_one_word() -> None:
+    """C, C++ and C# are three titles; a bare letter is none, and D & D is D&D."""
+    words = {title: read_title(title).words for title in ["C", "C++", "c# basics", "C/C++", "D & D", "d&d", "#1 dad"]}
+    assert words == {
+        "C": (), "C++": ("c++",), "c# basics": ("basics", "c#"), "C/C++": ("c", "c++"), "D & D": ("d&d",),
+        "d&d": ("d&d",), "#1 dad": ("1", "dad"),
+    }  # fmt: skip
+
+
+def test_a_title_of_private_pieces_alone_is_counted_as_private_only(workspace: Workspace) -> None:
+    write_boards(workspace, {"1": "4111 1111 1111 1111", "2": "my jane@example.com"}, [("1", "a", 1), ("2", "a", 1)])
+    assert run(workspace).failed == {"private-card-number": 1, "private-email": 1, "generic-title": 1}
+    assert latest(workspace) == {"a": ([], 2)}
 
 
 def test_a_pin_on_generic_boards_alone_has_a_count_and_no_titles(workspace: Workspace) -> None:

@@ -111,6 +111,11 @@ def test_pins_without_board_or_text_have_no_row_and_the_latter_are_counted(works
     assert latest(workspace) == {}
 
 
+def test_pins_without_a_row_before_any_text_vector_are_counted_as_such(workspace: Workspace) -> None:
+    fill(workspace, [("1", "a", 1), ("1", "b", 1)])
+    assert run(workspace).failed == {"no-text-vectors-yet": 2}
+
+
 def test_a_deleted_boards_neighbours_are_forgotten(workspace: Workspace) -> None:
     fill(workspace, SAVES)
     embed(workspace, {"a": X, "b": Y, "c": Z, "d": X})

@@ -313,6 +313,18 @@ def test_titled_lists_are_boards_and_their_links_pins(folder, fresh):
     assert report.notes[0] == "1 entries are on no list"
 
 
+def test_markdowns_backslashes_are_no_part_of_a_list(folder, fresh):
+    (folder / "books.jsonl").write_text(
+        lines(
+            {"board": r"C\#", "title": r"Rust \| Book \[PDF\]", "url": "http://a.test", "note": r"C:\dir"},
+            {"tags": [r"C\#", "C#", 'say "C"'], "title": "Dive in", "url": "http://b.test"},
+        )
+    )
+    import_catalogue(Format.LISTS, folder, fresh)
+    assert rows(fresh, BOARDS, "title") == [("C#",), ('say "C"',)]
+    assert rows(fresh, PINS, "title", "description") == [("Dive in", None), ("Rust | Book [PDF]", r"C:\dir")]
+
+
 def test_the_real_lists_have_the_boards_their_readme_says(shared_data, fresh):
     report = import_catalogue(Format.LISTS, shared_data / "lists", fresh)
     kept = {table.table: table.kept for table in report.tables}

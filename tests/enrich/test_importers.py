@@ -170,6 +170,21 @@ def test_judgments_that_cannot_see_their_pin_are_noted(folder, fresh):
     assert any("1 name a pin that the catalogue does not have" in note for note in notes)
 
 
+@pytest.mark.parametrize("ends", [("\r\n", "\n"), ("\n", "\r\n")])
+def test_lines_appended_with_other_ends_are_read(tmp_path, fresh, ends):
+    first, then = ends
+    lines = [f"pin_id,title{first}1,vase{first}", f'2,"two{first}lines"{first}', f"3,lamp{then}4,oak{then}"]
+    (tmp_path / "pins.csv").write_bytes("".join(lines).encode())
+    import_catalogue("native", tmp_path, fresh)
+    assert rows(fresh, PINS)["title"].to_list() == ["vase", f"two{first}lines", "lamp", "oak"]
+
+
+def test_an_open_quote_among_lines_of_unlike_ends_is_refused(tmp_path, fresh):
+    (tmp_path / "pins.csv").write_bytes(b'pin_id,title\r\n1,vase\n2,"open\n3,lamp\n')
+    with pytest.raises(BadInput, match="a quote left open"):
+        import_catalogue("native", tmp_path, fresh)
+
+
 def test_lines_lost_to_an_open_quote_are_all_counted(tmp_path, fresh):
     pins = "".join(f"{i},fine\n" for i in range(20))
     (tmp_path / "pins.csv").write_text(f'pin_id,title\n{pins}97,"open\n98,lost\n99,lost too\n')

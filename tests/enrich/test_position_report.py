@@ -27,12 +27,24 @@ def test_rates_by_position_by_hand(workspace: Workspace) -> None:
     rows = [row for on in (1, 2) for row in shown("a", 1, 10, 5, on) + shown("b", 2, 10, 1, on)]
     write_rows(workspace, ENGAGEMENTS, *rows)
     found = position_report(workspace)
-    assert found is not None and found.eta == 0
+    assert found is not None and (found.eta, found.moved) == (0, 0)
+    assert render(found).startswith(
+        "no (query, pin) was clicked and shown at two positions or more: no bias can be told"
+    )
     assert [(one.position, one.impressions, one.clicks, one.propensity) for one in found.positions] == [
         (1, 20, 10, 1.0), (2, 20, 2, 1.0),
     ]  # fmt: skip
     assert found.observed == pytest.approx(12 / 40)
     assert found.logged == pytest.approx(found.reordered) == pytest.approx(found.by_clicks)
+
+
+def test_what_bias_is_told_from_is_said(workspace: Workspace) -> None:
+    """Pair a moved and was clicked, alike at both; b moved unclicked, c was clicked at one place."""
+    a, b = shown("a", 1, 10, 5, 1) + shown("a", 2, 10, 5, 1), shown("b", 1, 9, 0, 1) + shown("b", 3, 9, 0, 1)
+    write_rows(workspace, ENGAGEMENTS, *a, *b, *shown("c", 2, 5, 1, 1))
+    found = position_report(workspace)
+    assert found is not None and (found.eta, found.moved) == (0, 1)
+    assert render(found).startswith("propensity = position ** 0, from 1 (query, pin) clicked")
 
 
 def biased_log(seed: int) -> pl.DataFrame:

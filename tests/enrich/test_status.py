@@ -86,12 +86,16 @@ def test_fields_are_counted_one_by_one_and_an_empty_list_is_none(catalogue):
     assert table(status(catalogue), "pin_boards").features == {"board_titles": 1, "board_count": 2}
 
 
+LEFT_OUT = {"log-rows-without-user": 294, "fewer-users-than-k": 2, "private-email": 1}
+
+
 def test_what_a_snapshot_left_out_is_shown(catalogue):
-    manifest = {T0.isoformat(): {"producer": "p", "input_hash": "h", "rows": 0, "dropped": {"fewer-users-than-k": 2}}}
+    manifest = {T0.isoformat(): {"producer": "p", "input_hash": "h", "rows": 0, "dropped": LEFT_OUT}}
     parts.write_text(catalogue.folder(PIN_QUERIES) / "snapshots.json", json.dumps(manifest))
     found = status(catalogue)
-    assert table(found, "pin_queries").left_out == {"fewer-users-than-k": 2}
-    assert "left out fewer-users-than-k: 2" in render(found)
+    assert table(found, "pin_queries").left_out == LEFT_OUT
+    assert "\n    left out fewer-users-than-k: 2 queries\n    left out private-email: 1 query\n" in render(found)
+    assert "\n    half hours stand in for users: 294 log rows\n" in render(found)
 
 
 def test_queries_are_counted_by_their_key_and_absences_are_said(catalogue):

@@ -186,6 +186,15 @@ def test_own_columns_order_repetitions_and_types_are_kept(store: Workspace):
     assert frame.schema["pin_queries__engaged_queries"] == pl.List(pl.String)
 
 
+def test_a_query_is_found_however_it_is_written(store: Workspace):
+    fill(store, {QUERY_FEATURES: [{"query": "oak table", "frequency": 7, "event_timestamp": day(1)}]})
+    pairs = pairs_of(("Oak  TABLE ", "a", day(20)), ("oak table", "a", day(20)), ("oaktable", "a", day(20)))
+    frame = training_frame(store, pairs, "student_v1", GAP)
+    assert frame.select("query", "query_features__frequency").rows() == [
+        ("Oak  TABLE ", 7), ("oak table", 7), ("oaktable", None),
+    ]  # fmt: skip
+
+
 def test_no_pairs_give_a_typed_frame_without_rows(store: Workspace):
     frame = training_frame(store, pairs_of(), "student_v1")
     assert frame.height == 0 and frame.schema["pin_graph__graph_embedding"] == pl.List(pl.Float32)
