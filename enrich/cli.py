@@ -38,7 +38,8 @@ _encoder = click.option("--encoder", metavar="MODEL", help="Text encoder: a fold
 _model = click.option(
     "--model",
     metavar="MODEL",
-    help="Captioner, a BLIP or another image-text-to-text model: a folder or hub id.  [default: data/models/captioner]",
+    help="Captioner, a BLIP or another image-text-to-text model: a folder or hub id.  [default: as last named here, "
+    "with its --dtype, --beams, --prompt ...; else data/models/captioner]",
 )
 _device = click.option("--device", metavar="NAME", help="Of the captioner: cpu, cuda, cuda:1.  [default: a GPU if any]")
 _dtype = click.option(
@@ -46,9 +47,7 @@ _dtype = click.option(
     type=click.Choice(["float32", "bfloat16", "float16"]),
     help="Of the captioner; float32 says what transformers says.  [default: bfloat16 where it is computed in]",
 )
-_beams = click.option(
-    "--beams", type=click.IntRange(min=1), default=1, show_default=True, help="Of the captioner; 1: greedy."
-)
+_beams = click.option("--beams", type=click.IntRange(min=1), help="Of the captioner; 1: greedy.  [default: 1]")
 _prompt = click.option(
     "--prompt", metavar="TEXT", help="What captions go on from, or what a model that chats is asked of each picture."
 )
@@ -78,7 +77,13 @@ _gpus = click.option(
 _connect_to = click.option(
     "--connect-to",
     metavar="HOST:PORT",
-    help="Fetch every page from this loopback server instead of its own host (demos and tests).",
+    help="Fetch everything from this loopback server instead of its own host (demos and tests).",
+)
+_picture_delay = click.option(
+    "--picture-delay",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0),
+    help="Between two pictures asked of one host; 0 of your own server: as fast as it answers.  [default: 1]",
 )
 _visited_by = console.engine_option(
     Engine, "Where pages are fetched and read: this process, or a Ray cluster (RAY_ADDRESS), each host by one worker."
@@ -185,7 +190,7 @@ class Flags:
     model: str | None = None
     device: str | None = None
     dtype: str | None = None
-    beams: int = 1
+    beams: int | None = None
     prompt: str | None = None
     cut_loops: bool | None = None
     twins: bool | None = None
@@ -194,6 +199,7 @@ class Flags:
     gpus: float | None = None
     encoder: str | None = None
     connect_to: str | None = None
+    picture_delay: float | None = None
     min_users: int | None = None
     event_weights: str | None = None
     refresh: str = "full"
@@ -229,6 +235,8 @@ _command(
     _described_by,
     _workers,
     _gpus,
+    _connect_to,
+    _picture_delay,
     *_CONTENT,
 )
 _command(
@@ -266,6 +274,7 @@ _command(
     "run",
     "Do what is stale, in the order that data flows. Killed, it goes on where it was.",
     *_CAPTIONER,
+    _picture_delay,
     _connect_to,
     _min_users,
     _event_weights,
@@ -314,9 +323,12 @@ def _run(step: str | None, flags: Flags, workspace: Path | None, as_json: bool) 
     """Run one step, or all; a line a table as it is done. The steps' modules load here, so that --help is quick."""
     opened = console.open_workspace(workspace, Writing.TABLES)
 
-    from enrich import captions, steps
+    from enrich import captioner_choice, captions, steps
 
-    settings = _settings(flags)
+    last = None if flags.model else captioner_choice.last_named(opened)
+    settings = _settings(flags, last)
+    if last and step in (None, steps.Step.CAPTIONS) and settings.captions.model != str(captions.DEFAULT_MODEL):
+        click.echo(f"captions by {captioner_choice.in_words(settings.captions)}, as last named; --model names another")
     done = []
     for report in steps.run(opened, settings, [steps.Step(step)] if step else tuple(steps.Step)):
         for table in report.reports:
@@ -327,14 +339,14 @@ def _run(step: str | None, flags: Flags, workspace: Path | None, as_json: bool) 
             else:
                 click.echo(_line(table))
             done.append(to_mapping(table))
-        if report.step is steps.Step.CAPTIONS and any(table.made for table in report.reports):
+        if report.step is steps.Step.CAPTIONS and any(table.made or table.failed for table in report.reports):
             for note in captions.notes(opened, settings.captions):
                 click.echo(f"note: {note}")
     console.finish("", {"workspace": str(opened.root), "tables": done}, as_json)
 
 
-def _settings(flags: Flags) -> RunSettings:
-    """What the steps do without flags, but for the flags given."""
+def _settings(flags: Flags, captions: CaptionSettings | None = None) -> RunSettings:
+    """What the steps do without flags, but for the flags given; of captions, what `captions` says instead."""
     from enrich.queries import EventWeights, Refresh
     from enrich.steps import RunSettings
 
@@ -350,7 +362,7 @@ def _settings(flags: Flags) -> RunSettings:
     min_users = base.queries.min_users if flags.min_users is None else flags.min_users
     return RunSettings(
         texts=replace(base.texts, job=job(base.texts.job)),
-        captions=_captions(flags, base.captions, job(base.captions.job)),
+        captions=_captions(flags, captions or base.captions, job(base.captions.job)),
         links=replace(
             base.links,
             connect_to=flags.connect_to,
@@ -380,22 +392,26 @@ def _captions(flags: Flags, base: CaptionSettings, job: JobSettings) -> CaptionS
         base,
         model=flags.model or base.model,
         device=flags.device,
-        dtype=flags.dtype,
-        beams=flags.beams,
-        prompt=flags.prompt,
-        cut_loops=flags.cut_loops,
-        twins=flags.twins,
+        dtype=flags.dtype or base.dtype,
+        beams=flags.beams or base.beams,
+        prompt=base.prompt if flags.prompt is None else flags.prompt,
+        cut_loops=base.cut_loops if flags.cut_loops is None else flags.cut_loops,
+        twins=base.twins if flags.twins is None else flags.twins,
         batch_size=flags.batch_size,
         engine=flags.engine if isinstance(flags.engine, Engine) else base.engine,
         workers=flags.workers,
         gpus=flags.gpus,
+        connect_to=flags.connect_to,
+        host_delay=flags.picture_delay,
         job=job,
     )
 
 
 def _line(report: JobReport) -> str:
     failed = ", ".join(f"{reason} {count:,}" for reason, count in report.failed.most_common())
-    return f"{report.table}: {report.made:,} made, {report.fresh:,} fresh" + (f", not made: {failed}" if failed else "")
+    fresh = f"{report.fresh:,} fresh" + (f" ({report.settled:,} of them failed before)" if report.settled else "")
+    left = f", {report.left:,} left for the next run" if report.left else ""
+    return f"{report.table}: {report.made:,} made, {fresh}{left}" + (f", not made: {failed}" if failed else "")
 
 
 def _erased(report: JobReport) -> str:
