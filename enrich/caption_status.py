@@ -80,7 +80,7 @@ def caption_status(workspace: Workspace) -> CaptionStatus:
         pictured=newest.height,
         captioned=texts.captions,
         failed=failed,
-        examples=_examples(tried),
+        examples=_examples(workspace, tried),
         untried=newest.height - tried.height,
         same_bytes=made.height - made.select("producer", "input_hash").n_unique(),
         twins=made.filter(pl.col("original").is_not_null()).select("producer", "input_hash").n_unique(),
@@ -93,15 +93,16 @@ def caption_status(workspace: Workspace) -> CaptionStatus:
     )
 
 
-def _examples(tried: pl.DataFrame) -> tuple[FailedPicture, ...]:
-    rows = tried.filter(pl.col("reason").is_not_null()).sort("reason", "pin_id").group_by("reason", maintain_order=True)
-    return tuple(FailedPicture(*row) for row in rows.head(_SHOWN).select(FailedPicture._fields).iter_rows())
+def _examples(workspace: Workspace, tried: pl.DataFrame) -> tuple[FailedPicture, ...]:
+    failed = tried.select("reason", "pin_id").drop_nulls().sort("reason", "pin_id")
+    some = failed.group_by("reason", maintain_order=True).head(_SHOWN).lazy()
+    named = some.join(live_pins(workspace), on="pin_id", how="inner").select(FailedPicture._fields)
+    return tuple(FailedPicture(*row) for row in named.sort("reason", "pin_id").collect().iter_rows())
 
 
 def _newest(workspace: Workspace) -> pl.DataFrame:
     """Of each pin with a picture its newest row, and whose caption it took over; nulls where it has no row."""
-    pins = live_pins(workspace).select("pin_id", pl.col("image_uri").str.strip_chars())
-    pictured = pins.filter(pl.col("image_uri").str.len_bytes() > 0)
+    pictured = live_pins(workspace).filter(pl.col("image_uri").str.strip_chars().str.len_bytes() > 0).select("pin_id")
     columns = ["pin_id", "caption", "reason", "producer", "input_hash"]
     rows = parts.scan(workspace.folder(PIN_CAPTION))
     told = pl.col("caption_rule") if "caption_rule" in rows.collect_schema() else pl.lit(None, pl.String)
@@ -167,18 +168,12 @@ def render(found: CaptionStatus) -> str:
 
 
 def _failure_lines(found: CaptionStatus) -> list[tuple[int, str]]:
-    return [
-        (
-            count,
-            f"{reason:<17} "
-            + ", ".join(
-                f"{_printable(some.pin_id)[:40]}: {_printable(some.image_uri)[:60]}"
-                for some in found.examples
-                if some.reason == reason
-            ),
-        )
-        for reason, count in found.failed.most_common()
-    ]
+    some = {reason: [one for one in found.examples if one.reason == reason] for reason in found.failed}
+    shown = {
+        reason: ", ".join(f"{_printable(one.pin_id)[:40]}: {_printable(one.image_uri)[:60]}" for one in ones)
+        for reason, ones in some.items()
+    }
+    return [(count, f"{reason:<17} {shown[reason]}") for reason, count in found.failed.most_common()]
 
 
 def _no_alarms(found: CaptionStatus) -> str:

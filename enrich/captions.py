@@ -91,8 +91,8 @@ def _without_driver(workspace: Workspace) -> str | None:
     schemes = live_pins(workspace).select(scheme=scheme).filter(pl.col("scheme").is_in(list(DRIVERS)))
     counted = schemes.group_by("scheme").len().sort("scheme").collect()
     missing = [(count, scheme) for scheme, count in counted.iter_rows() if find_spec(DRIVERS[scheme]) is None]
-    lines = [f"{count:,} pictures lie in {scheme}: (pip install {DRIVERS[scheme]})" for count, scheme in missing]
-    return f"{', '.join(lines)}; install the driver, and run this again" if lines else None
+    lines = [f"{scheme}: ({count:,}; pip install {DRIVERS[scheme]})" for count, scheme in missing]
+    return f"no driver is installed for pictures in {', '.join(lines)}; they wait for it" if lines else None
 
 
 def _refuse_unknown(retry: frozenset[str]) -> None:

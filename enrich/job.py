@@ -108,7 +108,7 @@ def run_stream(
     newest = [_newest(workspace, table, inputs) for table in tables]
     stale = _stale(inputs, newest, key, producer, settings, transient)
     failures = _failures(inputs, newest, key, producer)
-    todo = stale if settings.limit is None else _first(stale, failures, settings)
+    todo = stale if settings.limit is None else _first(stale, failures, settings.limit, settings.retry)
     made, failed = 0, Counter[str]()
     pen = _Pen(workspace, tables, newest, producer)
     try:
@@ -222,16 +222,15 @@ def _failures(inputs: pl.DataFrame, newest: Sequence[pl.DataFrame], keys: Sequen
     return inputs.select(key).join(reasons, on=key, how="inner").select(*keys, "reason")
 
 
-def _first(stale: pl.DataFrame, failures: pl.DataFrame, settings: JobSettings) -> pl.DataFrame:
+def _first(stale: pl.DataFrame, failures: pl.DataFrame, limit: int, retry: frozenset[str]) -> pl.DataFrame:
     """As many of `stale` as the limit says: what `retry` asks for, what was never tried, then the other failures."""
-    asked = settings.retry
-    wanted = pl.col("reason").is_not_null() & pl.col("reason").is_in(sorted(str(reason) for reason in asked))
-    if RETRY_ALL in asked:
-        wanted = pl.col("reason").is_not_null()
-    turn = pl.when(wanted).then(0).when(pl.col("reason").is_null()).then(1).otherwise(2)
+    failed = pl.col("reason").is_not_null()
+    named = pl.col("reason").is_in(sorted(str(reason) for reason in retry))
+    asked = failed if RETRY_ALL in retry else failed & named
+    turn = pl.when(asked).then(0).when(~failed).then(1).otherwise(2)
     keys = [name for name in failures.columns if name != "reason"]
     turns = stale.join(failures, on=keys, how="left", maintain_order="left").select(turn=turn)
-    chosen = turns.with_row_index("row").sort("turn", maintain_order=True).head(settings.limit)
+    chosen = turns.with_row_index("row").sort("turn", maintain_order=True).head(limit)
     return stale[chosen["row"]]
 
 

@@ -189,7 +189,7 @@ def test_a_store_without_its_driver_is_a_reason_that_passes_and_a_note_what_to_i
         report = run_captions(workspace, plain(checkpoint))
         assert (dict(report.failed), report.fresh) == ({"no-driver": 2}, 0)
     noted = [note for note in notes(workspace, plain(checkpoint)) if "az:" in note]
-    assert noted == ["2 pictures lie in az: (pip install adlfs); install the driver, and run this again"]
+    assert noted == ["no driver is installed for pictures in az: (2; pip install adlfs); they wait for it"]
 
 
 def test_what_cannot_be_is_said_before_any_picture_is_read(workspace, checkpoint, pictures):
