@@ -80,8 +80,9 @@ def _read_store(uri: str, seconds: float) -> bytes:
 
     One ranged request, so that no more is sent than is read, and none that asks for the size first.
     """
+    scheme, _, rest = uri.partition(":")
     try:
-        store, path = fsspec.core.url_to_fs(uri)
+        store, path = fsspec.core.url_to_fs(f"{scheme.lower()}:{rest}")  # fsspec knows them in small letters alone
         if store.async_impl:
             asked = partial(store._cat_file, path, start=0, end=MAX_BYTES + 1)
             return bytes(fsspec.asyn.sync(store.loop, asked, timeout=seconds))

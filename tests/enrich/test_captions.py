@@ -180,7 +180,7 @@ def test_pictures_on_the_web_are_fetched(workspace, checkpoint, captioner, image
 def test_white_space_around_a_uri_is_none_of_it(workspace, checkpoint, captioner, pictures, images):
     add_pins(workspace, a=f" {pictures[0]}\n", b=f"\tfile://{pictures[1]} ")
     run_captions(workspace, plain(checkpoint))
-    assert [caption for caption, _ in rows(workspace).values()] == captioner.caption(images[:2])
+    assert [rows(workspace)[pin][0] for pin in "ab"] == captioner.caption(images[:2])
 
 
 def test_a_store_without_its_driver_is_a_reason_that_passes_and_a_note_what_to_install(workspace, checkpoint):
@@ -352,7 +352,7 @@ def test_a_command_goes_on_with_the_captioner_last_named(workspace, checkpoint, 
     said = capsys.readouterr().out.splitlines()
     assert said[0] == f"captions by {checkpoint} --dtype float32, as last named; --model names another"
     assert said[1] == "pin_caption: 1 made, 1 fresh"
-    assert [caption for caption, _ in rows(workspace).values()] == captioner.caption(images[:2])
+    assert [rows(workspace)[pin][0] for pin in "ab"] == captioner.caption(images[:2])
 
 
 def test_an_empty_prompt_is_none(workspace, checkpoint, pictures):
