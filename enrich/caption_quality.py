@@ -22,6 +22,7 @@ MAX_EMPTY = 0.01  # of the captions made
 MAX_ONE_SENTENCE = 0.1  # of the different pictures
 MIN_DIFFERENT = 0.2  # sentences ÷ different pictures
 MAX_LOOPING = 0.02  # of the captions
+MAX_LOOPS_CUT = 0.1  # of the captions
 MIN_WORDS = 3  # half of the captions have as many
 MAX_LENGTH_FACTOR = 1.5  # of the mean length, from one run to the next
 MAX_LANGUAGE_MOVED = 0.25  # of the captions, from one language to another
@@ -131,6 +132,13 @@ def failure_alarms(failed: Counter[str], tried: int) -> list[str]:
     return [f"{failed.total() / tried:.0%} of the pictures could not be captioned, {count:,} of them {reason}"]
 
 
+def cut_alarms(cut: int, made: int) -> list[str]:
+    """Captions that went round in circles no longer do once cut, and what is left of them is short."""
+    if made < FEWEST or cut <= MAX_LOOPS_CUT * made:
+        return []
+    return [f"{cut / made:.0%} of captions went round in circles and were cut: the model loops"]
+
+
 def drift_alarms(before: Run, latest: Run) -> list[str]:
     """How the latest captions differ from those written before; nothing where either are too few."""
     old, new = before.figures, latest.figures
@@ -162,4 +170,4 @@ def _mix(languages: Counter[str]) -> str:
 
 
 def _quoted(caption: str) -> str:
-    return ascii(caption[:60])
+    return repr(caption[:60])

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import NamedTuple
 
 import polars as pl
 
@@ -18,11 +19,13 @@ from enrich.caption_quality import (
     FEWEST,
     Run,
     TextFigures,
+    cut_alarms,
     drift_alarms,
     failure_alarms,
     figures,
     text_alarms,
 )
+from enrich.captioning.loops import LOOP_CUT
 from enrich.live_pins import live_pins
 from enrich.picture_twins import copied_pictures
 from enrich.tables import PIN_CAPTION
@@ -30,6 +33,15 @@ from enrich.workspace import Workspace
 
 PAUSE = timedelta(hours=1)  # between two runs
 _MOST = 200_000  # captions of a run looked at, spread evenly
+_SHOWN = 3  # pictures that failed, of each reason
+
+
+class FailedPicture(NamedTuple):
+    """One of those that a reason stands for, to look at."""
+
+    reason: str
+    pin_id: str
+    image_uri: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +51,7 @@ class CaptionStatus:
     pictured: int  # pins
     captioned: int
     failed: Counter[str]
+    examples: tuple[FailedPicture, ...]  # some of each reason
     untried: int  # without a row
     same_bytes: int  # pins whose caption was made of another pin's picture of the same bytes (on the web: the same URI)
     twins: int  # ... of a picture that looks the same
@@ -60,21 +73,31 @@ def caption_status(workspace: Workspace) -> CaptionStatus:
     original = pl.coalesce("original", "input_hash")
     texts = figures(made["caption"].to_list(), made.select(original)["original"].to_list())
     before, latest = _last_two_runs(workspace)
+    rules = Counter(made["caption_rule"].drop_nulls().to_list())
+    own = [*failure_alarms(failed, tried.height), *text_alarms(texts), *cut_alarms(rules[LOOP_CUT], made.height)]
     drifted = drift_alarms(before, latest) if before and latest else []
     return CaptionStatus(
         pictured=newest.height,
         captioned=texts.captions,
         failed=failed,
+        examples=_examples(workspace, tried),
         untried=newest.height - tried.height,
         same_bytes=made.height - made.select("producer", "input_hash").n_unique(),
         twins=made.filter(pl.col("original").is_not_null()).select("producer", "input_hash").n_unique(),
         producers=producers,
-        rules=Counter(made["caption_rule"].drop_nulls().to_list()),
+        rules=rules,
         texts=texts,
         before=before,
         latest=latest,
-        alarms=(*failure_alarms(failed, tried.height), *text_alarms(texts), *_mixed(producers), *drifted),
+        alarms=(*own, *_mixed(producers), *drifted),
     )
+
+
+def _examples(workspace: Workspace, tried: pl.DataFrame) -> tuple[FailedPicture, ...]:
+    failed = tried.select("reason", "pin_id").drop_nulls().sort("reason", "pin_id")
+    some = failed.group_by("reason", maintain_order=True).head(_SHOWN).lazy()
+    named = some.join(live_pins(workspace), on="pin_id", how="inner").select(FailedPicture._fields)
+    return tuple(FailedPicture(*row) for row in named.sort("reason", "pin_id").collect().iter_rows())
 
 
 def _newest(workspace: Workspace) -> pl.DataFrame:
@@ -137,11 +160,30 @@ def render(found: CaptionStatus) -> str:
     lines.append(f"captions of another pin's picture: {found.same_bytes:,} of the same bytes, {found.twins:,} alike")
     lines += [f"    by {producer} ({count:,})" for producer, count in found.producers.most_common()]
     lines += [f"    {rule} ({count:,})" for rule, count in found.rules.most_common()]
-    lines += _block("not captioned", [(count, reason) for reason, count in found.failed.most_common()])
+    lines += _block("not captioned, and some of these", _failure_lines(found))
     lines += _text_lines(found.texts) if found.captioned or found.texts.empty else []
     lines += _run_lines(found.before, found.latest)
-    lines += ["", *(f"alarm: {alarm}" for alarm in found.alarms)] if found.alarms else ["", "no alarms"]
+    lines += ["", *(f"alarm: {alarm}" for alarm in found.alarms)] if found.alarms else ["", _no_alarms(found)]
     return "\n".join(lines)
+
+
+def _failure_lines(found: CaptionStatus) -> list[tuple[int, str]]:
+    some = {reason: [one for one in found.examples if one.reason == reason] for reason in found.failed}
+    shown = {
+        reason: ", ".join(f"{_printable(one.pin_id)[:40]}: {_printable(one.image_uri)[:60]}" for one in ones)
+        for reason, ones in some.items()
+    }
+    return [(count, f"{reason:<17} {shown[reason]}") for reason, count in found.failed.most_common()]
+
+
+def _no_alarms(found: CaptionStatus) -> str:
+    few = found.texts.captions < FEWEST
+    return "no alarms" + (f": of fewer than {FEWEST} captions, shares say too little to worry by" if few else "")
+
+
+def _printable(text: str) -> str:
+    """Outside text as it is, but what would move a terminal's cursor or turn its writing round, escaped."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def _text_lines(texts: TextFigures) -> list[str]:
@@ -157,7 +199,7 @@ def _text_lines(texts: TextFigures) -> list[str]:
         f"different   {texts.sentences:,} captions of {texts.pictures:,} pictures; {shared}",
         f"repeating   {texts.looping:.1%} say a run of words twice in a row",
         f"empty       {texts.empty:,}",
-        *_block("commonest, and of how many pictures", [(n, ascii(text)[1:-1][:90]) for text, n in texts.commonest]),
+        *_block("commonest, and of how many pictures", [(n, _printable(text)[:90]) for text, n in texts.commonest]),
     ]
 
 

@@ -12,12 +12,16 @@ leaves a row whose reason is one of `ImageReason` (of `fetch.Reason`, from the w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from importlib.util import find_spec
 
 import polars as pl
 
-from enrich import fetch, job, parts
+from enrich import captioner_choice, fetch, job, parts
+from enrich.caption_settings import DEFAULT_MODEL as DEFAULT_MODEL
+from enrich.caption_settings import CaptionSettings as CaptionSettings
 from enrich.captioner import Captioner as Captioner
 from enrich.captioner import producer_of
 from enrich.captioning import on_ray, once_each, working
@@ -26,75 +30,33 @@ from enrich.captioning.on_ray import Cluster
 from enrich.captioning.working import Work
 from enrich.engine import Engine as Engine
 from enrich.errors import BadInput
-from enrich.fetch import FetchSettings
 from enrich.image_hashes import content_hashes
-from enrich.image_uris import base_folder
-from enrich.images import MAX_BYTES, ImageReason
-from enrich.job import JobReport, JobSettings
+from enrich.image_uris import DRIVERS, base_folder
+from enrich.images import ImageReason
+from enrich.job import RETRY_ALL, JobReport
 from enrich.live_pins import live_pins, pins_without
 from enrich.picture_twins import FILE, PictureTwins, described_pictures
 from enrich.tables import PIN_CAPTION, PIN_VISUAL_EMBEDDING
-from enrich.workspace import REPOSITORY, Workspace
+from enrich.workspace import Workspace
 
-DEFAULT_MODEL = REPOSITORY / "data" / "models" / "captioner"
 _SAMPLE = "sample"  # the format of the catalogue that the default captioner was made for
-TRANSIENT = fetch.TRANSIENT | {str(ImageReason.FETCH_FAILED)}
-
-
-@dataclass(frozen=True, slots=True)
-class CaptionSettings:
-    """Model, dtype, beams, prompt and cut_loops decide what is said: other ones, and every caption is made anew."""
-
-    model: str = str(DEFAULT_MODEL)  # a BLIP or another image-text-to-text checkpoint: a folder or hub id
-    device: str | None = None  # torch's name; None for a GPU where there is one
-    dtype: str | None = None  # float32, bfloat16 or float16; None for bfloat16 where the device has units for it
-    beams: int = 1  # of beam search; 1 is greedy
-    prompt: str | None = None  # what a caption goes on from, or what a model that chats is asked
-    cut_loops: bool | None = None  # captions that go round in circles; None: unless float32 is asked for, to compare
-    batch_size: int | None = None  # pictures a forward pass; None by the memory there is
-    twins: bool | None = None  # pictures that look alike are described once; None: unless float32 is asked for
-    engine: Engine = Engine.LOCAL
-    workers: int | None = None  # on Ray; None for one a GPU, or one a core where there is none
-    gpus: float | None = None  # of each worker on Ray; None for one where there is any
-    fetch: FetchSettings = field(
-        default_factory=lambda: FetchSettings(max_wire_bytes=MAX_BYTES, max_bytes=MAX_BYTES, total_timeout=60.0)
-    )
-    job: JobSettings = field(default_factory=lambda: JobSettings(batch_size=128))  # pictures read or fetched at once
-
-    def __post_init__(self) -> None:
-        if self.engine is Engine.LOCAL and (self.workers is not None or self.gpus is not None):
-            raise BadInput("expected --workers and --gpus with --engine ray only; leave them out, or name that engine")
-        if self.engine is Engine.RAY and self.device is not None:
-            raise BadInput("expected no --device with --engine ray, whose workers take the GPUs that --gpus gives them")
-        if any(count is not None and count < 1 for count in (self.beams, self.batch_size, self.workers)):
-            raise BadInput("expected --beams, --batch-size and --workers of at least 1; raise the one that is less")
-
-    @property
-    def cutting(self) -> bool:
-        """Whether a caption that goes round in circles is cut after the first time round."""
-        return self.dtype != "float32" if self.cut_loops is None else self.cut_loops
-
-    @property
-    def once_alike(self) -> bool:
-        """Whether what looks like a picture described before takes that over; on Ray, whose workers are in no order,
-        only the same bytes do.
-        """
-        wanted = self.dtype != "float32" if self.twins is None else self.twins
-        return wanted and self.engine is Engine.LOCAL
+TRANSIENT = fetch.TRANSIENT | {str(ImageReason.FETCH_FAILED), str(ImageReason.NO_DRIVER)}
 
 
 def run_captions(workspace: Workspace, settings: CaptionSettings, captioner: Captioner | None = None) -> JobReport:
     """Describe the pictures that this captioner has not described yet.
 
     The captioner is loaded when the first picture is to be described; `captioner` is one of the same settings that is
-    loaded already.
+    loaded already. Raises BadInput where a reason to retry is none.
     """
-    parts.widen(workspace.folder(PIN_CAPTION), PIN_CAPTION)
-    shown = pictures(workspace)
+    _refuse_unknown(settings.job.retry)
     cluster = on_ray.cluster(settings.workers, settings.gpus) if settings.engine is Engine.RAY else None
     work = _work(workspace, settings, cluster)
     says = producer_of(work.model, work.dtype, work.saying)
     work, producer = replace(work, producer=says), says + (" loops cut" if work.cut_loops else "")
+    captioner_choice.keep(workspace, settings)
+    parts.widen(workspace.folder(PIN_CAPTION), PIN_CAPTION)
+    shown = pictures(workspace)  # last: what was asked for wrongly is said before a catalogue's pictures are read
 
     def describe(wanted: pl.DataFrame, alike: Alike | None) -> Iterator[pl.DataFrame]:
         return working.describe(work, wanted, captioner, alike) if cluster is None else cluster.describe(work, wanted)
@@ -121,7 +83,28 @@ def notes(workspace: Workspace, settings: CaptionSettings) -> list[str]:
             f"{bare:,} rows of pin_visual_embedding hold no vector: the vision tower of the model that made them does "
             "not give one a picture"
         )
+    found.append(_without_driver(workspace))
     return [note for note in found if note]
+
+
+def _without_driver(workspace: Workspace) -> str | None:
+    """What to install, where pictures lie in a store that no driver reads."""
+    scheme = pl.col("image_uri").str.strip_chars().str.extract("^([A-Za-z0-9]+):").str.to_lowercase()
+    schemes = live_pins(workspace).select(scheme=scheme).filter(pl.col("scheme").is_in(list(DRIVERS)))
+    counted = schemes.group_by("scheme").len().sort("scheme").collect()
+    missing = [(count, scheme) for scheme, count in counted.iter_rows() if find_spec(DRIVERS[scheme]) is None]
+    lines = [f"{scheme}: ({count:,}; pip install {DRIVERS[scheme]})" for count, scheme in missing]
+    return f"no driver is installed for pictures in {', '.join(lines)}; they wait for it" if lines else None
+
+
+def _refuse_unknown(retry: frozenset[str]) -> None:
+    reasons = {RETRY_ALL, *(str(reason) for enum in (ImageReason, fetch.Reason) for reason in enum)}
+    for reason in sorted(map(str, retry - reasons)):
+        if not re.fullmatch(r"status-[1-5]\d\d", reason):
+            raise BadInput(
+                f"expected a reason to retry, one of {', '.join(sorted(reasons))} or status-404 and the like, found "
+                f"{reason!r}; give --retry once for each"
+            )
 
 
 def doubt(workspace: Workspace, settings: CaptionSettings) -> str | None:
@@ -135,11 +118,15 @@ def doubt(workspace: Workspace, settings: CaptionSettings) -> str | None:
 
 
 def pictures(workspace: Workspace) -> pl.DataFrame:
-    """pin_id, image_uri, event_timestamp, input_hash of the pins that have a picture, deleted pins left out."""
+    """pin_id, image_uri, event_timestamp, input_hash of the pins that have a picture, deleted pins left out.
+
+    In the order of the hash: the first of pictures that look alike is then the same one, in one run or in many with a
+    limit, and a limit takes pins of all ages. White space around a URI is none of it.
+    """
     pins = (
         live_pins(workspace)
-        .filter(pl.col("image_uri").str.strip_chars().str.len_bytes() > 0)
-        .select("pin_id", "image_uri", "event_timestamp")
+        .select("pin_id", pl.col("image_uri").str.strip_chars(), "event_timestamp")
+        .filter(pl.col("image_uri").str.len_bytes() > 0)
         .sort("pin_id")
         .collect()
     )
@@ -147,7 +134,7 @@ def pictures(workspace: Workspace) -> pl.DataFrame:
     memory = workspace.root / "image_hashes.parquet"
     hashes = content_hashes(each["image_uri"].to_list(), base_folder(workspace), memory)
     named = each.with_columns(input_hash=pl.Series(hashes, dtype=pl.String))
-    return pins.join(named, on="image_uri", how="left", maintain_order="left")
+    return pins.join(named, on="image_uri", how="left").sort("input_hash", "pin_id")
 
 
 def _work(workspace: Workspace, settings: CaptionSettings, cluster: Cluster | None) -> Work:
@@ -159,10 +146,10 @@ def _work(workspace: Workspace, settings: CaptionSettings, cluster: Cluster | No
         model=settings.model,
         device=str(on),
         dtype=precision(settings.dtype, on),
-        saying=Saying(settings.beams, settings.prompt),
+        saying=Saying(settings.beams, settings.prompt or None),
         batch_size=settings.batch_size,
         cut_loops=settings.cutting,
         base=base_folder(workspace),
-        fetch=settings.fetch,
+        fetch=settings.fetching(),
         read_at_once=settings.job.batch_size,
     )

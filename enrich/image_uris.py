@@ -1,7 +1,7 @@
 """The bytes behind a pin's `image_uri`: a path, file:, s3:, gs: (what lies on the web, `enrich.fetch` gets).
 
 A relative path is relative to where the catalogue was imported from (`Workspace.catalogue.origin`). What cannot be had
-is a BadImage whose reason is one of `ImageReason`'s last four, or too-many-bytes.
+is a BadImage whose reason is one of `ImageReason`'s last five, or too-many-bytes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from enrich.workspace import Workspace
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:", re.IGNORECASE)  # two letters or more: "C:" is a drive
 STORE_SECONDS = 60.0  # for one picture; a store that is slower is tried again by the next run
-_STORES = ("s3", "gs", "gcs", "abfs", "az")
+DRIVERS = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs"}  # what fsspec reads a store by
 
 
 def base_folder(workspace: Workspace) -> Path:
@@ -35,7 +35,7 @@ def read_image(uri: str, base: Path, seconds: float = STORE_SECONDS) -> bytes:
     if path is not None:
         return _read_file(path)
     scheme = urlsplit(uri).scheme.lower()
-    if scheme in _STORES:
+    if scheme in DRIVERS:
         return _read_store(uri, seconds)
     raise BadImage(ImageReason.UNSUPPORTED_URI, f"the URI {uri[:200]!r}")
 
@@ -80,14 +80,15 @@ def _read_store(uri: str, seconds: float) -> bytes:
 
     One ranged request, so that no more is sent than is read, and none that asks for the size first.
     """
+    scheme, _, rest = uri.partition(":")
     try:
-        store, path = fsspec.core.url_to_fs(uri)
+        store, path = fsspec.core.url_to_fs(f"{scheme.lower()}:{rest}")  # fsspec knows them in small letters alone
         if store.async_impl:
             asked = partial(store._cat_file, path, start=0, end=MAX_BYTES + 1)
             return bytes(fsspec.asyn.sync(store.loop, asked, timeout=seconds))
         return bytes(store.cat_file(path, start=0, end=MAX_BYTES + 1))
     except ImportError as error:
-        raise BadImage(ImageReason.UNSUPPORTED_URI, f"{uri[:200]!r} and no driver for it: {error}") from error
+        raise BadImage(ImageReason.NO_DRIVER, f"{uri[:200]!r} and no driver for it: {error}") from error
     except FileNotFoundError as error:
         raise BadImage(ImageReason.NOT_FOUND, f"nothing at {uri[:200]!r}") from error
     except (PermissionError, IsADirectoryError) as error:

@@ -2,9 +2,11 @@
 
 A key is fresh when its newest row was made from the same input by the same producer; an input that returns to an
 earlier one is stale, for a newer row says otherwise. A row that failed for a passing reason (`transient`) is stale
-again at the next run; one that failed for good waits for `--retry`. What was made within a minute is one atomic part
-(slow batches do not leave a part each), and staleness is read from the parts: a job killed anywhere loses a minute's
-work at most and goes on where it was; one that is interrupted or fails writes what it has first.
+again at the next run; one that failed for good waits for `--retry`. Under a limit what was never tried comes before
+what failed for a passing reason, so that runs of `--limit 100` get on though a hundred hosts are down. What was made
+within a minute is one atomic part (slow batches do not leave a part each), and staleness is read from the parts: a job
+killed anywhere loses a minute's work at most and goes on where it was; one that is interrupted or fails writes what it
+has first.
 """
 
 from __future__ import annotations
@@ -48,6 +50,8 @@ class JobReport:
     fresh: int
     made: int
     failed: Counter[str] = field(default_factory=Counter)
+    settled: int = 0  # of the fresh: failed for good before, and not asked for again
+    left: int = 0  # stale rows that the limit left for another run
 
 
 def input_hash(*values: str | bytes | None) -> str:
@@ -103,7 +107,8 @@ def run_stream(
     key = list(tables[0].key)
     newest = [_newest(workspace, table, inputs) for table in tables]
     stale = _stale(inputs, newest, key, producer, settings, transient)
-    todo = stale if settings.limit is None else stale.head(settings.limit)
+    failures = _failures(inputs, newest, key, producer)
+    todo = stale if settings.limit is None else _first(stale, failures, settings.limit, settings.retry)
     made, failed = 0, Counter[str]()
     pen = _Pen(workspace, tables, newest, producer)
     try:
@@ -118,7 +123,10 @@ def run_stream(
         pen.flush()
     if without is not None:
         failed.update(_take_back(workspace, tables, without, producer))
-    return JobReport(tables[0].name, inputs.height - stale.height, made, failed)
+    settled = failures.join(stale, on=key, how="anti").height
+    return JobReport(
+        tables[0].name, inputs.height - stale.height, made, failed, settled=settled, left=stale.height - todo.height
+    )
 
 
 def _take_back(workspace: Workspace, tables: Sequence[Table], without: pl.DataFrame, producer: str) -> Counter[str]:
@@ -204,6 +212,26 @@ def _stale(
         settled = rows.filter(pl.col("producer") == producer, pl.col("reason").is_null() | hopeless)
         fresh = fresh.join(settled, on=key, how="semi")
     return inputs.join(fresh, on=key, how="anti", maintain_order="left")
+
+
+def _failures(inputs: pl.DataFrame, newest: Sequence[pl.DataFrame], keys: Sequence[str], producer: str) -> pl.DataFrame:
+    """The key and `reason` of the inputs of which this producer's newest row says why there are no values."""
+    failed = (rows.filter(pl.col("producer") == producer, pl.col("reason").is_not_null()) for rows in newest)
+    key = [*keys, "input_hash"]
+    reasons = pl.concat([rows.select(*key, "reason") for rows in failed]).unique(key, keep="any")
+    return inputs.select(key).join(reasons, on=key, how="inner").select(*keys, "reason")
+
+
+def _first(stale: pl.DataFrame, failures: pl.DataFrame, limit: int, retry: frozenset[str]) -> pl.DataFrame:
+    """As many of `stale` as the limit says: what `retry` asks for, what was never tried, then the other failures."""
+    failed = pl.col("reason").is_not_null()
+    named = pl.col("reason").is_in(sorted(str(reason) for reason in retry))
+    asked = failed if RETRY_ALL in retry else failed & named
+    turn = pl.when(asked).then(0).when(~failed).then(1).otherwise(2)
+    keys = [name for name in failures.columns if name != "reason"]
+    turns = stale.join(failures, on=keys, how="left", maintain_order="left").select(turn=turn)
+    chosen = turns.with_row_index("row").sort("turn", maintain_order=True).head(limit)
+    return stale[chosen["row"]]
 
 
 def _newest(workspace: Workspace, table: Table, asked: pl.DataFrame) -> pl.DataFrame:

@@ -26,7 +26,7 @@ class Flags:
     model: str | None = None
     device: str | None = None
     dtype: str | None = None
-    beams: int = 1
+    beams: int | None = None
     prompt: str | None = None
     cut_loops: bool | None = None
     twins: bool | None = None
@@ -35,6 +35,7 @@ class Flags:
     gpus: float | None = None
     encoder: str | None = None
     connect_to: str | None = None
+    picture_delay: float | None = None
     min_users: int | None = None
     event_weights: str | None = None
     refresh: str = "full"
@@ -50,8 +51,11 @@ class Flags:
     threads: int | None = None
 
 
-def run_settings(flags: Flags) -> RunSettings:
-    """What the steps do without flags, but for the flags given. Raises BadInput where one is out of bounds."""
+def run_settings(flags: Flags, captions: CaptionSettings | None = None) -> RunSettings:
+    """What the steps do without flags, but for the flags given; of captions, what `captions` says instead.
+
+    Raises BadInput where one is out of bounds.
+    """
     from enrich.steps import RunSettings
 
     base = RunSettings()
@@ -60,7 +64,7 @@ def run_settings(flags: Flags) -> RunSettings:
     backend = BackendLimits(flags.memory, flags.threads, engine=flags.log_engine)
     return RunSettings(
         texts=replace(base.texts, job=_job(flags, base.texts.job)),
-        captions=_captions(flags, base.captions),
+        captions=_captions(flags, captions or base.captions),
         links=_links(flags, base.links),
         boards=replace(base.boards, snapshots=snapshots, backend=backend),
         queries=replace(_queries(flags, base.queries), snapshots=snapshots, backend=backend),
@@ -79,15 +83,17 @@ def _captions(flags: Flags, base: CaptionSettings) -> CaptionSettings:
         base,
         model=flags.model or base.model,
         device=flags.device,
-        dtype=flags.dtype,
-        beams=flags.beams,
-        prompt=flags.prompt,
-        cut_loops=flags.cut_loops,
-        twins=flags.twins,
+        dtype=flags.dtype or base.dtype,
+        beams=flags.beams or base.beams,
+        prompt=base.prompt if flags.prompt is None else flags.prompt,
+        cut_loops=base.cut_loops if flags.cut_loops is None else flags.cut_loops,
+        twins=base.twins if flags.twins is None else flags.twins,
         batch_size=flags.batch_size,
         engine=flags.engine,
         workers=flags.workers,
         gpus=flags.gpus,
+        connect_to=flags.connect_to,
+        host_delay=flags.picture_delay,
         job=_job(flags, base.job),
     )
 

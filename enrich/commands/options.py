@@ -21,7 +21,7 @@ CAPTIONER = console.options(
         "--model",
         metavar="MODEL",
         help="Captioner, a BLIP or another image-text-to-text model: a folder or hub id.  "
-        "[default: data/models/captioner]",
+        "[default: as last named here, with its --dtype, --beams, --prompt ...; else data/models/captioner]",
     ),
     click.option("--device", metavar="NAME", help="Of the captioner: cpu, cuda, cuda:1.  [default: a GPU if any]"),
     click.option(
@@ -29,13 +29,7 @@ CAPTIONER = console.options(
         type=click.Choice(["float32", "bfloat16", "float16"]),
         help="Of the captioner; float32 says what transformers says.  [default: bfloat16 where it is computed in]",
     ),
-    click.option(
-        "--beams",
-        type=click.IntRange(min=1),
-        default=_USUAL.beams,
-        show_default=True,
-        help="Of the captioner; 1: greedy.",
-    ),
+    click.option("--beams", type=click.IntRange(min=1), help="Of the captioner; 1: greedy.  [default: 1]"),
     click.option(
         "--prompt",
         metavar="TEXT",
@@ -65,7 +59,13 @@ DESCRIBING = console.options(
 CONNECT_TO = click.option(
     "--connect-to",
     metavar="HOST:PORT",
-    help="Fetch every page from this loopback server instead of its own host (demos and tests).",
+    help="Fetch everything from this loopback server instead of its own host (demos and tests).",
+)
+PICTURE_DELAY = click.option(
+    "--picture-delay",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0),
+    help="Between two pictures asked of one host; 0 of your own server: as fast as it answers.  [default: 1]",
 )
 VISITING = console.options(
     click.option(

@@ -17,6 +17,7 @@ from enrich.commands.options import (
     DESCRIBING,
     ENCODER,
     ENGAGED_QUERIES,
+    PICTURE_DELAY,
     VISITING,
 )
 from enrich.job import JobReport
@@ -43,7 +44,7 @@ COMMANDS = (
     _command(
         "captions",
         "Describe each pin's image in words and as a vector: pin_caption, pin_visual_embedding.",
-        *(CAPTIONER, DESCRIBING, CONTENT),
+        *(CAPTIONER, DESCRIBING, CONNECT_TO, PICTURE_DELAY, CONTENT),
     ),
     _command(
         "links",
@@ -71,7 +72,7 @@ COMMANDS = (
     _command(
         "run",
         "Do what is stale, in the order that data flows. Killed, it goes on where it was.",
-        *(CAPTIONER, CONNECT_TO, ENGAGED_QUERIES, BEHAVIOUR),
+        *(CAPTIONER, PICTURE_DELAY, CONNECT_TO, ENGAGED_QUERIES, BEHAVIOUR),
     ),
 )
 
@@ -80,9 +81,12 @@ def _run(step: str | None, flags: Flags, workspace: Path | None, as_json: bool) 
     """Run one step, or all; a line a table as it is done. The steps' modules load here, so that --help is quick."""
     opened = console.open_workspace(workspace, Writing.TABLES)
 
-    from enrich import captions, steps
+    from enrich import captioner_choice, captions, steps
 
-    settings = run_settings(flags)
+    last = None if flags.model else captioner_choice.last_named(opened)
+    settings = run_settings(flags, last)
+    if last and step in (None, steps.Step.CAPTIONS) and settings.captions.model != str(captions.DEFAULT_MODEL):
+        click.echo(f"captions by {captioner_choice.in_words(settings.captions)}, as last named; --model names another")
     done = []
     for report in steps.run(opened, settings, [steps.Step(step)] if step else tuple(steps.Step)):
         for table in report.reports:
@@ -93,14 +97,16 @@ def _run(step: str | None, flags: Flags, workspace: Path | None, as_json: bool) 
             else:
                 click.echo(_made(table))
             done.append(to_mapping(table))
-        if report.step is steps.Step.CAPTIONS and any(table.made for table in report.reports):
+        if report.step is steps.Step.CAPTIONS and any(table.made or table.failed for table in report.reports):
             for note in captions.notes(opened, settings.captions):
                 click.echo(f"note: {note}")
     console.finish("", {"workspace": str(opened.root), "tables": done}, as_json)
 
 
 def _made(report: JobReport) -> str:
-    did = f"{report.table}: {report.made:,} made, {report.fresh:,} fresh"
+    before = f" ({report.settled:,} of them failed before)" if report.settled else ""
+    left = f", {report.left:,} left for the next run" if report.left else ""
+    did = f"{report.table}: {report.made:,} made, {report.fresh:,} fresh{before}{left}"
     if counts_sources(report.table):
         return ", ".join([did, *left_out(report.table, report.failed)])
     failed = _by_reason(report)

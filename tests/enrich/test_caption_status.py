@@ -15,6 +15,7 @@ from table_rows import day, write_rows
 from data.pictures import scenes
 from enrich.caption_quality import FEWEST, figures, languages_moved, loops, text_alarms
 from enrich.caption_status import caption_status, render
+from enrich.captioning.loops import LOOP_CUT
 from enrich.cli import enrich as command
 from enrich.picture_prints import picture_print
 from enrich.picture_twins import FILE, PictureTwins
@@ -236,10 +237,45 @@ def test_the_command_shows_the_text_or_the_record(workspace):
     assert (told["captioned"], told["texts"]["commonest"][0], len(told["alarms"])) == (120, ["a man", 37], 1)
 
 
+def test_of_each_reason_some_pictures_are_named(workspace):
+    pins(workspace, 6)
+    base = {"event_timestamp": day(1), "producer": "blip@1"}
+    reasons = {0: "not-found", 1: "corrupt", 2: "not-found", 3: "not-found", 4: "not-found"}
+    rows = [{"pin_id": f"p{n:04}", "input_hash": f"h{n:04}", "reason": reason} for n, reason in reasons.items()]
+    write_rows(workspace, PIN_CAPTION, *({**base, **row} for row in rows))
+    found = caption_status(workspace)
+    assert [(one.reason, one.pin_id) for one in found.examples] == [
+        ("corrupt", "p0001"),
+        *(("not-found", f"p000{n}") for n in (0, 2, 3)),
+    ]
+    assert "1  corrupt           p0001: " in render(found)
+
+
+def test_few_captions_are_said_to_be_too_few_to_judge(workspace):
+    pins(workspace, FEWEST)
+    captions(workspace, SENTENCES[: FEWEST - 1])
+    assert "no alarms: of fewer than 100 captions" in render(caption_status(workspace))
+
+
+def test_many_captions_that_had_to_be_cut_are_an_alarm(workspace):
+    pins(workspace, 120)
+    captions(workspace, SENTENCES)
+    loops = [{"pin_id": f"p{n:04}", "input_hash": f"h{n:04}", "caption": SENTENCES[n]} for n in range(13)]
+    cut = {"event_timestamp": day(1), "producer": "blip@1", "written_at": day(3), "caption_rule": LOOP_CUT}
+    write_rows(workspace, PIN_CAPTION, *({**cut, "created_timestamp": day(3), **row} for row in loops))
+    assert alarms(workspace) == "11% of captions went round in circles and were cut: the model loops"
+
+
+def test_captions_of_other_scripts_are_shown_as_they_are(workspace):
+    pins(workspace, 1)
+    captions(workspace, ["桌子上的花瓶"])
+    assert "1  桌子上的花瓶" in render(caption_status(workspace))
+
+
 def test_no_text_of_a_caption_can_write_to_the_terminal(workspace):
     pins(workspace, 1)
-    captions(workspace, ["\x1b[2Ja shoe"])
-    assert "\x1b" not in render(caption_status(workspace))
+    captions(workspace, ["\x1b[2Ja shoe\u202e"])
+    assert not {"\x1b", "\u202e"} & set(render(caption_status(workspace)))
 
 
 def test_no_captions_have_figures_too():

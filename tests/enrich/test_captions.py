@@ -16,13 +16,13 @@ from tiny_captioner import random_images, save_tiny
 from data.captioner.pool import draw
 from data.pictures import rendering, scenes
 from enrich import console, parts
+from enrich.captioner_choice import last_named
 from enrich.captioning.loops import LOOP_CUT, without_loop
-from enrich.captions import Captioner, CaptionSettings, doubt, run_captions
+from enrich.captions import Captioner, CaptionSettings, doubt, notes, run_captions
 from enrich.cli import enrich
 from enrich.commands.flags import Flags, run_settings
 from enrich.engine import Engine
 from enrich.errors import BadInput
-from enrich.fetch import FetchSettings
 from enrich.job import JobSettings
 from enrich.picture_twins import copied_pictures
 from enrich.tables import DELETIONS, PIN_CAPTION, PIN_VISUAL_EMBEDDING, PINS
@@ -120,6 +120,28 @@ def test_a_run_cut_into_pieces_leaves_the_rows_of_a_whole_one(tmp_path, checkpoi
     assert len(found[0]) == len(pictures)
 
 
+def test_pieces_of_a_run_take_the_same_original_of_pictures_that_look_alike(tmp_path, checkpoint):
+    """Nine pictures, each as PNG and as two JPEGs, whose pins stand in no order of their bytes."""
+    uris = {}
+    shown = [rendering.render(scene, seed, 240) for scene, seed in draw(9, scenes.TEST_SEEDS, held_out=True, seed=7)]
+    for number, image in enumerate(shown):
+        for kind, settings in (("z", {}), ("b", {"quality": 90}), ("k", {"quality": 80})):
+            name = f"{number}.png" if kind == "z" else f"{number}{kind}.jpg"
+            image.save(tmp_path / name, **settings)
+            uris[f"{kind}{(number * 5) % 9}"] = str(tmp_path / name)
+    copied = []
+    for limits in ([None], [4, 4, 4, 4, None]):
+        workspace = Workspace.at(tmp_path / f"pieces{len(limits)}")
+        workspace.create(Catalogue("native", "inline"))
+        add_pins(workspace, **uris)
+        for limit in limits:
+            settings = CaptionSettings(str(checkpoint), dtype="float32", twins=True, job=JobSettings(limit=limit))
+            run_captions(workspace, settings)
+        copied.append(copied_pictures(workspace).sort("input_hash"))
+    assert copied[0].equals(copied[1])
+    assert copied[0].height >= 9
+
+
 class _Pictures(BaseHTTPRequestHandler):
     """One good picture, one page that says it is one, and nothing else."""
 
@@ -142,8 +164,7 @@ def test_pictures_on_the_web_are_fetched(workspace, checkpoint, captioner, image
     try:
         names = {"good": "good.png", "page": "page.png", "gone": "no.png"}
         add_pins(workspace, **{pin: f"http://pictures.example/{name}" for pin, name in names.items()}, here=pictures[0])
-        to = FetchSettings(connect_to=f"127.0.0.1:{server.server_port}", host_delay=0.0)
-        run_captions(workspace, plain(checkpoint, fetch=to))
+        run_captions(workspace, plain(checkpoint, connect_to=f"127.0.0.1:{server.server_port}"))
     finally:
         server.shutdown()
         thread.join()
@@ -155,6 +176,31 @@ def test_pictures_on_the_web_are_fetched(workspace, checkpoint, captioner, image
         "page": (None, "not-an-image"),
         "gone": (None, "status-404"),
     }
+
+
+def test_white_space_around_a_uri_is_none_of_it(workspace, checkpoint, captioner, pictures, images):
+    add_pins(workspace, a=f" {pictures[0]}\n", b=f"\tfile://{pictures[1]} ")
+    run_captions(workspace, plain(checkpoint))
+    assert [rows(workspace)[pin][0] for pin in "ab"] == captioner.caption(images[:2])
+
+
+def test_a_store_without_its_driver_is_a_reason_that_passes_and_a_note_what_to_install(workspace, checkpoint):
+    add_pins(workspace, a="az://bucket/a.png", b="AZ://bucket/b.png")
+    for _ in range(2):
+        report = run_captions(workspace, plain(checkpoint))
+        assert (dict(report.failed), report.fresh) == ({"no-driver": 2}, 0)
+    noted = [note for note in notes(workspace, plain(checkpoint)) if "az:" in note]
+    assert noted == ["no driver is installed for pictures in az: (2; pip install adlfs); they wait for it"]
+
+
+def test_what_cannot_be_is_said_before_any_picture_is_read(workspace, checkpoint, pictures):
+    add_pins(workspace, a=pictures[0])
+    no_model = plain(checkpoint.parent / "none")
+    for settings in (no_model, plain(checkpoint, job=JobSettings(retry=frozenset({"trunkated"})))):
+        with pytest.raises(BadInput, match=r"no such folder|a reason to retry, one of .*, truncated, .*'trunkated'"):
+            run_captions(workspace, settings)
+    assert not (workspace.root / "image_hashes.parquet").exists()
+    assert last_named(workspace) == CaptionSettings()
 
 
 def test_relative_paths_start_where_the_catalogue_was_imported_from(tmp_path, checkpoint, pictures):
@@ -297,6 +343,35 @@ def test_a_table_of_an_older_version_is_given_the_new_column(workspace, checkpoi
 # ---- settings
 
 
+def test_a_command_goes_on_with_the_captioner_last_named(workspace, checkpoint, captioner, pictures, images, capsys):
+    add_pins(workspace, a=pictures[0])
+    command = ["captions", "--workspace", str(workspace.root)]
+    assert console.run(enrich, [*command, "--model", str(checkpoint), "--dtype", "float32"]) == 0
+    add_pins(workspace, b=pictures[1])
+    capsys.readouterr()
+    assert console.run(enrich, command) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == f"captions by {checkpoint} --dtype float32, as last named; --model names another"
+    assert said[1] == "pin_caption: 1 made, 1 fresh"
+    assert [rows(workspace)[pin][0] for pin in "ab"] == captioner.caption(images[:2])
+
+
+def test_an_empty_prompt_is_none(workspace, checkpoint, pictures):
+    add_pins(workspace, a=pictures[0])
+    run_captions(workspace, plain(checkpoint))
+    assert run_captions(workspace, plain(checkpoint, prompt="")).fresh == 1
+
+
+def test_a_server_of_ones_own_is_asked_as_fast_as_it_answers():
+    strangers = CaptionSettings().fetching()
+    own = CaptionSettings(host_delay=0.0).fetching()
+    assert (strangers.host_delay, strangers.host_connections) == (1.0, 2)
+    assert (own.host_delay, own.host_connections, own.max_bytes) == (0.0, 16, strangers.max_bytes)
+    assert CaptionSettings(host_delay=0.2).fetching() == replace(strangers, host_delay=0.2)
+    with pytest.raises(BadInput, match="loopback"):
+        CaptionSettings(connect_to="10.0.0.1:80")
+
+
 def test_every_flag_of_the_command_reaches_the_settings():
     said = Flags(model="m", dtype="float16", beams=3, prompt="a", cut_loops=False)
     flags = replace(said, twins=False, batch_size=9, engine=Engine.RAY)
@@ -305,6 +380,8 @@ def test_every_flag_of_the_command_reaches_the_settings():
     assert (found.batch_size, found.engine, found.workers, found.gpus) == (9, Engine.RAY, 4, 0.5)
     assert (found.job.limit, found.job.retry) == (7, frozenset({"corrupt"}))
     assert run_settings(Flags(device="cpu")).captions.device == "cpu"
+    web = run_settings(Flags(connect_to="127.0.0.1:80", picture_delay=0.5)).captions
+    assert (web.connect_to, web.host_delay) == ("127.0.0.1:80", 0.5)
     assert run_settings(Flags()).captions.once_alike and not run_settings(Flags(twins=False)).captions.once_alike
 
 

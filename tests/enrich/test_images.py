@@ -588,7 +588,7 @@ def test_an_object_store_gives_the_bytes_that_are_allowed_and_no_more(stores, tm
         ("s3://shop/missing.png", "not-found"),
         ("s3://shop/secret.png", "unreadable"),
         ("gs://shop/never.png", "fetch-failed"),
-        ("az://no-driver/a.png", "unsupported-uri"),
+        ("az://no-driver/a.png", "no-driver"),
     ],
 )
 def test_what_an_object_store_does_not_give_has_a_reason(stores, tmp_path, uri, reason):

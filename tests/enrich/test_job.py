@@ -113,6 +113,38 @@ def test_the_newest_row_is_of_the_last_input_and_clocks_never_tie(
     assert newest(workspace) == [("a", None if history[-1][0] == "bad" else history[-1][0].upper())]
 
 
+def test_a_limit_gets_on_past_what_fails_for_a_passing_reason(workspace: Workspace) -> None:
+    """Two hosts are down, and stand first: a run of two rows asks them once, then takes the others."""
+
+    def fetched(batch: pl.DataFrame) -> pl.DataFrame:
+        down = pl.col("text") == "bad"
+        return upper(batch).drop("reason").with_columns(batch.select(reason=pl.when(down).then(pl.lit("timeout"))))
+
+    frame = inputs(("a", "bad"), ("b", "bad"), ("c", "cat"), ("d", "dog"), ("e", "emu"))
+    found = [
+        job.run(workspace, [PIN_CAPTION], frame, fetched, "p1", JobSettings(limit=2), frozenset({"timeout"}))
+        for _ in range(4)
+    ]
+    assert [(one.made, one.failed.total(), one.left) for one in found] == [(0, 2, 3), (2, 0, 3), (1, 1, 1), (0, 2, 0)]
+
+
+def test_under_a_limit_what_is_to_be_retried_comes_first(workspace: Workspace) -> None:
+    run(workspace, inputs(("y", "bad"), ("z", "bad")))
+    frame = inputs(("a", "cat"), ("y", "bad"), ("z", "bad"))
+    for retry in ("corrupt", "failed"):
+        again = run(workspace, frame, limit=2, retry=frozenset({retry}))
+        assert (again.made, dict(again.failed), again.left, again.settled) == (0, {"corrupt": 2}, 1, 0)
+    assert run(workspace, frame, limit=2).made == 1
+
+
+def test_a_report_tells_what_failed_before_from_what_was_made(workspace: Workspace) -> None:
+    frame = inputs(("a", "cat"), ("b", "bad"), ("c", "dog"))
+    first, second = run(workspace, frame), run(workspace, frame)
+    assert (first.settled, second.fresh, second.settled) == (0, 3, 1)
+    changed = run(workspace, inputs(("a", "cat"), ("b", "bear"), ("c", "bad")))
+    assert (changed.made, changed.fresh, changed.settled) == (1, 1, 0)
+
+
 def test_failed_rows_are_tried_again_only_when_asked(workspace: Workspace) -> None:
     run(workspace, inputs(("b", "bad")))
     none = pl.lit(None, pl.String)
