@@ -248,6 +248,8 @@ def served(workspace: Workspace, *flags: str) -> Iterator[str]:
                 if server.poll() is not None:
                     raise
             time.sleep(0.5)
+        else:
+            raise RuntimeError(f"expected an answer from {' '.join(command)}, found none; run it by hand to see why")
         yield f"http://127.0.0.1:{port}"
     finally:
         server.terminate()

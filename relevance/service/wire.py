@@ -1,7 +1,8 @@
-"""What a connection may send before its request is known: so many bytes of headers, in so many seconds.
+"""What a connection may do before its request is known, and while it is answered: bounded in bytes and in seconds.
 
-uvicorn leaves both open (httptools keeps a header of any length), so a few slow or endless ones would take the
-service's connections or its memory. The body is guard.py's. uvicorn is told of `HeadGuard` by start.py.
+uvicorn leaves both open (httptools keeps headers of any length, and an answer that nobody takes waits for ever), so a
+few connections that are slow or without end would take the service's sockets or its memory. The body is guard.py's.
+uvicorn is told of `Wire` by start.py.
 """
 
 from __future__ import annotations
@@ -18,16 +19,20 @@ else:
     _Protocol = AutoHTTPProtocol  # of httptools where that is installed, else of h11
 
 
-class HeadGuard(_Protocol):
-    """uvicorn's connection, closed with one line where its next request's headers are too long or too slow."""
+class Wire(_Protocol):
+    """uvicorn's connection, closed with one line where its next request's headers are too long or too slow, and without
+    one where its answer is not taken.
+    """
 
     most_bytes = 64 * 2**10  # of the request line and the headers, as far as more than one packet brings them
     seconds = 10.0  # from the connection, or the first byte after the last request, to the end of the headers
+    taking_seconds = 60.0  # for as much of an answer as the socket does not hold
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._fed = 0  # bytes that came since the last request, and were none yet
         self._timer: asyncio.TimerHandle | None = None
+        self._taking: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -35,7 +40,17 @@ class HeadGuard(_Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
+        self._stop_taking()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stop_taking()
+        self._taking = self.loop.call_later(self.taking_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._stop_taking()
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         before, comes_next = self.cycle, self._body_has_come()
@@ -62,6 +77,11 @@ class HeadGuard(_Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _stop_taking(self) -> None:
+        if self._taking is not None:
+            self._taking.cancel()
+            self._taking = None
 
     def _late(self) -> None:
         self._timer = None

@@ -21,7 +21,7 @@ from enrich.workspace import Workspace
 NOT_KEPT = "its payload is in no table any more"
 REWRITTEN = "the rows it was made from were rewritten or deleted since"
 
-_SERVED = pl.Schema({"key": pl.String, "hash": pl.String, "at": pl.Datetime("us", "UTC")})
+_SERVED = pl.Schema({"key": pl.String(), "hash": pl.String(), "at": pl.Datetime("us", "UTC")})
 Pack = Callable[[Workspace, pl.DataFrame, datetime, datetime], pl.DataFrame]
 
 

@@ -100,6 +100,19 @@ class _Answers:
         self.kept = entry
 
 
+class _Scorers(dict[int, Scorer]):
+    """One for each number of threads, for a scorer keeps the vectors that it made of queries."""
+
+    def __init__(self, student: Student, encoder: QueryEncoder, answers: _Answers) -> None:
+        super().__init__()
+        self._student, self._encoder, self._answers = student, encoder, answers
+
+    def __missing__(self, threads: int) -> Scorer:
+        clock = self._answers.now
+        self[threads] = made = Scorer(self._student, self._answers, self._encoder, log=self._answers, clock=clock)
+        return made
+
+
 def replay(
     workspace: Workspace,
     logs: Sequence[Path] = (),
@@ -121,15 +134,17 @@ def replay(
     student = student or Student.load(workspace.models / STUDENT_MODEL)
     found, answers = Replay(), _Answers()
     encodes = encoder or TextEncoder(student.record.settings.text_encoder)
-    scorer = Scorer(student, answers, encodes, log=answers, clock=answers.now)
+    scorers = _Scorers(student, encodes, answers)
     pins = PackedAgain(workspace, PIN_SERVING, pin_payloads)
     queries = PackedAgain(workspace, QUERY_SERVING, query_payloads)
     with progress(len(places), "requests", "request") as bar:
         for entries in _at_once(entries_at(places, found.pass_over), pins_at_once):
-            for asked in _asked(_comparable(entries, student.record.fingerprint, found), pins, queries):
+            comparable = _comparable(entries, student.record.fingerprint, found)
+            bar.update(len(entries) - len(comparable))
+            for asked in _asked(comparable, pins, queries):
                 answers.take(asked)
-                _compare(asked, scorer, answers, found)
-            bar.update(len(entries))
+                _compare(asked, scorers, answers, found)
+                bar.update(1)
     if found.broken_lines == len(places):
         raise BadInput(f"expected logged requests, found none on {found.first_broken}")
     return found
@@ -179,7 +194,7 @@ def _again(packed: PackedAgain, said: Sequence[tuple[Entry, str, str | None]]) -
         yield Again(None, None) if hash is None else Again(None, BROKEN) if hash == DAMAGED else next(made)
 
 
-def _compare(asked: _Asked, scorer: Scorer, answers: _Answers, found: Replay) -> None:
+def _compare(asked: _Asked, scorers: _Scorers, answers: _Answers, found: Replay) -> None:
     """Answer the request again, and count what is not the same."""
     entry = asked.entry
     found.requests += 1
@@ -187,7 +202,7 @@ def _compare(asked: _Asked, scorer: Scorer, answers: _Answers, found: Replay) ->
         found.left_out[asked.query.reason] += len(entry.pins)
         return
     with _threads(entry.threads):
-        scorer.answer(entry.query, entry.pins)
+        scorers[entry.threads].answer(entry.query, entry.pins)
     again = answers.kept
     assert again is not None
     for i, (pin, packed) in enumerate(zip(entry.pins, asked.pins, strict=True)):

@@ -101,12 +101,11 @@ def test_threads_that_split_sums_otherwise_are_the_ones_that_answered(workspace:
         def encode(self, texts):
             return super().encode(texts) + np.float32(torch.get_num_threads() / 8)
 
-    scorer = Scorer(student, MemoryStore({}, {}), OfThreads(), RequestLog(workspace, share=1.0))
-    before = torch.get_num_threads()
+    before, log = torch.get_num_threads(), RequestLog(workspace, share=1.0)
     try:
-        for threads, query in ((3, "red lamp"), (1, "blue lamp")):
+        for threads in (3, 1):
             torch.set_num_threads(threads)
-            scorer.score(query, PIN_IDS)
+            Scorer(student, MemoryStore({}, {}), OfThreads(), log).score("red lamp", PIN_IDS)
         torch.set_num_threads(2)
         assert replay(workspace, student=student, encoder=OfThreads()).equal == 2 * len(PIN_IDS)
         assert torch.get_num_threads() == 2

@@ -13,13 +13,18 @@ import uvicorn
 from relevance.online import Scorer
 from relevance.service.app import create_app
 from relevance.service.settings import MAX_BODY_BYTES
-from relevance.service.wire import HeadGuard
+from relevance.service.wire import Wire
 from tests.relevance.services import PINS, memory_store, parts_of, tiny_student
 from tests.relevance.students import WordEncoder
 
 
-class Hasty(HeadGuard):
-    seconds = 0.3
+class Hasty(Wire):
+    seconds, taking_seconds = 0.3, 0.3
+    lost = threading.Event()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.lost.set()
 
 
 @pytest.fixture(scope="module")
@@ -85,3 +90,11 @@ def test_a_body_that_was_refused_does_not_hold_its_connection(port):
     for sent, status in ((chunks, b"411"), (head("/score", MAX_BODY_BYTES + 1), b"413")):
         said = asked(port, sent)
         assert said.startswith(b"HTTP/1.1 " + status) and b"connection: close" in said
+
+
+def test_an_answer_that_nobody_takes_does_not_hold_its_connection(port):
+    asks = b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n" * 1_000  # of which some 30 MB are the answer
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        Hasty.lost.clear()
+        connection.sendall(asks)
+        assert Hasty.lost.wait(30)
