@@ -9,7 +9,7 @@ import re
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -69,7 +69,7 @@ def write_catalogue(root: Path, pins: int, seed: int = 0, newest: int | None = N
     return workspace
 
 
-def append(workspace: Workspace, table: Table, ids: list[str], values: dict[str, object], at: datetime = AT) -> None:
+def append(workspace: Workspace, table: Table, ids: list[str], values: Mapping[str, object], at: datetime = AT) -> None:
     """One part: a row a pin, known at once."""
     n = len(ids)
     same = {"event_timestamp": at, "created_timestamp": at, "written_at": at, "backfilled": False}

@@ -29,7 +29,7 @@ from enrich.workspace import Workspace
 from relevance.candidates import workspace_index
 from relevance.feature_store import materialize
 from relevance.serving.lookup import OnlineFeatures
-from relevance.serving.replay import Replay, render, replay
+from relevance.serving.replay import PINS_AT_ONCE, Replay, render, replay
 
 _OF_RIVAL = 20  # requests
 _Drawn = Callable[[], dict[str, object]]
@@ -89,6 +89,7 @@ def drawn(workspace: Workspace, pins: int, seed: int = 4) -> _Drawn:
     random = np.random.default_rng(seed)
     ids = parts.scan(workspace.folder(PINS)).select("pin_id").unique().collect()["pin_id"].sort().to_list()
     known = parts.scan(workspace.folder(QUERY_SERVING)).select("query").unique().collect()["query"].sort().to_list()
+    known = known or ["a chair beside a table"]  # where there was no log
 
     def draw() -> dict[str, object]:
         one, other = random.choice(known, 2)
@@ -99,9 +100,9 @@ def drawn(workspace: Workspace, pins: int, seed: int = 4) -> _Drawn:
     return draw
 
 
-def timed(workspace: Workspace, requests: int, pins_at_once: int | None = None) -> tuple[Replay, float]:
+def timed(workspace: Workspace, requests: int, pins_at_once: int = PINS_AT_ONCE) -> tuple[Replay, float]:
     start = time.perf_counter()
-    found = replay(workspace, limit=requests, **({} if pins_at_once is None else {"pins_at_once": pins_at_once}))
+    found = replay(workspace, limit=requests, pins_at_once=pins_at_once)
     return found, time.perf_counter() - start
 
 

@@ -37,7 +37,7 @@ ANOTHER_MODEL = "another model answered"
 DEGRADED = "answered without the online store"
 BROKEN = "the online store held no payload but damaged bytes"
 FEATURES, SCORES = "features differ", "scores differ"
-_PINS_AT_ONCE = 50_000  # whose payloads are held, about 200 MB
+PINS_AT_ONCE = 50_000  # whose payloads are held, about 200 MB
 
 
 @dataclass(slots=True)
@@ -119,7 +119,7 @@ def replay(
     limit: int | None = None,
     student: Student | None = None,
     encoder: QueryEncoder | None = None,
-    pins_at_once: int = _PINS_AT_ONCE,
+    pins_at_once: int = PINS_AT_ONCE,
 ) -> Replay:
     """Compute the requests of `logs` (default: all of W/requests) again; the newest `limit` of them.
 
