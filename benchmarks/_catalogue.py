@@ -9,9 +9,9 @@ import re
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -43,35 +43,33 @@ SAFE = {  # the stores that feature_store.yaml names, and Feast's own
 }
 
 
-def write_catalogue(root: Path, pins: int, seed: int = 0) -> Workspace:
-    """A workspace with every pin table filled for `pins` pins, one row each."""
+def write_catalogue(root: Path, pins: int, seed: int = 0, newest: int | None = None) -> Workspace:
+    """A workspace with every pin table filled for `pins` pins, one row each, dated AT; past the first `newest` pins (a
+    multiple of PINS_AT_ONCE) a day before it, so that what is materialized from AT on is the newest alone.
+    """
     workspace = Workspace.at(root)
     workspace.create(Catalogue("native", "benchmark"))
     random = np.random.default_rng(seed)
     for first in range(0, pins, PINS_AT_ONCE):
         ids = [f"pin{i:08d}" for i in range(first, min(first + PINS_AT_ONCE, pins))]
-        n = len(ids)
-        append(
-            workspace,
-            PIN_TEXT,
-            ids,
-            {"title": texts(random, n, 6), "description": texts(random, n, 25), "lang": ["en"] * n},
-        )
-        append(workspace, PIN_CAPTION, ids, {"caption": texts(random, n, 9)})
-        append(workspace, PIN_LINK, ids, {"link_title": texts(random, n, 7), "link_description": texts(random, n, 20)})
-        append(
-            workspace, PIN_BOARDS, ids, {"board_titles": lists(random, n, 5), "board_count": random.integers(0, 99, n)}
-        )
-        append(workspace, PIN_QUERIES, ids, {"engaged_queries": lists(random, n, 8)})
-        append(workspace, PIN_ENGAGEMENT, ids, engagement(random, n))
-        append(workspace, PIN_TEXT_EMBEDDING, ids, {"text_embedding": vectors(random, n)})
-        append(workspace, PIN_VISUAL_EMBEDDING, ids, {"visual_embedding": vectors(random, n)})
-        append(workspace, PIN_GRAPH, ids, {"graph_embedding": vectors(random, n)})
-        parts.append(workspace.folder(PINS), PINS, pa.table({"pin_id": ids, "created_at": [AT] * n}))
+        n, at = len(ids), AT if newest is None or first < newest else AT - timedelta(days=1)
+        text = {"title": texts(random, n, 6), "description": texts(random, n, 25), "lang": ["en"] * n}
+        append(workspace, PIN_TEXT, ids, text, at)
+        append(workspace, PIN_CAPTION, ids, {"caption": texts(random, n, 9)}, at)
+        link = {"link_title": texts(random, n, 7), "link_description": texts(random, n, 20)}
+        append(workspace, PIN_LINK, ids, link, at)
+        boards = {"board_titles": lists(random, n, 5), "board_count": random.integers(0, 99, n)}
+        append(workspace, PIN_BOARDS, ids, boards, at)
+        append(workspace, PIN_QUERIES, ids, {"engaged_queries": lists(random, n, 8)}, at)
+        append(workspace, PIN_ENGAGEMENT, ids, engagement(random, n), at)
+        append(workspace, PIN_TEXT_EMBEDDING, ids, {"text_embedding": vectors(random, n)}, at)
+        append(workspace, PIN_VISUAL_EMBEDDING, ids, {"visual_embedding": vectors(random, n)}, at)
+        append(workspace, PIN_GRAPH, ids, {"graph_embedding": vectors(random, n)}, at)
+        parts.append(workspace.folder(PINS), PINS, pa.table({"pin_id": ids, "created_at": [at] * n}))
     return workspace
 
 
-def append(workspace: Workspace, table: Table, ids: list[str], values: dict[str, object], at: datetime = AT) -> None:
+def append(workspace: Workspace, table: Table, ids: list[str], values: Mapping[str, object], at: datetime = AT) -> None:
     """One part: a row a pin, known at once."""
     n = len(ids)
     same = {"event_timestamp": at, "created_timestamp": at, "written_at": at, "backfilled": False}

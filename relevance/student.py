@@ -127,7 +127,7 @@ class Student:
             network = StudentNetwork(record.settings.network, record.dimensions, len(record.interests))
             network.load_state_dict({k: v for k, v in tensors.items() if not k.startswith(_STATISTICS)})
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise BadInput(
                 f"expected a whole student in {folder}, found one that does not load ({reason}); train it again"
             ) from error

@@ -198,8 +198,12 @@ def _handle_errors(app: FastAPI, meters: Meters) -> None:
         return JSONResponse({"error": str(error)[:_LONGEST_ERROR]}, status_code=422)
 
     @app.exception_handler(RequestValidationError)
-    async def not_valid(_: Request, error: RequestValidationError) -> JSONResponse:
+    async def not_valid(request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
+        sent = request.headers.get("content-type", "none")
+        if request.method == "POST" and "json" not in sent:  # curl's own default is a form
+            said = f"expected a body of JSON under Content-Type: application/json, found {sent!r}"
+            return JSONResponse({"error": said[:_LONGEST_ERROR]}, status_code=422)
         line = " ".join(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}".split())
         return JSONResponse({"error": line[:_LONGEST_ERROR]}, status_code=422)
 

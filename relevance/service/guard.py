@@ -27,6 +27,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 OPEN = frozenset({"/", "/healthz", "/readyz"})  # asked for without a key, as are the page's own files
 _PAGE = "/page/"
+_UNREAD = frozenset({408, 411, 413})  # refusals of a body that is still on its way
 LINE = "request_line"  # under which a request's log line is found in its scope's state
 
 
@@ -110,5 +111,7 @@ class _Body:
 async def _answer(send: Send, status: int, error: str) -> None:
     body = json.dumps({"error": error}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    if status in _UNREAD:
+        headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 LOG = logging.getLogger("corkboard.service")
+LOGGERS = (LOG, *map(logging.getLogger, ("uvicorn", "relevance", "enrich")))
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -52,12 +53,12 @@ class JsonLines(logging.Formatter):
 
 
 def write_json_lines() -> None:
-    """Send this service's events, and the server's own, to standard error as lines of JSON."""
+    """Send this service's events, the server's own and those of what is behind it to standard error as JSON lines."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
-    for logger, level in ((LOG, logging.INFO), (logging.getLogger("uvicorn"), logging.INFO)):
+    for logger in LOGGERS:
         logger.handlers, logger.propagate = [handler], False
-        logger.setLevel(level)
+        logger.setLevel(logging.INFO)
 
 
 def request_id(sent: str | None) -> str:

@@ -8,7 +8,6 @@ faster than it can score are dropped and counted, never waited for.
 from __future__ import annotations
 
 import json
-import os
 import queue
 import random
 import threading
@@ -26,6 +25,7 @@ from relevance.features import Floats
 from relevance.online import Answer
 from relevance.service.logs import LOG
 from relevance.service.meters import Meters
+from relevance.serving.request_log import append_line
 from relevance.student import Student
 from relevance.student_inputs import QueryEncoder, rounded
 
@@ -118,11 +118,5 @@ def _line(waiting: _Waiting, shadow: str, levels: Sequence[float]) -> bytes:
 
 
 def _append(folder: Path, line: bytes) -> None:
-    """One write a line, so that several processes may append and a kill leaves whole lines."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{datetime.now(UTC):%Y-%m-%d}.jsonl"
-    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    try:
-        os.write(file, line)
-    finally:
-        os.close(file)
+    append_line(folder / f"{datetime.now(UTC):%Y-%m-%d}.jsonl", line)

@@ -26,6 +26,7 @@ from relevance.service.meters import Meters, count_together, forget_dead_workers
 from relevance.service.pictures import Pictures
 from relevance.service.settings import Served, ServiceSettings
 from relevance.service.shadow import Shadow, folder_of
+from relevance.service.wire import Wire
 from relevance.serving.steady_memory import steady_memory
 from relevance.student import Student
 
@@ -40,7 +41,7 @@ def serve(workspace: Workspace, settings: ServiceSettings, host: str, port: int,
     Served(workspace.root, settings).publish()
     if workers == 1:
         app = app_of(workspace, settings)
-        uvicorn.run(app, host=host, port=port, access_log=False, log_config=None)
+        uvicorn.run(app, host=host, port=port, http=Wire, ws="none", access_log=False, log_config=None)
         return
     with tempfile.TemporaryDirectory() as folder:
         count_together(folder)
@@ -50,6 +51,8 @@ def serve(workspace: Workspace, settings: ServiceSettings, host: str, port: int,
             workers=workers,
             host=host,
             port=port,
+            http=Wire,
+            ws="none",
             access_log=False,
             log_config=None,
         )

@@ -7,18 +7,23 @@ line names payloads by the hash of what they say and features by a digest; texts
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import logging
 import os
 import random
-from collections.abc import Iterator, Sequence
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from itertools import groupby
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
+import torch
 
 from enrich.errors import BadInput
 from enrich.payload import content_hash, is_whole
@@ -28,6 +33,8 @@ from relevance.features import Features
 RECORD_VARIABLE = "CORKBOARD_RECORD"
 DAMAGED = "damaged"  # instead of the hash of bytes that are no payload
 _DIGEST_BYTES = 8
+_QUIET_SECONDS = 60.0  # between two warnings
+_MOST_THREADS = 4_096  # that a line may ask `relevance replay` to compute with
 _LOG = logging.getLogger(__name__)
 
 
@@ -45,6 +52,7 @@ class Entry:
     probabilities: tuple[tuple[float, ...], ...]
     lost: tuple[str, ...]  # what the whole request had to do without
     request_id: str | None = None  # as the service's answer and log line had it
+    threads: int = 1  # of torch: among more, sums are split otherwise, and their last bits are others
 
 
 class AnswerLog(Protocol):
@@ -63,6 +71,7 @@ class RequestLog:
         if not 0 <= share <= 1:
             raise BadInput(f"expected a share of requests to record from 0 to 1, found {share}; see {RECORD_VARIABLE}")
         self._folder, self._share = folder_of(workspace), share
+        self._lost, self._said = 0, -_QUIET_SECONDS  # answers since it was last said; when that was
 
     def wants(self) -> bool:
         return self._share > 0 and random.random() < self._share
@@ -71,18 +80,31 @@ class RequestLog:
         try:
             self._append(entry)
         except OSError as error:
-            _LOG.warning("a request was answered but not logged: %s", error)
+            self._lost += 1
+            if time.monotonic() - self._said > _QUIET_SECONDS:  # not a line an answer: the disk may be the log's, too
+                _LOG.warning("%d requests were answered but not logged: %s", self._lost, error)
+                self._lost, self._said = 0, time.monotonic()
 
     def _append(self, entry: Entry) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         line = json.dumps(asdict(entry), ensure_ascii=False).encode("utf-8", "replace") + b"\n"
         path = self._folder / f"{entry.at[:10]}.jsonl"
-        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        try:
-            if os.write(file, line) < len(line):
-                raise OSError(f"only part of a line fitted into {path}")
-        finally:
-            os.close(file)
+        append_line(path, line)
+
+
+def append_line(path: Path, line: bytes) -> None:
+    """Add a whole line, or raise OSError and leave the file as it was: a full disk takes part of one, and the next line
+    would be lost with it. For several threads and processes.
+    """
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        before = os.fstat(file).st_size
+        if os.write(file, line) < len(line):
+            os.ftruncate(file, before)
+            raise OSError(f"only part of a line fitted into {path}")
+    finally:
+        os.close(file)
 
 
 def recorded_share(record: float | None) -> float:
@@ -100,15 +122,62 @@ def folder_of(workspace: Workspace) -> Path:
 
 def read_entries(path: Path) -> Iterator[Entry]:
     """The entries of a log file, oldest first. Raises BadInput at a line that is none."""
-    with path.open(encoding="utf-8") as lines:
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             try:
-                raw = json.loads(line)
-                lists = {name: tuple(raw[name]) for name in ("pins", "payloads", "features", "lost")}
-                probabilities = tuple(tuple(row) for row in raw["probabilities"])
-                yield Entry(**{**raw, **lists, "probabilities": probabilities})
+                yield _entry(line)
             except (ValueError, KeyError, TypeError) as error:
                 raise BadInput(f"expected a logged request on line {number} of {path}, found none ({error})") from error
+
+
+class Place(NamedTuple):
+    """A line of a log file."""
+
+    path: Path
+    number: int
+    start: int  # bytes before it
+
+
+def newest_lines(paths: Sequence[Path], limit: int | None = None) -> list[Place]:
+    """The lines of log files that are given oldest first, or the newest `limit` of them; oldest first."""
+    found: list[Place] = []
+    for path in reversed(paths):
+        here: deque[Place] = deque(maxlen=None if limit is None else limit - len(found))
+        start = 0
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                here.append(Place(path, number, start))
+                start += len(line)
+        found = [*here, *found]
+        if limit is not None and len(found) >= limit:
+            break
+    return found
+
+
+def entries_at(places: Iterable[Place], broken: Callable[[str], None]) -> Iterator[Entry]:
+    """The entries of these lines, read as they are asked for; of a line that is none `broken` is told where and why."""
+    for path, group in groupby(places, key=lambda place: place.path):
+        with path.open("rb") as lines:
+            for place in group:
+                lines.seek(place.start)
+                try:
+                    yield _entry(lines.readline())
+                except (ValueError, KeyError, TypeError) as error:
+                    broken(f"line {place.number} of {path} ({error})")
+
+
+def _entry(line: bytes) -> Entry:
+    """Raises ValueError, KeyError or TypeError where it is none."""
+    raw = json.loads(line)
+    lists = {name: tuple(raw[name]) for name in ("pins", "payloads", "features", "lost")}
+    probabilities = tuple(tuple(row) for row in raw["probabilities"])
+    entry = Entry(**{**raw, **lists, "probabilities": probabilities})
+    if {len(entry.pins)} != {len(entry.payloads), len(entry.features), len(entry.probabilities)}:
+        raise ValueError("its lists are not of one length")
+    datetime.fromisoformat(entry.at)
+    if not 1 <= entry.threads <= _MOST_THREADS:
+        raise ValueError(f"{entry.threads} threads")
+    return entry
 
 
 def entry_of(
@@ -135,6 +204,7 @@ def entry_of(
         probabilities=tuple(tuple(row) for row in probabilities),
         lost=tuple(lost),
         request_id=request_id,
+        threads=torch.get_num_threads(),
     )
 
 

@@ -17,7 +17,14 @@ from relevance.student_training import train_student
 from tests.relevance.students import MemoryStore, WordEncoder, labelled_frame
 
 FRAME = labelled_frame(24, 4, 3)
-COLUMNS = {"caption": ["pin_caption__caption"], "boards": ["pin_boards__board_titles"], "nothing": []}
+COLUMNS = {
+    "nothing": [],
+    "title": ["pin_text__title"],
+    "caption": ["pin_caption__caption"],
+    "boards": ["pin_boards__board_titles"],
+    "text_embedding": ["pin_text_embedding__text_embedding"],
+    "engagement": ["pin_engagement__impressions_365d"],
+}
 
 
 @pytest.fixture(scope="module")
@@ -48,14 +55,15 @@ def test_the_drop_is_what_serving_pays(student) -> None:
         assert of_input["probabilities"].to_list() == [pytest.approx(row, abs=1e-5) for row in said]
         accuracy[name] = metrics.accuracy(frame["level"], said)
     drops = {one.input: one for one in compared(rows, EvaluationSettings())}
-    for name in ("caption", "boards"):
+    assert set(drops) == set(COLUMNS) - {"nothing"}  # any one that a pair has
+    for name in drops:
         assert drops[name].accuracy.value == pytest.approx(accuracy[name] - accuracy["nothing"])
         assert drops[name].accuracy.low <= drops[name].accuracy.value <= drops[name].accuracy.high
 
 
 def test_only_inputs_that_some_pair_has_are_left_out(student) -> None:
     rows = left_out(student, FRAME, WordEncoder())
-    assert set(rows["without"]) == {"nothing", "title", "caption", "boards", "text_embedding", "engagement"}
+    assert set(rows["without"]) == set(COLUMNS)
     drops = {one.input: one for one in compared(rows, EvaluationSettings())}
     assert (drops["caption"].pairs, drops["caption"].of) == (96, 96)
     assert drops["title"].pairs == FRAME["pin_text__title"].count()

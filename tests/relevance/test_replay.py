@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
+import resource
+import signal
 from datetime import UTC, datetime
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from table_rows import day, write_rows
 
 from enrich import parts
 from enrich.errors import BadInput
-from enrich.serving import ServingSettings, run_serving
+from enrich.serving import ServingSettings, pin_payloads, run_serving
 from enrich.tables import PIN_BOARDS, PIN_CAPTION, PIN_SERVING, PIN_TEXT, PINS, QUERY_FEATURES
 from enrich.workspace import Workspace
 from relevance.feature_store import materialize
 from relevance.online import Scorer
 from relevance.serving.lookup import OnlineFeatures
-from relevance.serving.replay import ANOTHER_MODEL, FEATURES, NOT_KEPT, REWRITTEN, SCORES, render, replay
-from relevance.serving.request_log import RequestLog, folder_of, read_entries, recorded_share
+from relevance.serving.packed_again import NOT_KEPT, REWRITTEN, PackedAgain, Served
+from relevance.serving.replay import ANOTHER_MODEL, FEATURES, SCORES, render, replay
+from relevance.serving.request_log import RequestLog, append_line, folder_of, read_entries, recorded_share
 from relevance.student import Student, StudentSettings
 from relevance.student_network import NetworkSettings, Size
 from relevance.student_training import train_student
@@ -87,6 +92,79 @@ def test_what_cannot_be_computed_again_has_a_reason(logged: Workspace, student: 
     path.write_text(path.read_text().replace(student.record.fingerprint, "another"))
     found = replay(logged, student=student, encoder=WordEncoder())
     assert found.left_out == {ANOTHER_MODEL: 8} and not found.exact  # nothing was compared, so nothing is proved
+
+
+def test_threads_that_split_sums_otherwise_are_the_ones_that_answered(workspace: Workspace, student: Student):
+    """MiniLM's vector of a text of several words has other last bits on two threads than on one."""
+
+    class OfThreads(WordEncoder):
+        def encode(self, texts):
+            return super().encode(texts) + np.float32(torch.get_num_threads() / 8)
+
+    before, log = torch.get_num_threads(), RequestLog(workspace, share=1.0)
+    try:
+        for threads in (3, 1):
+            torch.set_num_threads(threads)
+            Scorer(student, MemoryStore({}, {}), OfThreads(), log).score("red lamp", PIN_IDS)
+        torch.set_num_threads(2)
+        assert replay(workspace, student=student, encoder=OfThreads()).equal == 2 * len(PIN_IDS)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_payloads_are_packed_some_requests_at_a_time_and_each_once(logged: Workspace, student: Student):
+    packed: list[str] = []
+
+    def pack(workspace, keys, now, written):
+        packed.extend(keys["pin_id"])
+        return pin_payloads(workspace, keys, now, written)
+
+    (path,) = folder_of(logged).glob("*.jsonl")
+    lines = path.read_text()
+    path.write_text(lines * 3)  # the payload of "b" changes and changes back
+    again = PackedAgain(logged, PIN_SERVING, pack)
+    entries = list(read_entries(path))
+    served = [
+        [Served(pin, said, datetime.fromisoformat(e.at)) for pin, said in zip(e.pins, e.payloads, strict=True) if said]
+        for e in entries
+    ]
+    answers = [again.of(some) for some in served]
+    assert all(one.payload is not None for some in answers for one in some)
+    assert sorted(packed) == ["a", "b", "b", "b", "b", "b", "b", "c"]  # known from the request before, or not
+    for at_once in (1, 5, 1_000):
+        found = replay(logged, student=student, encoder=WordEncoder(), pins_at_once=at_once)
+        assert (found.requests, found.pins, found.equal) == (6, 24, 24)
+
+
+def test_a_line_that_is_none_is_passed_over_and_counted(logged: Workspace, student: Student):
+    (path,) = folder_of(logged).glob("*.jsonl")
+    first, second = path.read_text().splitlines()
+    path.write_text("\n".join([first, second[: len(second) // 2], '{"at": 3}', second]) + "\n")
+    found = replay(logged, student=student, encoder=WordEncoder())
+    assert (found.requests, found.equal, found.broken_lines) == (2, 8, 2)
+    assert found.first_broken.startswith(f"line 2 of {path}") and "2 lines that are no logged request" in render(found)
+    (path.parent / "2999-01-01.jsonl").write_text(second + "\n" + first + "\n")
+    newest = replay(logged, limit=3, student=student, encoder=WordEncoder())
+    assert (newest.requests, newest.equal, newest.broken_lines) == (3, 12, 0)
+    path.write_text(second[:99])
+    with pytest.raises(BadInput, match="line 1 of"):
+        replay(logged, logs=[path], student=student, encoder=WordEncoder())
+
+
+def test_of_a_line_that_does_not_fit_nothing_is_left(tmp_path: Path):
+    path = tmp_path / "log"
+    append_line(path, b"whole\n")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # as Python has it
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10, limits[1]))  # as a full disk: part of a line fits
+        with pytest.raises(OSError, match="only part of a line"):
+            append_line(path, b"too long\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    append_line(path, b"next\n")
+    assert path.read_text() == "whole\nnext\n"
 
 
 def test_an_answer_that_cannot_be_logged_is_an_answer(

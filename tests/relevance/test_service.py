@@ -10,11 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import enrich
+from enrich.workspace import Workspace
 from relevance.online import Scorer
 from relevance.service.app import Parts
 from relevance.service.keys import ApiKeys
 from relevance.service.live import Engine, Live
 from relevance.service.settings import MAX_BODY_BYTES, MAX_PINS, ServiceSettings
+from relevance.serving.request_log import RequestLog
 from tests.relevance.services import PINS, QUIET, client_of, engine_of, memory_store, parts_of, tiny_student
 from tests.relevance.students import WordEncoder
 
@@ -193,28 +195,40 @@ def test_every_answer_has_a_request_id_the_callers_where_it_is_plain(client):
 
 
 def test_a_line_of_json_a_request_without_query_or_key(scorer, tmp_path, capsys):
-    from relevance.service.logs import LOG, write_json_lines
+    from relevance.service.logs import LOGGERS, write_json_lines
 
     (tmp_path / "keys").write_text("# callers\nshop 0123456789abcdef0123\n")
     parts = Parts(Live(engine_of(scorer)), QUIET, keys=ApiKeys.read(tmp_path / "keys"))
-    before = (LOG.handlers, LOG.propagate, LOG.level)
+    before = [(logger.handlers, logger.propagate, logger.level) for logger in LOGGERS]
     try:
         write_json_lines()
         with client_of(parts) as client:
             sent = {"x-api-key": "0123456789abcdef0123", "x-request-id": "r1"}
             client.post("/score", json={"query": "hidden words", "pin_ids": PINS[:2]}, headers=sent)
             client.post("/score", json={"query": "hidden words"}, headers={"x-api-key": "wrong-but-long-enough"})
+            (tmp_path / "requests").touch()  # where the folder would be: nothing can be written, as on a full disk
+            log = RequestLog(Workspace.at(tmp_path), share=1.0)
+            for _ in range(3):
+                Scorer(scorer.student, memory_store(), WordEncoder(), log).score("hidden words", PINS[:1])
     finally:
-        LOG.handlers, LOG.propagate = before[0], before[1]
-        LOG.setLevel(before[2])
+        for logger, (handlers, propagate, level) in zip(LOGGERS, before, strict=True):
+            logger.handlers, logger.propagate = handlers, propagate
+            logger.setLevel(level)
     said = capsys.readouterr().err
     lines = [json.loads(line) for line in said.splitlines() if '"event": "request"' in line]
     assert [(line["status"], line["path"], line.get("caller"), line.get("pins")) for line in lines] == [
         (200, "/score", "shop", 2),
         (401, "other", None, None),
     ]
+    (unlogged,) = [json.loads(line) for line in said.splitlines() if "not logged" in line]  # one of three
+    assert unlogged["level"] == "warning" and unlogged["event"].startswith("1 requests were answered but not logged")
     assert lines[0]["request_id"] == "r1" and lines[0]["model"] == scorer.student.record.fingerprint
     assert not {"hidden", "0123456789abcdef0123", "wrong-but-long-enough"} & set(said.replace('"', " ").split())
+
+
+def test_a_body_that_is_not_said_to_be_json_is_told_how(client):
+    answer = client.post("/score", data={"query": "q"})
+    assert answer.status_code == 422 and "expected a body of JSON under Content-Type" in answer.json()["error"]
 
 
 def test_with_keys_configured_only_their_holders_are_answered(scorer, tmp_path):

@@ -141,6 +141,42 @@ def test_redis_registry_and_model_die_in_turn_under_load(workspace: Workspace, r
     assert {answer["degraded"] for _, answer in load.answers} == {False, True}
 
 
+def gone(file: Path) -> None:
+    file.unlink()
+
+
+def garbage(file: Path) -> None:
+    file.with_name("garbage").write_bytes(b"no database" * 4_000)
+    file.with_name("garbage").replace(file)
+
+
+@pytest.mark.parametrize("harm", [gone, garbage])
+def test_an_embedded_store_whose_file_is_harmed_under_load_is_flagged_and_comes_back(
+    workspace: Workspace, students, harm: Callable[[Path], None]
+):
+    fill(workspace, students[0])
+    file, kept = workspace.root / "online.db", workspace.root / "kept.db"
+    with served(workspace) as (client, _):
+
+        def ask() -> dict:
+            return client.post("/score", json=BODY).json()
+
+        right = ask()
+        with Load(client) as load:
+            load.more()
+            shutil.copy2(file, kept)
+            harm(file)
+            until(lambda: ask()["degraded"])
+            assert client.get("/readyz").status_code == 503
+            kept.replace(file)
+            until(lambda: not ask()["degraded"])
+            assert client.get("/readyz").status_code == 200
+            load.more()
+    assert {status for status, _ in load.answers} == {200}
+    for _, answer in load.answers:
+        assert levels(answer) == pytest.approx(levels(right), abs=1e-6)
+
+
 def test_an_emptied_redis_is_not_ready_and_is_answered_by_what_it_held(
     workspace: Workspace, redis: RedisServer, students
 ):
