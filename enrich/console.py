@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Mapping
@@ -21,6 +22,8 @@ import click
 from enrich.errors import BadInput, CorkboardError
 from enrich.memory import keep_freed_memory
 from enrich.workspace import ENVIRONMENT_VARIABLE, Workspace, Writing
+
+_CONTROL = re.compile(r"[^\n\t\x20-\x7e\xa0-\U0010ffff]")  # of texts from outside: it would steer the terminal
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
@@ -54,7 +57,7 @@ def engine_option(engines: type[StrEnum], help: str) -> Callable[[Command], Comm
 def finish(summary: str, result: Mapping[str, object], as_json: bool) -> None:
     """Print what a command did: a line or a page for people, then, if asked for, the same as one JSON object."""
     if summary:
-        click.echo(summary)
+        click.echo(_CONTROL.sub("", summary))
     if as_json:
         click.echo(json.dumps(result, default=str))
 
