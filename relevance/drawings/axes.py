@@ -7,7 +7,7 @@ who do not see it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import chain, count, pairwise
 from math import ceil, floor, log10
 from typing import NamedTuple
 
@@ -61,7 +61,9 @@ def y_axis(low: float, high: float) -> Axis:
 
 
 def round_ticks(low: float, high: float) -> list[float]:
-    step = next((s for s in _STEPS if (high - low) / s <= 6), max(1.0, (high - low) / 6))
+    """From below `low` to above `high`, in steps of which at most six lie between."""
+    larger = (digit * 10.0**power for power in count(1) for digit in (1, 2, 5))
+    step = next(s for s in chain(_STEPS, larger) if (high - low) / s <= 6)
     start, end = floor(round(low / step, 6)), ceil(round(high / step, 6))
     return [step * i for i in range(start, max(end, start + 1) + 1)]
 
