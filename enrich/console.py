@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Mapping
@@ -24,6 +25,8 @@ from enrich import parts
 from enrich.errors import BadInput, CorkboardError
 from enrich.memory import keep_freed_memory
 from enrich.workspace import ENVIRONMENT_VARIABLE, Workspace, Writing
+
+_CONTROL = re.compile(r"[^\n\t\x20-\x7e\xa0-\U0010ffff]")  # of texts from outside: it would steer the terminal
 
 Command = Callable[..., Any]
 Option = Callable[[Command], Command]
@@ -78,7 +81,7 @@ def engine_option(engines: type[StrEnum], help: str, name: str = "engine") -> Op
 def finish(summary: str, result: Mapping[str, object], as_json: bool) -> None:
     """Print what a command did: a line or a page for people, then, if asked for, the same as one JSON object."""
     if summary:
-        click.echo(summary)
+        click.echo(_CONTROL.sub("", summary))
     if as_json:
         click.echo(json.dumps(result, default=str))
 

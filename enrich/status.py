@@ -130,7 +130,8 @@ def _catalogue(workspace: Workspace) -> _Catalogue:
 def _enriched(workspace: Workspace, table: Table, catalogue: _Catalogue) -> EnrichedStatus:
     rows = _rows(workspace, table)
     key = ", ".join(table.key)
-    columns = [column for column in table.features if column.type not in _WIDE]
+    there = parts.scan(workspace.folder(table)).collect_schema()  # a table older than a column lacks it
+    columns = [column for column in table.features if column.type not in _WIDE and column.name in there]
     filled = {c.name: f"len({c.name}) > 0" if c.type in (STRINGS, INTS) else f"{c.name} IS NOT NULL" for c in columns}
     flags = "".join(f", '{name}': {condition}" for name, condition in filled.items())
     clocks = ", ".join(f"'{clock}': {clock}" for clock in table.recency)

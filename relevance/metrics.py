@@ -134,8 +134,11 @@ def expected_level(probabilities: ArrayLike) -> Floats:
 
 
 def confidence_bin(confidence: Floats, bins: int) -> Ints:
-    """Which of `bins` equal bins (k/bins, (k+1)/bins] each confidence falls into; int [n]."""
-    return np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    """Which of `bins` equal bins (k/bins, (k+1)/bins] each confidence falls into; int [n].
+
+    A confidence is at an edge, and in the bin below, where it differs from it by how it was rounded.
+    """
+    return np.clip(np.ceil((confidence * bins).round(9)).astype(np.int64) - 1, 0, bins - 1)
 
 
 def checked_probabilities(probabilities: ArrayLike) -> Floats:

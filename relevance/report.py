@@ -19,9 +19,9 @@ from markupsafe import Markup, escape
 
 from enrich import parts
 from enrich.tables import LEVELS
+from relevance.drawings.reliability_curve import reliability
+from relevance.drawings.rows import NARROW, estimates
 from relevance.intervals import Difference, Estimate, p_text
-from relevance.judging import charts
-from relevance.judging.charts import Series
 from relevance.judging.figures import (
     Comparison,
     Distribution,
@@ -146,11 +146,11 @@ def render(evaluation: Evaluation, examples: Sequence[Example], heading: Heading
         drawings=[_drawing(m, evaluation) for m in _DRAWN if m in measures],
         comparisons=_by_rival([one for one in evaluation.comparisons if one.measure in _COMPARED_FIRST], level),
         all_comparisons=_by_rival(evaluation.comparisons, level),
-        calibrated=[(one, charts.reliability(f"Calibration of {one.model}", one.reliability))
+        calibrated=[(one, reliability(f"Calibration of {one.model}", one.reliability))
                     for one in evaluation.models if one.reliability],
         level_errors=_level_errors(evaluation.models),
         level_drawings=[
-            (one, [charts.reliability(f"Level {level}: {one.model}", bins)
+            (one, [reliability(f"Level {level}: {one.model}", bins)
                    for level, bins in zip(LEVELS, one.level_reliability, strict=True)])
             for one in evaluation.models if one.level_reliability
         ],
@@ -182,10 +182,8 @@ def _worth_a_column(measure: Measure, models: Sequence[ModelFigures]) -> bool:
 
 
 def _drawing(measure: Measure, evaluation: Evaluation) -> tuple[Measure, Markup]:
-    series = [
-        Series(one.model, estimate) for one in evaluation.models if (estimate := one.estimate(measure)) is not None
-    ]
-    return measure, charts.intervals(f"{measure} by model", series)
+    known = [(one.model, e) for one in evaluation.models if (e := one.estimate(measure)) is not None]
+    return measure, estimates(f"{measure} by model", known, layout=NARROW)
 
 
 def _cell(model: ModelFigures, measure: Measure, models: Sequence[ModelFigures]) -> Cell:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from math import nan
+from math import ceil, isfinite, nan
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +29,8 @@ from relevance.intervals import holm
 
 _ENGAGED = ("click", "long_click", "save")
 _UNKNOWN = "unknown"
+_MOST_PLAUSIBLE = 10.0  # times the control's value: who expects more needs no test
+_DAY, _WEEK_DAYS = timedelta(days=1), 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +44,18 @@ class AbtestSettings:
     broken_ratio: float = 1e-3  # p-value of the sample ratio below which arms cannot be compared
 
     def __post_init__(self) -> None:
-        if not (0.5 <= self.confidence < 1 and 0 < self.power < 1 and self.plausible_lift > 0):
+        if not (0.5 <= self.confidence < 1 and 0 < self.power < 1 and 0 < self.plausible_lift <= _MOST_PLAUSIBLE):
             raise BadInput(
-                f"expected a confidence of 0.5 to 1, a power of 0 to 1 and a plausible lift above 0, found "
-                f"{self.confidence}, {self.power} and {self.plausible_lift}"
+                f"expected a confidence of 0.5 to 1, a power of 0 to 1 and a plausible lift above 0 and up to "
+                f"{_MOST_PLAUSIBLE:g}, found {self.confidence}, {self.power} and {self.plausible_lift}"
             )
+        if not all(isfinite(share) and share > 0 for share in self.shares):
+            raise BadInput(f"expected shares that are numbers above 0, found {', '.join(map(str, self.shares))}")
 
 
 class Week(NamedTuple):
     number: int  # from 1
+    days: int  # that it had, of seven: the last one may be cut short
     effect: Effect
 
 
@@ -71,7 +76,7 @@ class Result(NamedTuple):
     always_valid_p: float
     least_detectable: float
     weeks: tuple[Week, ...]
-    fading: Change | None  # the last week's effect less the first's
+    fading: Change | None  # the last week's effect less the first's, of whole weeks where there are two
     segments: tuple[Segment, ...]
     reason: str | None = None  # why there is no effect
 
@@ -179,17 +184,17 @@ class _Comparison(NamedTuple):
         return (found[0], found[1]) if all(len(side.n) and side.n.sum() > 0 for side in found) else None
 
     def _always_valid_p(self, control: float) -> float:
-        """One look at the end of each day, at all that was seen by then."""
-        looks, end = [], self.start
-        while end <= _moment(self.rows["at"].max()):
-            end += timedelta(days=1)
+        """One look at the end of each day that brought something, at all that was seen by then."""
+        looks = []
+        for day in (self.rows["at"] - self.start).dt.total_days().unique().sort():
+            end = self.start + (day + 1) * _DAY
             sides = self.sides(self.rows.filter(pl.col("at") < end))
             if sides is not None:
                 looks.append(effects.effect(*sides, self.settings.confidence))
         return effects.always_valid_p(looks, self.settings.plausible_lift * abs(control))
 
     def _by_week(self) -> dict[int, pl.DataFrame]:
-        week = ((self.rows["at"] - self.start).dt.total_days() // 7 + 1).alias("week")
+        week = ((self.rows["at"] - self.start).dt.total_days() // _WEEK_DAYS + 1).alias("week")
         return {
             int(key[0]): part for key, part in self.rows.with_columns(week).partition_by("week", as_dict=True).items()
         }
@@ -198,11 +203,18 @@ class _Comparison(NamedTuple):
         for number, rows in sorted(self._by_week().items()):
             sides = self.sides(rows)
             if sides is not None:
-                yield Week(number, effects.effect(*sides, self.settings.confidence))
+                yield Week(number, self._days(number), effects.effect(*sides, self.settings.confidence))
+
+    def _days(self, week: int) -> int:
+        """How many of its seven days the rows reach."""
+        seen = _moment(self.rows["at"].max()) - self.start - (week - 1) * _WEEK_DAYS * _DAY
+        return min(_WEEK_DAYS, max(1, ceil(seen / _DAY)))
 
     def _fading(self) -> Change | None:
         """Of users who were there in the first week or the last; None with one week."""
         weeks = self._by_week()
+        whole = {number: rows for number, rows in weeks.items() if self._days(number) == _WEEK_DAYS}
+        weeks = whole if len(whole) > 1 else weeks
         if len(weeks) < 2:
             return None
         periods = [weeks[min(weeks)], weeks[max(weeks)]]

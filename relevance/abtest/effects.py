@@ -17,6 +17,7 @@ from scipy import stats
 from relevance.metrics import Floats
 
 _LEAST_USERS = 2  # of an arm, to have a variance
+_ROUNDING = 1e-12  # of the values: a standard error below it is how sums are rounded, and no spread of users
 
 
 class Sums(NamedTuple):
@@ -37,7 +38,11 @@ class Sums(NamedTuple):
 
 
 class Effect(NamedTuple):
-    """Treatment less control, with its interval and two-sided p-value; nan where an arm has fewer than two users."""
+    """Treatment less control, with its interval and two-sided p-value.
+
+    These are nan, and so is the standard error, where an arm has fewer than two users or all users of an arm are alike:
+    who has seen no spread cannot say how far chance reaches.
+    """
 
     control: float
     treatment: float
@@ -53,7 +58,7 @@ class Effect(NamedTuple):
 
 
 class Change(NamedTuple):
-    """How the effect of one period differs from that of another, with its interval."""
+    """How the effect of one period differs from that of another, with its interval; nan where an `Effect`'s is."""
 
     first: float
     last: float
@@ -78,7 +83,7 @@ def effect(control: Sums, treatment: Sums, confidence: float = 0.95) -> Effect:
 def adjusted(control: Sums, treatment: Sums, confidence: float = 0.95) -> Adjusted | None:
     """CUPED (Deng, Xu, Kohavi & Walker 2013): less θ times the arms' difference in `before`, θ pooled over the arms.
 
-    None where `before` is alike for all users, so that there is nothing to take out.
+    None where `before` is alike for all users, or what they did is, so that there is nothing to take out.
     """
     arms = (control, treatment)
     if min(len(arm.y) for arm in arms) < _LEAST_USERS:
@@ -92,8 +97,10 @@ def adjusted(control: Sums, treatment: Sums, confidence: float = 0.95) -> Adjust
     shares = [arm.shares - theta * (arm.before - arm.before.mean()) for arm in arms]
     found = _effect(control, treatment, shift, shares[0], shares[1], confidence)
     plain = effect(control, treatment, confidence)
-    removed = 1 - (found.standard_error / plain.standard_error) ** 2 if plain.standard_error else 0.0
-    return Adjusted(found, removed)
+    if isnan(plain.standard_error):
+        return None
+    left = 0.0 if isnan(found.standard_error) else (found.standard_error / plain.standard_error) ** 2
+    return Adjusted(found, 1 - left)
 
 
 def _effect(control: Sums, treatment: Sums, shift: float, c: Floats, t: Floats, confidence: float) -> Effect:
@@ -101,9 +108,12 @@ def _effect(control: Sums, treatment: Sums, shift: float, c: Floats, t: Floats, 
     r_c, r_t = control.value, treatment.value
     gap = r_t - r_c - shift
     lift = gap / r_c if r_c else nan
+    nothing = Effect(r_c, r_t, gap, nan, nan, nan, lift, nan, nan, users, nan)
     if min(users) < _LEAST_USERS or isnan(gap):
-        return Effect(r_c, r_t, gap, nan, nan, nan, lift, nan, nan, users, nan)
+        return nothing
     v_c, v_t = float(c.var(ddof=1)) / users[0], float(t.var(ddof=1)) / users[1]
+    if sqrt(v_c + v_t) <= _ROUNDING * max(abs(r_c), abs(r_t)):
+        return nothing
     test = _Test.of(gap, v_c, v_t, users, confidence)
     spread = test.reach * sqrt(v_t + (1 + lift) ** 2 * v_c) / abs(r_c) if r_c else nan
     lifts = lift, lift - spread, lift + spread
@@ -122,7 +132,7 @@ class _Test(NamedTuple):
     def of(cls, gap: float, v_c: float, v_t: float, users: tuple[int, int], confidence: float) -> _Test:
         error, freedom = sqrt(v_c + v_t), _freedom(v_c, v_t, users)
         reach = float(stats.t.ppf((1 + confidence) / 2, freedom))
-        p_value = 2 * float(stats.t.sf(abs(gap) / error, freedom)) if error else float(gap == 0)
+        p_value = 2 * float(stats.t.sf(abs(gap) / error, freedom))
         return cls(gap - reach * error, gap + reach * error, p_value, reach)
 
 
@@ -140,6 +150,8 @@ def change(first: tuple[Sums, Sums], last: tuple[Sums, Sums], confidence: float 
     if min(users) < _LEAST_USERS or isnan(gap):
         return Change(before, after, gap, nan, nan, nan)
     v_c, v_t = (float((last[arm].shares - first[arm].shares).var(ddof=1)) / users[arm] for arm in (0, 1))
+    if sqrt(v_c + v_t) <= _ROUNDING * max(abs(side.value) for side in (*first, *last)):
+        return Change(before, after, gap, nan, nan, nan)
     test = _Test.of(gap, v_c, v_t, users, confidence)
     return Change(before, after, gap, test.low, test.high, test.p_value)
 
@@ -152,7 +164,7 @@ def always_valid_p(looks: Sequence[Effect], plausible: float) -> float:
     """
     least = 1.0
     for look in looks:
-        if isnan(look.standard_error) or look.standard_error == 0:
+        if isnan(look.standard_error):
             continue
         variance, mixed = look.standard_error**2, plausible**2
         evidence = 0.5 * log(variance / (variance + mixed)) + mixed * look.difference**2 / (

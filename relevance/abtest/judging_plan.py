@@ -32,7 +32,10 @@ class StratumPlan(NamedTuple):
 
 
 class JudgingPlan(NamedTuple):
-    """The strata, and the standard error of the mean nDCG after judging as planned, or in other ways as many."""
+    """The strata, and the standard error of the mean nDCG after judging as planned, or in other ways as many.
+
+    No more are planned than there are.
+    """
 
     strata: tuple[StratumPlan, ...]
     error: float
@@ -67,8 +70,8 @@ def judging_plan(events: pl.DataFrame, judged: pl.DataFrame, searches: int) -> J
     return JudgingPlan(
         strata=tuple(_rows(table, spreads, wanted)),
         error=_error(weights, variances, wanted),
-        proportional_error=sqrt(within / searches),
-        simple_random_error=sqrt((within + between) / searches),
+        proportional_error=sqrt(within / wanted.sum()),
+        simple_random_error=sqrt((within + between) / wanted.sum()),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import isnan
 
+from enrich.normalise import collapse_space
 from relevance.abtest.analysis import Analysis, Result
 from relevance.abtest.judging_plan import JudgingPlan
 from relevance.intervals import p_text
@@ -33,7 +34,7 @@ def render_plan(plan: JudgingPlan) -> str:
 
 
 def _log(found: Analysis) -> Iterator[str]:
-    arms = ", ".join(f"{arm} {users:,}" for arm, users in found.users.items())
+    arms = ", ".join(f"{collapse_space(arm)} {users:,}" for arm, users in found.users.items())
     yield f"{found.events:,} events, {found.start:%F %H:%M} to {found.end:%F %H:%M} UTC; users: {arms}"
     if found.crossed:
         yield f"left out: {found.crossed:,} users who were in two arms"
@@ -46,7 +47,8 @@ def _log(found: Analysis) -> Iterator[str]:
 
 def _result(found: Analysis, result: Result) -> Iterator[str]:
     better = " (lower is better)" if result.outcome.lower_is_better else ""
-    yield f"{result.outcome.value}{better}: {result.treatment} - {found.settings.control}"
+    arms = f"{collapse_space(result.treatment)} - {collapse_space(found.settings.control)}"
+    yield f"{result.outcome.value}{better}: {arms}"
     if result.reason:
         yield f"  not to be had: {result.reason}"
         return
@@ -59,10 +61,12 @@ def _result(found: Analysis, result: Result) -> Iterator[str]:
         told = _interval(own.difference, own.low, own.high)
         yield f"  with CUPED      {told}, p {p_text(own.p_value)}; variance removed {removed:.1%}"
     yield f"  always valid    p {p_text(result.always_valid_p)}, however often it was looked at"
-    yield f"  least effect that {found.settings.power:.0%} of such experiments find: {result.least_detectable:.1%}"
+    least = "-" if isnan(result.least_detectable) else f"{result.least_detectable:.1%}"
+    yield f"  least effect that {found.settings.power:.0%} of such experiments find: {least}"
     for week in result.weeks if len(result.weeks) > 1 else ():
         one = week.effect
-        yield f"  week {week.number:<10} {_interval(one.difference, one.low, one.high)}"
+        name = f"week {week.number}" + (f", {week.days} d" if week.days < 7 else "")
+        yield f"  {name:<15} {_interval(one.difference, one.low, one.high)}"
     if result.fading is not None:
         fading = result.fading
         told = _interval(fading.difference, fading.low, fading.high)
@@ -76,4 +80,4 @@ def _result(found: Analysis, result: Result) -> Iterator[str]:
 def _interval(value: float, low: float, high: float, form: str = "+.4f") -> str:
     if isnan(value):
         return "-"
-    return f"{value:{form}} [{low:{form}}, {high:{form}}]"
+    return f"{value:{form}} [no interval]" if isnan(low) else f"{value:{form}} [{low:{form}}, {high:{form}}]"

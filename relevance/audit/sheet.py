@@ -105,6 +105,7 @@ def render(cards: Sequence[Card], name: str) -> str:
     return environment.get_template("audit.html.j2").render(
         name=name,
         pairs=len(cards),
+        names=LEVEL_NAMES,
         data=_in_script(json.dumps(data, ensure_ascii=False)),
         script=Markup(script),  # our own file, read from beside the template
         script_hash=b64encode(hashlib.sha256(script.encode()).digest()).decode(),

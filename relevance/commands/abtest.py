@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import Path
 
 import click
@@ -17,7 +18,7 @@ from enrich import console
 )
 @click.option(
     "--plausible-lift",
-    type=click.FloatRange(min=0, min_open=True),
+    type=click.FloatRange(min=0, min_open=True, max=10),
     default=0.05,
     show_default=True,
     help="Effects, as a share of the control's value, for which the always-valid test is made.",
@@ -60,6 +61,6 @@ def _shares(given: str | None) -> tuple[float, ...]:
         shares = tuple(float(share) for share in given.split(","))
     except ValueError:
         shares = ()
-    if not shares or min(shares) <= 0:
+    if not shares or not all(isfinite(share) and share > 0 for share in shares):
         raise click.BadParameter(f"expected numbers above 0 such as 50,50, found {given!r}", param_hint="--shares")
     return shares

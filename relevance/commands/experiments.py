@@ -12,6 +12,7 @@ import click
 from enrich import console
 from enrich.errors import BadInput
 from enrich.workspace import Writing
+from relevance.commands import flags
 from relevance.experiments.names import Name
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _COMMON = console.options(
         metavar="MINUTES",
         help="What does not fit is shrunk, by a plan made of speeds measured here; report and JSON say what was.",
     ),
-    click.option("--seed", type=int, default=0, show_default=True, help="Of splits, samples and the first training."),
+    click.option("--seed", type=flags.SEED, default=0, show_default=True, help="Of splits, samples, first training."),
     click.option(
         "--seeds",
         type=click.IntRange(min=1),

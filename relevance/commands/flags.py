@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from relevance.pipeline import RunSettings
     from relevance.text import Field
 
+SEED = click.IntRange(0, 2**31 - 1)  # what numpy, torch and transformers all take, and a few above it
+
 _PLAN = console.options(
     click.option(
         "--folds",
@@ -32,7 +34,7 @@ _PLAN = console.options(
         help="What is tested: queries drawn, judged later, or in other languages; all but query only measure.",
     ),
     click.option("--train-lang", metavar="LANG", default="en", show_default=True, help="Of --split language."),
-    click.option("--seed", type=int, default=0, show_default=True, help="Of splits, sampling and training."),
+    click.option("--seed", type=SEED, default=0, show_default=True, help="Of splits, sampling and training."),
 )
 BACKBONE = click.option(
     "--backbone", metavar="MODEL", help="Teacher's backbone: a folder or hub id.  [default: MiniLM]"

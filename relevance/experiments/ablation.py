@@ -22,16 +22,16 @@ from typing import Protocol
 import polars as pl
 
 from enrich.errors import BadInput
-from relevance.experiments import drawing
+from relevance.drawings.rows import differences, estimates
 from relevance.experiments.arms import Arm, Kind, Model, Scored
 from relevance.experiments.budget import Demand, Scale
 from relevance.experiments.fields import FieldCost, costs, present, renderer_of, vectors_of, without_fields
 from relevance.experiments.figures import Figures
 from relevance.experiments.ground import Ground
-from relevance.experiments.records import ArmFigures, Compared, Drawing, Found, Table, Value, Versus
+from relevance.experiments.records import ArmFigures, Compared, Drawing, Found, Table, Value
 from relevance.experiments.site import STUDENT_ARM, TEACHER_ARM, Experiment, Site, Wanted, runs
 from relevance.experiments.timing import Times, timed
-from relevance.judging.figures import Measure
+from relevance.judging.figures import Measure, Versus
 from relevance.teacher import Teacher
 from relevance.teaching.field_dropout import without
 from relevance.text import DEFAULT_FIELDS, Field, pin_texts_from_frame
@@ -240,9 +240,7 @@ def _drawing(comparisons: Sequence[Compared], fields: Sequence[Field], model: st
     if not rows:
         return None
     said = "Accuracy of the whole model less that of the one that lacks the field, with 95 % intervals."
-    return Drawing(
-        f"What the {model} loses with a field", drawing.differences(f"Fields of the {model}", rows), said, True
-    )
+    return Drawing(f"What the {model} loses with a field", differences(f"Fields of the {model}", rows), said, True)
 
 
 def _added(found: Sequence[ArmFigures], fields: Sequence[Field]) -> Drawing | None:
@@ -257,7 +255,7 @@ def _added(found: Sequence[ArmFigures], fields: Sequence[Field]) -> Drawing | No
         return None
     return Drawing(
         "Fields added one by one",
-        drawing.estimates("Accuracy as fields are added", rows),
+        estimates("Accuracy as fields are added", rows),
         "Accuracy of the teacher.",
         True,
     )

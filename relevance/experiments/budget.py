@@ -81,17 +81,22 @@ class Plan:
     def lines(self) -> list[str]:
         """For a terminal and the page: what was cut, and why."""
         if not self.cuts:
-            return [f"full size: about {self.full_minutes:.0f} minutes expected of {self.budget_minutes:g}"]
+            return [f"full size: {_minutes(self.full_minutes)} expected of {self.budget_minutes:g}"]
         said = ", ".join(f"{cut.what} {cut.full:,} → {cut.now:,}" for cut in self.cuts)
         lines = [
-            f"shrunk to fit {self.budget_minutes:g} minutes, for the full size wants about {self.full_minutes:,.0f}: "
+            f"shrunk to fit {self.budget_minutes:g} minutes, for the full size wants {_minutes(self.full_minutes)}: "
             + said
         ]
         if not self.fits:
-            lines.append(
-                f"even so it wants about {self.expected_minutes:.0f} minutes; what is not done in time is left out"
-            )
+            lines.append(f"even so it wants {_minutes(self.expected_minutes)}; what is not done in time is left out")
         return lines
+
+
+def _minutes(minutes: float) -> str:
+    """As one says it: a plan is no better than this."""
+    if minutes < 0.95:
+        return "less than a minute"
+    return "about a minute" if minutes < 1.5 else f"about {minutes:,.0f} minutes"
 
 
 class _Step(NamedTuple):

@@ -23,16 +23,16 @@ from relevance.baselines.bm25 import fit_bm25
 from relevance.baselines.embedding_lr import STRENGTHS, fit_embedding_lr
 from relevance.baselines.tuned_bi_encoder import TunedSettings, fit_tuned_bi_encoder
 from relevance.bi_encoder import fit_bi_encoder
-from relevance.experiments import drawing
+from relevance.drawings.rows import estimates
 from relevance.experiments.arms import ANSWER_FILE, TEXTS, Arm, Scored
 from relevance.experiments.budget import Demand, Scale
 from relevance.experiments.fields import vectors_of
 from relevance.experiments.figures import Figures
 from relevance.experiments.ground import Ground
-from relevance.experiments.records import Found, Table, Value, Versus
+from relevance.experiments.records import ArmFigures, Drawing, Found, Table, Value
 from relevance.experiments.site import Experiment, Site, Wanted, runs
 from relevance.frames import teacher_rows
-from relevance.judging.figures import Measure
+from relevance.judging.figures import Measure, Versus
 from relevance.teaching.rows import TeacherRows
 from relevance.text import pin_texts_from_frame
 
@@ -80,7 +80,7 @@ def run(site: Site) -> Found:
         notes.append("There is no log to learn from: the cross-encoder was taught by judgments alone.")
     if site.scale.groups < _TUNED:
         notes.append("There was no time for tuned bi-encoders.")
-    drawings = tuple(drawing.arms(found, measure) for measure in (Measure.ACCURACY, Measure.NDCG))
+    drawings = tuple(_drawing(found, measure) for measure in (Measure.ACCURACY, Measure.NDCG))
     return Found(found, comparisons, (table,), drawings, tuple(notes), gathered.left_out)
 
 
@@ -179,6 +179,12 @@ def _kept(site: Site, ground: Ground, of: tuple[object, ...], fit: Callable[[], 
 
 def _read_by(frame: pl.DataFrame) -> list[str]:
     return sorted(name for name in frame.columns if name in ("query", "pin_id", "level") or name.startswith(TEXTS))
+
+
+def _drawing(found: Sequence[ArmFigures], measure: Measure) -> Drawing:
+    """Every arm's figure, a row each."""
+    svg = estimates(f"{measure} by arm", [(one.arm, one.estimate(measure)) for one in found])
+    return Drawing(f"{measure.heading} by arm", svg, "With 95 % intervals over queries.", True)
 
 
 def _versus(names: Sequence[str], backbones: Sequence[str]) -> list[Versus]:

@@ -16,9 +16,9 @@ import polars as pl
 from enrich.errors import BadInput
 from enrich.tables import LEVELS
 from relevance import intervals, metrics
-from relevance.experiments.records import ArmFigures, Compared, Versus
+from relevance.experiments.records import ArmFigures, Compared
 from relevance.intervals import BootstrapSettings, Statistic
-from relevance.judging.figures import CUTOFF, Figure, Measure
+from relevance.judging.figures import CUTOFF, Figure, Measure, Versus
 from relevance.judging.gold import by_query_and_pin
 from relevance.metrics import Floats
 
@@ -84,14 +84,14 @@ class Figures:
 
     def compare(self, wanted: Sequence[Versus], measures: Sequence[Measure] = COMPARED) -> tuple[Compared, ...]:
         """Those of `wanted` whose arms are both there, each measure corrected for its own number of them."""
-        there = [one for one in wanted if one.arm in self._statistics and one.rival in self._statistics]
+        there = [one for one in wanted if one.model in self._statistics and one.rival in self._statistics]
         found = [compared for measure in measures for compared in self._compare(there, measure)]
         return tuple(sorted(found, key=lambda one: there.index(Versus(one.arm, one.rival))))
 
     def _compare(self, there: Sequence[Versus], measure: Measure) -> list[Compared]:
         differences = [
             intervals.difference(
-                self._statistics[one.arm][measure],
+                self._statistics[one.model][measure],
                 self._statistics[one.rival][measure],
                 self._draws,
                 self._settings.confidence,

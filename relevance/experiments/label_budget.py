@@ -17,15 +17,14 @@ from math import log2
 
 import polars as pl
 
-from relevance.experiments import drawing
+from relevance.drawings.curves import Curve, Level, curves
 from relevance.experiments.arms import Arm, Scored
 from relevance.experiments.budget import Demand, Scale
-from relevance.experiments.drawing import Curve, Level
 from relevance.experiments.figures import Figures
 from relevance.experiments.ground import Ground, subset, thinned
-from relevance.experiments.records import ArmFigures, Drawing, Found, Versus
+from relevance.experiments.records import ArmFigures, Drawing, Found
 from relevance.experiments.site import TEACHER_ARM, Experiment, Site, Wanted, plain_arms, runs
-from relevance.judging.figures import Measure
+from relevance.judging.figures import Measure, Versus
 
 _SHARES = (0.25, 0.5, 1.0)  # of the human rows
 _MOST_SOFT = 200_000  # asked of the log; caps a query and a pin leave fewer
@@ -133,10 +132,10 @@ def _drawing(found: tuple[ArmFigures, ...], measure: Measure) -> Drawing | None:
         if len({x for x, _ in points}) > 1 or (points and not series):
             series.append(Curve(name, tuple(points)))
     teacher = [Level("teacher", one.estimate(measure).value) for one in found if one.arm == TEACHER_ARM]
-    svg = drawing.curves(f"{measure} by labels", "labels learned from", measure.value, series, teacher, log=True)
+    svg = curves(f"{measure} by labels", "labels learned from", measure.value, series, teacher, log=True)
     return (
         Drawing(
-            f"{drawing.titled(measure)} by labels",
+            f"{measure.heading} by labels",
             svg,
             "Students, with 95 % intervals; the dashed line is the teacher.",
         )

@@ -14,17 +14,17 @@ from functools import partial
 
 import polars as pl
 
-from relevance.experiments import drawing, students
+from relevance.drawings.front import Dot, front, on_front
+from relevance.experiments import students
 from relevance.experiments.arms import Arm, Model, Scored
 from relevance.experiments.budget import Demand, Scale
-from relevance.experiments.drawing import Dot, on_front
 from relevance.experiments.encoders import label_of
 from relevance.experiments.figures import Figures
 from relevance.experiments.ground import Ground
-from relevance.experiments.records import ArmFigures, Drawing, Found, Table, Value, Versus
+from relevance.experiments.records import ArmFigures, Drawing, Found, Table, Value
 from relevance.experiments.site import Experiment, Site, Wanted, runs
 from relevance.experiments.timing import Times, timed
-from relevance.judging.figures import Measure
+from relevance.judging.figures import Measure, Versus
 from relevance.student_network import Size
 from relevance.teacher import Teacher
 from relevance.text import pin_texts_from_frame
@@ -152,11 +152,11 @@ def _dots(found: tuple[ArmFigures, ...], measure: Measure) -> list[Dot]:
 
 
 def _drawing(found: tuple[ArmFigures, ...], measure: Measure) -> Drawing:
-    svg = drawing.front(
+    svg = front(
         f"{measure} against p99", f"p99 of a request of {_REQUEST} pins, ms (log)", measure.value, _dots(found, measure)
     )
     said = "Circles are teachers, squares students; the dotted line joins those that none betters at its cost."
-    return Drawing(f"{drawing.titled(measure)} against time", svg, said)
+    return Drawing(f"{measure.heading} against time", svg, said)
 
 
 def _table(found: tuple[ArmFigures, ...], times: dict[str, Times]) -> Table:

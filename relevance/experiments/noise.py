@@ -19,15 +19,15 @@ from math import isnan
 
 import polars as pl
 
-from relevance.experiments import drawing, wrong_labels
+from relevance.drawings.curves import Curve, curves
+from relevance.experiments import wrong_labels
 from relevance.experiments.arms import Arm, Model, Scored
 from relevance.experiments.budget import Demand, Scale
-from relevance.experiments.drawing import Curve
 from relevance.experiments.figures import Figures
 from relevance.experiments.ground import Ground, subset, thinned
-from relevance.experiments.records import ArmFigures, Drawing, Found, Table, Value, Versus
+from relevance.experiments.records import ArmFigures, Compared, Drawing, Found, Table, Value
 from relevance.experiments.site import STUDENT_ARM, TEACHER_ARM, Experiment, Site, Wanted, runs
-from relevance.judging.figures import Measure
+from relevance.judging.figures import Measure, Versus
 from relevance.metrics import Floats
 
 _RATES = (0.15, 0.3, 0.5)
@@ -81,7 +81,7 @@ def run(site: Site) -> Found:
         notes.append("No vote names its annotator, or one person gave them all: dropping annotators cannot be shown.")
     if site.scale.groups > 1 and ONE not in names:
         notes.append("No pair has a second vote: what one vote a pair costs cannot be shown.")
-    return Found(found, comparisons, (_won_back(found),), drawings, tuple(notes), gathered.left_out)
+    return Found(found, comparisons, (_won_back(found, comparisons),), drawings, tuple(notes), gathered.left_out)
 
 
 class _Rows:
@@ -160,8 +160,15 @@ def _versus(names: Sequence[str]) -> list[Versus]:
     return [Versus(f"{model}, {a}", f"{model}, {b}") for model in _MODELS for a, b in there]
 
 
-def _won_back(found: Sequence[ArmFigures]) -> Table:
-    """Of what noise cost, how much each remedy brings back."""
+def _won_back(found: Sequence[ArmFigures], comparisons: Sequence[Compared]) -> Table:
+    """Of what noise cost, how much each remedy brings back; where chance made that loss, no share."""
+    costs = {
+        model: one.difference.high < 0
+        for model in _MODELS
+        for one in comparisons
+        if one.measure is Measure.ACCURACY
+        and (one.arm, one.rival) == (f"{model}, {_noisy(_REMEDIED)}", f"{model}, {CLEAN}")
+    }
     by_name = {one.arm: one.estimate(Measure.ACCURACY) for one in found}
     rows: list[tuple[Value, ...]] = []
     for model in _MODELS:
@@ -171,12 +178,13 @@ def _won_back(found: Sequence[ArmFigures]) -> Table:
             if clean is None or noisy is None or remedied is None:
                 continue
             lost = clean.value - noisy.value
-            share = (remedied.value - noisy.value) / lost if lost > 0 else float("nan")
+            share = (remedied.value - noisy.value) / lost if costs.get(model) else float("nan")
             rows.append((f"{model}, {name}", clean, noisy, remedied, "–" if isnan(share) else f"{share:.0%}"))
     return Table(
         "What wins the loss back",
         f"Accuracy on clean labels, with {_REMEDIED:.0%} noise, and with the remedy; the share of the loss that "
-        "it brings back (nothing where noise cost nothing). Whether a remedy helps is among the differences below.",
+        "it brings back, where the loss is above 0 with its whole interval. Whether a remedy helps is among the "
+        "differences below.",
         ("remedy", "clean", "noisy", "remedied", "won back"),
         tuple(rows),
     )
@@ -192,10 +200,8 @@ def _drawing(found: Sequence[ArmFigures], measure: Measure) -> Drawing | None:
             series.append(Curve(model, points))
     if not series:
         return None
-    svg = drawing.curves(f"{measure} by noise", "share of judgments made wrong", measure.value, series)
-    return Drawing(
-        f"{drawing.titled(measure)} by noise", svg, "With 95 % intervals; tested on labels left as they were."
-    )
+    svg = curves(f"{measure} by noise", "share of judgments made wrong", measure.value, series)
+    return Drawing(f"{measure.heading} by noise", svg, "With 95 % intervals; tested on labels left as they were.")
 
 
 NOISE = Experiment(demand, run, groups=len(_GROUPS))

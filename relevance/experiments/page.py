@@ -18,7 +18,7 @@ from enrich import parts
 from relevance.experiments.budget import Plan
 from relevance.experiments.figures import COMPARED, MEASURES
 from relevance.experiments.records import ArmFigures, Compared, Found, Result, Value
-from relevance.intervals import Difference, Estimate, p_text
+from relevance.intervals import LEAST_QUERIES, Difference, Estimate, p_text
 from relevance.judging.figures import Measure
 
 PAGE, JSON = "index.html", "experiment.json"
@@ -90,7 +90,8 @@ def render(result: Result) -> str:
         measures=measures,
         arms=[(one.arm, [_cell(one.estimate(m)) for m in measures]) for one in found.arms],
         comparisons=list(_rows(found.comparisons)),
-        other_measures=[m.value for m in COMPARED if m is not Measure.ACCURACY],
+        other_measures=[m.value for m in _others(found.comparisons)],
+        few_queries=bool(found.arms) and found.arms[0].queries < LEAST_QUERIES,
         scale=_scale(result.plan),
         rates=_rates(result.plan),
         data_file=JSON,
@@ -155,8 +156,14 @@ def _rows(comparisons: Sequence[Compared]) -> Iterator[Row]:
         by_pair.setdefault((one.arm, one.rival), {})[one.measure] = one
     for (arm, rival), told in by_pair.items():
         first = told[Measure.ACCURACY]
-        others = [_cell(told[m].difference) if m in told else Cell("–") for m in COMPARED if m is not Measure.ACCURACY]
+        others = [_cell(told[m].difference) if m in told else Cell("–") for m in _others(comparisons)]
         yield Row(arm, rival, _cell(first.difference), p_text(first.holm_p), _word(first), others)
+
+
+def _others(comparisons: Sequence[Compared]) -> list[Measure]:
+    """What was compared beside accuracy; a column of nothing is none."""
+    there = {one.measure for one in comparisons if not isnan(one.difference.value)}
+    return [measure for measure in COMPARED if measure in there and measure is not Measure.ACCURACY]
 
 
 def _word(one: Compared) -> str:

@@ -35,13 +35,6 @@ class ArmFigures(NamedTuple):
         return next((one.estimate for one in self.figures if one.measure is measure), nothing)
 
 
-class Versus(NamedTuple):
-    """A comparison to make: is `arm` better than `rival`?"""
-
-    arm: str
-    rival: str
-
-
 class Compared(NamedTuple):
     """arm - rival by query; `holm_p` is corrected for the comparisons of this measure that were made together."""
 

@@ -12,17 +12,16 @@ from collections.abc import Sequence
 from functools import partial
 
 from enrich.errors import BadInput
-from relevance.experiments import drawing
+from relevance.drawings.curves import Curve, curves
 from relevance.experiments.arms import Arm, Scored
 from relevance.experiments.budget import Demand, Scale
-from relevance.experiments.drawing import Curve
 from relevance.experiments.fields import present, vectors_of
 from relevance.experiments.figures import Figures
 from relevance.experiments.ground import Ground
 from relevance.experiments.perturbations import QUERY, Damage, Perturbation, damaged
-from relevance.experiments.records import ArmFigures, Compared, Drawing, Found, Table, Value, Versus
+from relevance.experiments.records import ArmFigures, Compared, Drawing, Found, Table, Value
 from relevance.experiments.site import STUDENT_ARM, TEACHER_ARM, Experiment, Site, Wanted, runs
-from relevance.judging.figures import Measure
+from relevance.judging.figures import Measure, Versus
 from relevance.text import DEFAULT_FIELDS, Field
 
 ALL = "all fields"
@@ -123,7 +122,7 @@ def _drawing(found: Sequence[ArmFigures], damage: Damage) -> Drawing | None:
                 series.append(Curve(f"{model}, {target}", tuple(points), 2 * place + further))
     if not series:
         return None
-    svg = drawing.curves(f"{damage} texts", "strength (0: whole texts)", "accuracy", series)
+    svg = curves(f"{damage} texts", "strength (0: whole texts)", "accuracy", series)
     return Drawing(f"{damage.capitalize()} texts", svg, _SAID[damage])
 
 

@@ -39,6 +39,8 @@ class Wanted:
     train_lang: str = "en"  # of a transfer
 
     def __post_init__(self) -> None:
+        if not self.minutes > 0:
+            raise BadInput(f"expected --budget in minutes, above 0, found {self.minutes:g}")
         if self.seeds is not None and self.seeds < 1:
             raise BadInput(f"expected --seeds of 1 or more, found {self.seeds}")
         repeated = [one for one in self.backbones if self.backbones.count(one) > 1]

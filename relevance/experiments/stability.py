@@ -16,16 +16,17 @@ import numpy as np
 import polars as pl
 
 from relevance import intervals
-from relevance.experiments import drawing
+from relevance.drawings.rows import estimates
 from relevance.experiments.arms import Arm, Gathered, Scored
 from relevance.experiments.budget import Demand, Scale
 from relevance.experiments.figures import Figures
 from relevance.experiments.ground import Ground
 from relevance.experiments.perturbations import QUERY, Damage, Perturbation, damaged
-from relevance.experiments.records import Drawing, Found, Table, Value, Versus
+from relevance.experiments.records import Drawing, Found, Table, Value
 from relevance.experiments.segments import SEGMENTS, segmented
 from relevance.experiments.site import STUDENT_ARM, TEACHER_ARM, Experiment, Site, Wanted, runs
 from relevance.intervals import BootstrapSettings, Estimate
+from relevance.judging.figures import Versus
 from relevance.metrics import Floats, most_probable
 
 _OTHER_TEACHER, _OTHER_SEED = "student, other teachers", "student, other seeds"
@@ -64,7 +65,7 @@ def run(site: Site) -> Found:
     drawings = [
         Drawing(
             "How many levels change",
-            drawing.estimates("Share of pairs whose level changes", shown),
+            estimates("Share of pairs whose level changes", shown),
             "Share of the tested pairs whose most probable level changes, with 95 % intervals over queries.",
             True,
         )
@@ -188,7 +189,7 @@ def _bias(site: Site, gathered: Gathered) -> tuple[Table, list[Drawing]]:
                 shown.append((f"{segment}: {value}", told[0]))
     said = "Mean expected level less people's mean level, in levels, on tested pairs; above 0 the model is too kind."
     table = Table("Bias by segment", said, ("segment", "pairs", "people's mean", "teacher", "student"), tuple(rows))
-    svg = drawing.estimates("The teacher's bias by segment", shown, zero=True) if shown else None
+    svg = estimates("The teacher's bias by segment", shown, zero=True) if shown else None
     return table, [Drawing("The teacher's bias, in levels", svg, said, True)] if svg else []
 
 

@@ -28,14 +28,14 @@ from enrich import checkpoints
 from enrich.errors import BadInput
 from enrich.job import input_hash
 from enrich.text_encoder import default_model_path
-from relevance.experiments import drawing
+from relevance.drawings.rows import estimates
 from relevance.experiments.arms import Arm, Gathered, Model, Scored
 from relevance.experiments.budget import Demand, Scale
 from relevance.experiments.figures import Figures
 from relevance.experiments.ground import Ground, thinned
-from relevance.experiments.records import Drawing, Found, Table, Value, Versus
+from relevance.experiments.records import Drawing, Found, Table, Value
 from relevance.experiments.site import Experiment, Site, Wanted, languages, runs
-from relevance.judging.figures import Measure
+from relevance.judging.figures import Measure, Versus
 from relevance.splits import WHOLE_LOG, Split, primary_language, split_by_language
 
 _HALVES = 2
@@ -236,7 +236,7 @@ def _by_language(
         drawn.append(
             Drawing(
                 f"Accuracy in {lang}",
-                drawing.estimates(f"Accuracy in {lang}", shown),
+                estimates(f"Accuracy in {lang}", shown),
                 f"{first.pairs:,} pairs of {first.queries:,} queries; {unknown[lang]:.1%} of query tokens unknown.",
                 True,
             )

@@ -21,7 +21,7 @@ PEOPLE = "people"  # whose gold levels a model's fidelity is to
 
 
 class Versus(NamedTuple):
-    """Two of an evaluation: is `model` better than `rival`, or how far does it say what `rival` says?"""
+    """Two of an evaluation or experiment: is `model` better than `rival`, or how far does it say what `rival` says?"""
 
     model: str
     rival: str
@@ -47,6 +47,11 @@ class Measure(StrEnum):
     PRECISION = f"P(rel={RELEVANT})@{PRECISION_CUTOFF}"
     TAU_BY_QUERY = "τ by query"
     JUDGED = f"Judged@{JUDGED_CUTOFF}"
+
+    @property
+    def heading(self) -> str:
+        """At the head of a title."""
+        return "Accuracy" if self is Measure.ACCURACY else self.value
 
     @property
     def lower_is_better(self) -> bool:

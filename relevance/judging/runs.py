@@ -25,6 +25,7 @@ from relevance.judging.gold import Predictions
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 _COLUMNS = 6
 _JUDGED_ONLY = "judged only"
+_UTF8 = "utf-8-sig"  # with or without the mark that Windows puts first
 _LONGEST = 10_000_000  # lines, some GB of rows: what is longer is no run of judged queries
 
 
@@ -169,7 +170,8 @@ def _lines(path: Path) -> Iterator[str]:
     if not path.is_file():
         raise BadInput(f"expected a file at {path}, found nothing; check the path")
     try:
-        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
+        packed = path.suffix == ".gz"
+        with gzip.open(path, "rt", encoding=_UTF8) if packed else path.open(encoding=_UTF8) as file:
             yield from (line.rstrip("\r\n") for line in file)
     except (OSError, EOFError, UnicodeDecodeError) as error:
         raise BadInput(f"expected {path} to be readable text, found: {error}; export it again") from error

@@ -23,6 +23,7 @@
     const made = document.createElement(name);
     if (text !== undefined) made.textContent = text;
     if (className) made.className = className;
+    if (name === "dd") made.dir = "auto";
     return made;
   }
 

@@ -53,6 +53,19 @@ def put_caption(
     job.append(workspace, PIN_CAPTION, row, producer)
 
 
+def test_a_table_older_than_one_of_its_columns_is_counted_without_it(catalogue):
+    put_caption(catalogue, "1", "a shoe", None, "m", 1)
+    for part in catalogue.folder(PIN_CAPTION).glob("*.parquet"):
+        pl.read_parquet(part).drop("caption_rule").write_parquet(part)
+    features = table(status(catalogue), "pin_caption").features
+    assert features["caption"] == 1 and "caption_rule" not in features
+
+
+def test_texts_from_outside_do_not_steer_the_terminal(capsys):
+    console.finish("arm \x1b[2Jred\x9b, 店 – é\n\tnext", {}, False)
+    assert capsys.readouterr().out == "arm [2Jred, 店 – é\n\tnext\n"
+
+
 def test_every_table_is_there_and_the_imports_reasons_are_kept(catalogue):
     found = status(catalogue)
     assert [source.table for source in found.sources] == [table.name for table in SOURCES]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from math import exp, log, sqrt
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from enrich import console
 from enrich.errors import BadInput
 from enrich.tables import EXPERIMENT_LOG
 from enrich.workspace import Catalogue, Workspace
-from relevance.abtest import effects
+from relevance.abtest import effects, page
 from relevance.abtest.analysis import AbtestSettings, analyse_log
 from relevance.abtest.effects import Sums
 from relevance.abtest.judging_plan import judging_plan, spread_over
@@ -77,6 +78,28 @@ def test_what_users_did_before_is_taken_out() -> None:
     assert found is not None
     assert (found.effect.difference, found.variance_removed) == pytest.approx((1, 1))
     assert effects.adjusted(sums([1, 2]), sums([1, 2])) is None  # nobody did anything before
+
+
+def test_users_who_are_all_alike_give_no_interval_and_no_verdict() -> None:
+    """Three users of each arm, all of one and none of the other: chance was not seen at work, so nothing is sure."""
+    for control, treatment, gap in (([0.0] * 3, [1.0] * 3, 1.0), ([0.1] * 3, [0.1] * 7, 0.0)):
+        found = effects.effect(sums(control), sums(treatment))
+        assert found.difference == pytest.approx(gap)
+        assert np.isnan([found.low, found.high, found.p_value, found.standard_error]).all()
+        assert effects.always_valid_p([found], 0.5) == 1
+        assert effects.adjusted(sums(control, before=[1, 2, 3]), sums(treatment)) is None
+        same = sums(control), sums(control)
+        assert np.isnan(effects.change(same, same).p_value)
+
+
+def test_a_change_of_the_effect_is_welchs_test_of_what_each_user_changed_by() -> None:
+    rng = np.random.default_rng(4)
+    first, last = ([sums(list(rng.normal(arm, 1, 30 + arm))) for arm in (0, 1)] for _ in range(2))
+    found = effects.change((first[0], first[1]), (last[0], last[1]))
+    moved = [after.y - before.y for before, after in zip(first, last, strict=True)]
+    expected = stats.ttest_ind(moved[1], moved[0], equal_var=False)
+    assert (found.difference, found.p_value) == pytest.approx((moved[1].mean() - moved[0].mean(), expected.pvalue))
+    assert found.low == pytest.approx(expected.confidence_interval().low)
 
 
 def test_always_valid_is_the_mixture_test_and_never_forgets() -> None:
@@ -169,7 +192,7 @@ def test_an_analysis_tells_weeks_and_segments() -> None:
     assert [week.effect.difference for week in fulfilment.weeks] == pytest.approx([0, 1])
     assert fulfilment.fading is not None
     assert fulfilment.fading.difference == pytest.approx(1)
-    assert fulfilment.fading.low > 0.9
+    assert np.isnan(fulfilment.fading.low)  # every user changed alike: no spread, no interval
     assert {(one.column, one.value) for one in fulfilment.segments} == {
         ("country", "US"),
         ("country", "DE"),
@@ -177,6 +200,30 @@ def test_an_analysis_tells_weeks_and_segments() -> None:
     }
     assert found.judged_share == 1.0
     assert not found.ratio_is_broken
+
+
+def test_a_week_cut_short_is_said_to_be_and_fading_is_of_whole_weeks() -> None:
+    """Two weeks and a day: the day is week 3, and whether the effect lasts is asked of the weeks before it."""
+    rows = [
+        event(f"u{number}", arm, what, event_timestamp=day(date))
+        for number, (date, arm) in enumerate((date, arm) for date in (1, 5, 8, 14, 15) for arm in ("control", "t") * 4)
+        for what in ("impression", "save")[: 1 + (number % 4 == 0 or date == 15)]
+    ]
+    log_ = experiment_log(frame(*rows))
+    before = log_.events.select(pl.col("user").unique(), before=pl.lit(0.0))
+    fulfilment = analyse_log(log_, JUDGED, before, AbtestSettings()).results[0]
+    assert [(week.number, week.days) for week in fulfilment.weeks] == [(1, 7), (2, 7), (3, 1)]
+    said = page.render(analyse_log(log_, JUDGED, before, AbtestSettings()))
+    assert "week 3, 1 d" in said and "nan" not in said
+
+
+def test_a_log_with_years_between_its_days_is_analysed_at_once() -> None:
+    """A look a day that brought something, not one for each day since 1971."""
+    rows = [event(f"u{n}", ("control", "t")[n % 2], "impression", event_timestamp=at)
+            for n, at in enumerate([datetime(1971, 1, 1, tzinfo=UTC), day(1)] * 4)]  # fmt: skip
+    log_ = experiment_log(frame(*rows))
+    before = log_.events.select(pl.col("user").unique(), before=pl.lit(0.0))
+    assert analyse_log(log_, JUDGED, before, AbtestSettings()).results[0].effect.users == (4, 4)
 
 
 def test_users_in_two_arms_are_left_out_and_counted() -> None:
@@ -205,6 +252,9 @@ def test_wrong_logs_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[s
         ([str(tmp_path / "none.csv")], "found nothing; check the path"),
         ([str(tmp_path / "log.csv")], "needs a column"),
         ([str(tmp_path / "log.csv"), "--shares", "50,x"], "--shares"),
+        ([str(tmp_path / "log.csv"), "--shares", "nan,1"], "--shares"),
+        ([str(tmp_path / "log.csv"), "--plausible-lift", "inf"], "--plausible-lift"),
+        ([str(tmp_path / "log.csv"), "--plausible-lift", "nan"], "plausible lift above 0"),
     ):
         assert console.run(relevance, ["abtest", *arguments, "--workspace", root]) == 2
         error = capsys.readouterr().err

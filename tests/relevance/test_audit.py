@@ -157,6 +157,7 @@ def test_hostile_texts_stay_data(catalogue):
     folder = sheet.write_round(catalogue, CHOSEN, 40).folder
     page = (folder / sheet.PAGE).read_text()
     assert page.count("<script") == 2 and "<img" not in page
+    assert "<span>1 highly irrelevant</span><span>5 highly relevant</span>" in page  # where buttons are too narrow
     assert _data(page)["pairs"][0]["title"] == HOSTILE
     for row in csv.reader((folder / sheet.SHEET).read_text().splitlines()):
         assert not any(cell.startswith(("=", "+", "-", "@")) for cell in row)

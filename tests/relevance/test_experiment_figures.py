@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +13,16 @@ import polars as pl
 import pytest
 
 from enrich.errors import BadInput
+from relevance.drawings import axes, rows
+from relevance.drawings.curves import Curve, Level, curves
+from relevance.drawings.front import Dot, front, on_front
 from relevance.evaluation import evaluate
-from relevance.experiments import drawing, page
+from relevance.experiments import page
 from relevance.experiments.budget import Cut, Plan, Rates, Scale
-from relevance.experiments.drawing import Curve, Dot, Level, on_front
 from relevance.experiments.figures import MEASURES, Figures
-from relevance.experiments.records import Drawing, Found, Result, Table, Versus
+from relevance.experiments.records import Drawing, Found, Result, Table
 from relevance.intervals import BootstrapSettings, Estimate
-from relevance.judging.figures import EvaluationSettings, Measure
+from relevance.judging.figures import EvaluationSettings, Measure, Versus
 from relevance.judging.gold import Predictions
 from relevance.metrics import expected_level
 
@@ -87,11 +92,29 @@ def test_the_front_holds_those_that_none_betters_at_their_cost() -> None:
 
 def test_drawings_name_their_axes_and_series_and_escape_names() -> None:
     points = ((1.0, at(0.4)), (2.0, Estimate(0.5, float("nan"), float("nan"))))
-    svg = drawing.curves("t", "labels", "accuracy", [Curve("<b>", points), Curve("two", points)], [Level("line", 0.6)])
+    svg = curves("t", "labels", "accuracy", [Curve("<b>", points), Curve("two", points)], [Level("line", 0.6)])
     assert all(word in svg for word in ("labels", "accuracy", "two", "line")) and "<b>" not in svg
     assert svg.count('class="whisker') == 2  # a figure without an interval has none
     nothing = Estimate(float("nan"), float("nan"), float("nan"))
-    assert drawing.curves("t", "x", "y", [Curve("none", ((1.0, nothing),))]) == ""
+    assert curves("t", "x", "y", [Curve("none", ((1.0, nothing),))]) == ""
+
+
+@pytest.mark.parametrize("values", [(4.9, 2747.0), (3.0, 3.1), (7.0,), (1.0, 9e6), (100.0, 105.0, 2000.0)])
+def test_no_ticks_text_meets_the_next_ones(values: tuple[float, ...]) -> None:
+    for log in (True, False):
+        x = axes.x_axis(values, log)
+        spots = [(x(tick), 6.6 * len(axes.short(tick)) / 2) for tick in x.ticks]
+        assert x.ticks and all(x.first - 1 <= at <= x.last + 1 for at, _ in spots)
+        assert all(b - a > half + other for (a, half), (b, other) in itertools.pairwise(spots))
+
+
+def test_a_models_name_stands_on_no_interval_where_there_is_room() -> None:
+    """M's name would run through the interval of L, right of it; it goes to the left."""
+    svg = front(
+        "t", "ms", "accuracy", [Dot("M", 5.0, at(0.5), 1), Dot("L", 5.6, at(0.5), 1), Dot("T", 900, at(0.5), 0)]
+    )
+    anchors = {name: anchor for anchor, name in re.findall(r'text-anchor="(\w+)">([MLT])<', svg)}
+    assert anchors == {"M": "end", "L": "start", "T": "start"}
 
 
 def result() -> Result:
@@ -102,7 +125,7 @@ def result() -> Result:
         figures.arms(),
         figures.compare([Versus("good <i>", "poor")]),
         (Table("More", "how to read", ("row", "figure"), (("one", at(0.5)), ("two", None))),),
-        (Drawing("Drawn", drawing.arms(figures.arms(), Measure.ACCURACY).svg),),
+        (Drawing("Drawn", rows.estimates("Drawn", [("good", at(0.5))])),),
         ("a note",),
         ("slow arm",),
     )
@@ -114,6 +137,15 @@ def test_the_page_says_what_was_cut_and_left_out_and_runs_nothing() -> None:
     assert "seeds 3 → 1" in html and "slow arm" in html and "a note" in html
     assert "good &lt;i&gt;" in html and "<i>" not in html and "<script" not in html
     assert "better" in html and "0.400 – 0.600" in html
+    assert "wants about 61 minutes" in html and "Fewer than ten queries" not in html
+
+
+def test_a_page_of_few_queries_says_that_nothing_has_an_interval() -> None:
+    figures = Figures({"a": [answers(1, queries=4)], "b": [answers(2, queries=4)]}, FEW)
+    found = Found(figures.arms(), figures.compare([Versus("a", "b")], (Measure.ACCURACY,)))
+    html = page.render(replace(result(), found=found))
+    assert "Fewer than ten queries" in html and "too few queries" in html
+    assert html.count("AUROC 3+</th>") == 1  # among the arms; what was not compared is no column
 
 
 def test_the_json_has_every_figure_and_no_nan() -> None:

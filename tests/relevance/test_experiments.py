@@ -216,6 +216,9 @@ def test_judgments_that_show_nothing_are_refused(judged: pl.DataFrame, test: fro
         (["transfer", "--train-lang", "!"], "expected --train-lang as a language tag"),
         (["transfer", "--folds", "3"], "expected no --folds for experiment transfer"),
         (["robustness", "--budget", "0"], "--budget"),
+        (["robustness", "--budget", "nan"], "expected --budget"),
+        (["stability", "--seed", "-1"], "--seed"),
+        (["stability", "--seed", str(2**32)], "--seed"),
     ],
 )
 def test_bad_input_is_one_line(

@@ -50,6 +50,11 @@ def test_calibration_error_by_hand():
     assert metrics.calibration_error([1, 2, 5], [row, row, ONE_HOT[4]]) == pytest.approx(0.2)
 
 
+def test_a_confidence_is_in_one_bin_however_it_was_rounded():
+    """0.1 + 0.2 is a hair above 0.3: the bin is (0.2, 0.3] all the same, with the 0.3 that was meant."""
+    assert metrics.confidence_bin(np.array([0.3, 0.1 + 0.2, 0.31, 0.0, 1.0]), 10).tolist() == [2, 2, 3, 0, 9]
+
+
 def test_ndcg_by_hand():
     qrels = {"q": {"a": 5, "b": 3, "c": 1}}
     run = {"q": {"b": 2.0, "a": 1.0, "c": 0.0}}

@@ -17,9 +17,9 @@ from PIL import Image
 from enrich import parts
 from enrich.tables import PIN_TEXT, PINS
 from relevance import report
+from relevance.drawings.rows import NARROW, estimates
 from relevance.evaluation import Versus, evaluate
 from relevance.intervals import BootstrapSettings, Estimate
-from relevance.judging import charts
 from relevance.judging.figures import PEOPLE, EvaluationSettings, FieldCoverage, Measure
 from relevance.judging.gold import Predictions
 from relevance.judging.showcase import Example, ExamplePin, FieldText, Opinion, ShowcaseSettings, showcase
@@ -196,15 +196,15 @@ def test_long_names_are_cut_in_drawings_and_may_break_in_tables(tmp_path):
 
 
 def test_an_axis_holds_every_interval():
-    series = [charts.Series("a", Estimate(0.5, 0.31, 0.62)), charts.Series("b", Estimate(*[float("nan")] * 3, "why"))]
-    drawing = charts.intervals("accuracy", series)
-    x1, x2 = (float(v) for v in re.search(r'whisker" x1="([\d.]+)" x2="([\d.]+)"', drawing).groups())
-    assert charts._LEFT <= x1 < x2 <= charts._LEFT + charts._PLOT
+    rows = [("a", Estimate(0.5, 0.31, 0.62)), ("b", Estimate(*[float("nan")] * 3, "why"))]
+    drawing = estimates("accuracy", rows, layout=NARROW)
+    x1, x2 = (float(v) for v in re.search(r'whisker c0" x1="([\d.]+)" x2="([\d.]+)"', drawing).groups())
+    assert NARROW.names <= x1 < x2 <= NARROW.names + NARROW.plot
     assert "not defined" in drawing
 
 
 def test_equal_values_still_have_an_axis():
-    assert "nan" not in charts.intervals("accuracy", [charts.Series("a", Estimate(1.0, 1.0, 1.0))])
+    assert "nan" not in estimates("accuracy", [("a", Estimate(1.0, 1.0, 1.0))], layout=NARROW)
 
 
 def test_the_showcase_picks_best_usual_and_worst_with_texts_and_pictures(workspace):

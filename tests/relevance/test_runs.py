@@ -66,6 +66,11 @@ def test_names_are_given_or_the_files(tmp_path):
         RunFile.parse("run.txt=<b>")
 
 
+def test_a_mark_at_the_start_is_not_of_the_first_query(tmp_path):
+    (tmp_path / "run.txt").write_text("lamp Q0 p2 1 2 x\n", encoding="utf-8-sig")
+    assert read_run(RunFile.parse(str(tmp_path / "run.txt")), QUERIES, PINS).rows["query"].to_list() == ["lamp"]
+
+
 def test_a_gzipped_run_is_read(tmp_path):
     with gzip.open(tmp_path / "run.txt.gz", "wt") as file:
         file.write("lamp Q0 p2 1 2 x\n")
