@@ -39,7 +39,9 @@ def test_seeds_go_first_then_folds_then_soft_labels() -> None:
 def test_what_was_cut_is_said() -> None:
     made = plan(FULL, demand, RATES, 16)
     assert [(cut.what, cut.full, cut.now) for cut in made.cuts] == [("seeds", 2, 1), ("folds", 3, 1)]
-    assert made.lines() == ["shrunk to fit 16 minutes, for the full size wants about 81 minutes: seeds 2 → 1, folds 3 → 1"]
+    assert made.lines() == [
+        "shrunk to fit 16 minutes, for the full size wants about 81 minutes: seeds 2 → 1, folds 3 → 1"
+    ]
 
 
 def test_what_was_asked_for_is_not_cut() -> None:
