@@ -21,7 +21,7 @@ import click
 import polars as pl
 import pyarrow as pa
 
-from enrich import parts
+from enrich import older_tables, parts
 from enrich.errors import BadInput, CorkboardError
 from enrich.memory import keep_freed_memory
 from enrich.workspace import ENVIRONMENT_VARIABLE, Workspace, Writing
@@ -86,15 +86,20 @@ def finish(summary: str, result: Mapping[str, object], as_json: bool) -> None:
         click.echo(json.dumps(result, default=str))
 
 
-def open_workspace(path: Path | None, writing: Writing | None = None) -> Workspace:
+def open_workspace(path: Path | None, writing: Writing | None = None, older: bool = False) -> Workspace:
     """The workspace that the flags name, and the environment pointed at it, so that Feast's definitions agree.
 
-    Until the command ends no other one is `writing` the same there.
+    Until the command ends no other one is `writing` the same there. Tables of an older version are brought up to date
+    by who writes tables; others, but those that read `older` ones, refuse them: raises BadInput.
     """
     workspace = Workspace.open(path)
     os.environ[ENVIRONMENT_VARIABLE] = str(workspace.root)
     if writing is not None:
         click.get_current_context().with_resource(workspace.alone(writing))
+    if writing is Writing.TABLES:
+        older_tables.widen(workspace)
+    elif not older:
+        older_tables.refuse(workspace)
     return workspace
 
 

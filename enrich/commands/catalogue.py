@@ -61,7 +61,7 @@ def status(step: str | None, workspace: Path | None, as_json: bool) -> None:
     outcomes by reason and host, rules, languages. `enrich status positions`: click-through by position, its bias, and
     what an order by corrected rates would have been clicked.
     """
-    text, found = _SAYING[step](console.open_workspace(workspace))
+    text, found = _SAYING[step](console.open_workspace(workspace, older=True))
     console.finish(text, found, as_json)
 
 

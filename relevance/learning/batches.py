@@ -19,6 +19,7 @@ from relevance.student import StudentSettings
 from relevance.student_network import Inputs
 
 BLOCK, WINDOW = 128, 1024  # rows of a block, blocks of a window
+_AT_ONCE = 16  # batches that are read together: rows far apart on disk cost by the call as well as by the byte
 _SPARSE = 0.5  # share of the rows that are given with inputs left out
 
 
@@ -26,6 +27,11 @@ class Batch(NamedTuple):
     inputs: Inputs
     targets: torch.Tensor  # [n, 5]
     weights: torch.Tensor  # [n]
+
+    def rows(self, first: int, last: int) -> Batch:
+        some = slice(first, last)
+        parts = (None if part is None else part[some] for part in self.inputs)
+        return Batch(Inputs(*parts), self.targets[some], self.weights[some])
 
 
 class Window(NamedTuple):
@@ -67,8 +73,9 @@ class Batches:
         window = self._opened(epoch, numbers[0])
         for number in numbers:
             coming = self._opened(epoch, number + 1) if number + 1 in numbers else window
-            for first in range(0, len(window.rows), size):
-                yield self._batch(window.rows[first : first + size], window.sparse[first : first + size])
+            for first in range(0, len(window.rows), size * _AT_ONCE):
+                some = slice(first, first + size * _AT_ONCE)
+                yield from self._batches(window.rows[some], window.sparse[some])
             if self._windows > 1:
                 self._packed.forget()
             window = coming
@@ -81,11 +88,13 @@ class Batches:
                 self._packed.ahead(block * BLOCK, min(len(self), (block + 1) * BLOCK))
         return window
 
-    def _batch(self, rows: Ints, sparse: Bools) -> Batch:
+    def _batches(self, rows: Ints, sparse: Bools) -> Iterator[Batch]:
         # rows come from far apart: to find the few of a batch that share a query costs more than it saves
-        found = self._packed.choose(rows, sparse, paired=True)
+        found, size = self._packed.choose(rows, sparse, paired=True), self._settings.batch_size
         inputs = Inputs.of(found.features)._replace(query_of=None)
-        return Batch(inputs, torch.from_numpy(found.targets), torch.from_numpy(found.weights))
+        whole = Batch(inputs, torch.from_numpy(found.targets), torch.from_numpy(found.weights))
+        for first in range(0, len(rows), size):
+            yield whole.rows(first, first + size)
 
 
 def drawn(rows: int, seed: int, epoch: int, number: int, window: int = WINDOW) -> Window:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from enrich import console, job, parts
+from enrich import console, job, older_tables, parts
 from enrich.cli import enrich as command
 from enrich.errors import BadInput
 from enrich.importers import import_catalogue
 from enrich.records import to_json
 from enrich.status import EnrichedStatus, Status, render, status
-from enrich.tables import ENRICHED, PIN_BOARDS, PIN_CAPTION, PIN_QUERIES, SOURCES
+from enrich.tables import ENRICHED, PIN_BOARDS, PIN_CAPTION, PIN_GRAPH, PIN_QUERIES, SOURCES
 from enrich.texts import run_texts
 from enrich.workspace import ENVIRONMENT_VARIABLE, Workspace
+from relevance.cli import relevance
 
 T0 = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -59,6 +61,20 @@ def test_a_table_older_than_one_of_its_columns_is_counted_without_it(catalogue):
         pl.read_parquet(part).drop("caption_rule").write_parquet(part)
     features = table(status(catalogue), "pin_caption").features
     assert features["caption"] == 1 and "caption_rule" not in features
+
+
+def test_tables_of_an_older_version_are_refused_in_a_line_until_a_step_runs(catalogue, capsys):
+    put_caption(catalogue, "1", "a shoe", None, "m", 1)
+    for part in catalogue.folder(PIN_CAPTION).glob("*.parquet"):
+        pl.read_parquet(part).drop("caption_rule").write_parquet(part)
+    shutil.rmtree(catalogue.folder(PIN_GRAPH))
+    where = ["--workspace", str(catalogue.root)]
+    assert console.run(relevance, ["agreement", *where]) == 2
+    assert "without caption_rule" in capsys.readouterr().err
+    assert console.run(command, ["status", *where]) == 0
+    assert console.run(command, ["erase", *where]) == 0
+    assert older_tables.older_tables(catalogue) == {}
+    assert parts.read(catalogue.folder(PIN_CAPTION), PIN_CAPTION)["caption"].to_pylist() == ["a shoe"]
 
 
 def test_texts_from_outside_do_not_steer_the_terminal(capsys):

@@ -134,7 +134,8 @@ def test_pictures_are_the_catalogues_own_small_and_drawn_anew(client, catalogue)
 def test_inspect_orders_filters_and_gives_cards(client):
     whole = client.post("/inspect", json={"query": "blue chair", "floor": 1}).json()
     assert whole["shown"] == len(whole["pins"]) == len(KNOWN) and whole["langs"] == ["en"]
-    assert whole["pins"][0]["card"]["texts"][0]["matched"] == ["blue", "chair"]
+    cards = {pin["pin_id"]: pin["card"] for pin in whole["pins"]}
+    assert cards[KNOWN[0]]["texts"][0]["matched"] == ["blue", "chair"]
     for order, key in (("relevance", "relevance"), ("engagement", "engagement")):
         pins = client.post("/inspect", json={"query": "blue chair", "floor": 1, "order": order}).json()["pins"]
         assert [pin[key] for pin in pins] == sorted((pin[key] for pin in pins), reverse=True)
