@@ -75,7 +75,7 @@ def vectors_of(encoder: object) -> TextVectors:
 
 def renderer_of(model: Path, text: TextSettings) -> Renderer:
     """What turns pairs into the tokens that the teacher in the folder `model` reads."""
-    return Renderer(AutoTokenizer.from_pretrained(model), text)
+    return Renderer(AutoTokenizer.from_pretrained(model, trust_remote_code=False), text)
 
 
 def costs(frame: pl.DataFrame, fields: Sequence[Field], renderer: Renderer) -> dict[Field, FieldCost]:

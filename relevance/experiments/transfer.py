@@ -179,7 +179,7 @@ class _Arms:
         folder = checkpoints.locate(backbone, "a backbone").folder if backbone else default_model_path()
         test = pl.concat([ground.test for ground in self._site.grounds])
         asked = test.filter(languages(test).eq_missing(lang))["query"].unique().sort().to_list()
-        return unknown_share(AutoTokenizer.from_pretrained(folder), asked)
+        return unknown_share(AutoTokenizer.from_pretrained(folder, trust_remote_code=False), asked)
 
     def notes(self, tested: Sequence[str], unknown: dict[str, float]) -> list[str]:
         floors = [f"{lang} ({unknown[lang]:.0%} of its query tokens)" for lang in tested if unknown[lang] > _UNREADABLE]
