@@ -78,7 +78,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true")
     flags = parser.parse_args(arguments)
     sizes = Sizes(flags.small, flags.pins)
-    torch.set_num_threads(1)  # as `relevance serve` has it
     report = Report("scoring", "pins/s", (*FEATURE_STORE, "torch", "fastapi", "uvicorn"))
     report.figures |= {"pins": sizes.pins, "candidates": ASKED, "calls": sizes.calls}
     with tempfile.TemporaryDirectory() as folder, redis_server(Path(folder)) as redis:

@@ -162,8 +162,11 @@ class Student:
         return scores
 
     def _logits(self, inputs: Features) -> torch.Tensor:
+        given = Inputs.of(inputs)
+        if len(inputs.query_vector) == 1:
+            given = given._replace(query_of=None)  # one query meets all pins: nothing of it is copied for each
         with torch.inference_mode():
-            logits: torch.Tensor = self.network(Inputs.of(inputs))
+            logits: torch.Tensor = self.network(given)
             return logits
 
 

@@ -65,7 +65,7 @@ class Inputs(NamedTuple):
     query_vector: Tensor
     query_numbers: Tensor
     interests: Tensor
-    query_of: Tensor | None  # None: query i is pair i's
+    query_of: Tensor | None  # None: query i is pair i's, or one is every pair's
     text: Tensor
     visual: Tensor
     graph: Tensor
