@@ -90,7 +90,7 @@ def open_workspace(path: Path | None, writing: Writing | None = None, older: boo
     """The workspace that the flags name, and the environment pointed at it, so that Feast's definitions agree.
 
     Until the command ends no other one is `writing` the same there. Tables of an older version are brought up to date
-    by who writes tables; others, but those that read `older` ones, refuse them: raises BadInput.
+    by who writes tables; others refuse them, but for columns that those miss which read `older` ones: raises BadInput.
     """
     workspace = Workspace.open(path)
     os.environ[ENVIRONMENT_VARIABLE] = str(workspace.root)
@@ -98,8 +98,8 @@ def open_workspace(path: Path | None, writing: Writing | None = None, older: boo
         click.get_current_context().with_resource(workspace.alone(writing))
     if writing is Writing.TABLES:
         older_tables.widen(workspace)
-    elif not older:
-        older_tables.refuse(workspace)
+    else:
+        older_tables.refuse(workspace, but_for_columns=older)
     return workspace
 
 

@@ -28,10 +28,14 @@ def widen(workspace: Workspace) -> None:
         parts.widen(workspace.folder(table), table)
 
 
-def refuse(workspace: Workspace) -> None:
-    """Raises BadInput where a table lacks a column."""
+def refuse(workspace: Workspace, but_for_columns: bool = False) -> None:
+    """Raises BadInput where a table is not there, or, unless `but_for_columns`, lacks one."""
     for table, lacking in older_tables(workspace).items():
+        whole = len(lacking) == len(table.schema.names)
+        if but_for_columns and not whole:
+            continue
+        found = "none" if whole else f"it without {', '.join(lacking)}"
         raise BadInput(
-            f"expected this version's {table.name} in {workspace.root}, found it without {', '.join(lacking)}; an older "
-            "version wrote it: `enrich run` brings it up to date"
+            f"expected this version's {table.name} in {workspace.root}, found {found}; an older version wrote it: "
+            "`enrich run` brings it up to date"
         )

@@ -67,11 +67,14 @@ def test_tables_of_an_older_version_are_refused_in_a_line_until_a_step_runs(cata
     put_caption(catalogue, "1", "a shoe", None, "m", 1)
     for part in catalogue.folder(PIN_CAPTION).glob("*.parquet"):
         pl.read_parquet(part).drop("caption_rule").write_parquet(part)
-    shutil.rmtree(catalogue.folder(PIN_GRAPH))
     where = ["--workspace", str(catalogue.root)]
     assert console.run(relevance, ["agreement", *where]) == 2
     assert "without caption_rule" in capsys.readouterr().err
     assert console.run(command, ["status", *where]) == 0
+    shutil.rmtree(catalogue.folder(PIN_GRAPH))
+    capsys.readouterr()
+    assert console.run(command, ["status", *where]) == 2
+    assert "expected this version's pin_graph" in capsys.readouterr().err
     assert console.run(command, ["erase", *where]) == 0
     assert older_tables.older_tables(catalogue) == {}
     assert parts.read(catalogue.folder(PIN_CAPTION), PIN_CAPTION)["caption"].to_pylist() == ["a shoe"]
