@@ -31,7 +31,7 @@ class Batch(NamedTuple):
     def rows(self, first: int, last: int) -> Batch:
         some = slice(first, last)
         parts = (None if part is None else part[some] for part in self.inputs)
-        return Batch(Inputs(*parts), self.targets[some], self.weights[some])
+        return Batch(Inputs._make(parts), self.targets[some], self.weights[some])
 
 
 class Window(NamedTuple):
