@@ -135,7 +135,7 @@ def _measure(folder: Path, name: str) -> Measured:
 
     engine = DuckDBBackend(folder.parent / ".spill", BackendLimits(MEMORY, THREADS))
     log = engine.read([f"{folder}/*/*.parquet"], hive=str(folder))
-    log = log.mutate(refused=ibis.null("string"), user=log.user_hash)
+    log = log.mutate(refused=ibis.null("string"), user=log.user_hash, day=log.day.cast("int64"))  # partitions are text
     expression, columns = aggregations(log)[name]
     scan = _timed(lambda: engine.connection.raw_sql(_scan(folder, columns)).fetchall())
     out = folder.parent / f".{name.replace(' ', '_')}.parquet"
