@@ -73,7 +73,7 @@ def measure(report: Report, workspace: Workspace, kind: str, address: str, pins:
 
     def by_feast(ids: list[str]) -> dict[str, list[object]]:
         rows = [{"pin_id": pin} for pin in ids]
-        return store.get_online_features(list(TYPED), rows).to_dict()  # type: ignore[no-any-return]
+        return store.get_online_features(list(TYPED), rows).to_dict()  # type: ignore[no-any-return]  # Feast does not say
 
     def by_us(ids: list[str]) -> PinBatch:
         read = features.read_pins(ids)

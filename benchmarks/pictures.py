@@ -13,6 +13,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from io import BytesIO
 
 import numpy as np
@@ -79,8 +80,8 @@ def measure_loading(report: Report, megapixels: float) -> None:
     image = photograph(megapixels)
     for kind, options in (("baseline", {}), ("progressive", {"progressive": True})):
         data = jpeg(image, quality=85, **options)
-        small = seconds(lambda data=data: load_image(data, at_least=SIZE))  # type: ignore[misc]
-        whole = seconds(lambda data=data: pillow(data))  # type: ignore[misc]
+        small = seconds(partial(load_image, data, at_least=SIZE))
+        whole = seconds(partial(pillow, data))
         shrunk = (picture.resize(SIZE, _BICUBIC) for picture in (load_image(data, at_least=SIZE), pillow(data)))
         report.compare(1 / small, 1 / whole)
         report.marks += [
