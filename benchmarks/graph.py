@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from benchmarks._report import Mark, Report, finish, peak_mb
-from enrich import graph, parts
+from enrich import parts
 from enrich.embeddings import EmbeddingSettings, run_embeddings
-from enrich.graph import GraphSettings, Vectors
 from enrich.history import History
+from enrich.importance_pooling import Pooling, Vectors, pool
 from enrich.importers import import_catalogue
 from enrich.tables import PIN_TEXT_EMBEDDING
 from enrich.texts import run_texts
@@ -58,7 +58,7 @@ def recalls(workspace: Workspace) -> dict[str, float]:
     holds = _matrix(pin[~out], board[~out], (known.height, len(boards)))
     away = _matrix(pin[out], board[out], holds.shape)
     text = np.stack(known["text_embedding"].to_list()).astype(np.float32)
-    pooled = graph.pool(holds, text, GraphSettings())
+    pooled = pool(holds, text, Pooling())
     ways = {"text": text, "graph": pooled, "both": np.hstack([text, pooled])}
     return {name: _recall(vectors, holds, away) for name, vectors in ways.items()}
 
@@ -70,9 +70,10 @@ def _matrix(pins: NDArray[np.int64], boards: NDArray[np.int64], shape: tuple[int
 def _recall(vectors: Vectors, holds: sparse.csr_array, away: sparse.csr_array) -> float:
     asked = np.flatnonzero(np.asarray(away.sum(axis=0)).ravel())
     found = 0.0
+    holds, away = holds.tocsc(), away.tocsc()
     for board in asked:
-        inside = holds[:, [board]].nonzero()[0]
-        wanted = away[:, [board]].nonzero()[0]
+        inside = holds.indices[holds.indptr[board] : holds.indptr[board + 1]]
+        wanted = away.indices[away.indptr[board] : away.indptr[board + 1]]
         cosines = vectors @ vectors[inside].mean(axis=0)
         cosines[inside] = -np.inf
         first = np.argpartition(-cosines, FIRST)[:FIRST]
@@ -109,7 +110,7 @@ def main() -> int:
     own = np.random.default_rng(1).standard_normal((PINS // share, DIMENSION)).astype(np.float32)
     own /= np.linalg.norm(own, axis=1, keepdims=True)
     start = time.perf_counter()
-    graph.pool(holds, own, GraphSettings())
+    pool(holds, own, Pooling())
     seconds = time.perf_counter() - start
     report.figures |= {"edges": holds.nnz, "seconds": seconds, "pins/s": holds.shape[0] / seconds}
     report.figures["peak, MB"] = peak_mb()

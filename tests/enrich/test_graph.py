@@ -10,9 +10,10 @@ import pytest
 from scipy import sparse
 from table_rows import day, write_rows
 
-from enrich import graph, parts
+from enrich import importance_pooling, parts
 from enrich.errors import BadInput
-from enrich.graph import GraphSettings, most_visited, run_graph, visits
+from enrich.graph import GraphSettings, run_graph
+from enrich.importance_pooling import Pooling, Walks, largest, most_visited, pool
 from enrich.job import JobReport
 from enrich.snapshots import SnapshotSettings
 from enrich.tables import BOARD_PINS, BOARDS, DELETIONS, PIN_GRAPH, PIN_TEXT_EMBEDDING
@@ -23,10 +24,8 @@ X, Y, Z = [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]
 HOLDS = np.array([[1, 0], [1, 0], [1, 1], [0, 1]], dtype=float)
 
 
-def half_steps(holds: np.ndarray) -> tuple[sparse.csr_array, sparse.csr_array]:
-    to_board = holds / holds.sum(axis=1, keepdims=True)
-    to_pin = holds.T / holds.T.sum(axis=1, keepdims=True)
-    return sparse.csr_array(to_board), sparse.csr_array(to_pin)
+def walks(holds: np.ndarray) -> Walks:
+    return Walks.of(sparse.csr_array(holds))
 
 
 def fill(workspace: Workspace, saves: list[tuple[str, str, int]]) -> None:
@@ -41,7 +40,7 @@ def embed(workspace: Workspace, vectors: dict[str, list[float]], on: int = 1, **
 
 
 def run(workspace: Workspace, **settings: Any) -> JobReport:
-    return run_graph(workspace, GraphSettings(snapshots=SnapshotSettings(cadence_days=1), **settings))
+    return run_graph(workspace, GraphSettings(snapshots=SnapshotSettings(cadence_days=1), pooling=Pooling(**settings)))
 
 
 def latest(workspace: Workspace) -> dict[str, list[float] | None]:
@@ -55,9 +54,9 @@ SAVES = [("1", "a", 1), ("1", "b", 1), ("1", "c", 1), ("2", "c", 1), ("2", "d", 
 def test_visits_by_hand() -> None:
     """From a one step leads to a, b, c with 1/3 each; from c, over either board, to a, b 1/6, c 5/12, d 1/4. A second,
     half as likely step from a: d by c alone, 1/3 * 1/4."""
-    one = visits(half_steps(HOLDS), np.array([0, 2]), hops=1).toarray()
+    one = walks(HOLDS).visits(np.array([0, 2]), hops=1).toarray()
     np.testing.assert_allclose(one, [[1 / 3, 1 / 3, 1 / 3, 0], [1 / 6, 1 / 6, 1 / 6 + 1 / 4, 1 / 4]])
-    two = visits(half_steps(HOLDS), np.array([0]), hops=2).toarray()
+    two = walks(HOLDS).visits(np.array([0]), hops=2).toarray()
     assert two[0, 3] == pytest.approx(0.5 * 1 / 3 * 1 / 4)
 
 
@@ -137,7 +136,7 @@ def test_a_second_run_does_nothing(workspace: Workspace) -> None:
 def test_no_boards_or_no_texts_are_no_work(workspace: Workspace) -> None:
     assert run(workspace) == JobReport("pin_graph", 0, 0)
     with pytest.raises(BadInput, match="neighbours and hops of at least 1"):
-        GraphSettings(neighbours=0)
+        Pooling(neighbours=0)
 
 
 def random_graph(pins: int, boards: int, saves: int) -> sparse.csr_array:
@@ -154,34 +153,44 @@ def random_graph(pins: int, boards: int, saves: int) -> sparse.csr_array:
 def test_pieces_of_any_size_pool_to_the_same_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
     holds = random_graph(300, 40, 1500)
     own = np.random.default_rng(5).standard_normal((300, 8)).astype(np.float32)
-    whole = graph.pool(holds, own, GraphSettings())
-    monkeypatch.setattr(graph, "_ENTRIES_AT_ONCE", 2000)
-    assert len(list(graph._slices(graph._Reach.of(holds), 2, 1000))) > 20
-    np.testing.assert_allclose(graph.pool(holds, own, GraphSettings()), whole, atol=1e-6)
+    whole = pool(holds, own, Pooling())
+    monkeypatch.setattr(importance_pooling, "_ENTRIES_AT_ONCE", 2000)
+    assert len(list(importance_pooling._slices(importance_pooling._Reach.of(holds), 2, 1000))) > 20
+    np.testing.assert_allclose(pool(holds, own, Pooling()), whole, atol=1e-6)
 
 
 def test_a_large_graph_has_a_smaller_frontier(monkeypatch: pytest.MonkeyPatch) -> None:
-    reach = graph._Reach.of(random_graph(300, 40, 1500))
-    assert graph._frontier(reach, 1000) == 1000
-    monkeypatch.setattr(graph, "_PATHS", 50 * float(reach.next_step.sum()))
-    assert graph._frontier(reach, 1000) == 50
-    monkeypatch.setattr(graph, "_PATHS", 1.0)
-    assert (graph._frontier(reach, 1000), graph._frontier(reach, 2)) == (10, 2)
+    reach = importance_pooling._Reach.of(random_graph(300, 40, 1500))
+    assert importance_pooling._frontier(reach, 1000) == 1000
+    monkeypatch.setattr(importance_pooling, "_PATHS", 50 * float(reach.next_step.sum()))
+    assert importance_pooling._frontier(reach, 1000) == 50
+    monkeypatch.setattr(importance_pooling, "_PATHS", 1.0)
+    assert (importance_pooling._frontier(reach, 1000), importance_pooling._frontier(reach, 2)) == (10, 2)
 
 
 def test_walks_go_on_from_the_most_visited_pins() -> None:
     """From c one step leads to c 5/12, d 1/4, a and b 1/6: with a frontier of 2 the second begins at c and d alone."""
-    step = half_steps(HOLDS)
-    found = visits(step, np.array([2]), hops=2, frontier=2).toarray()[0]
-    one = visits(step, np.array([2]), hops=1).toarray()[0]
-    second = np.array([0, 0, 5 / 12, 1 / 4]) @ step[0].toarray() @ step[1].toarray()
+    step = walks(HOLDS)
+    found = step.visits(np.array([2]), hops=2, frontier=2).toarray()[0]
+    one = step.visits(np.array([2]), hops=1).toarray()[0]
+    second = np.array([0, 0, 5 / 12, 1 / 4]) @ step.to_board.toarray() @ step.to_pin.toarray()
     np.testing.assert_allclose(found, one + second / 2)
 
 
 def test_a_frontier_that_all_fit_changes_nothing_and_a_small_one_little() -> None:
     holds = random_graph(300, 40, 1500)
     own = np.random.default_rng(5).standard_normal((300, 8)).astype(np.float32)
-    exact = graph.pool(holds, own, GraphSettings(frontier=300))
-    near = graph.pool(holds, own, GraphSettings(frontier=100))
+    exact = pool(holds, own, Pooling(frontier=300))
+    near = pool(holds, own, Pooling(frontier=100))
     cosines = (exact * near).sum(axis=1)
     assert cosines.min() > 0.98 and cosines.mean() > 0.999
+
+
+def test_the_largest_of_many_are_those_of_a_full_sort_ties_first() -> None:
+    random = np.random.default_rng(6)
+    dense = random.integers(0, 6, (40, 200)) / 7 + random.random((40, 200)) * 1e-14  # many ties, none to the last bit
+    dense[3] = 0
+    kept = largest(sparse.csr_array(dense), 9).toarray()
+    for row, found in zip(dense, kept, strict=True):
+        best = np.lexsort((np.arange(200), -row.round(10)))[:9]
+        assert set(np.flatnonzero(found)) == set(best[row[best] > 0.01])
