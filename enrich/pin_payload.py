@@ -40,10 +40,11 @@ from enrich.payload import (
     widen,
 )
 from enrich.tables import PIN_ENGAGEMENT
-from enrich.term_ids import Terms, TextIds, text_ids, trigram_ids, without_rows
+from enrich.term_ids import Terms, TextIds, every, text_ids, trigram_ids, without_rows
 
 TEXT_FIELDS = ("title", "description", "caption", "link", "boards", "queries")  # link: its title and description
 VECTORS = ("text_embedding", "visual_embedding", "graph_embedding")
+TEXTS_A_PIN = len(TEXT_FIELDS) + 1  # the last: title, description and caption as character trigrams
 ENGAGEMENT_COLUMNS = tuple(column.name for column in PIN_ENGAGEMENT.features)
 
 _MAGIC = b"CP"
@@ -70,14 +71,23 @@ class PinBatch:
     has_graph_embedding: Bools  # [n]
     engagement: Floats  # [n, len(ENGAGEMENT_COLUMNS)]
     has_engagement: Bools  # [n]
-    terms: tuple[Terms, ...]  # one per TEXT_FIELDS
+    texts: Terms  # [n * TEXTS_A_PIN], those of each pin side by side
     lengths: Floats  # [n, len(TEXT_FIELDS)], tokens
-    trigrams: Terms  # of title, description and caption
     langs: npt.NDArray[np.str_]  # [n], ISO 639-1; "" where unknown
     created_us: Integers  # [n], when the newest packed value could be known, µs since 1970; not a feature
 
     def __len__(self) -> int:
         return len(self.present)
+
+    @property
+    def terms(self) -> tuple[Terms, ...]:
+        """One per TEXT_FIELDS, copied out of `texts`."""
+        return tuple(every(self.texts, TEXTS_A_PIN, field) for field in range(len(TEXT_FIELDS)))
+
+    @property
+    def trigrams(self) -> Terms:
+        """Copied out of `texts`."""
+        return every(self.texts, TEXTS_A_PIN, len(TEXT_FIELDS))
 
 
 def pack_pins(rows: pl.DataFrame) -> list[bytes]:
@@ -139,14 +149,9 @@ def unpack_pins(
         vectors.append(_unpack_vectors(sections, start, asked, d, rows, n))
         start = start + 2 * dimensions
     columns = head["engagement"].astype(np.int64)
-    values = sections.cut(start, start + 4 * columns).view("<f4").reshape(-1, len(ENGAGEMENT_COLUMNS))
+    values = sections.cut(start, start + 4 * columns).reshape(-1).view("<f4").reshape(-1, len(ENGAGEMENT_COLUMNS))
     (text, has_text), (visual, has_visual), (graph, has_graph) = vectors
-    sizes = head["terms"].astype(np.int64)
-    if chosen.texts:
-        *fields, trigrams = _unpack_terms(sections, start + 4 * columns, sizes, rows, n)
-    else:
-        nothing = Terms(np.zeros(n + 1, np.int64), np.zeros(0, np.uint32), np.zeros(0, np.uint16))
-        fields, trigrams = [nothing] * len(TEXT_FIELDS), nothing
+    sizes = head["terms"].astype(np.int64) if chosen.texts else np.zeros((len(kept), TEXTS_A_PIN), np.int64)
     pins = PinBatch(
         present,
         corrupt,
@@ -158,9 +163,8 @@ def unpack_pins(
         has_graph_embedding=has_graph,
         engagement=_scatter(values, rows[columns > 0], n),
         has_engagement=_scatter(columns > 0, rows, n),
-        terms=tuple(fields),
+        texts=_unpack_texts(sections, start + 4 * columns, sizes, rows, n),
         lengths=_scatter(head["lengths"].astype(np.float32), rows, n),
-        trigrams=trigrams,
         langs=_scatter(head["lang"].astype(np.str_), rows, n),
         created_us=_scatter(head["created_us"], rows, n),
     )
@@ -186,11 +190,12 @@ def _without_expired(pins: PinBatch, queries: Bools, engagement: Bools) -> PinBa
     """The pins without the queries, and without the engagement, of the rows marked."""
     lengths = pins.lengths.copy()
     lengths[queries, _QUERIES] = 0
-    terms = list(pins.terms)
-    terms[_QUERIES] = without_rows(terms[_QUERIES], queries)
+    gone = np.zeros((len(pins), TEXTS_A_PIN), np.bool_)
+    gone[:, _QUERIES] = queries
+    texts = without_rows(pins.texts, gone.reshape(-1))
     has = pins.has_engagement & ~engagement
     return replace(
-        pins, terms=tuple(terms), lengths=lengths, engagement=pins.engagement * has[:, None], has_engagement=has
+        pins, texts=texts, lengths=lengths, engagement=pins.engagement * has[:, None], has_engagement=has
     )
 
 
@@ -262,23 +267,18 @@ def _unpack_vectors(
     usable = dimensions == d
     if not d or not usable.any():
         return np.zeros((n, d), np.float32), np.zeros(n, np.bool_)
-    values = widen(sections.cut(start, np.where(usable, start + 2 * d, start))).reshape(int(usable.sum()), d)
-    return _scatter(values, rows[usable], n), _scatter(usable, rows, n)
+    halves = sections.cut(start, np.where(usable, start + 2 * d, start))
+    return _scatter(widen(halves.reshape(int(usable.sum()), 2 * d)), rows[usable], n), _scatter(usable, rows, n)
 
 
-def _unpack_terms(sections: Sections, start: Integers, sizes: Integers, rows: Integers, n: int) -> list[Terms]:
-    """Compressed rows of each column of `sizes` [kept, k]: ids of all k come first, then counts of all k."""
+def _unpack_texts(sections: Sections, start: Integers, sizes: Integers, rows: Integers, n: int) -> Terms:
+    """The texts of n pins, `sizes` [kept, TEXTS_A_PIN] of the kept ones: a payload's lie as they are wanted."""
     total = sizes.sum(axis=1)
-    ids = sections.cut(start, start + 4 * total).view("<u4")
-    counts = sections.cut(start + 4 * total, start + 5 * total)
-    first = np.cumsum(total)[:, None] - np.cumsum(sizes[:, ::-1], axis=1)[:, ::-1]  # of each row's section k
-    found = []
-    for k in range(sizes.shape[1]):
-        offsets = np.zeros(n + 1, np.int64)
-        np.cumsum(_scatter(sizes[:, k], rows, n), out=offsets[1:])
-        at = np.repeat(first[:, k] - offsets[rows], sizes[:, k]) + np.arange(offsets[-1])
-        found.append(Terms(offsets, ids[at], counts[at].astype(np.uint16)))
-    return found
+    ids = sections.cut(start, start + 4 * total).reshape(-1).view("<u4")
+    counts = sections.cut(start + 4 * total, start + 5 * total).reshape(-1)
+    offsets = np.zeros(n * TEXTS_A_PIN + 1, np.int64)
+    np.cumsum(_scatter(sizes, rows, n), out=offsets[1:])
+    return Terms(offsets, ids, counts)
 
 
 def _scatter(values: npt.NDArray[Any], rows: Integers, n: int) -> npt.NDArray[Any]:

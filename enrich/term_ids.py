@@ -29,7 +29,7 @@ class Terms(NamedTuple):
 
     offsets: npt.NDArray[np.int64]  # [n + 1]
     ids: Ids  # [nnz]
-    counts: npt.NDArray[np.uint16]  # [nnz], occurrences, at most MAX_COUNT
+    counts: npt.NDArray[np.uint8]  # [nnz], occurrences, at most MAX_COUNT
 
 
 class TextIds(NamedTuple):
@@ -83,6 +83,27 @@ def query_trigram_ids(query: str) -> Ids:
     return np.unique(np.fromiter((i for term in _tokens(query) for i in _trigram_ids(term)), np.uint32))
 
 
+def every(terms: Terms, step: int, first: int) -> Terms:
+    """Of every `step` texts the one at `first`."""
+    return taken(terms, np.arange(first, len(terms.offsets) - 1, step))
+
+
+def taken(terms: Terms, rows: npt.NDArray[np.int64]) -> Terms:
+    """The texts at `rows`, in that order."""
+    sizes = np.diff(terms.offsets)[rows]
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
+    at = np.repeat(terms.offsets[rows] - offsets[:-1], sizes) + np.arange(offsets[-1])
+    return Terms(offsets, terms.ids[at], terms.counts[at])
+
+
+def joined(parts: Sequence[Terms]) -> Terms:
+    """The texts of all parts, in order."""
+    starts = np.cumsum([0, *(len(part.ids) for part in parts)])
+    offsets = [part.offsets[:-1] + start for part, start in zip(parts, starts[:-1], strict=True)]
+    ids, counts = np.concatenate([part.ids for part in parts]), np.concatenate([part.counts for part in parts])
+    return Terms(np.concatenate([*offsets, starts[-1:]]), ids, counts)
+
+
 def without_rows(terms: Terms, dropped: npt.NDArray[np.bool_]) -> Terms:
     """The texts with those that `dropped` [n] marks made empty."""
     sizes = np.diff(terms.offsets)
@@ -110,5 +131,5 @@ def _compress(ids: npt.NDArray[np.uint64], lengths: npt.NDArray[np.int64]) -> Te
     return Terms(
         offsets.astype(np.int64),
         (distinct & np.uint64(0xFFFFFFFF)).astype(np.uint32),
-        np.minimum(counts, MAX_COUNT).astype(np.uint16),
+        np.minimum(counts, MAX_COUNT).astype(np.uint8),
     )

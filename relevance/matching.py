@@ -1,16 +1,18 @@
 """How a query's words meet a pin's texts: the student's lexical features, a pure function each.
 
 Reads term ids and counts (`enrich/term_ids.py`, as unpacked payloads hold them), vectorised over the candidate pins. A
-`counts` is float32 [fields, n, t], how often each of the query's t terms stands in each field of each of n pins;
+`counts` is float32 [t, fields, n], how often each of the query's t terms stands in each field of each of n pins;
 `lengths` float32 [fields, n], tokens; `weights` float32 [fields, t], the terms' inverse document frequencies.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
-from enrich.pin_payload import TEXT_FIELDS, PinBatch
+from enrich.pin_payload import TEXT_FIELDS, TEXTS_A_PIN, PinBatch
 from enrich.query_payload import QueryInputs
 from enrich.term_ids import Ids, Terms
 
@@ -35,81 +37,97 @@ def match_features(query: QueryInputs, pins: PinBatch, weights: Floats, average_
 
     `weights` has a last row for the terms in any field; `average_lengths` [fields] is in tokens.
     """
-    counts = np.stack([term_counts(query.terms, terms) for terms in pins.terms])  # [fields, n, t]
+    hits = Hits.of(query, pins.texts)
+    counts = term_counts(query.terms, hits, len(pins))
     lengths = pins.lengths.T
     per_field = [
-        bm25(counts, lengths, weights[:-1], average_lengths),
-        bm25_share(counts, lengths, weights[:-1], average_lengths),
+        scores := bm25(counts, lengths, weights[:-1], average_lengths),
+        bm25_share(scores, weights[:-1]),
         terms_matched(counts),
         weight_matched(counts, weights[:-1]),
         density(counts, lengths),
         np.log1p(lengths),
         (lengths == 0).astype(np.float32),
     ]
-    anywhere = counts.max(axis=0, initial=0)[None]
+    anywhere = counts.max(axis=1, initial=0)[:, None]
     overall = [terms_matched(anywhere), weight_matched(anywhere, weights[-1:])]
-    return np.concatenate([*per_field, *overall, trigram_matches(query.trigrams, pins.trigrams)]).T
+    return np.concatenate([*per_field, *overall, trigram_matches(query.trigrams, hits, pins.texts)]).T
 
 
-def term_counts(wanted: Ids, terms: Terms) -> Floats:
-    """How often each of the `wanted` ids (ascending) occurs in each text; [n, t]."""
-    counts = np.zeros((len(terms.offsets) - 1, len(wanted)), np.float32)
-    at, column = _hits(wanted, terms.ids)
-    row = np.searchsorted(terms.offsets, at, side="right") - 1
-    counts[row, column] = terms.counts[at]
-    return counts
+class Hits(NamedTuple):
+    """Where the query's terms and trigrams stand in the texts of n pins."""
+
+    ids: Ids  # [hits]
+    counts: NDArray[np.uint8]  # [hits], occurrences
+    pins: Ints  # [hits]
+    fields: Ints  # [hits], of TEXT_FIELDS; their number: trigrams
+
+    @classmethod
+    def of(cls, query: QueryInputs, texts: Terms) -> Hits:
+        """`texts` as a PinBatch has them. A table of the ids' low bits rules most out at once."""
+        likely = np.zeros(1 << 16, np.bool_)
+        for wanted in (query.terms, query.trigrams):
+            likely[wanted.astype(np.uint16)] = True
+        at = np.flatnonzero(likely[texts.ids.astype(np.uint16)])
+        text = np.searchsorted(texts.offsets, at, side="right") - 1
+        return cls(texts.ids[at], texts.counts[at], *np.divmod(text, TEXTS_A_PIN))
+
+
+def term_counts(wanted: Ids, hits: Hits, pins: int) -> Floats:
+    """How often each of the `wanted` ids (ascending) occurs in each field of each pin; [t, fields, n]."""
+    counts = np.zeros((len(wanted), TEXTS_A_PIN, pins), np.float32)
+    hit, column = _among(wanted, hits.ids)
+    counts[column, hits.fields[hit], hits.pins[hit]] = hits.counts[hit]
+    return counts[:, : len(TEXT_FIELDS)]  # what looks like a term among the trigrams is none
 
 
 def bm25(counts: Floats, lengths: Floats, weights: Floats, average_lengths: Floats) -> Floats:
     """Σ over terms of weight · tf (K1 + 1) / (tf + K1 (1 - B + B length / average)); [fields, n]."""
     norm = K1 * (1 - B + B * lengths / average_lengths[:, None])
-    saturated = counts * (K1 + 1) / (counts + norm[:, :, None])
-    scores: Floats = np.einsum("fnt,ft->fn", saturated, weights)
+    saturated = counts * (K1 + 1) / (counts + norm)
+    scores: Floats = np.einsum("tfn,ft->fn", saturated, weights)
     return scores
 
 
-def bm25_share(counts: Floats, lengths: Floats, weights: Floats, average_lengths: Floats) -> Floats:
-    """BM25 over the most that this query could score, which makes queries comparable; [fields, n], 0..1."""
+def bm25_share(scores: Floats, weights: Floats) -> Floats:
+    """BM25 (`scores`) over the most that this query could score, which makes queries comparable; [fields, n], 0..1."""
     most = (K1 + 1) * weights.sum(axis=1, keepdims=True)
-    share: Floats = bm25(counts, lengths, weights, average_lengths) / np.maximum(most, _NO_WEIGHT)
+    share: Floats = scores / np.maximum(most, _NO_WEIGHT)
     return share
 
 
 def terms_matched(counts: Floats) -> Floats:
     """Share of the query's terms that occur; [fields, n]."""
-    share: Floats = (counts > 0).sum(axis=2, dtype=np.float32) / max(1, counts.shape[2])
+    share: Floats = (counts > 0).sum(axis=0, dtype=np.float32) / max(1, len(counts))
     return share
 
 
 def weight_matched(counts: Floats, weights: Floats) -> Floats:
     """Share of the query's weight (idf) whose terms occur; [fields, n]."""
-    matched = np.einsum("fnt,ft->fn", (counts > 0).astype(np.float32), weights)
+    matched = np.einsum("tfn,ft->fn", (counts > 0).astype(np.float32), weights)
     share: Floats = matched / np.maximum(weights.sum(axis=1, keepdims=True), _NO_WEIGHT)
     return share
 
 
 def density(counts: Floats, lengths: Floats) -> Floats:
     """Share of the field's tokens that are the query's; [fields, n]."""
-    share: Floats = np.minimum(counts.sum(axis=2) / np.maximum(lengths, 1), 1)
+    share: Floats = np.minimum(counts.sum(axis=0) / np.maximum(lengths, 1), 1)
     return share
 
 
-def trigram_matches(wanted: Ids, trigrams: Terms) -> Floats:
+def trigram_matches(wanted: Ids, hits: Hits, texts: Terms) -> Floats:
     """Share of the query's character trigrams that the pin has, and shared ÷ all of both (Jaccard); [2, n]."""
-    at, _ = _hits(wanted, trigrams.ids)
-    rows = len(trigrams.offsets) - 1
-    shared = np.bincount(np.searchsorted(trigrams.offsets, at, side="right") - 1, minlength=rows)
-    either = len(wanted) + np.diff(trigrams.offsets) - shared
+    sizes = np.diff(texts.offsets)[len(TEXT_FIELDS) :: TEXTS_A_PIN]
+    hit, _ = _among(wanted, hits.ids)
+    shared = np.bincount(hits.pins[hit[hits.fields[hit] == len(TEXT_FIELDS)]], minlength=len(sizes))
+    either = len(wanted) + sizes - shared
     return np.stack([shared / max(1, len(wanted)), shared / np.maximum(either, 1)]).astype(np.float32)
 
 
-def _hits(wanted: Ids, ids: Ids) -> tuple[Ints, Ints]:
-    """Where `ids` holds one of the `wanted` (ascending), and which; a table of the low bits rules most out at once."""
+def _among(wanted: Ids, ids: Ids) -> tuple[Ints, Ints]:
+    """Where `ids` has one of the `wanted` (ascending), and which."""
     if len(wanted) == 0:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    likely = np.zeros(1 << 16, np.bool_)
-    likely[wanted.astype(np.uint16)] = True
-    at = np.flatnonzero(likely[ids.astype(np.uint16)])
-    column = np.minimum(np.searchsorted(wanted, ids[at]), len(wanted) - 1)
-    hit = wanted[column] == ids[at]
-    return at[hit], column[hit]
+    column = np.minimum(np.searchsorted(wanted, ids), len(wanted) - 1)
+    hit = np.flatnonzero(wanted[column] == ids)
+    return hit, column[hit]

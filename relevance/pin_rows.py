@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from enrich.pin_payload import TEXT_FIELDS, VECTORS, PinBatch
-from enrich.term_ids import Terms, without_rows
+from enrich.pin_payload import TEXT_FIELDS, TEXTS_A_PIN, VECTORS, PinBatch
+from enrich.term_ids import joined as joined_texts
+from enrich.term_ids import taken, without_rows
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
@@ -37,9 +38,8 @@ def take(pins: PinBatch, rows: Ints) -> PinBatch:
         has_graph_embedding=pins.has_graph_embedding[rows],
         engagement=pins.engagement[rows],
         has_engagement=pins.has_engagement[rows],
-        terms=tuple(_take_terms(terms, rows) for terms in pins.terms),
+        texts=taken(pins.texts, (rows[:, None] * TEXTS_A_PIN + np.arange(TEXTS_A_PIN)).reshape(-1)),
         lengths=pins.lengths[rows],
-        trigrams=_take_terms(pins.trigrams, rows),
         langs=pins.langs[rows],
         created_us=pins.created_us[rows],
     )
@@ -64,9 +64,8 @@ def concatenate(batches: Sequence[PinBatch]) -> PinBatch:
         has_graph_embedding=joined("has_graph_embedding"),
         engagement=joined("engagement"),
         has_engagement=joined("has_engagement"),
-        terms=tuple(map(_joined_terms, zip(*(batch.terms for batch in batches), strict=True))),
+        texts=joined_texts([batch.texts for batch in batches]),
         lengths=joined("lengths"),
-        trigrams=_joined_terms([batch.trigrams for batch in batches]),
         langs=joined("langs"),
         created_us=joined("created_us"),
     )
@@ -96,21 +95,6 @@ def without(pins: PinBatch, dropped: Bools) -> PinBatch:
         has_graph_embedding=pins.has_graph_embedding & has[:, 2],
         engagement=pins.engagement * has[:, 3:4],
         has_engagement=pins.has_engagement & has[:, 3],
-        terms=tuple(without_rows(terms, fields[:, i]) for i, terms in enumerate(pins.terms)),
+        texts=without_rows(pins.texts, np.column_stack([fields, bare]).reshape(-1)),
         lengths=lengths,
-        trigrams=without_rows(pins.trigrams, bare),
     )
-
-
-def _joined_terms(parts: Sequence[Terms]) -> Terms:
-    starts = np.cumsum([0, *(len(part.ids) for part in parts)])
-    offsets = [part.offsets[:-1] + start for part, start in zip(parts, starts[:-1], strict=True)]
-    ids, counts = np.concatenate([part.ids for part in parts]), np.concatenate([part.counts for part in parts])
-    return Terms(np.concatenate([*offsets, starts[-1:]]), ids, counts)
-
-
-def _take_terms(terms: Terms, rows: Ints) -> Terms:
-    sizes = np.diff(terms.offsets)[rows]
-    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
-    at = np.repeat(terms.offsets[rows] - offsets[:-1], sizes) + np.arange(offsets[-1])
-    return Terms(offsets, terms.ids[at], terms.counts[at])

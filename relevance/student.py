@@ -162,11 +162,9 @@ class Student:
         return scores
 
     def _logits(self, inputs: Features) -> torch.Tensor:
-        given = Inputs.of(inputs)
-        if len(inputs.query_vector) == 1:
-            given = given._replace(query_of=None)  # one query meets all pins: nothing of it is copied for each
+        network = self.network.one_query if len(inputs.query_vector) == 1 else self.network
         with torch.inference_mode():
-            logits: torch.Tensor = self.network(given)
+            logits: torch.Tensor = network(Inputs.of(inputs))
             return logits
 
 

@@ -5,6 +5,8 @@
     pair:   q_k · p_k for each kind and head, pair numbers ──────────► hidden part [h]
             gelu(sum of the three) ──► gelu(h2) ──► 5 logits
 
+Of one query's pins the projections need not be made: q_k · (W_k v) is (W_kᵀ q_k) · v, a vector a head (`one_query`).
+
 The tables hold a vector for each interest and for each band of shopping intent. Where query and pin vectors come from
 one encoder their projections start equal, so that each head starts as an estimate of their cosine. The vectors' own
 hidden parts start small: with few labels the named numbers decide, with many the rest is learned.
@@ -65,7 +67,7 @@ class Inputs(NamedTuple):
     query_vector: Tensor
     query_numbers: Tensor
     interests: Tensor
-    query_of: Tensor | None  # None: query i is pair i's, or one is every pair's
+    query_of: Tensor | None  # None: query i is pair i's
     text: Tensor
     visual: Tensor
     graph: Tensor
@@ -122,6 +124,20 @@ class StudentNetwork(nn.Module):
             query = Side(*(one.index_select(0, inputs.query_of) for one in query))
         return self.pairs(query, pins, inputs.numbers)
 
+    def one_query(self, inputs: Inputs) -> Tensor:
+        """As `forward`, [n, 5], where one query is every pair's: half the products; equal but for float32's rounding."""
+        query = self.query_side(inputs.query_vector, inputs.query_numbers, inputs.interests)
+        vectors, kinds = (inputs.text, inputs.visual, inputs.graph), len(self.pin_vectors)
+        of_kinds = query.projections.reshape(kinds, -1, 1, _HEAD_DIMENSION)
+        similarities, hidden = [], query.hidden
+        for projections, weight, rows in zip(of_kinds, self.pin_vectors.parameters(), vectors, strict=True):
+            projected, own = weight[: -self._hidden], weight[-self._hidden :]
+            heads = torch.bmm(projections, projected.reshape(len(projections), _HEAD_DIMENSION, -1))[:, 0]
+            made = functional.linear(rows, torch.cat([heads, own]))
+            similarities.append(made[:, : len(heads)])
+            hidden = hidden + made[:, len(heads) :]
+        return self._logits(torch.cat(similarities, dim=1), hidden, inputs.numbers)
+
     def query_side(
         self, vector: Tensor, numbers: Tensor, interests: Tensor, dtype: torch.dtype = torch.float32
     ) -> Side:
@@ -161,8 +177,12 @@ class StudentNetwork(nn.Module):
     def pairs(self, query: Side, pins: Side, numbers: Tensor) -> Tensor:
         """Logits of n pairs; `query` has one row, or one a pair."""
         similarities = (query.projections * pins.projections).sum(dim=2)
+        return self._logits(similarities, query.hidden + pins.hidden, numbers)
+
+    def _logits(self, similarities: Tensor, sides: Tensor, numbers: Tensor) -> Tensor:
+        """Of the similarities by kind and head, and the sum of the two sides' hidden parts."""
         known = _normalised(numbers, self.number_mean, self.number_scale)
-        hidden = query.hidden + pins.hidden + self.pair_hidden(torch.cat([similarities, known], dim=1))
+        hidden = sides + self.pair_hidden(torch.cat([similarities, known], dim=1))
         tower = self.tower(self._dropped(functional.gelu(hidden)))
         logits: Tensor = self.logits(self._dropped(functional.gelu(tower)))
         return logits
