@@ -47,12 +47,12 @@ from relevance.calibration import Calibration
 from relevance.candidates import workspace_index
 from relevance.feature_store import EPOCH, apply, open_store, quiet
 from relevance.features import Statistics
+from relevance.learning.network import StudentNetwork
 from relevance.online import STAGES, Scorer
 from relevance.serving.kept import CachedStore
 from relevance.serving.lookup import OnlineFeatures
 from relevance.serving.steady_memory import steady_memory
 from relevance.student import Student, StudentRecord, StudentSettings
-from relevance.student_network import StudentNetwork
 
 ASKED = 1_000
 QUERY = "w1 w20 w300"

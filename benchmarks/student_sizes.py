@@ -25,15 +25,15 @@ from benchmarks._report import Mark, Report, finish, percentile
 from enrich.errors import BadInput
 from enrich.workspace import Workspace
 from relevance.evaluation import Versus, evaluate
-from relevance.frames import of_queries
+from relevance.framing.judged import of_queries
 from relevance.judging.figures import Evaluation, Measure
 from relevance.judging.predictions import Predictor
+from relevance.learning.inputs import StudentInputs, student_inputs
+from relevance.learning.network import NetworkSettings, Size
 from relevance.pin_rows import take
 from relevance.pipeline import Pipeline, RunSettings
 from relevance.plan import PlanSettings
 from relevance.student import Student, StudentSettings
-from relevance.student_inputs import StudentInputs, student_inputs
-from relevance.student_network import NetworkSettings, Size
 
 PACKAGES = ("torch", "numpy")
 PAIRS, CALLS, LIMIT_MS = 1_000, 200, 10.0

@@ -38,11 +38,11 @@ from relevance.features import Statistics
 from relevance.learning.batches import Batches
 from relevance.learning.fit import fit
 from relevance.learning.gathered import gather
+from relevance.learning.network import StudentNetwork
 from relevance.learning.packed import Packed, pack
 from relevance.learning.pieces import ROWS_A_PIECE, Pieces
 from relevance.learning.resuming import Checkpoint
 from relevance.student import StudentSettings
-from relevance.student_network import StudentNetwork
 
 PACKAGES = ("torch", "numpy", "polars")
 DIMENSION, PAIRS_A_QUERY = 384, 20

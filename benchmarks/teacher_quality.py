@@ -26,7 +26,7 @@ from enrich.errors import BadInput
 from enrich.workspace import Workspace
 from relevance import stages
 from relevance.evaluation import Versus, evaluate
-from relevance.frames import Judged, of_queries
+from relevance.framing.judged import Judged, of_queries
 from relevance.judging.figures import Evaluation, Measure
 from relevance.judging.gold import Predictions
 from relevance.judging.judge import trained_models

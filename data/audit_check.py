@@ -41,13 +41,13 @@ from enrich.workspace import ENVIRONMENT_VARIABLE, Workspace  # noqa: E402
 from relevance import intervals  # noqa: E402
 from relevance.audit.pool import pool  # noqa: E402
 from relevance.audit.worth import AuditSettings, Reason, choose  # noqa: E402
-from relevance.frames import STUDENT_SERVICE, of_queries  # noqa: E402
+from relevance.framing.judged import STUDENT_SERVICE, of_queries  # noqa: E402
 from relevance.intervals import BootstrapSettings, p_text  # noqa: E402
+from relevance.learning.inputs import student_inputs  # noqa: E402
+from relevance.learning.training import train_student  # noqa: E402
 from relevance.metrics import Floats, Ints, most_probable  # noqa: E402
 from relevance.pipeline import Pipeline, RunSettings  # noqa: E402
 from relevance.plan import PlanSettings  # noqa: E402
-from relevance.student_inputs import student_inputs  # noqa: E402
-from relevance.student_training import train_student  # noqa: E402
 from relevance.training_frame import HUMAN, training_frame  # noqa: E402
 
 CHANCE, JUDGED_CHANCE, NONE, ALL = "random", "random, judged", "none", "all reasons"

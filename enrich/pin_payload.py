@@ -194,9 +194,7 @@ def _without_expired(pins: PinBatch, queries: Bools, engagement: Bools) -> PinBa
     gone[:, _QUERIES] = queries
     texts = without_rows(pins.texts, gone.reshape(-1))
     has = pins.has_engagement & ~engagement
-    return replace(
-        pins, texts=texts, lengths=lengths, engagement=pins.engagement * has[:, None], has_engagement=has
-    )
+    return replace(pins, texts=texts, lengths=lengths, engagement=pins.engagement * has[:, None], has_engagement=has)
 
 
 def _fixed_bytes(head: np.void) -> int:

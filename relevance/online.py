@@ -27,12 +27,12 @@ from enrich.text_encoder import TextEncoder
 from enrich.workspace import Workspace
 from relevance import pin_rows
 from relevance.features import Bools, Floats
+from relevance.learning.inputs import QueryEncoder, rounded
 from relevance.model_names import STUDENT_MODEL
 from relevance.serving.kept import Generations, LastGood, PayloadStore
 from relevance.serving.lookup import OnlineFeatures, Pins, Presence, StoreUnavailable
 from relevance.serving.request_log import AnswerLog, RequestLog, entry_of, recorded_share
 from relevance.student import Student
-from relevance.student_inputs import QueryEncoder, rounded
 
 PIN, CORRUPT, STORE = "pin", "corrupt", "store"  # absent: all of the pin, its readable bytes, the online store
 STALE = "stale"  # what is known of the pin is older than its time to live

@@ -32,7 +32,7 @@ from enrich.text_encoder import TextEncoder
 from enrich.workspace import Workspace
 from relevance import feature_store, soft_labels, stages
 from relevance.candidates import CandidateIndex, workspace_index
-from relevance.frames import STUDENT_SERVICE, TEACHER_SERVICE, Judged, of_queries, teacher_rows, weak_rows
+from relevance.framing.judged import STUDENT_SERVICE, TEACHER_SERVICE, Judged, of_queries, teacher_rows, weak_rows
 from relevance.labelling.gate import DriftReport, Gate
 from relevance.labelling.log_pairs import Queries, SampleSettings
 from relevance.labelling.negatives import Search
@@ -40,10 +40,10 @@ from relevance.labelling.sample import SAMPLE_VERSION, SoftSample, inputs_of, wr
 from relevance.labelling.worker import LabelSettings, Texts
 from relevance.learning.pieces import Pieces
 from relevance.learning.soft_pairs import SoftPairs
+from relevance.learning.training import LESSONS, train_student
 from relevance.model_names import HUMAN_STUDENT, STUDENT_MODEL, TEACHER_MODEL
 from relevance.plan import SERVING, Fold, PlanSettings, plan
 from relevance.student import Student, StudentSettings
-from relevance.student_training import LESSONS, train_student
 from relevance.teacher import Teacher
 from relevance.teaching.checkpoint import TeacherSettings, check_weights, producer_of, read_record
 from relevance.teaching.training import train_teacher

@@ -1,6 +1,6 @@
 """The student: five probabilities of a thousand (query, pin) pairs in about a millisecond.
 
-Reads a model folder, which `student_training.py` writes:
+Reads a model folder, which `learning/training.py` writes:
 
     model.safetensors   weights, normalisation, and the frozen statistics' arrays
     student.json        settings, statistics, calibration, prior, fingerprints, metrics (`StudentRecord`)
@@ -35,8 +35,8 @@ from relevance.features import (
     Statistics,
     features,
 )
+from relevance.learning.network import Inputs, NetworkSettings, Size, StudentNetwork
 from relevance.reliability import CalibrationReport, card_table
-from relevance.student_network import Inputs, NetworkSettings, Size, StudentNetwork
 
 _RECORD, _WEIGHTS, _CARD = "student.json", "model.safetensors", "README.md"
 _STATISTICS = "statistics."  # prefix of the statistics' arrays among the weights

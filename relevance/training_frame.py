@@ -4,7 +4,7 @@ Reads the labels and, through Feast, the views of a feature service; `write_trai
 more rows than memory holds. A content view is joined as of the pair's own time; a behaviour view as of that time minus
 a gap, since engaged queries and rates leak the label (15 days, as in OmniSearchSage, arXiv 2404.16260). Both clocks
 must have passed: when a value became true, and when it could be known; a sample of every answer is joined a second
-time, without Feast, and a store that let a row of the future through is refused (`frame_check.py`).
+time, without Feast, and a store that let a row of the future through is refused (`framing/check.py`).
 `relevance train-teacher`, `label`, `train-student` and `evaluate` read their rows here.
 """
 
@@ -31,7 +31,7 @@ from enrich.progress import progress
 from enrich.tables import ENRICHED, JUDGMENT, SOFT_LABEL, Kind, Table
 from enrich.workspace import Workspace
 from relevance.feature_store import apply, fingerprint, open_store, quiet
-from relevance.frame_check import Group, check
+from relevance.framing.check import Group, check
 
 GAP = timedelta(days=15)
 HUMAN, TEACHER = "human", "teacher"  # label_source

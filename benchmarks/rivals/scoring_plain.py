@@ -19,8 +19,8 @@ from transformers import AutoTokenizer, BertConfig, BertForSequenceClassificatio
 from enrich.pin_payload import ENGAGEMENT_COLUMNS
 from enrich.text_encoder import default_model_path
 from relevance.features import PAIR_FEATURES, QUERY_FEATURES
+from relevance.learning.network import Inputs
 from relevance.student import Student
-from relevance.student_network import Inputs
 
 TEXTS = {
     "title": "pin_text:title",

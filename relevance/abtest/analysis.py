@@ -24,7 +24,7 @@ from relevance.abtest import effects
 from relevance.abtest.effects import Adjusted, Change, Effect, Sums
 from relevance.abtest.log import ExperimentLog, read_log
 from relevance.abtest.outcomes import Outcome, outcomes
-from relevance.frames import Judged
+from relevance.framing.judged import Judged
 from relevance.intervals import holm
 
 _ENGAGED = ("click", "long_click", "save")

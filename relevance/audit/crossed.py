@@ -14,11 +14,11 @@ import polars as pl
 
 from enrich.job import input_hash
 from relevance import stages
-from relevance.frames import of_queries
+from relevance.framing.judged import of_queries
+from relevance.learning.inputs import student_inputs
+from relevance.learning.training import train_student
 from relevance.pipeline import Pipeline
 from relevance.plan import Fold
-from relevance.student_inputs import student_inputs
-from relevance.student_training import train_student
 
 PARTS = 4  # of the queries; each student learns from three quarters of them
 _FILE = "crossed.parquet"

@@ -14,19 +14,19 @@ import numpy as np
 import polars as pl
 
 from enrich.errors import BadInput
+from relevance.audit.confident import doubts
 from relevance.audit.crossed import crossed
 from relevance.audit.worth import AuditSettings, Reason, divergence, entropy, rarity
-from relevance.confident import doubts
-from relevance.frames import STUDENT_SERVICE
+from relevance.framing.judged import STUDENT_SERVICE
 from relevance.judging.predictions import Predictor
 from relevance.judging.segments import of_queries as query_segments
 from relevance.labelling.strata import Stratum
+from relevance.learning.inputs import student_inputs
 from relevance.metrics import Floats
 from relevance.model_names import HUMAN_STUDENT, STUDENT_MODEL, TEACHER_MODEL
 from relevance.pipeline import Pipeline
 from relevance.stages import made_from_of
 from relevance.student import Student
-from relevance.student_inputs import student_inputs
 from relevance.training_frame import training_frame
 
 _PAIR = ["query", "pin_id"]

@@ -28,7 +28,7 @@ from relevance.baselines.embedding_lr import STRENGTHS, fit_embedding_lr
 from relevance.baselines.tuned_bi_encoder import TunedSettings, fit_tuned_bi_encoder
 from relevance.bi_encoder import TextVectors, fit_bi_encoder
 from relevance.catalogue import catalogue_texts
-from relevance.frames import Judged, of_queries, teacher_rows
+from relevance.framing.judged import Judged, of_queries, teacher_rows
 from relevance.model_names import TEACHER_MODEL
 from relevance.plan import Fold
 from relevance.teaching.checkpoint import read_record

@@ -95,7 +95,7 @@ def _nothing() -> pl.DataFrame:
 
 def _splits(pipeline: Pipeline) -> dict[str, pl.DataFrame]:
     """The judged pairs by the side of their query: of one split three; of folds, which test every query, one."""
-    from relevance.frames import of_queries
+    from relevance.framing.judged import of_queries
 
     pairs, split = pipeline.judged.pairs, pipeline.folds[0].split
     if len([fold for fold in pipeline.folds if fold.tested]) != 1:

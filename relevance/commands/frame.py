@@ -31,7 +31,7 @@ def frame(
 ) -> None:
     """Pairs with what was known of them at their time; how much that is, and what a careless join would have leaked."""
     from enrich.records import to_mapping
-    from relevance import frame_report
+    from relevance.framing import report as frame_report
 
     report = frame_report.made_frame(console.open_workspace(workspace), service, pairs, out, timedelta(days=gap_days))
     console.finish(frame_report.render(report), to_mapping(report), as_json)

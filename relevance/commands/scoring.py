@@ -105,7 +105,7 @@ def _scored_line(pin: ScoredPin) -> str:
 def _note_other_features(workspace: Workspace, scorer: Scorer) -> None:
     """Say so where another encoder, captioner or rule made what is stored now than what the student learned from."""
     from relevance.feature_store import fingerprint
-    from relevance.frames import STUDENT_SERVICE
+    from relevance.framing.judged import STUDENT_SERVICE
 
     if scorer.student.record.feature_service not in (None, fingerprint(workspace, STUDENT_SERVICE)):
         click.echo("note: the student learned from other features than are stored now; `relevance run`", err=True)

@@ -170,11 +170,11 @@ def train_student(
 def export_student(out: Path | None, workspace: Path | None, as_json: bool) -> None:
     """Write the student that serves as an ONNX graph: calibrated probabilities of its features.
 
-    What goes in and comes out, relevance/onnx_export.py says. Needs the extra `onnx`.
+    What goes in and comes out, relevance/exporting/onnx_graph.py says. Needs the extra `onnx`.
     """
     opened = console.open_workspace(workspace, Writing.MODELS)
 
-    from relevance.onnx_export import export_onnx
+    from relevance.exporting.onnx_graph import export_onnx
     from relevance.student import Student
 
     folder = opened.models / STUDENT_MODEL

@@ -27,7 +27,7 @@ class StudentFlags:
 
     def applied(self, settings: StudentSettings) -> StudentSettings:
         """The settings with what was given. Raises BadInput where it is out of bounds."""
-        from relevance.student_network import Size
+        from relevance.learning.network import Size
 
         network = replace(settings.network, size=Size(self.size)) if self.size else settings.network
         numbers = ("target_temperature", "hard_share", "ordinal_margin")

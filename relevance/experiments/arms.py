@@ -28,10 +28,10 @@ from relevance import stages
 from relevance.experiments import students
 from relevance.experiments.budget import Clock, OutOfTime
 from relevance.experiments.ground import Ground, Unjudged
-from relevance.frames import teacher_rows, weak_rows
+from relevance.framing.judged import teacher_rows, weak_rows
+from relevance.learning.inputs import QueryEncoder
 from relevance.metrics import Floats, expected_level
 from relevance.student import StudentSettings
-from relevance.student_inputs import QueryEncoder
 from relevance.teacher import Teacher
 from relevance.teaching.checkpoint import TeacherSettings
 from relevance.teaching.training import train_teacher

@@ -31,7 +31,7 @@ from relevance.experiments.figures import Figures
 from relevance.experiments.ground import Ground
 from relevance.experiments.records import ArmFigures, Drawing, Found, Table, Value
 from relevance.experiments.site import Experiment, Site, Wanted, runs
-from relevance.frames import teacher_rows
+from relevance.framing.judged import teacher_rows
 from relevance.judging.figures import Measure, Versus
 from relevance.teaching.rows import TeacherRows
 from relevance.text import pin_texts_from_frame

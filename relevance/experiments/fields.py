@@ -18,7 +18,7 @@ from enrich.embeddings import join_texts
 from enrich.pin_payload import pack_pins
 from enrich.text_encoder import TextEncoder
 from relevance.bi_encoder import TextVectors
-from relevance.student_inputs import pin_columns, rounded
+from relevance.learning.inputs import pin_columns, rounded
 from relevance.teaching.field_dropout import without
 from relevance.text import Field, PairText, Renderer, TextSettings, pin_texts_from_frame
 

@@ -17,7 +17,7 @@ from enrich.errors import BadInput
 from enrich.job import input_hash
 from relevance import stages
 from relevance.experiments.budget import Scale
-from relevance.frames import STUDENT_SERVICE, TEACHER_SERVICE
+from relevance.framing.judged import STUDENT_SERVICE, TEACHER_SERVICE
 from relevance.pipeline import Pipeline
 from relevance.plan import Fold
 from relevance.splits import Split

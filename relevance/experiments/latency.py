@@ -25,7 +25,7 @@ from relevance.experiments.records import ArmFigures, Drawing, Found, Table, Val
 from relevance.experiments.site import Experiment, Site, Wanted, runs
 from relevance.experiments.timing import Times, timed
 from relevance.judging.figures import Measure, Versus
-from relevance.student_network import Size
+from relevance.learning.network import Size
 from relevance.teacher import Teacher
 from relevance.text import pin_texts_from_frame
 

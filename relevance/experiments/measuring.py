@@ -23,7 +23,7 @@ from relevance.experiments import students
 from relevance.experiments.arms import Bench
 from relevance.experiments.budget import Rates
 from relevance.experiments.ground import Ground
-from relevance.frames import teacher_rows
+from relevance.framing.judged import teacher_rows
 from relevance.teacher import Teacher
 from relevance.teaching.checkpoint import TeacherSettings
 from relevance.teaching.training import train_teacher

@@ -36,7 +36,7 @@ from relevance.experiments.robustness import ROBUSTNESS
 from relevance.experiments.site import Experiment, Site, Wanted
 from relevance.experiments.stability import STABILITY
 from relevance.experiments.transfer import TRANSFER
-from relevance.frames import STUDENT_SERVICE
+from relevance.framing.judged import STUDENT_SERVICE
 from relevance.labelling.log_pairs import SampleSettings
 from relevance.pipeline import Pipeline, RunSettings
 from relevance.plan import PlanSettings

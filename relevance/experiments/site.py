@@ -17,8 +17,8 @@ from relevance.experiments.budget import DEFAULT_MINUTES, Demand, Scale
 from relevance.experiments.ground import Ground
 from relevance.experiments.names import Name
 from relevance.experiments.records import Found
+from relevance.learning.inputs import QueryEncoder
 from relevance.splits import Split, primary_language
-from relevance.student_inputs import QueryEncoder
 from relevance.teaching.checkpoint import TeacherSettings
 from relevance.text import Field
 

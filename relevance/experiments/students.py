@@ -9,10 +9,10 @@ import numpy as np
 import polars as pl
 
 from enrich.pin_payload import pack_pins, unpack_pins
+from relevance.learning.inputs import QueryEncoder, pin_columns, student_inputs
+from relevance.learning.training import train_student
 from relevance.metrics import Floats
 from relevance.student import Student, StudentSettings
-from relevance.student_inputs import QueryEncoder, pin_columns, student_inputs
-from relevance.student_training import train_student
 
 
 def teach(

@@ -13,7 +13,7 @@ import polars as pl
 from enrich.job import input_hash
 from enrich.judgments import gold_level
 from enrich.tables import LEVELS
-from relevance.confident import suspects
+from relevance.audit.confident import suspects
 from relevance.experiments.perturbations import QUERY, Damage, Perturbation, damaged
 from relevance.metrics import Floats
 

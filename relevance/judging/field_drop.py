@@ -16,16 +16,16 @@ import polars as pl
 from enrich.pin_payload import ENGAGEMENT_COLUMNS, TEXT_FIELDS, VECTORS, pack_pins, unpack_pins
 from enrich.tables import LEVELS
 from relevance import intervals, metrics, stages
-from relevance.frames import Judged, of_queries
+from relevance.framing.judged import Judged, of_queries
 from relevance.intervals import Statistic
 from relevance.judging.figures import CUTOFF, EvaluationSettings, InputDrop
 from relevance.judging.gold import by_query_and_pin
+from relevance.learning.inputs import QueryEncoder, StudentInputs, pin_columns, student_inputs
 from relevance.metrics import Ints
 from relevance.model_names import STUDENT_MODEL
 from relevance.pin_rows import INPUTS, absent_inputs
 from relevance.plan import Fold
 from relevance.student import Student
-from relevance.student_inputs import QueryEncoder, StudentInputs, pin_columns, student_inputs
 
 _FILE = "predictions.parquet"
 _NOTHING = "nothing"  # left out

@@ -22,7 +22,7 @@ from relevance import stages
 from relevance.baselines.baselines import QUICK, Baseline
 from relevance.baselines.tuned_bi_encoder import TunedSettings
 from relevance.evaluation import evaluate
-from relevance.frames import of_queries
+from relevance.framing.judged import of_queries
 from relevance.intervals import p_text
 from relevance.judging.coverage import field_coverage
 from relevance.judging.field_drop import input_drops

@@ -18,12 +18,12 @@ from enrich.text_encoder import TextEncoder
 from relevance import stages
 from relevance.baselines.baselines import Baseline, Baselines
 from relevance.baselines.tuned_bi_encoder import TunedSettings
-from relevance.frames import Judged, of_queries
+from relevance.framing.judged import Judged, of_queries
 from relevance.judging.gold import Predictions
+from relevance.learning.inputs import student_inputs
 from relevance.metrics import expected_level
 from relevance.plan import Fold
 from relevance.student import Student
-from relevance.student_inputs import student_inputs
 from relevance.teacher import Teacher
 from relevance.text import pin_texts_from_frame
 

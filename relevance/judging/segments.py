@@ -20,7 +20,7 @@ from enrich.history import History, query_keys
 from enrich.judgments import AUDIT, counted_votes
 from enrich.tables import INTERESTS, PIN_TEXT, QUERY_FEATURES
 from enrich.workspace import Workspace
-from relevance.frames import Judged
+from relevance.framing.judged import Judged
 from relevance.labelling.strata import frequency_classes
 from relevance.text import Field, pin_texts_from_frame
 

@@ -27,7 +27,7 @@ from enrich.records import to_json
 from enrich.tables import LEVELS, QUERY_FEATURES
 from enrich.workspace import Workspace
 from relevance import stages
-from relevance.frames import of_queries
+from relevance.framing.judged import of_queries
 from relevance.labelling import strata
 from relevance.labelling.drift import LEAST_QUERIES, Asked, Finding, Labels, Like, Rows, Verdict, findings
 from relevance.labelling.log_pairs import PAIR

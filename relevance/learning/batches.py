@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from relevance.features import Bools, Ints
+from relevance.learning.network import Inputs
 from relevance.learning.packed import Packed
 from relevance.student import StudentSettings
-from relevance.student_network import Inputs
 
 BLOCK, WINDOW = 128, 1024  # rows of a block, blocks of a window
 _AT_ONCE = 16  # batches that are read together: rows far apart on disk cost by the call as well as by the byte

@@ -10,10 +10,10 @@ import torch
 from enrich.matrices import fast_dtype
 from enrich.progress import progress
 from relevance.learning.batches import Batch
+from relevance.learning.network import StudentNetwork
 from relevance.learning.resuming import Checkpoint, State
 from relevance.losses import soft_cross_entropy
 from relevance.student import StudentSettings
-from relevance.student_network import StudentNetwork
 
 DevLoss = Callable[[StudentNetwork], float]
 

@@ -33,11 +33,11 @@ from relevance import stages
 from relevance.ahead import made_ahead
 from relevance.features import Bools, Floats, Ints, Statistics, StatisticsCounter
 from relevance.labelling.files import write_parquet
+from relevance.learning.inputs import QueryEncoder, QueryGroup, StudentInputs, pin_columns, query_groups
 from relevance.learning.pieces import ROWS_A_PIECE, Pieces
 from relevance.learning.places import Places
 from relevance.losses import Targets, targets_of
 from relevance.student import StudentSettings
-from relevance.student_inputs import QueryEncoder, QueryGroup, StudentInputs, pin_columns, query_groups
 from relevance.training_frame import HUMAN
 
 _PAYLOAD = np.dtype([("hash", "<u8"), ("end", "<i8")])

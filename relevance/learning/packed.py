@@ -38,9 +38,9 @@ from relevance.features import (
 )
 from relevance.learning.gathered import Gathered, Part
 from relevance.learning.mapped import Mapped, write_at
+from relevance.learning.peer_labels import with_second_opinion
 from relevance.learning.pieces import ROWS_A_PIECE
 from relevance.losses import shaped
-from relevance.peer_labels import with_second_opinion
 from relevance.pin_rows import INPUTS
 from relevance.student import Student, StudentSettings
 

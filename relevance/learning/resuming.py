@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from relevance.student_network import StudentNetwork
+from relevance.learning.network import StudentNetwork
 
 _WEIGHTS, _BEST, _OPTIMIZER, _RANDOM = "weights.", "best.", "optimizer.", "random"
 

@@ -19,6 +19,7 @@ from enrich.text_encoder import TextEncoder
 from enrich.workspace import Workspace
 from relevance.candidates import CandidateIndex
 from relevance.feature_store import SCORING_SERVICE, applied_fingerprint
+from relevance.learning.inputs import QueryEncoder
 from relevance.model_names import STUDENT_MODEL
 from relevance.online import Scorer
 from relevance.ranking import RankSettings
@@ -28,7 +29,6 @@ from relevance.serving.kept import CachedStore, LastGood, PayloadStore
 from relevance.serving.lookup import OnlineFeatures
 from relevance.serving.request_log import RequestLog, recorded_share
 from relevance.student import Student
-from relevance.student_inputs import QueryEncoder
 from relevance.tuning.chosen import chosen_path, chosen_settings
 
 Candidates = Callable[[str, int], Sequence[str]]  # (query, how many) -> pin ids, best first

@@ -22,12 +22,12 @@ import numpy as np
 from enrich.tables import LEVELS
 from enrich.workspace import Workspace
 from relevance.features import Floats
+from relevance.learning.inputs import QueryEncoder, rounded
 from relevance.online import Answer
 from relevance.service.logs import LOG
 from relevance.service.meters import Meters
 from relevance.serving.request_log import append_line
 from relevance.student import Student
-from relevance.student_inputs import QueryEncoder, rounded
 
 _AT_MOST = 4  # answers that wait for it; each holds its pins' vectors, 5 MB of 1,000 pins
 

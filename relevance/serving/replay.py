@@ -25,13 +25,13 @@ from enrich.serving import pin_payloads, query_payloads
 from enrich.tables import PIN_SERVING, QUERY_SERVING
 from enrich.text_encoder import TextEncoder
 from enrich.workspace import Workspace
+from relevance.learning.inputs import QueryEncoder
 from relevance.model_names import STUDENT_MODEL
 from relevance.online import Scorer
 from relevance.serving.lookup import Pins, Presence
 from relevance.serving.packed_again import Again, PackedAgain, Served
 from relevance.serving.request_log import DAMAGED, Entry, entries_at, folder_of, newest_lines
 from relevance.student import Student
-from relevance.student_inputs import QueryEncoder
 
 ANOTHER_MODEL = "another model answered"
 DEGRADED = "answered without the online store"

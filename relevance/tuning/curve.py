@@ -24,10 +24,10 @@ import numpy as np
 
 from enrich.errors import BadInput
 from enrich.workspace import Workspace
+from relevance.learning.inputs import QueryEncoder
 from relevance.metrics import GAINS
 from relevance.ranking import RATED_EVENTS, Doubles, RankSettings, UtilityWeights, event_weights, order_of, utility_of
 from relevance.student import Student
-from relevance.student_inputs import QueryEncoder
 from relevance.tuning.logged import EventValues, Material, Search, material
 
 CUTOFF = 20

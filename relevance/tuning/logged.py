@@ -26,11 +26,11 @@ from enrich.text_encoder import TextEncoder
 from enrich.workspace import Workspace
 from relevance import stages
 from relevance.features import Floats
-from relevance.frames import STUDENT_SERVICE, Judged
+from relevance.framing.judged import STUDENT_SERVICE, Judged
+from relevance.learning.inputs import QueryEncoder, student_inputs
 from relevance.model_names import STUDENT_MODEL
 from relevance.ranking import Doubles, rates_known
 from relevance.student import Student
-from relevance.student_inputs import QueryEncoder, student_inputs
 from relevance.training_frame import training_frame
 
 _ENGINE = BackendLimits("2GB", 1)

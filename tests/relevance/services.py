@@ -10,14 +10,14 @@ import torch
 from fastapi.testclient import TestClient
 
 from enrich.pin_payload import pack_pins
+from relevance.learning.inputs import pin_columns
+from relevance.learning.network import NetworkSettings, Size
+from relevance.learning.training import train_student
 from relevance.online import Scorer
 from relevance.service.app import Parts, create_app
 from relevance.service.live import Engine, Live
 from relevance.service.settings import ServiceSettings
 from relevance.student import Student, StudentSettings
-from relevance.student_inputs import pin_columns
-from relevance.student_network import NetworkSettings, Size
-from relevance.student_training import train_student
 from tests.relevance.students import MemoryStore, WordEncoder, labelled_frame
 
 FRAME = labelled_frame(2, 6, 31)

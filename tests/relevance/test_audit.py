@@ -21,9 +21,9 @@ from enrich.judgments import run_judgments
 from enrich.tables import JUDGMENT, JUDGMENTS, PIN_TEXT, PINS
 from enrich.workspace import Workspace
 from relevance.audit import read_back, sheet
+from relevance.audit.confident import doubts
 from relevance.audit.worth import AuditSettings, Reason, choose, divergence, entropy, rarity
 from relevance.cli import relevance
-from relevance.confident import doubts
 from relevance.training_frame import labelled_pairs
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"

@@ -20,7 +20,7 @@ from relevance.baselines.baselines import Baseline, Baselines
 from relevance.baselines.embedding_lr import fit_embedding_lr
 from relevance.baselines.tuned_bi_encoder import TunedSettings, fit_tuned_bi_encoder
 from relevance.bi_encoder import TextVectors, fit_bi_encoder
-from relevance.frames import Judged
+from relevance.framing.judged import Judged
 from relevance.judging.predictions import Predictor
 from relevance.metrics import accuracy, auroc_at_least
 from relevance.plan import PlanSettings, plan

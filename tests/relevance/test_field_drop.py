@@ -9,11 +9,11 @@ from enrich.pin_payload import pack_pins
 from relevance import metrics
 from relevance.judging.field_drop import compared, left_out
 from relevance.judging.figures import EvaluationSettings
+from relevance.learning.inputs import pin_columns
+from relevance.learning.network import NetworkSettings, Size
+from relevance.learning.training import train_student
 from relevance.online import Scorer
 from relevance.student import StudentSettings
-from relevance.student_inputs import pin_columns
-from relevance.student_network import NetworkSettings, Size
-from relevance.student_training import train_student
 from tests.relevance.students import MemoryStore, WordEncoder, labelled_frame
 
 FRAME = labelled_frame(24, 4, 3)

@@ -12,7 +12,7 @@ from table_rows import day, write_rows
 from enrich.errors import BadInput
 from enrich.tables import PIN_BOARDS, PIN_TEXT
 from enrich.workspace import Workspace
-from relevance.frame_report import Coverage, Leak, frame_report, made_frame, render
+from relevance.framing.report import Coverage, Leak, frame_report, made_frame, render
 
 GAP = timedelta(days=3)
 

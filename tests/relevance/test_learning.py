@@ -16,16 +16,16 @@ from relevance.features import Statistics, StatisticsCounter
 from relevance.learning.batches import BLOCK, Batches, drawn
 from relevance.learning.fit import fit
 from relevance.learning.gathered import gather
+from relevance.learning.inputs import pin_columns, student_inputs
+from relevance.learning.network import Inputs, NetworkSettings, Size, StudentNetwork
 from relevance.learning.packed import dropped_inputs, pack
 from relevance.learning.pieces import Pieces
 from relevance.learning.places import Places
 from relevance.learning.resuming import Checkpoint
+from relevance.learning.training import LESSONS, train_student
 from relevance.losses import soft_cross_entropy
 from relevance.pin_rows import INPUTS, take
 from relevance.student import StudentSettings
-from relevance.student_inputs import pin_columns, student_inputs
-from relevance.student_network import Inputs, NetworkSettings, Size, StudentNetwork
-from relevance.student_training import LESSONS, train_student
 from tests.relevance.students import WordEncoder, labelled_frame
 
 SETTINGS = StudentSettings(network=NetworkSettings(Size.S), epochs=4, batch_size=32)

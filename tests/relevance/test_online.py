@@ -13,13 +13,13 @@ from enrich.pin_payload import pack_pins
 from enrich.query_payload import PAIR_COLUMNS, QueryValues, pack_query
 from enrich.tables import PIN_SERVING, QUERY_SERVING, TIMESTAMP
 from relevance.feature_store import materialize
+from relevance.learning.inputs import pin_columns, student_inputs
+from relevance.learning.network import NetworkSettings, Size
+from relevance.learning.training import train_student
 from relevance.online import Scorer
 from relevance.serving.deadline import answer_by
 from relevance.serving.lookup import OnlineFeatures
 from relevance.student import Student, StudentSettings
-from relevance.student_inputs import pin_columns, student_inputs
-from relevance.student_network import NetworkSettings, Size
-from relevance.student_training import train_student
 from tests.relevance.students import AT, MemoryStore, WordEncoder, labelled_frame
 
 FRAME = labelled_frame(4, 8, 21)

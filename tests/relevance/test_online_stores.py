@@ -42,10 +42,10 @@ from enrich.tables import (
 from enrich.texts import TextSettings, run_texts
 from enrich.workspace import Workspace
 from relevance.feature_store import apply, materialize, open_store, quiet
+from relevance.learning.inputs import pin_columns
 from relevance.pin_rows import take
 from relevance.serving.lookup import OnlineFeatures, Presence
 from relevance.serving.payload_readers import KeyBytes, bytes_of
-from relevance.student_inputs import pin_columns
 from relevance.training_frame import training_frame
 
 SQLITE = "enrich.stores.safe_sqlite.SafeSqliteOnlineStore"

@@ -11,13 +11,13 @@ import pytest
 from enrich import console
 from enrich.workspace import Workspace
 from relevance.cli import relevance
+from relevance.exporting.onnx_graph import OUTPUT
 from relevance.features import PAIR_FEATURES, Features
+from relevance.learning.inputs import student_inputs
+from relevance.learning.network import NetworkSettings, Size
+from relevance.learning.training import train_student
 from relevance.model_names import STUDENT_MODEL
-from relevance.onnx_export import OUTPUT
 from relevance.student import Student, StudentSettings
-from relevance.student_inputs import student_inputs
-from relevance.student_network import NetworkSettings, Size
-from relevance.student_training import train_student
 from tests.relevance.students import WordEncoder, labelled_frame
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs onnxruntime: pip install 'corkboard[onnx]'")

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from relevance.peer_labels import with_second_opinion
+from relevance.learning.inputs import student_inputs
+from relevance.learning.network import NetworkSettings, Size
+from relevance.learning.peer_labels import with_second_opinion
+from relevance.learning.training import train_student
 from relevance.student import StudentSettings
-from relevance.student_inputs import student_inputs
-from relevance.student_network import NetworkSettings, Size
-from relevance.student_training import train_student
 from tests.relevance.students import WordEncoder, labelled_frame
 
 

@@ -19,14 +19,14 @@ from enrich.serving import ServingSettings, pin_payloads, run_serving
 from enrich.tables import PIN_BOARDS, PIN_CAPTION, PIN_SERVING, PIN_TEXT, PINS, QUERY_FEATURES
 from enrich.workspace import Workspace
 from relevance.feature_store import materialize
+from relevance.learning.network import NetworkSettings, Size
+from relevance.learning.training import train_student
 from relevance.online import Scorer
 from relevance.serving.lookup import OnlineFeatures
 from relevance.serving.packed_again import NOT_KEPT, REWRITTEN, PackedAgain, Served
 from relevance.serving.replay import ANOTHER_MODEL, FEATURES, SCORES, render, replay
 from relevance.serving.request_log import RequestLog, append_line, folder_of, read_entries, recorded_share
 from relevance.student import Student, StudentSettings
-from relevance.student_network import NetworkSettings, Size
-from relevance.student_training import train_student
 from tests.relevance.students import MemoryStore, WordEncoder, labelled_frame
 
 PIN_IDS = ["a", "b", "c", "unseen"]

@@ -13,12 +13,12 @@ from tiny_models import tiny_bert
 from enrich import parts, tables
 from enrich.workspace import Workspace
 from relevance import stages
+from relevance.learning.network import NetworkSettings, Size
 from relevance.learning.soft_pairs import SoftPairs
 from relevance.model_names import HUMAN_STUDENT, STUDENT_MODEL
 from relevance.pipeline import Pipeline, RunSettings
 from relevance.plan import Fold
 from relevance.student import Student, StudentSettings
-from relevance.student_network import NetworkSettings, Size
 from relevance.teacher import Teacher
 from relevance.teaching.checkpoint import TeacherSettings
 from relevance.teaching.rows import TeacherRows

@@ -17,10 +17,10 @@ from relevance import metrics
 from relevance.calibration import Calibration
 from relevance.commands.student_flags import StudentFlags
 from relevance.features import QUERY_FEATURES
+from relevance.learning.inputs import pin_columns, rounded, student_inputs
+from relevance.learning.network import Inputs, NetworkSettings, Side, Size
+from relevance.learning.training import train_student
 from relevance.student import Student, StudentSettings
-from relevance.student_inputs import pin_columns, rounded, student_inputs
-from relevance.student_network import Inputs, NetworkSettings, Side, Size
-from relevance.student_training import train_student
 from tests.relevance.students import WordEncoder, labelled_frame
 
 SETTINGS = StudentSettings(network=NetworkSettings(Size.S), epochs=25, batch_size=64)

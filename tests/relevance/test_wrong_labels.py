@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from relevance.confident import confident_joint, suspects
+from relevance.audit.confident import confident_joint, suspects
 from relevance.experiments import wrong_labels
 from tests.relevance.students import labelled_frame
 

@@ -13,9 +13,9 @@ from relevance.experiments.ground import Ground
 from relevance.experiments.names import Name
 from relevance.experiments.run import EXPERIMENTS, full_scale, planned, settings_of, site_of
 from relevance.experiments.site import Site, Wanted
+from relevance.learning.network import NetworkSettings, Size
 from relevance.splits import Split, split_queries
 from relevance.student import StudentSettings
-from relevance.student_network import NetworkSettings, Size
 from tests.relevance.students import WordEncoder, labelled_frame
 from tests.relevance.tiny_lessons import TINY
 from tests.relevance.tiny_models import tiny_bert

@@ -20,7 +20,7 @@ from enrich import parts
 from enrich.errors import BadInput
 from enrich.tables import ENRICHED, Kind, Table
 from enrich.workspace import Workspace
-from relevance.frames import Judged
+from relevance.framing.judged import Judged
 from relevance.training_frame import GAP, checked_pairs, training_frame, write_training_frame
 
 _TABLES = {table.name: table for table in ENRICHED}

@@ -1,8 +1,7 @@
 """The student as an ONNX graph, for services that run without torch: `relevance export-student`.
 
-Reads a student; writes one file. Needs the extra `onnx` (onnx, onnxscript); onnxruntime runs it. Inputs, as
-`student_network.Inputs` of `Student.features` has them (q queries, n pairs; a vector that the catalogue lacks has 0
-entries and is no input):
+Reads a student; writes one file. Needs the extra `onnx` (onnx, onnxscript); onnxruntime runs it. Inputs, as those of
+`learning/network.py` have them (q queries, n pairs; a vector that the catalogue lacks has 0 entries and is no input):
 
     query_vector   float32 [q, dimensions.query]     query_numbers  float32 [q, len(QUERY_FEATURES)]
     interests      int64   [q, INTERESTS_A_QUERY]    query_of       int64   [n]  pair -> query
@@ -32,8 +31,8 @@ from torch import Tensor, nn
 
 from enrich.errors import BadInput
 from relevance.features import INTERESTS_A_QUERY, PAIR_FEATURES, QUERY_FEATURES, Dimensions
+from relevance.learning.network import Inputs
 from relevance.student import Student
-from relevance.student_network import Inputs
 
 OUTPUT = "probabilities"
 _OPSET = 20  # the first with Gelu

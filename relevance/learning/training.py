@@ -26,13 +26,13 @@ from relevance.features import Floats, Ints, Statistics
 from relevance.learning.batches import Batches
 from relevance.learning.fit import fit
 from relevance.learning.gathered import gather
+from relevance.learning.inputs import QueryEncoder
+from relevance.learning.network import Inputs, StudentNetwork
 from relevance.learning.packed import Packed, pack
 from relevance.learning.pieces import Pieces
 from relevance.learning.resuming import Checkpoint
 from relevance.reliability import CalibrationReport, cross_fitted
 from relevance.student import Student, StudentRecord, StudentSettings
-from relevance.student_inputs import QueryEncoder
-from relevance.student_network import Inputs, StudentNetwork
 from relevance.training_frame import HUMAN
 
 LESSONS = "lessons"  # folder in the model's, while it is made

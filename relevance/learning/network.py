@@ -125,7 +125,7 @@ class StudentNetwork(nn.Module):
         return self.pairs(query, pins, inputs.numbers)
 
     def one_query(self, inputs: Inputs) -> Tensor:
-        """As `forward`, [n, 5], where one query is every pair's: half the products; equal but for float32's rounding."""
+        """As `forward`, [n, 5], where one query is every pair's: half the products, equal up to rounding."""
         query = self.query_side(inputs.query_vector, inputs.query_numbers, inputs.interests)
         vectors, kinds = (inputs.text, inputs.visual, inputs.graph), len(self.pin_vectors)
         of_kinds = query.projections.reshape(kinds, -1, 1, _HEAD_DIMENSION)

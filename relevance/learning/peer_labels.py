@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from relevance.features import Floats
+from relevance.learning.inputs import StudentInputs
 from relevance.student import Student
-from relevance.student_inputs import StudentInputs
 
 
 def with_second_opinion(labels: Floats, pairs: StudentInputs, peer: Student, share: float) -> Floats:
