@@ -84,8 +84,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 def same(one: PinBatch, other: PinBatch) -> bool:
     """Equal in all but `created_us`, which is no feature."""
     arrays = [name for name in PinBatch.__slots__ if name not in ("texts", "created_us")]
-    pairs = [*((getattr(one, name), getattr(other, name)) for name in arrays), *zip(one.texts, other.texts, strict=True)]
-    return all(np.array_equal(mine, theirs) for mine, theirs in pairs)
+    alike = [np.array_equal(getattr(one, name), getattr(other, name)) for name in arrays]
+    return all(alike) and all(np.array_equal(*both) for both in zip(one.texts, other.texts, strict=True))
 
 
 def test_what_is_read_online_equals_the_typed_views_offline(served: Workspace):
