@@ -49,6 +49,7 @@ class Flags:
     log_engine: LogEngine = LogEngine.LOCAL
     memory: str = MEMORY
     threads: int | None = None
+    without: Sequence[str] = ()  # steps that `enrich run` leaves out
 
 
 def run_settings(flags: Flags, captions: CaptionSettings | None = None) -> RunSettings:

@@ -14,6 +14,13 @@ CONTENT = console.options(
     click.option("--limit", type=click.IntRange(min=1), help="Enrich at most this many rows in this run."),
     click.option("--retry", metavar="REASON", multiple=True, help="Try rows again that failed so; 'failed': all."),
 )
+WITHOUT = click.option(
+    "--without",
+    metavar="STEP",
+    multiple=True,
+    type=click.Choice(["captions", "links", "boards", "queries", "engagement", "embeddings", "graph"]),
+    help="Leave this step out of this run (links and captions ask the web); given once or more.",
+)
 ENCODER = click.option("--encoder", metavar="MODEL", help="Text encoder: a folder or hub id.  [default: MiniLM]")
 
 CAPTIONER = console.options(

@@ -19,6 +19,7 @@ from enrich.commands.options import (
     ENGAGED_QUERIES,
     PICTURE_DELAY,
     VISITING,
+    WITHOUT,
 )
 from enrich.job import JobReport
 from enrich.left_out import counts_sources, left_out
@@ -72,7 +73,7 @@ COMMANDS = (
     _command(
         "run",
         "Do what is stale, in the order that data flows. Killed, it goes on where it was.",
-        *(CAPTIONER, PICTURE_DELAY, CONNECT_TO, ENGAGED_QUERIES, BEHAVIOUR),
+        *(WITHOUT, CAPTIONER, PICTURE_DELAY, CONNECT_TO, ENGAGED_QUERIES, BEHAVIOUR),
     ),
 )
 
@@ -88,7 +89,8 @@ def _run(step: str | None, flags: Flags, workspace: Path | None, as_json: bool) 
     if last and step in (None, steps.Step.CAPTIONS) and settings.captions.model != str(captions.DEFAULT_MODEL):
         click.echo(f"captions by {captioner_choice.in_words(settings.captions)}, as last named; --model names another")
     done = []
-    for report in steps.run(opened, settings, [steps.Step(step)] if step else tuple(steps.Step)):
+    asked = [steps.Step(step)] if step else [one for one in steps.Step if one not in flags.without]
+    for report in steps.run(opened, settings, asked):
         for table in report.reports:
             if report.step is steps.Step.ERASE:
                 if not (table.made or table.failed or step == report.step):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
@@ -31,3 +33,16 @@ def test_the_help_names_the_default_of_min_users(capsys: pytest.CaptureFixture[s
     console.run(enrich, ["queries", "--help"])
     said = " ".join(capsys.readouterr().out.split())
     assert f"many users issued it. [default: {QuerySettings().min_users}]" in said
+
+
+def test_run_leaves_out_the_steps_that_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "pins.csv").write_text("pin_id,title,link_url\np1,a chair,https://shop.invalid/1\n")
+    where = ["--workspace", str(tmp_path / "w"), "--json"]
+    assert console.run(enrich, ["import", "native", str(tmp_path / "shop"), *where]) == 0
+    left_out = ["links", "captions", "embeddings"]
+    capsys.readouterr()
+    assert console.run(enrich, ["run", *where, *(f"--without={step}" for step in left_out)]) == 0
+    tables = {table["table"] for table in json.loads(capsys.readouterr().out.splitlines()[-1])["tables"]}
+    assert {"pin_text", "pin_serving"} <= tables
+    assert not {"pin_link", "pin_caption", "pin_text_embedding"} & tables
