@@ -27,7 +27,7 @@ from benchmarks._links_farm import FarmURL, farm, farm_urls
 from benchmarks._report import Mark, Report, finish
 from benchmarks.rivals.links_bare import Manners, bare_httpcore, bare_httpx
 from enrich import parts
-from enrich.fetch import FetchSession, FetchSettings, Outcome, Request
+from enrich.fetch import Fetcher, FetchSession, FetchSettings, Outcome, Request
 from enrich.tables import PIN_LINK, PINS
 from enrich.web.visiting import Visit
 from enrich.web.visiting_processes import visit_here
@@ -58,7 +58,7 @@ def polite(address: str) -> FetchSettings:
 
 def fetched(urls: Sequence[FarmURL], take: Callable[[Outcome], None]) -> float:
     """Seconds for all of `urls` on a farm of their own."""
-    with farm() as address, FetchSession(polite(address)) as session:
+    with farm() as address, FetchSession(Fetcher(polite(address))) as session:
         started = time.perf_counter()
         session.visit([Request(one.url) for one in urls], take)
         return time.perf_counter() - started

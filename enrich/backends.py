@@ -8,8 +8,10 @@ here alone: how parquet is read and how an intermediate table is kept.
 
 from __future__ import annotations
 
+import getpass
 import os
 import shutil
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -94,10 +96,7 @@ class DuckDBBackend(Backend):
     def __init__(self, spill: Path, limits: BackendLimits) -> None:
         import ibis
 
-        _sweep(spill)
-        with suppress(OSError):  # who only reads a workspace that cannot be written does without
-            spill.mkdir(parents=True, exist_ok=True)
-        self.connection = ibis.duckdb.connect(temp_directory=str(spill / f"{os.getpid()}-{uuid4().hex}"))
+        self.connection = ibis.duckdb.connect(temp_directory=str(spill_under(spill)))
         self.connection.raw_sql("SET TimeZone = 'UTC'")
         if limits.memory is not None:
             self._limit(limits.memory)
@@ -258,8 +257,22 @@ def file_system(scheme: str) -> Any:
         raise BadInput(f"expected a file system for {scheme}:, found none ({error}); install it") from error
 
 
+def spill_under(spill: Path) -> Path:
+    """A folder for what one engine spills, which the engine makes; what killed processes had left beside it goes: it
+    fills the disk, and is as private as the log.
+    """
+    _sweep(spill)
+    with suppress(OSError):  # who only reads a workspace that cannot be written does without
+        spill.mkdir(parents=True, exist_ok=True)
+    return spill / f"{os.getpid()}-{uuid4().hex}"
+
+
+def spill_of_user() -> Path:
+    """Where engines spill that work for no workspace yet, below the system's folder for temporary files."""
+    return Path(tempfile.gettempdir()) / f"corkboard-{getpass.getuser()}"
+
+
 def _sweep(spill: Path) -> None:
-    """Remove what processes that were killed had spilled: it fills the disk, and is as private as the log."""
     for left in spill.glob("*"):
         owner = left.name.partition("-")[0]
         if left.is_dir() and owner.isdecimal() and not _lives(int(owner)):

@@ -12,7 +12,6 @@ leaves a row whose reason is one of `ImageReason` (of `fetch.Reason`, from the w
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import find_spec
@@ -29,14 +28,14 @@ from enrich.captioning.alike import Alike
 from enrich.captioning.on_ray import Cluster
 from enrich.captioning.working import Work
 from enrich.engine import Engine as Engine
-from enrich.errors import BadInput
 from enrich.image_hashes import content_hashes
 from enrich.image_uris import DRIVERS, base_folder
 from enrich.images import ImageReason
-from enrich.job import RETRY_ALL, JobReport
+from enrich.job import JobReport
 from enrich.live_pins import live_pins, pins_without
 from enrich.picture_twins import FILE, PictureTwins, described_pictures
 from enrich.tables import PIN_CAPTION, PIN_VISUAL_EMBEDDING
+from enrich.web.fetch_reasons import refuse_unknown
 from enrich.workspace import Workspace
 
 _SAMPLE = "sample"  # the format of the catalogue that the default captioner was made for
@@ -49,7 +48,7 @@ def run_captions(workspace: Workspace, settings: CaptionSettings, captioner: Cap
     The captioner is loaded when the first picture is to be described; `captioner` is one of the same settings that is
     loaded already. Raises BadInput where a reason to retry is none.
     """
-    _refuse_unknown(settings.job.retry)
+    refuse_unknown(settings.job.retry, ImageReason, fetch.Reason)
     cluster = on_ray.cluster(settings.workers, settings.gpus) if settings.engine is Engine.RAY else None
     work = _work(workspace, settings, cluster)
     says = producer_of(work.model, work.dtype, work.saying)
@@ -95,16 +94,6 @@ def _without_driver(workspace: Workspace) -> str | None:
     missing = [(count, scheme) for scheme, count in counted.iter_rows() if find_spec(DRIVERS[scheme]) is None]
     lines = [f"{scheme}: ({count:,}; pip install {DRIVERS[scheme]})" for count, scheme in missing]
     return f"no driver is installed for pictures in {', '.join(lines)}; they wait for it" if lines else None
-
-
-def _refuse_unknown(retry: frozenset[str]) -> None:
-    reasons = {RETRY_ALL, *(str(reason) for enum in (ImageReason, fetch.Reason) for reason in enum)}
-    for reason in sorted(map(str, retry - reasons)):
-        if not re.fullmatch(r"status-[1-5]\d\d", reason):
-            raise BadInput(
-                f"expected a reason to retry, one of {', '.join(sorted(reasons))} or status-404 and the like, found "
-                f"{reason!r}; give --retry once for each"
-            )
 
 
 def doubt(workspace: Workspace, settings: CaptionSettings) -> str | None:

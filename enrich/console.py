@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import click
+import duckdb
 import polars as pl
 import pyarrow as pa
 
 from enrich import older_tables, parts
-from enrich.errors import BadInput, CorkboardError
+from enrich.errors import BadInput, CorkboardError, first_line
 from enrich.memory import keep_freed_memory
 from enrich.workspace import ENVIRONMENT_VARIABLE, Workspace, Writing
 
@@ -122,10 +123,14 @@ def run(command: click.Group, arguments: list[str] | None = None) -> int:
         return _fail(str(error), 1)
     except OSError as error:
         return _fail(_in_words(error), 1)
-    except (pa.ArrowException, pl.exceptions.PolarsError) as error:
+    except (pa.ArrowException, pl.exceptions.PolarsError, duckdb.Error) as error:
         if "os error" in str(error):  # Polars' own type for a full disk, a folder that may not be written ...
             return _fail(str(error), 1)
         damaged = _damaged_part()
+        if damaged is None and isinstance(error, duckdb.IOException | duckdb.OutOfMemoryException):
+            return _fail(
+                f"expected room and files, found: {first_line(error)}; make room, or put back what was taken", 1
+            )
         if damaged is None:
             raise
         return _fail(
@@ -154,7 +159,7 @@ def _fail(message: str, status: int) -> int:
 
 
 def _quieten() -> None:
-    """Silence what third parties say that a user can do nothing about; nothing broader (FEAST.md names them)."""
+    """Silence what third parties say that a user can do nothing about; nothing broader."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a text wrapper, whatever the stubs say
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

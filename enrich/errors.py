@@ -15,3 +15,9 @@ class CorkboardError(Exception):
 
 class BadInput(CorkboardError):
     """The user's input is at fault; the message says what was expected, what was found and what to do."""
+
+
+def first_line(error: BaseException, most: int = 300) -> str:
+    """The first line of what an error of someone else's says, cut; its type where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:most]

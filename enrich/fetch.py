@@ -13,7 +13,7 @@ import asyncio
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from functools import cache, partial
+from functools import cache
 from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
 from urllib.parse import urljoin
@@ -84,7 +84,7 @@ class _Elsewhere(FetchFailed):
 
 
 class Fetcher:
-    """Fetches on the running event loop; make it, use it and `close` it there.
+    """Fetches on the running event loop; use it and `close` it there.
 
     `resolve` defaults to the system's, `tls` to the certificates of certifi. A redirect to a host that is not in
     `hosts` is not followed but handed back.
@@ -112,13 +112,13 @@ class Fetcher:
             settings.connect_address(),
             limit=_FRAMED * settings.max_wire_bytes,
         )
-        self._tls = tls or _tls()
+        self._tls = tls
         self._connections = Connections(self._pool, settings.concurrency)
 
     def _pool(self) -> httpcore.AsyncConnectionPool:
         """One host's connections, bounded by its turns; names are looked up and addresses checked by our backend."""
         return httpcore.AsyncConnectionPool(
-            ssl_context=self._tls,
+            ssl_context=self._tls or _tls(),
             max_connections=None,
             max_keepalive_connections=self._settings.host_connections,
             keepalive_expiry=_KEEP_ALIVE,
@@ -272,17 +272,9 @@ def _tls() -> ssl.SSLContext:
 class FetchSession:
     """A Fetcher for code that is not asynchronous: one event loop, whose connections and rules last until the end."""
 
-    def __init__(
-        self,
-        settings: FetchSettings,
-        types: tuple[str, ...] = HTML_TYPES,
-        resolve: Resolve | None = None,
-        hosts: Callable[[str], bool] | None = None,
-        tls: ssl.SSLContext | None = None,
-    ) -> None:
+    def __init__(self, fetcher: Fetcher) -> None:
+        self._fetcher = fetcher
         self._runner = asyncio.Runner()
-        self._make = partial(Fetcher, settings, types, resolve, hosts, tls)
-        self._fetcher: Fetcher | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -290,28 +282,13 @@ class FetchSession:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._fetcher is not None:
-            self._runner.run(self._fetcher.close())
+        self._runner.run(self._fetcher.close())
         self._runner.close()
 
     def fetch_all(self, urls: Sequence[str], take: Callable[[Outcome], Taken]) -> list[Taken]:
         """As Fetcher.fetch_all. Cannot be called where an event loop already runs."""
-        return self._runner.run(self._in_loop(lambda fetcher: fetcher.fetch_all(urls, take)))
+        return self._runner.run(self._fetcher.fetch_all(urls, take))
 
     def visit(self, requests: Sequence[Request], take: Callable[[Outcome], None]) -> None:
         """As Fetcher.visit. Cannot be called where an event loop already runs."""
-        self._runner.run(self._in_loop(lambda fetcher: fetcher.visit(requests, take)))
-
-    async def _in_loop(self, work: Callable[[Fetcher], Awaitable[Taken]]) -> Taken:
-        if self._fetcher is None:
-            self._fetcher = self._make()
-        return await work(self._fetcher)
-
-
-def fetch_bytes(url: str, settings: FetchSettings | None = None) -> bytes:
-    """The content of one URL of any media type, an image for one. Raises FetchFailed. For many, keep a FetchSession."""
-    with FetchSession(settings or FetchSettings(), types=()) as session:
-        outcome = session.fetch_all([url], lambda outcome: outcome)[0]
-    if outcome.reason is not None:
-        raise FetchFailed(outcome.reason)
-    return outcome.body
+        self._runner.run(self._fetcher.visit(requests, take))

@@ -1,4 +1,4 @@
-"""The bytes behind a pin's `image_uri`: a path, file:, s3:, gs: (what lies on the web, `enrich.fetch` gets).
+"""The bytes behind a pin's `image_uri`: a path, file:, s3:, gs:, az: (what lies on the web, `enrich.fetch` gets).
 
 A relative path is relative to where the catalogue was imported from (`Workspace.catalogue.origin`). What cannot be had
 is a BadImage whose reason is one of `ImageReason`'s last five, or too-many-bytes.

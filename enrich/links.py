@@ -17,7 +17,6 @@ once and cannot be had again keeps what it said, beside the reason.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -29,12 +28,13 @@ from enrich.engine import Engine as Engine
 from enrich.errors import BadInput
 from enrich.fetch import TRANSIENT, FetchSettings, Reason
 from enrich.history import History
-from enrich.job import RETRY_ALL, JobReport, JobSettings
+from enrich.job import JobReport, JobSettings
 from enrich.live_pins import live_pins, pins_without
 from enrich.progress import progress
 from enrich.tables import PIN_LINK
 from enrich.web import visits
 from enrich.web.addresses import canonical_url
+from enrich.web.fetch_reasons import refuse_unknown
 from enrich.web.link_text import LinkText as LinkText
 from enrich.web.link_text import PageReason
 from enrich.web.link_text import extract_link_text as extract_link_text
@@ -74,23 +74,13 @@ def run_links(workspace: Workspace, settings: LinkSettings) -> JobReport:
 
     Raises BadInput where a reason to retry is none.
     """
-    _refuse_unknown(settings.job.retry)
+    refuse_unknown(settings.job.retry, (job.GONE,), Reason, PageReason)
     linked = linked_pins(workspace)
     pins = _dwelt_on(workspace, linked, settings.min_long_clicks) if settings.min_long_clicks else linked
     _visit(workspace, pins.select("page", "url").unique(maintain_order=True), settings)
     visits.tidy(workspace, linked.select("page"))
     known, bare = _known(workspace, pins), pins_without(workspace, linked)
     return job.run(workspace, [PIN_LINK], known, _values, PRODUCER, settings.job, TRANSIENT, bare)
-
-
-def _refuse_unknown(retry: frozenset[str]) -> None:
-    reasons = {RETRY_ALL, job.GONE, *(str(reason) for enum in (Reason, PageReason) for reason in enum)}
-    for reason in sorted(retry - reasons):
-        if not re.fullmatch(r"status-[1-5]\d\d", reason):
-            raise BadInput(
-                f"expected a reason to retry, one of {', '.join(sorted(reasons))} or status-404 and the like, found "
-                f"{reason!r}; give --retry once for each"
-            )
 
 
 def linked_pins(workspace: Workspace) -> pl.DataFrame:

@@ -12,7 +12,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import ibis
@@ -20,18 +20,14 @@ import ibis.expr.types as ir
 
 from enrich import log_files, parts
 from enrich.backends import FILE, Backend
-from enrich.errors import BadInput
+from enrich.errors import BadInput, first_line
 from enrich.mapped_columns import NO_MAPPING, Mapping
+from enrich.row_limits import DAYS, EPOCH, EPOCHS, FUTURE, MAX_POSITION, most_characters
 from enrich.tables import ENGAGEMENTS, EVENTS, Column
 
 _RECORD = "log.json"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FUTURE = timedelta(days=366)
-_MAX_POSITION = 1_000_000
-_MAX_QUERY, _MAX_ID = 4_096, 1_024  # characters
-_SCALES = ((1e11, 1e6), (1e14, 1e3), (1e17, 1.0))  # epochs below the limit are in s, ms, µs; above in ns
+_MAX_QUERY, _MAX_ID = most_characters("query"), most_characters("pin_id")
 _MICROSECONDS = 9.2e18  # no time is farther from 1970 than 64 bits can say
-_DAYS = (19_000_101, 21_001_231)  # a whole number in between is a date written YYYYMMDD
 _ISO = (  # of importers/columns.py, in the signs that every engine knows
     r"^([0-9]{4}[-/][0-9]{1,2}[-/][0-9]{1,2})(?:[Tt ]\s*([0-9]{1,2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]{1,9}))?)?"
     r"\s*(?:[Zz]|UTC|GMT|([+-][0-9]{2}:?(?:[0-9]{2})?))?)?$"
@@ -113,10 +109,9 @@ def dropped(backend: Backend, log: LogInPlace) -> tuple[int, Counter[str]]:
 
 def misread(where: str, error: Exception) -> BadInput:
     """The one line for files of which a row cannot be read."""
-    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return BadInput(
-        f"expected parquet files whose rows can be read at {where}, found: {first[:300]}; write that file again, or "
-        "take it out of the log"
+        f"expected parquet files whose rows can be read at {where}, found: {first_line(error)}; write that file "
+        "again, or take it out of the log"
     )
 
 
@@ -138,7 +133,7 @@ def _cleaned(backend: Backend, log: LogInPlace, files: Sequence[str], some: bool
     written = columns["event_timestamp"]
     at = _time(backend, written)
     written = _text(written) if written.type().is_string() else written.cast("string")  # to Spark's ibis NaN is null
-    now = datetime.now(UTC) + _FUTURE
+    now = datetime.now(UTC) + FUTURE
     reason = ibis.cases(
         (query.isnull(), "missing-query"),
         (query.length() > _MAX_QUERY, "too-long-query"),
@@ -148,10 +143,10 @@ def _cleaned(backend: Backend, log: LogInPlace, files: Sequence[str], some: bool
         (event.isnull(), "missing-event"),
         (event.notin(EVENTS), "unknown-event"),
         (written.isnull(), "missing-event_timestamp"),
-        (at.isnull() | (at < ibis.literal(_EPOCH)) | (at > ibis.literal(now)), "impossible-event_timestamp"),
+        (at.isnull() | (at < ibis.literal(EPOCH)) | (at > ibis.literal(now)), "impossible-event_timestamp"),
     )
     position = columns["position"].cast("string").try_cast("float64")
-    whole = position.between(1, _MAX_POSITION) & (position == position.floor())
+    whole = position.between(1, MAX_POSITION) & (position == position.floor())
     return raw.select(
         query=query,
         pin_id=pin,
@@ -172,8 +167,9 @@ def _source(backend: Backend, log: LogInPlace, files: Sequence[str]) -> ir.Table
     except BadInput:
         raise
     except Exception as error:  # each engine and file system has errors of its own
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise BadInput(f"expected parquet files at {log.pattern}, found: {first[:200]}; check --log") from error
+        raise BadInput(
+            f"expected parquet files at {log.pattern}, found: {first_line(error, 200)}; check --log"
+        ) from error
 
 
 def _column(raw: ir.Table, names: dict[str, str], column: Column, log: LogInPlace, some: bool) -> ir.Value:
@@ -248,10 +244,10 @@ def _epoch(number: ir.FloatingValue) -> ir.IntegerValue:
     """Microseconds since 1970."""
     number = (number.isnan() | number.isinf()).ifelse(ibis.null("float64"), number)
     scaled = number * 1e-3
-    for limit, scale in reversed(_SCALES):
+    for limit, scale in reversed(EPOCHS):
         scaled = (number.abs() < limit).ifelse(number * scale, scaled)
     micros = _integer((scaled.abs() < _MICROSECONDS).ifelse(scaled, ibis.null("float64")).round())
-    is_day = number.between(*_DAYS) & (number == number.floor())
+    is_day = number.between(*DAYS) & (number == number.floor())
     digits = is_day.ifelse(number, ibis.null("float64")).cast("int64").cast("string")
     day = digits.substr(0, 4) + "-" + digits.substr(4, 2) + "-" + digits.substr(6, 2)
     return is_day.ifelse(_seconds(day + " 00:00:00") * 1_000_000, micros)

@@ -102,7 +102,7 @@ def sweep(folder: Path) -> None:
 
 def damaged(root: Path) -> Path | None:
     """The first part of the tables below a workspace's root that is not whole; looked for when one was met."""
-    files = sorted(root.glob("*/*/*.parquet"))
+    files = sorted({*root.glob("*/*.parquet"), *root.glob("*/*/*.parquet")})
     for check in (_has_footer, _reads):  # a look at each end finds most at once
         for part in files:
             if not check(part):

@@ -174,11 +174,6 @@ def unpack_pins(
     return _without_expired(pins, *expired.T) if expired.any() else pins
 
 
-def empty_pins(n: int) -> PinBatch:
-    """n absent pins."""
-    return unpack_pins([None] * n)
-
-
 def _body_of_1(body: bytes) -> bytes:
     """A pin's body of version 1, in version 2. Raises ValueError for one that is shorter than its head."""
     if len(body) < _HEAD_1.itemsize:

@@ -65,7 +65,7 @@ PIN_INPUTS = (
 )
 QUERY_INPUTS = (QUERY_FEATURES, QUERY_PIN_ENGAGEMENT)
 PRODUCER = f"enrich.payload version {VERSION}"
-DELETED = "deleted"  # reason of a pin that is not in the catalogue any more
+LEFT = "not-in-catalogue"  # reason of a pin that is not there any more: deleted, or not in the last import
 EXPIRED = "expired"  # reason of a key of which nothing is known any more
 
 _QUERY_COLUMNS = ("query_embedding", "interests", "shopping_intent", "lang", "frequency", "created_timestamp", "until")
@@ -227,7 +227,7 @@ def _news(workspace: Workspace, table: Table, packed: pl.DataFrame, keys: pl.Dat
     changed = packed.join(before, on=[key, "input_hash"], how="anti", maintain_order="left")
     gone = before.filter(pl.col("reason").is_null()).join(packed, on=key, how="anti", maintain_order="left")
     gone = gone.join(keys.select(key, "there"), on=key, how="left", maintain_order="left")
-    reason = pl.when("there").then(pl.lit(EXPIRED)).otherwise(pl.lit(DELETED))
+    reason = pl.when("there").then(pl.lit(EXPIRED)).otherwise(pl.lit(LEFT))
     gone = gone.select(key, payload=pl.lit(None, pl.Binary), input_hash=reason, reason=reason)
     return _dated(table, pl.concat([changed, gone]), before)
 

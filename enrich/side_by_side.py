@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
@@ -17,7 +17,7 @@ def side_by_side(
     items: Iterable[Item],
     threads: int,
     start: Callable[[], object] | None = None,
-) -> Iterator[Result]:
+) -> Generator[Result]:
     """`work` of each item, in order, by so many threads; as many items again wait for one, so that none idles.
 
     Items are taken from where the results are asked for, and no more of them than that. What `work` raises is raised

@@ -192,15 +192,14 @@ def write_snapshot(
     values: pl.DataFrame,
     producer: str,
     settings: SnapshotSettings,
-    state: pl.DataFrame | None = None,
+    earlier: pl.DataFrame,
 ) -> pl.DataFrame:
-    """Write the rows that `snapshot` adds to `state` (the latest earlier rows; read where not given) as its one part.
+    """Write the rows that `snapshot` adds to the latest `earlier` ones as its one part.
 
     Returns the rows written. A part of zero rows says that nothing changed.
     """
     folder, key = workspace.folder(table), list(table.key)
     features = [column.name for column in table.features]
-    earlier = state if state is not None else snapshot_state.latest_before(workspace, table, snapshot.at)
     typed = _typed(table, values)
     same = earlier.filter(pl.col("reason").is_null()).select(*key, *features)
     said = _said_before(folder, table, snapshot)

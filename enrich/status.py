@@ -23,7 +23,7 @@ from enrich.history import History
 from enrich.importers.report import ImportReport
 from enrich.left_out import left_out
 from enrich.normalise import normalise_query
-from enrich.tables import BYTES, ENRICHED, FLOATS, INTS, SOURCES, STRINGS, Kind, Table
+from enrich.tables import BYTES, ENRICHED, FLOATS, SOURCES, STRINGS, Kind, Table
 from enrich.workspace import Workspace
 
 _WIDE = (FLOATS, BYTES)  # not read for their own coverage: where the row was made, they are there
@@ -132,7 +132,7 @@ def _enriched(workspace: Workspace, table: Table, catalogue: _Catalogue) -> Enri
     key = ", ".join(table.key)
     there = parts.scan(workspace.folder(table)).collect_schema()  # a table older than a column lacks it
     columns = [column for column in table.features if column.type not in _WIDE and column.name in there]
-    filled = {c.name: f"len({c.name}) > 0" if c.type in (STRINGS, INTS) else f"{c.name} IS NOT NULL" for c in columns}
+    filled = {c.name: f"len({c.name}) > 0" if c.type == STRINGS else f"{c.name} IS NOT NULL" for c in columns}
     flags = "".join(f", '{name}': {condition}" for name, condition in filled.items())
     clocks = ", ".join(f"'{clock}': {clock}" for clock in table.recency)
     newest = f"SELECT {key}, arg_max({{'reason': reason{flags}}}, {{{clocks}}}) AS newest FROM {rows} GROUP BY {key}"

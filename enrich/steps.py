@@ -1,7 +1,6 @@
 """The enrichment steps in the order that data flows, and `enrich run`, which does what is stale of each.
 
-Every step is its own module with a frozen dataclass of settings; a step that finds nothing stale costs a look
-(captions: and loading its model, whose name is part of what is fresh).
+Every step is its own module with a frozen dataclass of settings; a step that finds nothing stale costs a look.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from enrich.captions import CaptionSettings, run_captions
 from enrich.embeddings import EmbeddingSettings, run_embeddings
 from enrich.engagement import EngagementSettings, run_engagement
 from enrich.erasure import run_erasure
-from enrich.errors import CorkboardError
+from enrich.errors import CorkboardError, first_line
 from enrich.graph import GraphSettings, run_graph
 from enrich.job import JobReport
 from enrich.judgments import JudgmentSettings, run_judgments
@@ -77,10 +76,9 @@ def run(workspace: Workspace, settings: RunSettings, steps: Sequence[Step] = tup
             try:
                 found = work(workspace)
             except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
-                said = str(error).splitlines()[0][:300]
                 raise CorkboardError(
-                    f"expected room and files for `enrich {step}`, found: {said}; make room on the disk (or raise "
-                    "--memory), put back what was taken, and run it again"
+                    f"expected room and files for `enrich {step}`, found: {first_line(error)}; make room on the disk "
+                    "(or raise --memory), put back what was taken, and run it again"
                 ) from error
             yield StepReport(step, _reports(found))
 

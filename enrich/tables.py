@@ -23,7 +23,6 @@ FLOAT = pa.float32()
 DOUBLE = pa.float64()
 BOOL = pa.bool_()
 STRINGS = pa.list_(pa.string())
-INTS = pa.list_(pa.int64())
 FLOATS = pa.list_(pa.float32())
 BYTES = pa.binary()
 

@@ -18,7 +18,6 @@ from enrich import ray_cluster
 from enrich.captioner import Captioner
 from enrich.captioning import working
 from enrich.captioning.working import Work
-from enrich.errors import BadInput, CorkboardError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,7 +55,7 @@ class Cluster:
                 rows = pl.DataFrame(pl.from_arrow(batch))
                 yield rows.select(pl.col(name).cast(kind) for name, kind in working.SCHEMA.items())
         except ray.exceptions.RayError as error:
-            raise _as_ours(error) from None  # it is the cause already
+            raise ray_cluster.as_ours(error) from None  # it is the cause already
 
 
 class _Worker:
@@ -81,23 +80,3 @@ def cluster(workers: int | None, gpus: float | None) -> Cluster:
 
     number, share = ray_cluster.workers(workers, gpus)
     return Cluster(number, share, torch.device("cuda" if share else "cpu"))
-
-
-def _as_ours(error: BaseException) -> CorkboardError:
-    """What a worker raised, as we would have raised it; else one line of why workers failed."""
-    import ray
-
-    raised: BaseException | None = error
-    for _ in range(9):  # wrapped so often at most
-        if raised is None:
-            break
-        if isinstance(raised, CorkboardError) and not isinstance(raised, ray.exceptions.RayError):
-            ours = BadInput if isinstance(raised, BadInput) else CorkboardError
-            return ours(str(raised).partition("\n")[0])  # Ray adds advice of its own below
-        inner = getattr(raised, "cause", None)  # of Ray's own wrappers, which are also what they wrap
-        raised = inner if isinstance(inner, BaseException) else raised.__cause__
-    said = str(error).strip().splitlines()[-1]
-    return CorkboardError(
-        f"expected workers that live, found one that failed ({said}); look into Ray's logs, leave each worker more "
-        "memory (fewer --workers), and run this again to go on where it was"
-    )

@@ -11,6 +11,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
@@ -24,7 +25,7 @@ from enrich.captioner import Captioner
 from enrich.captioning.alike import Alike
 from enrich.captioning.loops import LOOP_CUT, without_loop
 from enrich.errors import BadInput
-from enrich.fetch import FetchSession, FetchSettings, Outcome
+from enrich.fetch import Fetcher, FetchSession, FetchSettings, Outcome
 from enrich.image_uris import on_the_web, read_image
 from enrich.images import BadImage, ImageReason, load_image
 from enrich.picture_prints import picture_print
@@ -87,11 +88,12 @@ def describe(
     if wanted.is_empty():
         return
     captioner = captioner or work.captioner()
-    with FetchSession(work.fetch, types=()) as session, ThreadPoolExecutor(os.cpu_count()) as readers:
+    with FetchSession(Fetcher(work.fetch, types=())) as session, ThreadPoolExecutor(os.cpu_count()) as readers:
         prepare = partial(_prepare, captioner, alike is not None)
         read = partial(_read, prepare, work.base, session, readers)
-        found = side_by_side(read, wanted.iter_slices(work.read_at_once), 1)
-        yield from _described(captioner, found, work.cut_loops, alike)
+        ahead = side_by_side(read, wanted.iter_slices(work.read_at_once), 1)
+        with closing(ahead) as found:  # whatever ends this, before the session that it fetches by
+            yield from _described(captioner, found, work.cut_loops, alike)
 
 
 Found = list[tuple[int, Any]]  # of each place, the reason (a str) why there is no picture, or the future of either

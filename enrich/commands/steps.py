@@ -84,12 +84,13 @@ def _run(step: str | None, flags: Flags, workspace: Path | None, as_json: bool) 
 
     from enrich import captioner_choice, captions, steps
 
-    last = None if flags.model else captioner_choice.last_named(opened)
+    asked = [steps.Step(step)] if step else [one for one in steps.Step if one not in flags.without]
+    describing = steps.Step.CAPTIONS in asked
+    last = captioner_choice.last_named(opened) if describing and not flags.model else None
     settings = run_settings(flags, last)
-    if last and step in (None, steps.Step.CAPTIONS) and settings.captions.model != str(captions.DEFAULT_MODEL):
+    if last and settings.captions.model != str(captions.DEFAULT_MODEL):
         click.echo(f"captions by {captioner_choice.in_words(settings.captions)}, as last named; --model names another")
     done = []
-    asked = [steps.Step(step)] if step else [one for one in steps.Step if one not in flags.without]
     for report in steps.run(opened, settings, asked):
         for table in report.reports:
             if report.step is steps.Step.ERASE:

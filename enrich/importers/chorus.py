@@ -17,7 +17,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
-from enrich.importers import columns, files, mapping
+from enrich.importers import columns, files, prose_and_levels
 from enrich.importers.raw import RawCatalogue, RawTable
 from enrich.tables import JUDGMENTS, PINS
 
@@ -90,7 +90,7 @@ def _pins(products: Path) -> tuple[pl.LazyFrame, int]:
     features = pl.when(pl.col("features").list.len() > 0).then(
         pl.lit("Features: ") + pl.col("features").list.join(", ")
     )
-    described = mapping.prose(
+    described = prose_and_levels.prose(
         pl.col("short_description"),
         name,
         pl.lit("Product type: ") + pl.col("category"),

@@ -6,7 +6,7 @@ such as `missing-pin_id`, `impossible-created_at`, `too-long-query`, `unknown-ev
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -16,14 +16,12 @@ import pyarrow as pa
 from enrich.errors import BadInput
 from enrich.importers import columns
 from enrich.importers.raw import RawTable
+from enrich.row_limits import EPOCH, FUTURE, MAX_POSITION, most_characters
 from enrich.tables import BOOL, DOUBLE, EVENTS, INT, LEVELS, STRING, TIMESTAMP, Column, Table
 
 DROPPED = "_dropped"  # the reason for which the row is dropped, or null
 BLANKED = "_blanked:"  # prefix of a flag a blankable column and reason
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-FUTURE = timedelta(days=366)  # a time later than this from now is impossible
-MAX_POSITION = 1_000_000
 DELETABLE = ("pin", "board", "user")
 
 
@@ -139,7 +137,7 @@ def _text(column: Column, source: pl.Expr, dtype: pl.DataType) -> Value:
     text = columns.text(source, dtype)
     stripped = text.str.strip_chars()
     filled = pl.when(stripped.str.len_chars() > 0)
-    too_long = (f"too-long-{name}", stripped.str.len_bytes() > _max_bytes(name))
+    too_long = (f"too-long-{name}", stripped.str.len_chars() > most_characters(name))
     if name == "event":
         event = filled.then(stripped.str.to_lowercase().str.replace_all(r"[\s-]+", "_"))
         return Value(event, ((f"unknown-{name}", ~event.is_in(EVENTS)),))
@@ -154,14 +152,7 @@ def _text(column: Column, source: pl.Expr, dtype: pl.DataType) -> Value:
         return Value(country, ((f"malformed-{name}", filled.then(country.is_null())),))
     if name == "id" or name.endswith(("_id", "_hash")):
         return Value(filled.then(stripped), (too_long, (f"malformed-{name}", stripped.str.contains(r"\p{Cc}"))))
-    return Value(filled.then(text), (too_long,))
-
-
-def _max_bytes(name: str) -> int:
-    """No honest value is longer, and what follows need not be ready for one that is."""
-    if name in ("title", "name", "image_uri", "link_url"):
-        return 16_384
-    return {"query": 4_096, "description": 1 << 20}.get(name, 1_024)
+    return Value(filled.then(stripped if name == "query" else text), (too_long,))
 
 
 def _given(source: pl.Expr, dtype: pl.DataType) -> pl.Expr:

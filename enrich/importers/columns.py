@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import polars as pl
 
+from enrich.row_limits import DAYS, EPOCHS
+
 _NESTED = (pl.List, pl.Array, pl.Struct, pl.Object)
 _ISO = (  # 2024-3-1, 2024/03/01 10:00, 2024-03-01T10:00:00.123456Z, ... +02:00
     r"^(?<date>\d{4}[-/]\d{1,2}[-/]\d{1,2})(?:[Tt ]\s*(?<hour>\d{1,2}):(?<minute>\d{2})"
     r"(?::(?<second>\d{2})(?:[.,](?<fraction>\d{1,9}))?)?\s*(?:[Zz]|UTC|GMT|(?<zone>[+-]\d{2}:?(?:\d{2})?))?)?$"
 )
 _DAYS_WITH_A_YEAR = (-719_162, 2_932_896)  # since 1970: the first of year 1, the last of 9999
-_DAYS = (19_000_101, 21_001_231)  # a whole number in between is a date written YYYYMMDD
-_EPOCHS = ((1e11, 1e6), (1e14, 1e3), (1e17, 1.0))  # below the limit: seconds, milliseconds, microseconds; above: ns
 _TRUE = ("true", "t", "yes", "y", "1", "1.0")
 _FALSE = ("false", "f", "no", "n", "0", "0.0")
 _UTC = pl.Datetime("us", "UTC")
@@ -86,8 +86,8 @@ def _iso(column: pl.Expr) -> pl.Expr:
 def _epoch(value: pl.Expr) -> pl.Expr:
     day = value.cast(pl.Int64, strict=False).cast(pl.String).str.to_datetime("%Y%m%d", strict=False, time_unit="us")
     scale = pl.lit(1e-3)
-    for limit, factor in reversed(_EPOCHS):
+    for limit, factor in reversed(EPOCHS):
         scale = pl.when(value.abs() < limit).then(factor).otherwise(scale)
     micros = (value * scale).round().cast(pl.Int64, strict=False).cast(pl.Datetime("us"))
-    is_day = value.is_between(*_DAYS) & (value == value.floor())
+    is_day = value.is_between(*DAYS) & (value == value.floor())
     return pl.when(is_day).then(day).otherwise(micros).dt.replace_time_zone("UTC")

@@ -15,7 +15,7 @@ import duckdb
 import polars as pl
 
 from enrich.errors import BadInput
-from enrich.importers import files, mapping
+from enrich.importers import files, prose_and_levels
 from enrich.importers.raw import RawCatalogue, RawTable
 from enrich.tables import JUDGMENTS, PINS
 
@@ -44,7 +44,7 @@ def load(path: Path) -> RawCatalogue:
     tables = [RawTable(PINS, _pins(products.frame, pin_id), str(path), products.unreadable)]
     if examples:
         label = pl.col("esci_label").str.strip_chars().str.slice(0, 1).str.to_uppercase()
-        level = label.replace_strict(mapping.LEVEL_OF_ESCI, default=None, return_dtype=pl.Float64)
+        level = label.replace_strict(prose_and_levels.LEVEL_OF_ESCI, default=None, return_dtype=pl.Float64)
         judged = examples.frame.select("query", pin_id=pin_id, level=level, lang=_LANG)
         tables.append(RawTable(JUDGMENTS, judged, str(path), examples.unreadable))
     return RawCatalogue(tuple(tables), ("levels: exact 5, substitute 4, complement 2, irrelevant 1",))
@@ -69,6 +69,6 @@ def _locales(products: pl.LazyFrame, path: Path) -> int:
 
 def _pins(products: pl.LazyFrame, pin_id: pl.Expr) -> pl.LazyFrame:
     description, bullets, brand, color = (pl.col(name) for name in _TEXTS)
-    told = mapping.prose(description, bullets, pl.lit("Brand: ") + brand, pl.lit("Color: ") + color)
+    told = prose_and_levels.prose(description, bullets, pl.lit("Brand: ") + brand, pl.lit("Color: ") + color)
     pins = products.select(pin_id=pin_id, title="product_title", description=told, lang=_LANG)
     return pins.unique("pin_id", keep="first", maintain_order=True)  # a joined file repeats a product a query

@@ -6,7 +6,7 @@ import duckdb
 import polars as pl
 
 from enrich.errors import BadInput
-from enrich.importers import columns, files, mapping
+from enrich.importers import columns, files, prose_and_levels
 from enrich.importers.raw import RawTable
 from enrich.tables import JUDGMENTS
 
@@ -23,7 +23,9 @@ def judged(votes: pl.LazyFrame, queries: pl.LazyFrame, origin: str, unreadable: 
         raise files.unreadable(origin, "qrels", error) from error
     if top is None or top <= 0:
         raise BadInput(f"{origin}: expected grades above 0 in the qrels, found at most {top}; are these qrels?")
-    judgments = _named(graded, queries).select("query", "pin_id", level=mapping.level_of_grade(pl.col("grade"), top))
+    judgments = _named(graded, queries).select(
+        "query", "pin_id", level=prose_and_levels.level_of_grade(pl.col("grade"), top)
+    )
     note = f"levels: grade 0 is 1, grade {top:g} (the highest found) is 5, those between evenly; below 0 is 1"
     return RawTable(JUDGMENTS, judgments, origin, unreadable), note
 

@@ -25,7 +25,7 @@ import duckdb
 import polars as pl
 
 from enrich.errors import BadInput
-from enrich.importers import columns, files, mapping, native
+from enrich.importers import columns, files, native, prose_and_levels
 from enrich.importers.raw import RawCatalogue, RawTable
 from enrich.tables import JUDGMENTS, PINS
 
@@ -70,7 +70,7 @@ class _File(NamedTuple):
         """pin_id, title and, of the case's other fields, description."""
         known = {_TITLE, _RATING, _POSITION, *_OF_THE_CASE}
         fields = [pl.col(name) for key, name in self.others.items() if key not in known]
-        described = mapping.prose(*fields) if fields else pl.lit(None, pl.String)
+        described = prose_and_levels.prose(*fields) if fields else pl.lit(None, pl.String)
         title = pl.col(self.others[_TITLE])
         return self.scanned.frame.select(pin_id=pl.col(self.document), title=title, description=described)
 

@@ -24,11 +24,12 @@ from enrich import log_in_place, mostly_bad, parts
 from enrich.backends import BOUNDED, open_backend
 from enrich.errors import BadInput
 from enrich.importers import files
-from enrich.importers.clean import BLANKED, DROPPED, EPOCH, Default, clean, default
+from enrich.importers.clean import BLANKED, DROPPED, Default, clean, default
 from enrich.importers.raw import RawCatalogue, RawTable
 from enrich.importers.report import ImportReport, TableReport
 from enrich.importers.revisions import date_revisions
 from enrich.log_in_place import LogInPlace
+from enrich.row_limits import EPOCH
 from enrich.tables import (
     BOARD_PINS,
     BOARDS,

@@ -5,7 +5,7 @@
 Corpus: corpus.jsonl (docno, docid, _id or id; title; text, body or contents) or collection.tsv (id, text; no header).
 Topics: topics.tsv or queries.tsv (id, query; no header), or topics.txt or .xml with <top>, <num>, <title>.
 Qrels: qrels.txt, qrels or qrels.tsv (topic, iteration, document, grade; no header).
-Levels: grade 0 is 1, the highest grade in the qrels is 5, those between evenly (mapping.level_of_grade); where every
+Levels: grade 0 is 1, the highest grade in the qrels is 5, those between evenly (prose_and_levels.py); where every
 line's iteration is "level", as `relevance export trec` writes it, grades are levels.
 """
 

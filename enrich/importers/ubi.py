@@ -12,13 +12,13 @@ Levels of judgments: 100, 10, 1, 0 are exact 5, substitute 4, complement 2, irre
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import gettempdir
 
 import duckdb
 import polars as pl
 
+from enrich.backends import spill_of_user, spill_under
 from enrich.errors import BadInput
-from enrich.importers import files, mapping
+from enrich.importers import files, prose_and_levels
 from enrich.importers.raw import RawCatalogue, RawTable
 from enrich.tables import ENGAGEMENTS, JUDGMENTS, PINS
 
@@ -29,7 +29,7 @@ EVENT_OF_ACTION = {
     **dict.fromkeys(("save", "add_to_cart", "purchase", "add_to_list", "bookmark", "conversion"), "save"),
     **dict.fromkeys(("hide", "declined_product", "reject", "dismiss"), "hide"),
 }
-RATING_LEVELS = dict(zip((100.0, 10.0, 1.0, 0.0), mapping.LEVEL_OF_ESCI.values(), strict=True))
+RATING_LEVELS = dict(zip((100.0, 10.0, 1.0, 0.0), prose_and_levels.LEVEL_OF_ESCI.values(), strict=True))
 
 _MEMORY = "2GB"  # of the engine; what is more goes to the folder for temporary files
 _FIELDS = {  # where a line has what we read of it; attributes may be an object or its JSON text
@@ -50,7 +50,8 @@ def load(path: Path) -> RawCatalogue:
 
     Lines are read once, into tables of an engine that spills; what is returned is read from there.
     """
-    engine = duckdb.connect(config={"memory_limit": _MEMORY, "temp_directory": f"{gettempdir()}/corkboard-import"})
+    spill = str(spill_under(spill_of_user()))
+    engine = duckdb.connect(config={"memory_limit": _MEMORY, "temp_directory": spill})
     documents = [file for file in files.within(path) if files.kind(file) in (*files.JSON_LINES, *files.PARQUET)]
     unreadable = _read_lines(engine, documents)
     _make_events(engine)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
-from enrich.importers import files, mapping
+from enrich.importers import files, prose_and_levels
 from enrich.importers.raw import RawCatalogue, RawTable
 from enrich.tables import JUDGMENTS, PINS
 
@@ -49,7 +49,7 @@ def _pins(products: pl.LazyFrame) -> pl.LazyFrame:
     return products.select(
         pin_id="product_id",
         title="product_name",
-        description=mapping.prose(pl.col("product_description"), kind, features),
+        description=prose_and_levels.prose(pl.col("product_description"), kind, features),
         category=pl.coalesce("category hierarchy", "product_class"),
         lang=pl.lit("en"),
     )

@@ -10,4 +10,6 @@ online_rows.py       a batch of rows in the online stores' layout, without a pro
 safe_sqlite.py       online store: an older row never replaces a newer one
 safe_redis.py        online store: a value corrected in place arrives; timeouts and retries
 redis_hashes.py      thousands of hashes read or written in one trip
+safe_registry.py     registry: its file written aside and renamed
+online_erasure.py    keys taken out of an online store; what is owed to one that did not answer
 """

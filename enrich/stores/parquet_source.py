@@ -8,8 +8,6 @@ most). Of rows alike in keys and clocks the one that stands last has the address
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +20,7 @@ from feast import FileSource
 from feast.data_format import ParquetFormat
 from feast.data_source import DataSource
 
+from enrich.backends import spill_of_user, spill_under
 from enrich.stores import row_files
 
 ADDRESS = "__address"
@@ -103,7 +102,7 @@ def connect(limits: Limits) -> None:
     """Have ibis, and so Feast, use a DuckDB that keeps within the settings; one that is set already stays."""
     with _LOCK:
         if ibis.options.default_backend is None:
-            spill = limits.temp_directory or str(Path(tempfile.gettempdir()) / f"corkboard-duckdb-{os.getpid()}")
+            spill = limits.temp_directory or str(spill_under(spill_of_user()))
             settings: dict[str, Any] = {"memory_limit": limits.memory_limit, "temp_directory": spill}
             if limits.threads is not None:
                 settings["threads"] = limits.threads

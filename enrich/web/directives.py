@@ -25,9 +25,6 @@ class Allowed(NamedTuple):
     indexing: bool = True
     snippet: bool = True
 
-    def __and__(self, other: Allowed) -> Allowed:
-        return Allowed(self.indexing and other.indexing, self.snippet and other.snippet)
-
 
 def allowed_by(values: Iterable[str], agent: str) -> Allowed:
     """What headers (or tags, which name no agent) allow to `agent`, a product token as in robots.txt."""

@@ -6,13 +6,16 @@ FetchFailed (CorkboardError)     what was asked for cannot be had; .reason is on
 from __future__ import annotations
 
 import random
+import re
 import ssl
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from enum import StrEnum
 
 import httpcore
 
-from enrich.errors import CorkboardError
+from enrich.errors import BadInput, CorkboardError
+from enrich.job import RETRY_ALL
 from enrich.web.addresses import NotWebURL, UnsafeURL
 from enrich.web.connector import Unresolved
 from enrich.web.dates import read_date
@@ -138,3 +141,14 @@ def parse_retry_after(header: str | None) -> float:
         return float(header)
     until = read_date(header)
     return max(0.0, (until - datetime.now(UTC)).total_seconds()) if until is not None else 0.0
+
+
+def refuse_unknown(retry: frozenset[str], *reasons: Iterable[str]) -> None:
+    """Raises BadInput where something to `retry` is none of the `reasons`, nor a status."""
+    known = {RETRY_ALL, *(str(reason) for some in reasons for reason in some)}
+    for reason in sorted(map(str, retry - known)):
+        if not re.fullmatch(r"status-[1-5]\d\d", reason):
+            raise BadInput(
+                f"expected a reason to retry, one of {', '.join(sorted(known))} or status-404 and the like, found "
+                f"{reason!r}; give --retry once for each"
+            )

@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from enrich.fetch import FetchSession, FetchSettings, Outcome, Reason, Request
+from enrich.fetch import Fetcher, FetchSession, FetchSettings, Outcome, Reason, Request
 from enrich.web.link_text import read_link
 
 PRODUCER = "link-rules/5"  # raised whenever the rules give other texts: then every page is read anew
@@ -62,7 +62,7 @@ Run = Callable[[Sequence[Share], FetchSettings], Iterable[Found]]  # the shares'
 
 def visit_all(requests: Sequence[Request], settings: FetchSettings, take: Take) -> None:
     """Hand the visit of each request to `take` as it comes, asked for by this process."""
-    with FetchSession(settings) as session:
+    with FetchSession(Fetcher(settings)) as session:
         session.visit(requests, lambda outcome: take([visit_of(outcome, settings)]))
 
 
@@ -101,7 +101,7 @@ def visit_share(share: Share, settings: FetchSettings, give: Callable[[Found], N
         else:
             give(Found([visit_of(outcome, settings)], []))
 
-    with FetchSession(settings, hosts=lambda host: share_of(host, share.of) == share.number) as session:
+    with FetchSession(Fetcher(settings, hosts=lambda host: share_of(host, share.of) == share.number)) as session:
         session.visit(share.requests, take)
 
 

@@ -31,6 +31,8 @@ def _run(shares: Sequence[Share], settings: FetchSettings) -> Iterator[Found]:
             yield ray.get(next(ready[0]))
         except StopIteration:
             running.remove(ready[0])
+        except ray.exceptions.RayError as error:
+            raise ray_cluster.as_ours(error) from None
 
 
 def stream_share(share: Share, settings: FetchSettings) -> Iterator[Found]:

@@ -150,6 +150,7 @@ def completed(visits: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
 
 def tidy(workspace: Workspace, pages: pl.DataFrame) -> None:
     """Keep the newest visit of each of `pages` (page), and nothing else; a sixteenth of them in memory at a time."""
+    parts.sweep(folder(workspace))
     kept = latest(workspace, "page").join(pages, on="page", how="semi").height
     if kept == parts.count(folder(workspace)):
         return

@@ -46,3 +46,19 @@ def test_run_leaves_out_the_steps_that_are_named(tmp_path: Path, capsys: pytest.
     tables = {table["table"] for table in json.loads(capsys.readouterr().out.splitlines()[-1])["tables"]}
     assert {"pin_text", "pin_serving"} <= tables
     assert not {"pin_link", "pin_caption", "pin_text_embedding"} & tables
+
+
+@pytest.mark.parametrize("table", ["sources/pins", "enriched/pin_text"])
+def test_a_damaged_part_is_one_line_whatever_engine_meets_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], table: str
+) -> None:
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "pins.csv").write_text("pin_id,title\np1,a chair\n")
+    where = ["--workspace", str(tmp_path / "w")]
+    assert console.run(enrich, ["import", "native", str(tmp_path / "shop"), *where]) == 0
+    assert console.run(enrich, ["texts", *where]) == 0
+    damaged = next(part for part in (tmp_path / "w" / table).glob("part-*.parquet") if "schema" not in part.name)
+    damaged.write_bytes(damaged.read_bytes()[:-20])
+    capsys.readouterr()
+    assert console.run(enrich, ["status", *where]) == 1
+    assert f"error: expected a whole parquet file at {damaged}, found it damaged" in capsys.readouterr().err

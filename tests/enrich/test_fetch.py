@@ -14,7 +14,7 @@ import pytest
 from faulty_server import PAGE, FaultyServer, faulty_server
 
 from enrich.errors import BadInput
-from enrich.fetch import Fetcher, FetchFailed, FetchSession, FetchSettings, Outcome, Reason, Request, fetch_bytes
+from enrich.fetch import Fetcher, FetchSession, FetchSettings, Outcome, Reason, Request
 
 QUICK = FetchSettings(
     host_delay=0.0,
@@ -41,7 +41,7 @@ def settings(server: FaultyServer, **changes: object) -> FetchSettings:
 
 
 def fetch(settings: FetchSettings, *urls: str, resolve: object = None) -> list[Outcome]:
-    with FetchSession(settings, resolve=resolve) as session:  # type: ignore[arg-type]
+    with FetchSession(Fetcher(settings, resolve=resolve)) as session:  # type: ignore[arg-type]
         return session.fetch_all(urls, lambda outcome: outcome)
 
 
@@ -95,7 +95,7 @@ def test_a_host_that_hangs_or_drips_runs_out_of_time_and_holds_up_no_other(serve
         if len(taken) == 20:
             server.hung.set()
 
-    with FetchSession(hasty) as session:
+    with FetchSession(Fetcher(hasty)) as session:
         session.visit(requests, take)
     assert [outcome.reason for outcome in taken] == [None] * 20 + ["protocol"], "it hung until all others were done"
     server.hung.clear()
@@ -153,7 +153,7 @@ def test_an_answer_that_is_not_wanted_is_not_waited_for(path: str, reason: str) 
 
 
 def test_an_unchanged_page_costs_a_304(server: FaultyServer) -> None:
-    with FetchSession(settings(server)) as session:
+    with FetchSession(Fetcher(settings(server))) as session:
 
         def one(request: Request) -> Outcome:
             taken: list[Outcome] = []
@@ -181,14 +181,14 @@ def test_x_robots_tag_can_forbid_the_description(server: FaultyServer) -> None:
 def test_a_redirect_to_anothers_host_is_handed_over(server: FaultyServer) -> None:
     """As the workers of a cluster do, each of which asks only its own hosts."""
     taken: list[Outcome] = []
-    with FetchSession(settings(server), hosts=lambda host: host == "mine.example") as session:
+    with FetchSession(Fetcher(settings(server), hosts=lambda host: host == "mine.example")) as session:
         session.visit([Request("http://mine.example/to-closed"), Request("http://mine.example/hop")], taken.append)
         ours = {outcome.url: outcome for outcome in taken}
         given = ours["http://mine.example/to-closed"]
         assert (given.reason, given.final_url) == ("elsewhere", "http://closed.example/private/page")
         assert given.redirects == 1
         assert ours["http://mine.example/hop"].final_url == "http://mine.example/good"
-    with FetchSession(settings(server, max_redirects=0)) as session:
+    with FetchSession(Fetcher(settings(server, max_redirects=0))) as session:
         session.visit([Request(given.url, start="http://theirs.example/good", redirects=1)], taken.append)
     assert taken[-1].reason == "too-many-redirects", "those that others followed are counted"
 
@@ -312,10 +312,11 @@ def test_loopback_is_refused_unless_a_setting_allows_it(server: FaultyServer) ->
 
 
 def test_bytes_of_any_type_come_through_the_same_door(server: FaultyServer) -> None:
-    assert fetch_bytes("http://pictures.example/picture", settings(server)) == b"\x89PNG"
-    with pytest.raises(FetchFailed) as failure:
-        fetch_bytes("http://127.0.0.1/picture", settings(server))
-    assert failure.value.reason == Reason.UNSAFE_URL
+    urls = ["http://pictures.example/picture", "http://127.0.0.1/picture"]
+    with FetchSession(Fetcher(settings(server), types=())) as session:
+        picture, refused = session.fetch_all(urls, lambda outcome: outcome)
+    assert picture.body == b"\x89PNG"
+    assert refused.reason == Reason.UNSAFE_URL
 
 
 def test_a_redirect_from_https_keeps_its_names(server: FaultyServer) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from http2_server import NAME, PAGE, Http2Server, http2_server
 
-from enrich.fetch import FetchSession, FetchSettings, Outcome
+from enrich.fetch import Fetcher, FetchSession, FetchSettings, Outcome
 
 SETTINGS = FetchSettings(
     host_delay=0.0,
@@ -35,7 +35,7 @@ def fetch(server: Http2Server, settings: FetchSettings, *urls: str, addresses: S
     async def resolve(host: str, port: int) -> Sequence[str]:
         return [next(looks, addresses[-1])]
 
-    with FetchSession(settings, resolve=resolve, tls=server.trusting) as session:
+    with FetchSession(Fetcher(settings, resolve=resolve, tls=server.trusting)) as session:
         return session.fetch_all(urls, lambda outcome: outcome)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from enrich import parts
 from enrich.errors import BadInput
-from enrich.importers import Format, ImportReport, import_catalogue, mapping
+from enrich.importers import Format, ImportReport, import_catalogue, prose_and_levels
 from enrich.judgments import run_judgments
 from enrich.status import render, status
 from enrich.tables import BOARD_PINS, BOARDS, ENGAGEMENTS, JUDGMENT, JUDGMENTS, PINS, Table
@@ -41,7 +41,7 @@ def test_prose_ends_each_text_with_one_stop_and_is_null_where_nothing_is_said():
     frame = pl.DataFrame(
         {"a": ["Toner.", None, " "], "b": [["x", ""], [], []]}, schema_overrides={"b": pl.List(pl.String)}
     )
-    assert frame.select(mapping.prose(pl.col("a"), pl.col("b")))["a"].to_list() == ["Toner. x.", None, None]
+    assert frame.select(prose_and_levels.prose(pl.col("a"), pl.col("b")))["a"].to_list() == ["Toner. x.", None, None]
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_prose_ends_each_text_with_one_stop_and_is_null_where_nothing_is_said():
 )
 def test_grades_of_any_scale_reach_from_level_1_to_5(top, levels):
     grades = pl.DataFrame({"grade": [float(grade) for grade in range(-1, top + 1)]})
-    assert grades.select(level=mapping.level_of_grade(pl.col("grade"), top))["level"].to_list() == levels
+    assert grades.select(level=prose_and_levels.level_of_grade(pl.col("grade"), top))["level"].to_list() == levels
 
 
 def test_chorus_products_become_prose_and_ratings_votes(folder, fresh):

@@ -42,6 +42,7 @@ ROWS = [
     row(term="  "), row(term="x" * 5000), row(pin_id=None), row(event="stare"),
     row(event_timestamp=datetime(1960, 1, 1, tzinfo=UTC)), row(event_timestamp=datetime(3024, 1, 1, tzinfo=UTC)),
     *(row(user_hash=f"u{n}") for n in range(6)),
+    row(term="Shoe "), *(row(term="靴" * n, user_hash="v") for n in (4_000, 5_000)),  # counted by characters
 ]  # fmt: skip
 MAPPING = Mapping.parse(["query=term"], ["view=impression"])
 
@@ -52,8 +53,8 @@ def test_the_rules_of_the_importers_hold_and_are_counted(two_pins: Path, tmp_pat
     workspace = Workspace.at(tmp_path / "w")
     report = import_catalogue("native", two_pins, workspace, MAPPING, log=str(log))
     kept = next(table for table in report.tables if table.table == "engagements")
-    reasons = {"duplicate": 1, "missing-query": 1, "too-long-query": 1, "missing-pin_id": 1, "unknown-event": 1}
-    assert (kept.kept, dict(kept.dropped)) == (9, reasons | {"impossible-event_timestamp": 2})
+    reasons = {"duplicate": 2, "missing-query": 1, "too-long-query": 2, "missing-pin_id": 1, "unknown-event": 1}
+    assert (kept.kept, dict(kept.dropped)) == (10, reasons | {"impossible-event_timestamp": 2})
     assert parts.count(workspace.folder(ENGAGEMENTS)) == 0
     rows = History(workspace).log().to_polars().filter(pl.col("user_hash") == "u").sort("event")
     assert rows.select("query", "pin_id", "event", "position", "lang", "event_timestamp").rows() == [
@@ -61,7 +62,7 @@ def test_the_rules_of_the_importers_hold_and_are_counted(two_pins: Path, tmp_pat
         ("Shoe", "1", "impression", None, "en", NOON),
         ("Shoe", "1", "long_click", 3, None, NOON),
     ]
-    assert next(source.rows for source in status(workspace).sources if source.table == "engagements") == 9
+    assert next(source.rows for source in status(workspace).sources if source.table == "engagements") == 10
 
 
 def test_the_rules_are_those_of_an_import(two_pins: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from enrich.normalise import terms
 from enrich.payload import NEVER, content_hash
-from enrich.pin_payload import ENGAGEMENT_COLUMNS, TEXT_FIELDS, empty_pins, pack_pins, unpack_pins
+from enrich.pin_payload import ENGAGEMENT_COLUMNS, TEXT_FIELDS, pack_pins, unpack_pins
 from enrich.query_payload import MAX_PAIRS, PAIR_COLUMNS, QueryValues, pack_query, unpack_query
 from enrich.term_ids import MAX_CHARACTERS, Terms, term_id
 
@@ -109,9 +109,10 @@ def test_what_is_packed_of_a_long_text_is_bounded():
 
 
 def test_no_pins_and_pins_without_any_column_are_fine():
-    assert pack_pins(PINS.clear()) == [] and len(empty_pins(0)) == 0
+    assert pack_pins(PINS.clear()) == [] and len(unpack_pins([])) == 0
     assert unpack_pins(pack_pins(PINS.select("shoe_size"))).present.all()
-    assert not empty_pins(2).present.any() and empty_pins(2).langs.tolist() == ["", ""]
+    nothing = unpack_pins([None] * 2)
+    assert not nothing.present.any() and nothing.langs.tolist() == ["", ""]
 
 
 def test_the_hash_is_of_what_is_said_not_of_when_it_could_be_known():

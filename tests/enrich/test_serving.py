@@ -10,6 +10,7 @@ import pytest
 from table_rows import day, write_rows
 
 from enrich import parts, serving
+from enrich.erasure import run_erasure
 from enrich.pin_payload import unpack_pins
 from enrich.query_payload import PAIR_COLUMNS, QueryInputs, unpack_query
 from enrich.serving import ServingSettings, run_serving
@@ -106,7 +107,7 @@ def test_a_kill_between_slices_changes_nothing(catalogue: Workspace, monkeypatch
 def test_a_deleted_pin_is_taken_back_once_and_comes_back_when_it_does(catalogue: Workspace):
     run_serving(catalogue, ServingSettings())
     write_rows(catalogue, DELETIONS, {"kind": "pin", "id": "a", "deleted_at": day(5)})
-    assert run_serving(catalogue, ServingSettings())[0].failed == Counter({"deleted": 1})
+    assert run_serving(catalogue, ServingSettings())[0].failed == Counter({"not-in-catalogue": 1})
     assert served(catalogue)["a"] is None and served(catalogue)["b"] is not None
     assert run_serving(catalogue, ServingSettings())[0].failed == Counter()
     parts.replace(catalogue.folder(DELETIONS), DELETIONS, DELETIONS.schema.empty_table())
@@ -117,8 +118,21 @@ def test_a_pin_that_a_new_import_does_not_bring_is_taken_back(catalogue: Workspa
     run_serving(catalogue, ServingSettings())
     left = pl.read_parquet(parts.glob(catalogue.folder(PINS))).filter(pl.col("pin_id") != "a")
     parts.replace(catalogue.folder(PINS), PINS, left.to_arrow())
-    assert run_serving(catalogue, ServingSettings())[0].failed == Counter({"deleted": 1})
+    assert run_serving(catalogue, ServingSettings())[0].failed == Counter({"not-in-catalogue": 1})
     assert served(catalogue)["a"] is None and served(catalogue)["b"] is not None
+
+
+def test_a_pin_that_left_the_catalogue_is_no_deletion(catalogue: Workspace) -> None:
+    """What serving takes back of it stays, however often something else was deleted."""
+    run_serving(catalogue, ServingSettings())
+    kept = pl.read_parquet(parts.glob(catalogue.folder(PINS))).head(1)
+    parts.replace(catalogue.folder(PINS), PINS, kept.to_arrow())
+    run_serving(catalogue, ServingSettings())
+    before = parts.scan(catalogue.folder(PIN_SERVING)).collect()
+    assert "not-in-catalogue" in before["reason"].to_list()
+    write_rows(catalogue, DELETIONS, {"kind": "pin", "id": "someone's", "deleted_at": day(5)})
+    assert run_erasure(catalogue).made == 0
+    assert parts.scan(catalogue.folder(PIN_SERVING)).collect().equals(before)
 
 
 def test_a_later_row_is_dated_later_even_where_the_clock_went_back(catalogue: Workspace):

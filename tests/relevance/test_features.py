@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enrich.normalise import terms
-from enrich.pin_payload import empty_pins, pack_pins, unpack_pins
+from enrich.pin_payload import pack_pins, unpack_pins
 from enrich.query_payload import PAIR_COLUMNS, QueryValues, pack_query, unpack_query
 from relevance import features as f
 from relevance import pin_rows
@@ -110,7 +110,7 @@ def test_query_numbers_and_interests():
 @pytest.mark.parametrize("text", ["", "!!!", "never seen", "blue " * 100])
 def test_any_query_and_absent_pins_give_finite_numbers(text):
     statistics = f.Statistics.of(_pins(), (), 2)
-    for pins in (_pins(), empty_pins(3), empty_pins(0)):
+    for pins in (_pins(), unpack_pins([None] * 3), unpack_pins([])):
         for column in _of(unpack_query(None, text), pins, statistics).values():
             assert np.isfinite(column).all()
 
