@@ -126,7 +126,7 @@ def workspace_index(workspace: Workspace) -> CandidateIndex:
 
     with workspace.alone(Writing.INDEX, _WAIT):
         stages.make(folder, made_from, make)
-    return CandidateIndex.load(folder)
+        return CandidateIndex.load(folder)  # before another command puts a newer one in its place
 
 
 def _top(scores: npt.NDArray[Any], k: int) -> npt.NDArray[np.int64]:

@@ -48,7 +48,8 @@ class Estimate(NamedTuple):
 class Difference(NamedTuple):
     """a - b by query and a ÷ b, each with its interval; `p_value` is two-sided, of "no difference".
 
-    Where there is no interval (one query, or draws that mostly leave a or b undefined) it is nan, and so is `p_value`.
+    Where there is no interval (fewer than LEAST_QUERIES, or draws that mostly leave a or b undefined) it is nan, and
+    so is `p_value`.
     """
 
     value: float

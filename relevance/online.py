@@ -201,6 +201,10 @@ class Scorer:
         pins = unpack_pins([None] * len(ids), wanted=self._wanted)
         return Answer(inputs, ids, pins, *inputs.rates_of(ids), prior, lost)
 
+    def holds(self, pin_id: str) -> bool:
+        """Whether the store, or what it gave last, has the pin; nothing is scored or logged."""
+        return self._pins([pin_id])[0].payloads[0] is not None
+
     def ready(self) -> bool:
         """Whether the store answers and holds what was loaded; nothing is scored or logged."""
         try:

@@ -204,8 +204,8 @@ class Pipeline:
     def soft_pairs(self, fold: Fold) -> SoftPairs:
         """The pairs that the fold's teacher labelled, with its probabilities; those of pins deleted since left out.
 
-        None where there was none to label: all is judged, or has no text. Raises BadInput where they are not labelled
-        yet, where one is of a held-out query, and where the gate refuses them.
+        No rows where there was none to label: all is judged, or has no text. Raises BadInput where they are not
+        labelled yet, where one is of a held-out query, and where the gate refuses them.
         """
         pairs = self._soft_pairs(fold)
         if not pairs.rows:

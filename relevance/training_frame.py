@@ -129,11 +129,17 @@ def labelled_pairs(workspace: Workspace) -> pl.DataFrame:
     query, pin_id, event_timestamp, lang, level (1..5) and votes (null where the teacher labelled), probabilities (five,
     null where people labelled), label_source (HUMAN or TEACHER), stratum; by query and pin.
     """
-    human = _labels(workspace, JUDGMENT, "level").with_columns(label_source=pl.lit(HUMAN))
+    human = judged_pairs(workspace)
     teacher = _labels(workspace, SOFT_LABEL, "probabilities").with_columns(label_source=pl.lit(TEACHER))
     teacher = teacher.join(human, on=["query", "pin_id"], how="anti")
     columns = ("lang", "level", "votes", "probabilities", "label_source", "stratum")
     return pl.concat([human, teacher], how="diagonal").select(*_PAIR, *columns).sort("query", "pin_id")
+
+
+def judged_pairs(workspace: Workspace) -> pl.DataFrame:
+    """The human half of `labelled_pairs`: its columns but probabilities and stratum."""
+    human = _labels(workspace, JUDGMENT, "level").with_columns(label_source=pl.lit(HUMAN))
+    return human.sort("query", "pin_id")
 
 
 def _labels(workspace: Workspace, table: Table, label: str) -> pl.DataFrame:

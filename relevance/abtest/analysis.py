@@ -18,7 +18,8 @@ import polars as pl
 
 from enrich import parts
 from enrich.errors import BadInput
-from enrich.tables import ENGAGEMENTS, JUDGMENT
+from enrich.history import History
+from enrich.tables import JUDGMENT
 from enrich.workspace import Workspace
 from relevance.abtest import effects
 from relevance.abtest.effects import Adjusted, Change, Effect, Sums
@@ -258,13 +259,11 @@ def _before(workspace: Workspace, log: ExperimentLog) -> pl.DataFrame:
     """What each user did before the experiment: ln(1 + clicks, long clicks and saves) of the engagement log."""
     start = _moment(log.events["event_timestamp"].min())
     users = log.events.select(pl.col("user").unique())
-    done = (
-        parts.scan(workspace.folder(ENGAGEMENTS))
-        .filter(pl.col("event_timestamp") < start, pl.col("event").is_in(_ENGAGED), pl.col("user_hash").is_not_null())
-        .group_by(user="user_hash")
-        .agg(before=pl.len().cast(pl.Float64).log1p())
-        .collect(engine="streaming")
-    )
+    history = History(workspace)
+    events = history.without_gone(history.log())
+    events = events.filter(events.event_timestamp < start, events.event.isin(_ENGAGED), events.user_hash.notnull())
+    counts: pl.DataFrame = events.group_by(user=events.user_hash).agg(events=events.count()).to_polars()
+    done = counts.select("user", before=pl.col("events").cast(pl.Float64).log1p())
     return users.join(done, on="user", how="left").with_columns(pl.col("before").fill_null(0.0))
 
 

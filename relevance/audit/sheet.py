@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import re
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -164,5 +165,6 @@ def _csv(columns: Sequence[str], rows: Iterator[list[str]]) -> str:
 
 
 def _next_round(workspace: Workspace) -> Path:
-    there = [int(path.name.removeprefix("round-")) for path in (workspace.root / "audit").glob("round-[0-9]*")]
+    names = [re.fullmatch(r"round-(\d+)", path.name) for path in (workspace.root / "audit").glob("round-*")]
+    there = [int(name[1]) for name in names if name]
     return workspace.root / "audit" / f"round-{max(there, default=0) + 1:03}"

@@ -37,7 +37,6 @@ def curves(
     series: Sequence[Curve],
     levels: Sequence[Level] = (),
     log: bool = False,
-    y_range: tuple[float, float] | None = None,
 ) -> Markup:
     """Series over x with their intervals, and lines across."""
     known = [(x, e) for one in series for x, e in one.points if not isnan(e.value)]
@@ -45,7 +44,7 @@ def curves(
         return Markup("")
     x = x_axis(sorted({x for x, _ in known}), log)
     bounds = [b for _, e in known for b in (e.low, e.high, e.value) if isfinite(b)] + [one.value for one in levels]
-    y = y_axis(*(y_range or (min(bounds), max(bounds))))
+    y = y_axis(min(bounds), max(bounds))
     parts = [*frame(x, y, x_name, y_name)]
     for one in levels:
         at = y(one.value)

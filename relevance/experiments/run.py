@@ -9,20 +9,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import polars as pl
 
 from enrich import checkpoints, parts
 from enrich.errors import BadInput
+from enrich.history import History
 from enrich.judgments import counted_votes
-from enrich.tables import ENGAGEMENTS, PINS
+from enrich.tables import PINS
 from enrich.workspace import Workspace
 from relevance import feature_store
 from relevance.catalogue import catalogue_texts
 from relevance.experiments import measuring
 from relevance.experiments.ablation import ABLATION
 from relevance.experiments.arms import Bench
+from relevance.experiments.bias_segments import countries_of
 from relevance.experiments.budget import Clock, Plan, Rates, Scale, plan
 from relevance.experiments.encoders import ENCODERS
 from relevance.experiments.ground import OfWorkspace, grounds_of
@@ -85,6 +88,7 @@ def run_experiment(
         catalogue=lambda: catalogue_texts(workspace)["text"],
         votes=lambda: counted_votes(workspace).collect(),
         table=lambda table: parts.scan(workspace.folder(table)),
+        countries=partial(countries_of, workspace),
     )
     made = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC by relevance experiment {name}."
     catalogue = workspace.catalogue
@@ -158,7 +162,7 @@ def site_of(
 
 def _most_soft(workspace: Workspace, sample: SampleSettings) -> int:
     """More pairs than this the caps a pin, and the log with negatives beside it, do not leave."""
-    log = parts.count(workspace.folder(ENGAGEMENTS))
+    log = int(History(workspace).log().count().execute())
     of_log = round(log / (1 - sample.hard - sample.random)) if log else sample.pairs
     return min(of_log, sample.per_pin * parts.count(workspace.folder(PINS)))
 

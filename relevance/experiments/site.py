@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -59,6 +59,7 @@ class Site:
     catalogue: Callable[[], pl.Series]  # every pin's text
     votes: Callable[[], pl.DataFrame]  # the judgments table, one row a vote
     table: Callable[[Table], pl.LazyFrame]  # a source table of the workspace; no columns where there is none
+    countries: Callable[[pl.DataFrame], pl.DataFrame] = lambda _: pl.DataFrame()  # of pairs, where they are seen
     encoder_of: Callable[[str], TextEncoder] = TextEncoder
 
     @property
@@ -143,7 +144,3 @@ def languages(rows: pl.DataFrame) -> pl.Series:
     if "lang" not in rows.columns:
         return pl.Series("lang", [None] * rows.height, dtype=pl.String)
     return pl.Series("lang", [primary_language(one) for one in rows["lang"]], dtype=pl.String)
-
-
-def listed(names: Iterable[str]) -> str:
-    return ", ".join(names)

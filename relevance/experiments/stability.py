@@ -18,12 +18,12 @@ import polars as pl
 from relevance import intervals
 from relevance.drawings.rows import estimates
 from relevance.experiments.arms import Arm, Gathered, Scored
+from relevance.experiments.bias_segments import SEGMENTS, segmented
 from relevance.experiments.budget import Demand, Scale
 from relevance.experiments.figures import Figures
 from relevance.experiments.ground import Ground
 from relevance.experiments.perturbations import QUERY, Damage, Perturbation, damaged
 from relevance.experiments.records import Drawing, Found, Table, Value
-from relevance.experiments.segments import SEGMENTS, segmented
 from relevance.experiments.site import STUDENT_ARM, TEACHER_ARM, Experiment, Site, Wanted, runs
 from relevance.intervals import BootstrapSettings, Estimate
 from relevance.judging.figures import Versus

@@ -139,7 +139,9 @@ def _dataset_card(name: str, workspace: Workspace, tables: Mapping[str, pl.DataF
 
 
 def _write_model(folder: Path, source: Path, name: str, catalogue: str, report: Path) -> None:
-    """The model's files, and its card with what was measured on held-out pairs."""
+    """The model's files, and its card with what was measured on held-out pairs. Raises BadInput where it lies there."""
+    if folder.resolve() == source.resolve():
+        raise BadInput(f"expected a folder beside the models, found {folder.parent}, where they lie; name another one")
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(source, folder, ignore=_NOT_TAKEN)
     card = ModelCard.load(folder / "README.md")

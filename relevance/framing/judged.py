@@ -17,7 +17,7 @@ from enrich.tables import LEVELS
 from enrich.workspace import Workspace
 from relevance.teaching.rows import TeacherRows, WeakRows
 from relevance.text import pin_texts_from_frame
-from relevance.training_frame import HUMAN, labelled_pairs, training_frame
+from relevance.training_frame import judged_pairs, training_frame
 
 TEACHER_SERVICE, STUDENT_SERVICE = "teacher_v1", "student_v1"
 
@@ -32,7 +32,7 @@ class Judged:
     @classmethod
     def of(cls, workspace: Workspace) -> Judged:
         """Raises BadInput when nothing is judged."""
-        pairs = labelled_pairs(workspace).filter(pl.col("label_source") == HUMAN)
+        pairs = judged_pairs(workspace)
         if pairs.is_empty():
             raise BadInput(
                 f"expected judged pairs in {workspace.root}, found none; import a catalogue with a judgments table and "

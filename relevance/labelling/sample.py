@@ -2,7 +2,7 @@
 
 Reads what log_pairs.py and negatives.py draw; writes, for `relevance label`, FOLD/soft_pairs:
 
-part-00000.parquet …    the pairs (soft_pairs.SCHEMA): all of a pin's are neighbours, so that its texts are joined and
+part-00000.parquet …    the pairs (log_pairs.SCHEMA): all of a pin's are neighbours, so that its texts are joined and
                         tokenised once; pins stand in an order of hashes, so that any part is a fair sample of them
 judged.parquet          which judged pairs the log has, in the stratum of their like: what drift.py compares
 sample.json             rows of each part and of each stratum
@@ -76,11 +76,6 @@ class SoftSample:
     @property
     def pairs(self) -> int:
         return sum(part.rows for part in self.parts)
-
-    @property
-    def strata(self) -> dict[str, int]:
-        """Pairs of each stratum."""
-        return dict(self._record.strata)
 
     def judged(self) -> pl.DataFrame:
         """query, pin_id, stratum of the judged pairs that are in the log; none where no sample was drawn."""

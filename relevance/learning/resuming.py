@@ -75,9 +75,6 @@ class Checkpoint:
             best=_named(tensors, _BEST),
         )
 
-    def forget(self) -> None:
-        self._path.unlink(missing_ok=True)
-
 
 def _numbers(state: State) -> dict[str, float]:
     return {name: getattr(state, name) for name in ("look", "epoch_loss", "best_look", "best_loss")}

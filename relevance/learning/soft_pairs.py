@@ -22,15 +22,16 @@ from enrich.workspace import Workspace
 from relevance import stages
 from relevance.labelling.files import frames, write_parquet
 from relevance.learning.pieces import ROWS_A_PIECE, Pieces
-from relevance.training_frame import TEACHER
+from relevance.training_frame import TEACHER, judged_pairs
 
 _COLUMNS = ("query", "pin_id", "event_timestamp", "probabilities", "stratum")
+_PAIR = ["query", "pin_id"]
 _RECORD = "pieces.json"
 
 
 @dataclass(frozen=True, slots=True)
 class SoftPairs:
-    """One teacher's labels; those of pins deleted since are left out."""
+    """One teacher's labels; those of pins deleted since, and of pairs judged since, are left out."""
 
     workspace: Workspace
     folder: Path  # of the table soft_label
@@ -41,7 +42,12 @@ class SoftPairs:
         labels = parts.scan(self.folder).filter(
             (pl.col("producer") == self.producer) & pl.col("probabilities").is_not_null()
         )
-        return labels.join(deleted_pins(self.workspace), on="pin_id", how="anti").select(_COLUMNS)
+        there = labels.join(deleted_pins(self.workspace), on="pin_id", how="anti")
+        return there.join(self._judged().lazy(), on=_PAIR, how="anti").select(_COLUMNS)
+
+    def _judged(self) -> pl.DataFrame:
+        """The pairs that people's labels speak for."""
+        return judged_pairs(self.workspace).select(_PAIR)
 
     @property
     def rows(self) -> int:
@@ -82,7 +88,8 @@ class SoftPairs:
         gone = ibis.memtable(
             deleted_pins(self.workspace).collect().to_dict(as_series=False), schema={"pin_id": "string"}
         )
-        there = labels.anti_join(gone, "pin_id").order_by("query", "pin_id")
+        judged = ibis.memtable(self._judged().to_arrow())
+        there = labels.anti_join(gone, "pin_id").anti_join(judged, _PAIR).order_by(*_PAIR)
         count = 0
         for number, some in enumerate(frames(there, rows, into / "sorted.tmp")):
             write_parquet(_piece(into, number), some)

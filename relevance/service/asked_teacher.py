@@ -7,7 +7,7 @@ question is worked on at a time; answers are kept for as long as the texts are t
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from enrich.errors import BadInput
@@ -53,19 +53,24 @@ class AskedTeacher:
             teacher = self._load()
             texts = [pin_text(card) for card in cards]
             keys = [repr((query, text)) for text in texts]
-            asked = [i for i, key in enumerate(keys) if self._kept.get(key) is None]
-            self._keep(teacher, query, [keys[i] for i in asked], [texts[i] for i in asked])
-            found = [self._kept.get(key) or () for key in keys]
+            known = {key: said for key in keys if (said := self._kept.get(key)) is not None}
+            asked = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
+            known |= self._answered(teacher, query, asked)
+            found = [known[key] for key in keys]  # what was kept may be gone by now
         pins = [
             TaughtPin(card.pin_id, said, sum(level * p for level, p in zip(LEVELS, said, strict=True)))
             for card, said in zip(cards, found, strict=True)
         ]
         return teacher.record.fingerprint, pins
 
-    def _keep(self, teacher: Teacher, query: str, keys: Sequence[str], texts: Sequence[PinText]) -> None:
-        if keys:
-            rows = teacher.predict([query] * len(keys), texts).tolist()
-            self._kept.keep(keys, [tuple(row) for row in rows])
+    def _answered(self, teacher: Teacher, query: str, texts: Mapping[str, PinText]) -> dict[str, tuple[float, ...]]:
+        """What the teacher says now of each text, by its key; kept."""
+        if not texts:
+            return {}
+        rows = teacher.predict([query] * len(texts), list(texts.values())).tolist()
+        said = {key: tuple(row) for key, row in zip(texts, rows, strict=True)}
+        self._kept.keep(list(said), list(said.values()))
+        return said
 
     def _load(self) -> Teacher:
         if self._teacher is None:

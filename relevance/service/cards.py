@@ -50,10 +50,12 @@ class Cards:
     def of(self, pin_ids: Sequence[str]) -> list[PinCard | None]:
         """A card a pin, in the order asked; None for one that the catalogue does not have."""
         self._kept.of_age()
-        wanted = [pin for pin in dict.fromkeys(pin_ids) if self._kept.get(pin) is None]
+        known = {pin: card for pin in dict.fromkeys(pin_ids) if (card := self._kept.get(pin)) is not None}
+        wanted = [pin for pin in dict.fromkeys(pin_ids) if pin not in known]
         read = {card.pin_id: card for card in self._read(wanted)} if wanted else {}
         self._kept.keep(list(read), list(read.values()))
-        return [read.get(pin) or self._kept.get(pin) for pin in pin_ids]
+        known |= read  # what was kept may be gone by now
+        return [known.get(pin) for pin in pin_ids]
 
     def facts(self, pin_id: str) -> list[Fact]:
         """Where the pin's values came from, a row a table that has any."""

@@ -38,7 +38,6 @@ class Gate:
         self._mean_seconds = 0.01
         self.open()
         self.waiting = 0  # requests in the queue
-        self.working = 0  # pieces of work on a thread
 
     def open(self) -> None:
         """Begin, or begin again after `close`, in whichever event loop runs then."""
@@ -49,7 +48,6 @@ class Gate:
         """What `work` gives, on a thread. `until` is of `time.monotonic`. Raises TooBusy, OutOfTime."""
         await self._place(until)
         future = asyncio.get_running_loop().run_in_executor(self._pool, self._timed, work)
-        self.working += 1
         future.add_done_callback(self._ended)
         try:
             return await asyncio.wait_for(asyncio.shield(future), max(0.0, until - time.monotonic()))
@@ -79,7 +77,6 @@ class Gate:
             self._mean_seconds += _SMOOTHING * (time.perf_counter() - started - self._mean_seconds)
 
     def _ended(self, future: asyncio.Future[Result]) -> None:
-        self.working -= 1
         self._free.release()
         if not future.cancelled():
             future.exception()  # seen, also where nobody waits for it any more

@@ -112,7 +112,7 @@ def _add_pins(
             card = cards.of([pin_id])[0] if cards is not None else None
             if card is None or cards is None:
                 return None
-            served = "pin" not in live.engine.scorer.score("", [pin_id])[0].missing
+            served = live.engine.scorer.holds(pin_id)
             return PinAnswer(**card.model_dump(), served=served, facts=cards.facts(pin_id))
 
         found = await look(work)

@@ -74,7 +74,7 @@ class Live:
             return False
         try:
             fresh = self._load.changed(self.engine)
-        except (CorkboardError, OSError) as error:
+        except Exception as error:  # noqa: BLE001  # a file being written raises Polars', Feast's or protobuf's own
             if str(error) != self.fault:
                 LOG.warning("what changed cannot be loaded; the old stays: %s", error)
             self.fault = str(error)

@@ -40,7 +40,7 @@ class Meters:
         self.degraded = Counter("relevance_degraded_pins", "Pins answered degraded.", registry=at)
         self.degraded_answers = Counter("relevance_degraded_answers", "Answers with a degraded pin.", registry=at)
         self.partial = Counter("relevance_partial_answers", "Answers cut off by their deadline.", registry=at)
-        self.refused = Counter("relevance_refused", "Requests refused by a full queue.", registry=at)
+        self.refused = Counter("relevance_refused", "Answers 429: no room, or no time.", registry=at)
         self.missing = Counter("relevance_missing_inputs", "Absent inputs.", ["input"], registry=at)
         self.queries = Counter("relevance_query_vectors", "Query vectors, by source.", ["source"], registry=at)
         self.cached = Counter("relevance_cached_pins", "Pins that were not read from the store.", registry=at)
@@ -82,9 +82,10 @@ class Meters:
             absent.update(dict.fromkeys(names, count))
         for name, count in absent.items():
             self.missing.labels(name).inc(count)
-        for stage, seconds in zip(STAGES, answer.work.seconds, strict=True):
-            self.stages.labels(stage).observe(seconds)
         work = answer.work
+        if any(work.seconds):  # an answer that was not worked on took no time in any
+            for stage, seconds in zip(STAGES, work.seconds, strict=True):
+                self.stages.labels(stage).observe(seconds)
         source = "encoded" if work.encoded else "cached" if work.recalled else "stored"
         self.queries.labels(source if answer.query.embedding is not None else "none").inc()
         self.cached.inc(work.cached_pins)

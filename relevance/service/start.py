@@ -13,6 +13,7 @@ import torch
 import uvicorn
 from fastapi import FastAPI
 
+from enrich.errors import BadInput
 from enrich.text_encoder import TextEncoder
 from enrich.workspace import ENVIRONMENT_VARIABLE, Workspace
 from relevance.candidates import workspace_index
@@ -80,16 +81,24 @@ def app_of(workspace: Workspace, settings: ServiceSettings) -> FastAPI:
         cards=cards,
         pictures=Pictures(workspace, settings.image_folders),
         teacher=AskedTeacher(workspace, cards) if settings.teacher else None,
-        shadow=_shadow(workspace, settings, meters),
+        shadow=_shadow(workspace, settings, meters, live.engine.scorer.student),
     )
     app = create_app(parts)
     steady_memory()
     return app
 
 
-def _shadow(workspace: Workspace, settings: ServiceSettings, meters: Meters) -> Shadow | None:
+def _shadow(workspace: Workspace, settings: ServiceSettings, meters: Meters, answering: Student) -> Shadow | None:
+    """None where none is named. Raises BadInput for one that reads vectors of other lengths: the pins are unpacked for
+    the model that answers.
+    """
     if not settings.shadow:
         return None
     student = Student.load(settings.shadow)
+    if student.record.dimensions != answering.record.dimensions:
+        raise BadInput(
+            f"expected a shadow that reads vectors as the model that answers ({answering.record.dimensions}), found "
+            f"{student.record.dimensions} in {settings.shadow}; train it on this workspace's features"
+        )
     encoder = TextEncoder(student.record.settings.text_encoder)
     return Shadow(student, encoder, folder_of(workspace), meters, settings.shadow_share)

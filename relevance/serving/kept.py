@@ -55,10 +55,12 @@ class Generations(Generic[Value]):
             self._turn(0)
 
     def _turn(self, coming: int) -> None:
-        late = self._clock() - self._turned
+        now = self._clock()
+        late = now - self._turned
         if late > self._span or (coming and len(self._young) + coming > self._half):
             self._old = {} if late > 2 * self._span else self._young
-            self._young, self._turned = {}, self._clock()
+            # A turn that comes late begins where it was due: what is old then leaves no later for it.
+            self._young, self._turned = {}, now - late + self._span if self._span < late <= 2 * self._span else now
 
 
 class LastGood:

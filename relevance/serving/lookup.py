@@ -62,10 +62,9 @@ class OnlineFeatures:
     def __init__(self, store: FeatureStore, pins: FeatureView, queries: FeatureView, known: Sequence[str] = ()) -> None:
         """`known` are some pins that were loaded: a store that has none of them lost what it held."""
         self._store, self._known = store, list(known)
-        self._views = (pins, queries)
         online = store._get_provider().online_store
         rest = _Rest()
-        self._pins, self._queries = (_View(store, v, reader_of(store.config, online, v), rest) for v in self._views)
+        self._pins, self._queries = (_View(store, v, reader_of(store.config, online, v), rest) for v in (pins, queries))
 
     @classmethod
     def open(cls, workspace: Workspace) -> OnlineFeatures:

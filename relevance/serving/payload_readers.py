@@ -189,7 +189,8 @@ class AnyReader:
             rows = self._store.online_read(self._config, self._view, wanted, [_PAYLOAD])
         values = [row.get(_PAYLOAD) if row else None for _, row in rows]
         payloads = [v.bytes_val if v is not None and v.HasField("bytes_val") else None for v in values]
-        return Rows(payloads, [time for time, _ in rows])
+        whole = all(payload is None or is_whole(payload) for payload in payloads)
+        return Rows(payloads, [time for time, _ in rows], whole)
 
 
 class KeyBytes:

@@ -5,6 +5,7 @@ Redis started anew without its file, flushed, or failed over to an empty node sa
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from feast import RepoConfig
@@ -26,9 +27,13 @@ def has_lost_its_rows(config: RepoConfig) -> bool:
 
 
 def mark_loaded(config: RepoConfig) -> None:
-    """Say that rows were loaded; raises redis-py's errors."""
+    """Say that rows were loaded. Where it cannot be said they are loaded whole the next time."""
     redis = _client(config)
-    if redis is not None:
+    if redis is None:
+        return
+    from redis.exceptions import RedisError
+
+    with suppress(RedisError):
         redis.set(_key(config), 1)
 
 

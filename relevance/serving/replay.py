@@ -27,7 +27,7 @@ from enrich.text_encoder import TextEncoder
 from enrich.workspace import Workspace
 from relevance.learning.inputs import QueryEncoder
 from relevance.model_names import STUDENT_MODEL
-from relevance.online import Scorer
+from relevance.online import STORE, Scorer
 from relevance.serving.lookup import Pins, Presence
 from relevance.serving.packed_again import Again, PackedAgain, Served
 from relevance.serving.request_log import DAMAGED, Entry, entries_at, folder_of, newest_lines
@@ -168,7 +168,7 @@ def _comparable(entries: Sequence[Entry], model: str, found: Replay) -> list[Ent
     """Those that can be computed again by this model; the others' pins are counted."""
     kept = []
     for entry in entries:
-        reason = ANOTHER_MODEL if entry.model != model else DEGRADED if "store" in entry.lost else None
+        reason = ANOTHER_MODEL if entry.model != model else DEGRADED if STORE in entry.lost else None
         if reason is None:
             kept.append(entry)
         else:

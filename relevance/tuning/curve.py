@@ -105,16 +105,13 @@ def choose_from(found: Material, settings: TuningSettings) -> Tuned:
     halved = min(len(found.logged), len(found.judged)) >= _FEWEST_TO_HALVE
     choosing, judging = _halves(found) if halved else (found, found)
     points = tuple(_point(choosing, scale, _scaled(settings.usual, scale)) for scale in SCALES)
-    best = _refined(choosing, _best(choosing, points, settings), points[0].ndcg, settings)
+    best = _refined(choosing, _best(points, settings), points[0].ndcg, settings)
     alone = _scaled(settings.usual, 0.0)
+    before, after = (_ndcgs(judging.judged, weights) for weights in (alone, best))
     return Tuned(
         chosen=RankSettings(best, settings.floor),
         points=points,
-        ndcg_lost=_bootstrap(
-            1 - _ndcgs(judging.judged, best) / np.maximum(_ndcgs(judging.judged, alone).mean(), 1e-9),
-            np.ones(len(judging.judged)),
-            settings.seed,
-        ),
+        ndcg_lost=_bootstrap(before - after, before, settings.seed),  # paired: what each search loses
         lift=_lift_interval(judging.logged, best, alone, settings.seed),
         logged_searches=len(found.logged),
         judged_searches=len(found.judged),
@@ -126,7 +123,7 @@ def choose_from(found: Material, settings: TuningSettings) -> Tuned:
     )
 
 
-def _best(choosing: Material, points: Sequence[Point], settings: TuningSettings) -> UtilityWeights:
+def _best(points: Sequence[Point], settings: TuningSettings) -> UtilityWeights:
     least = points[0].ndcg * (1 - settings.tolerance)
     able = [point for point in points if point.ndcg >= least]
     return _scaled(settings.usual, max(able, key=lambda point: (point.lift, -point.scale)).scale)

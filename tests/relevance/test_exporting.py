@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from table_rows import day, write_rows
 
 from enrich import console, parts
+from enrich.errors import BadInput
 from enrich.importers import import_catalogue
 from enrich.judgments import run_judgments
 from enrich.tables import JUDGMENT, JUDGMENTS, PIN_TEXT, PINS
@@ -165,6 +166,16 @@ def test_the_hubs_own_readers_take_the_cards(catalogue, tmp_path):
 def _ndcg(report: Path) -> float:
     models = json.loads((report / "evaluation.json").read_text())["models"]
     return next(f["estimate"]["value"] for f in models[0]["figures"] if f["measure"] == "nDCG@20")
+
+
+def test_models_are_not_written_over_themselves(catalogue, tmp_path):
+    models = tmp_path / "models"
+    (models / "student").mkdir(parents=True)
+    (models / "student" / "weights").write_text("kept")
+    rows = {"test": gold(catalogue)}
+    with pytest.raises(BadInput, match="beside the models"):
+        write_hub(catalogue, models, rows, None, {"student": models / "student"}, tmp_path / "report")
+    assert (models / "student" / "weights").read_text() == "kept"
 
 
 def test_wrong_commands_are_one_line(workspace, tmp_path, capsys):

@@ -58,6 +58,15 @@ def test_nothing_is_older_than_was_said():
     assert kept.get("b") is None
 
 
+def test_a_turn_that_comes_late_keeps_nothing_longer():
+    clock = Clock()
+    kept = Generations(100, seconds=10.0, clock=clock)
+    kept.keep(["a"], ["1"])
+    for clock.now in (9.9, 10.1):
+        kept.of_age()
+    assert kept.get("a") is None
+
+
 def test_last_good_forgets_what_is_there_no_more():
     kept = LastGood()
     kept.keep_pins(["a", "b"], [b"1", b"2"])

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
+from table_rows import write_rows
 from test_label_drift import SPLIT, START, as_it_is, judge, write_labels
 from tiny_models import tiny_bert
 
@@ -48,6 +49,22 @@ def test_pieces_are_sorted_labels_of_one_teacher_and_of_pins_that_are_there(work
     assert SoftPairs(workspace, pairs.folder, "teacher@other").rows == 0
     other = pairs.pieces(tmp_path / "pieces", lambda frame: frame.head(1), rows=10)
     assert other.count == 4 and other.frame(3).height == 1, "sorted once"
+
+
+def test_a_pair_that_people_judged_since_is_theirs(workspace: Workspace, tmp_path) -> None:
+    write_labels(workspace, as_it_is)
+    pairs = SoftPairs(workspace, workspace.folder(tables.SOFT_LABEL), "teacher@abc")
+    first = pairs.scan().select("query", "pin_id").sort("query", "pin_id").head(3).collect()
+    before = pairs.rows
+    write_rows(
+        workspace,
+        tables.JUDGMENT,
+        *({**one, "level": 4, "votes": [4], "event_timestamp": START} for one in first.to_dicts()),
+    )
+    assert pairs.rows == before - 3
+    pieces = pairs.pieces(tmp_path / "pieces", lambda frame: frame)
+    whole = pl.concat([pieces.frame(number) for number in range(pieces.count)])
+    assert whole.height == before - 3 and whole.join(first, on=["query", "pin_id"], how="semi").is_empty()
 
 
 class _Learning(Pipeline):

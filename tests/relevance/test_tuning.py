@@ -48,6 +48,18 @@ def test_where_it_costs_more_than_is_allowed_it_is_not():
     assert "nDCG lost" in render(careless)
 
 
+def test_what_is_lost_is_told_by_search_not_by_how_searches_differ():
+    """Half of the searches have an nDCG of 1 and half much less, and none loses any of it."""
+    dear = given_searches([0.0, 0.5], [5, 1])
+    apart = [one._replace(worth=np.array([1, 5] if i % 2 else [5, 1])) for i, one in enumerate(dear.judged)]
+    found = choose_from(dear._replace(judged=tuple(apart)), TuningSettings(tolerance=0.0, usual=no_weights()))
+    assert found.ndcg_lost == (0.0, 0.0, 0.0)
+
+
+def no_weights() -> UtilityWeights:
+    return UtilityWeights(click=0.0, long_click=0.0, save=0.0, hide=0.0)
+
+
 def test_lift_by_hand():
     """A look at the first place counts 1, at the second 1 / log2(3) = .631: .5 first instead of second is +58 %."""
     found = choose_from(given_searches([0.0, 0.5], [3, 4]), TuningSettings())

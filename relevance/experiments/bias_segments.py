@@ -3,11 +3,12 @@
 Reads student_v1 rows and, through the site, the catalogue's pins, the log and the votes; a segment that cannot be
 told is not there.
 
-    queries      head, torso, tail: thirds of the log's rows (labelling/strata.py), by frequency; "new" without
+    frequency    of the query: head, torso, tail, thirds of the searches for the rows' queries (labelling/strata.py);
+                 "new" without
     interest     of the query, its best one
     language     of the pair
     category     of the pin
-    popularity   of the pin, by its impressions: often seen (the upper half of those seen), seldom, never
+    impressions  of the pin: often seen (the upper half of those seen), seldom, never
     country      from which the pair was mostly seen
     annotators   how many people judged the pair; by name where one person did
 """
@@ -16,13 +17,16 @@ from __future__ import annotations
 
 from collections import Counter
 
+import ibis
 import polars as pl
 
-from enrich.tables import ENGAGEMENTS, PINS
+from enrich.history import History, query_keys
+from enrich.tables import PINS
+from enrich.workspace import Workspace
 from relevance.experiments.site import Site, languages
 from relevance.labelling.strata import frequency_classes
 
-SEGMENTS = ("queries", "interest", "language", "category", "popularity", "country", "annotators")
+SEGMENTS = ("frequency", "interest", "language", "category", "impressions", "country", "annotators")
 _PAIR = ["query", "pin_id"]
 _FREQUENCY, _INTERESTS = "query_features__frequency", "query_features__interests"
 _IMPRESSIONS = "pin_engagement__impressions_365d"
@@ -32,13 +36,13 @@ def segmented(rows: pl.DataFrame, site: Site) -> pl.DataFrame:
     """A column a segment, in the rows' order, as texts; null where a row's is not known."""
     found = rows.select(_PAIR).with_columns(languages(rows).alias("language"))
     if _FREQUENCY in rows.columns:
-        found = found.with_columns(_frequency(rows).alias("queries"))
+        found = found.with_columns(_frequency(rows).alias("frequency"))
     if _INTERESTS in rows.columns:
         found = found.with_columns(rows[_INTERESTS].list.first().cast(pl.String).alias("interest"))
     if _IMPRESSIONS in rows.columns:
-        found = found.with_columns(_popularity(rows[_IMPRESSIONS]).alias("popularity"))
+        found = found.with_columns(_impressions(rows[_IMPRESSIONS]).alias("impressions"))
     found = _joined(found, _categories(site), ["pin_id"])
-    found = _joined(found, _countries(site, rows), _PAIR)
+    found = _joined(found, site.countries(found.select(_PAIR)), _PAIR)
     found = _joined(found, _annotators(site), _PAIR)
     known = [name for name in SEGMENTS if name in found.columns and found[name].null_count() < found.height]
     return found.select(known)
@@ -52,7 +56,7 @@ def _frequency(rows: pl.DataFrame) -> pl.Series:
     return pl.Series([named[query] for query in rows["query"]], dtype=pl.String)
 
 
-def _popularity(impressions: pl.Series) -> pl.Series:
+def _impressions(impressions: pl.Series) -> pl.Series:
     seen = impressions.fill_null(0)
     middle = seen.filter(seen > 0).median()
     return pl.Series(["never" if one == 0 else "often" if one >= middle else "seldom" for one in seen], dtype=pl.String)
@@ -69,13 +73,23 @@ def _categories(site: Site) -> pl.DataFrame:
     return pins.select("pin_id", "category").drop_nulls().unique("pin_id").collect()
 
 
-def _countries(site: Site, rows: pl.DataFrame) -> pl.DataFrame:
-    """Of the rows' pairs alone: the log may be long."""
-    events = site.table(ENGAGEMENTS)
-    if "country" not in events.collect_schema():
+def countries_of(workspace: Workspace, pairs: pl.DataFrame) -> pl.DataFrame:
+    """query, pin_id, country: where most rows of each pair's log are from, the first by name where two have as many.
+
+    Of the `pairs` alone: the log may be long, and lie where it was left.
+    """
+    history = History(workspace)
+    log = history.live(history.log())
+    pins = ibis.memtable(pairs.select("pin_id").unique().to_arrow())
+    seen = log.filter(log.country.notnull()).semi_join(pins, "pin_id")
+    counts: pl.DataFrame = seen.group_by("query", "pin_id", "country").agg(rows=seen.count()).to_polars()
+    if counts.is_empty():
         return pl.DataFrame()
-    asked = events.select(*_PAIR, "country").drop_nulls().join(rows.select(_PAIR).unique().lazy(), on=_PAIR, how="semi")
-    return asked.group_by(_PAIR).agg(pl.col("country").mode().min()).collect()
+    keys = query_keys(counts["query"].unique()).select("raw", key="query")
+    by_key = counts.join(keys, left_on="query", right_on="raw").select("pin_id", "country", "rows", query="key")
+    summed = by_key.group_by(*_PAIR, "country").agg(pl.col("rows").sum())
+    most = summed.sort("rows", "country", descending=[True, False]).unique(_PAIR, keep="first", maintain_order=True)
+    return most.join(pairs.select(_PAIR).unique(), on=_PAIR, how="semi").select(*_PAIR, "country")
 
 
 def _annotators(site: Site) -> pl.DataFrame:
