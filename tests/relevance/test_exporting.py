@@ -174,7 +174,7 @@ def test_models_are_not_written_over_themselves(catalogue, tmp_path):
     (models / "student" / "weights").write_text("kept")
     rows = {"test": gold(catalogue)}
     with pytest.raises(BadInput, match="beside the models"):
-        write_hub(catalogue, models, rows, None, {"student": models / "student"}, tmp_path / "report")
+        write_hub(catalogue, models, rows, rows["test"].head(0), {"student": models / "student"}, tmp_path / "report")
     assert (models / "student" / "weights").read_text() == "kept"
 
 
