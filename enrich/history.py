@@ -19,7 +19,7 @@ import ibis
 import ibis.expr.types as ir
 import polars as pl
 
-from enrich import log_days, log_files, log_in_place, parts, tables
+from enrich import log_days, log_files, log_in_place, log_rows, parts, tables
 from enrich.backends import Backend, BackendLimits, open_backend
 from enrich.log_days import LogDays, LogSource
 from enrich.log_files import LogFile
@@ -48,9 +48,9 @@ class History:
         return self._backend.read([parts.glob(self._workspace.folder(table))])
 
     def log(self) -> ir.Table:
-        """The log as it was imported, or as it lies where it was left (`log_in_place.py`)."""
+        """The log as it was imported, or as it lies where it was left (`log_rows.py`)."""
         if self._elsewhere:
-            return log_in_place.read(self._backend, self._elsewhere)
+            return log_rows.read(self._backend, self._elsewhere)
         return self.source(tables.ENGAGEMENTS)
 
     def days(self) -> LogDays:
@@ -156,7 +156,7 @@ class _Source(NamedTuple):
 
     def judged(self, files: Sequence[str]) -> ir.Table:
         if self.elsewhere:
-            return self.history.without_gone(log_in_place.judged(self.backend, self.elsewhere, files))
+            return self.history.without_gone(log_rows.judged(self.backend, self.elsewhere, files))
         return self.history.live(self.backend.read(files, named=True)).mutate(dropped=ibis.null("string"))
 
     def keyed(self, rows: ir.Table) -> ir.Table:

@@ -38,7 +38,7 @@ from enrich import log_files, mostly_bad
 from enrich.backends import FILE, Backend
 from enrich.errors import CorkboardError
 from enrich.log_files import LogFile
-from enrich.log_in_place import misread
+from enrich.log_rows import misread
 from enrich.progress import progress
 from enrich.snapshots import Change, SnapshotSettings
 from enrich.tables import ENGAGEMENTS

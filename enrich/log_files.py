@@ -14,7 +14,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import fsspec
 import pyarrow.parquet as pq
@@ -22,11 +22,9 @@ import pyarrow.parquet as pq
 from enrich import parts
 from enrich.backends import file_system
 from enrich.errors import BadInput
+from enrich.log_in_place import LogInPlace
 from enrich.tables import ENGAGEMENTS
 from enrich.workspace import Workspace
-
-if TYPE_CHECKING:
-    from enrich.log_in_place import LogInPlace
 
 _TOLD_BY = ("ETag", "etag", "generation", "md5Hash", "LastModified", "last_modified", "mtime", "updated", "created")
 

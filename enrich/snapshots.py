@@ -18,10 +18,9 @@ kill in between repeats one snapshot, with the same rows.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -29,10 +28,11 @@ from typing import NamedTuple
 import polars as pl
 
 import enrich
-from enrich import parts, snapshot_state
+from enrich import parts, snapshot_manifest, snapshot_state
 from enrich.errors import BadInput
 from enrich.job import BACKFILL_AFTER, JobReport
 from enrich.progress import progress
+from enrich.snapshot_manifest import SnapshotRecord
 from enrich.stores import row_files
 from enrich.tables import Table
 from enrich.workspace import Workspace
@@ -93,16 +93,6 @@ Compute = Callable[[datetime, pl.DataFrame], Computed]
 """From the snapshot and the latest earlier row of each key (key, features, reason) to the snapshot's values."""
 
 
-@dataclass(frozen=True, slots=True)
-class SnapshotRecord:
-    """What the manifest keeps of one written snapshot."""
-
-    producer: str
-    input_hash: str
-    rows: int
-    dropped: dict[str, int] = field(default_factory=dict)
-
-
 def due_snapshots(first: datetime, last: datetime, settings: SnapshotSettings) -> list[datetime]:
     """The multiples of the cadence after `first`, up to the first that sees `last`, none beyond the horizon."""
     start, end = period(first, settings) + 1, period(last, settings) + 1
@@ -159,7 +149,7 @@ def run(
     In the report `fresh` and `made` count rows, `failed` what the last snapshot left out, by reason.
     """
     folder = workspace.folder(table)
-    manifest = _without_undue(folder, read_manifest(folder), planned, producer, settings)
+    manifest = _without_undue(folder, snapshot_manifest.read(folder), planned, producer, settings)
     planned = [snapshot for snapshot in planned if snapshot.at <= settings.horizon]
     state: pl.DataFrame | None = None
     fresh, made = 0, 0
@@ -175,7 +165,7 @@ def run(
                 rows = write_snapshot(workspace, table, snapshot, computed.values, producer, settings, state)
                 dropped = dict(computed.dropped)
                 manifest[snapshot.at] = SnapshotRecord(producer, snapshot.input_hash, rows.height, dropped)
-                _write_manifest(folder, manifest)
+                snapshot_manifest.write(folder, manifest)
                 state = _advance(table, state, rows)
                 made += rows.height
             bar.update(1)
@@ -236,20 +226,6 @@ def _state_before(
     return snapshot_state.latest_before(workspace, table, at)
 
 
-def read_manifest(folder: Path) -> dict[datetime, SnapshotRecord]:
-    """The written snapshots of the table in `folder`, by time. A manifest that cannot be read is as good as none."""
-    try:
-        raw = json.loads((folder / "snapshots.json").read_text())
-        return {datetime.fromisoformat(at): SnapshotRecord(**record) for at, record in raw.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}  # then every snapshot is computed again, over its own part
-
-
-def _write_manifest(folder: Path, manifest: dict[datetime, SnapshotRecord]) -> None:
-    lines = {at.isoformat(): asdict(record) for at, record in sorted(manifest.items())}
-    parts.write_text(folder / "snapshots.json", json.dumps(lines, indent=1) + "\n")
-
-
 def _part(folder: Path, at: datetime) -> Path:
     return folder / f"part-{at.strftime(_NAME)}.parquet"
 
@@ -281,7 +257,7 @@ def _without_undue(
             _part(folder, at).unlink(missing_ok=True)
         row_files.forget(folder)
         manifest = {at: record for at, record in manifest.items() if at not in undue}
-        _write_manifest(folder, manifest)
+        snapshot_manifest.write(folder, manifest)
     return manifest
 
 

@@ -15,7 +15,7 @@ from datetime import datetime
 
 import duckdb
 
-from enrich import log_days, log_in_place, parts, snapshots, tables
+from enrich import log_days, log_in_place, parts, snapshot_manifest, tables
 from enrich.agreement import Agreement, agreements
 from enrich.drift import NumberDrift, TextDrift, alarming, drift
 from enrich.erasure import last_erasure
@@ -147,7 +147,7 @@ def _enriched(workspace: Workspace, table: Table, catalogue: _Catalogue) -> Enri
     failed = Counter({reason: count for reason, count, *_ in by_reason if reason is not None})
     made, covered, *features = next((found for reason, *found in by_reason if reason is None), [0] * (2 + len(filled)))
     expected = catalogue.expected(table)
-    manifest = snapshots.read_manifest(workspace.folder(table))
+    manifest = snapshot_manifest.read(workspace.folder(table))
     return EnrichedStatus(
         table=table.name,
         writer=table.writer,

@@ -20,7 +20,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from enrich import log_in_place, mostly_bad, parts
+from enrich import log_in_place, log_rows, mostly_bad, parts
 from enrich.backends import BOUNDED, open_backend
 from enrich.errors import BadInput
 from enrich.importers import files
@@ -139,7 +139,7 @@ def _sweep(workspace: Workspace) -> None:
 
 def _log_report(log: LogInPlace, workspace: Workspace) -> TableReport:
     """What a log that stays where it is has to offer. Raises BadInput where it is mostly bad."""
-    kept, dropped = log_in_place.dropped(open_backend(workspace.root / ".spill", BOUNDED), log)
+    kept, dropped = log_rows.dropped(open_backend(workspace.root / ".spill", BOUNDED), log)
     mostly_bad.refuse(log.uri, ENGAGEMENTS.name, kept, Counter({r: n for r, n in dropped.items() if r != "duplicate"}))
     return TableReport(ENGAGEMENTS.name, kept, dropped, Counter())
 

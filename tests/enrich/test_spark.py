@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from table_rows import day, write_rows
 
-from enrich import log_in_place, parts
+from enrich import log_rows, parts
 from enrich.backends import BackendLimits, open_backend
 from enrich.boards import BoardSettings, run_boards
 from enrich.engagement import EngagementSettings, run_engagement
@@ -107,9 +107,9 @@ def test_a_log_in_place_is_read_alike(spark: None, tmp_path: Path) -> None:
         pl.DataFrame(rows, infer_schema_length=None).write_parquet(folder / "part.parquet")
     log = LogInPlace(str(tmp_path / "log"), Mapping.parse(["query=term"], ["view=impression"]))
     backends = [open_backend(tmp_path, BackendLimits(engine=name)) for name in LogEngine]
-    here, there = (log_in_place.read(backend, log).to_polars() for backend in backends)
+    here, there = (log_rows.read(backend, log).to_polars() for backend in backends)
     assert here.height == 2 and here.sort("position").equals(there.select(here.columns).sort("position"))
-    assert log_in_place.dropped(backends[0], log) == log_in_place.dropped(backends[1], log)
+    assert log_rows.dropped(backends[0], log) == log_rows.dropped(backends[1], log)
 
 
 def test_spark_makes_the_rows_that_duckdb_makes(spark: None, tmp_path: Path) -> None:
