@@ -15,11 +15,11 @@ import polars as pl
 
 from enrich.errors import BadInput
 from relevance.abtest.outcomes import Outcome, outcomes
+from relevance.labelling.strata import FREQUENCIES, frequency_classes
 from relevance.metrics import Floats, Ints
 
 _PRIOR_SEARCHES = 10.0  # of the pooled spread beside a stratum's own
 _LEAST = 2  # searches of a stratum, or their spread could not be seen
-_CLASSES = ("head", "torso", "tail")  # thirds of the searches, by their query's frequency
 
 
 class StratumPlan(NamedTuple):
@@ -53,7 +53,7 @@ def judging_plan(events: pl.DataFrame, judged: pl.DataFrame, searches: int) -> J
     table = (
         known.group_by("popularity", "lang")
         .agg(size=pl.len(), judged=pl.col("y").count(), mean=pl.col("y").mean(), variance=pl.col("y").var())
-        .sort(pl.col("popularity").replace_strict({name: i for i, name in enumerate(_CLASSES)}), "lang")
+        .sort(pl.col("popularity").replace_strict({name: i for i, name in enumerate(FREQUENCIES)}), "lang")
     )
     if searches < _LEAST * table.height:
         raise BadInput(
@@ -96,10 +96,10 @@ def spread_over(claims: Floats, most: Ints, total: int) -> Ints:
 def _strata(events: pl.DataFrame) -> pl.DataFrame:
     """Each search's popularity class and language."""
     found = events.group_by("request_id").agg(pl.col("query").first(), pl.col("lang").first().fill_null("unknown"))
-    asked = found.group_by("query").agg(times=pl.len()).sort(["times", "query"], descending=[True, False])
-    third = (3 * (pl.col("times").cum_sum() - pl.col("times")) // pl.col("times").sum()).clip(0, 2)
-    classes = asked.with_columns(popularity=third.replace_strict(dict(enumerate(_CLASSES)), return_dtype=pl.String))
-    return found.join(classes.select("query", "popularity"), on="query")
+    asked = found.group_by("query").agg(times=pl.len())
+    classes = frequency_classes(dict(asked.group_by("times").agg(queries=pl.len()).iter_rows()))
+    popularity = pl.col("times").replace_strict(classes, return_dtype=pl.String)
+    return found.join(asked.select("query", popularity=popularity), on="query")
 
 
 def _variances(table: pl.DataFrame, pooled: float) -> Floats:
