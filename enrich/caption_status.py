@@ -107,8 +107,7 @@ def _newest(workspace: Workspace) -> pl.DataFrame:
     rows = parts.scan(workspace.folder(PIN_CAPTION))
     told = pl.col("caption_rule") if "caption_rule" in rows.collect_schema() else pl.lit(None, pl.String)
     rows = rows.select(*columns, *PIN_CAPTION.recency, caption_rule=told)
-    last = rows.sort(PIN_CAPTION.recency).unique("pin_id", keep="last", maintain_order=True)
-    last = last.select(*columns, "caption_rule")
+    last = parts.newest(rows, PIN_CAPTION).select(*columns, "caption_rule")
     copied = copied_pictures(workspace).lazy()
     return (
         pictured.join(last, on="pin_id", how="left").join(copied, on=["producer", "input_hash"], how="left").collect()

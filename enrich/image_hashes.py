@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
-import pyarrow.parquet as pq
 
+from enrich import parts
 from enrich.image_uris import local_path, read_image
 from enrich.images import BadImage
 from enrich.progress import progress
@@ -107,9 +107,4 @@ def _read(memory: Path) -> dict[str, tuple[_Seen, str]]:
 
 def _write(memory: Path, remembered: dict[str, tuple[_Seen, str]]) -> None:
     rows = [(uri, *seen, found) for uri, (seen, found) in remembered.items()]
-    aside = memory.with_name(f".{memory.name}.aside")
-    try:
-        pq.write_table(pl.DataFrame(rows, schema=_SCHEMA, orient="row").to_arrow(), aside)  # OSError of a full disk
-        aside.replace(memory)
-    finally:
-        aside.unlink(missing_ok=True)
+    parts.write_frame(memory, pl.DataFrame(rows, schema=_SCHEMA, orient="row"))

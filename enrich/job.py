@@ -246,5 +246,4 @@ def _newest(workspace: Workspace, table: Table, asked: pl.DataFrame) -> pl.DataF
     seen = rows.join(moments, on=key)
     if table.kind is not Kind.LABEL:
         seen = seen.filter(pl.col("event_timestamp") <= pl.col("asked"))
-    last = seen.sort(table.recency).unique(key, keep="last", maintain_order=True)
-    return last.drop("event_timestamp", "asked").collect()
+    return parts.newest(seen, table).drop("event_timestamp", "asked").collect()

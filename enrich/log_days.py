@@ -34,7 +34,7 @@ import ibis
 import ibis.expr.types as ir
 import polars as pl
 
-from enrich import log_files, mostly_bad
+from enrich import log_files, mostly_bad, parts
 from enrich.backends import FILE, Backend
 from enrich.errors import CorkboardError
 from enrich.log_files import LogFile
@@ -182,12 +182,12 @@ class LogDays:
         unread = now.join(known, on="uri", how="anti")["uri"].to_list()
         found, dropped = self._read_files(unread)
         bad = _read(self.root / "dropped.parquet", _DROPPED).filter(pl.col("uri").is_in(known["uri"].implode()))
-        _write(self.root / "dropped.parquet", pl.concat([bad, dropped]))
+        parts.write_frame(self.root / "dropped.parquet", pl.concat([bad, dropped]))
         present = pl.concat([known, found]).sort("uri", "day")
         first = present["day"].min()
         past = past.clear() if first is None else past.filter(pl.col("day") < first)
-        _write(self.root / "files.parquet", pl.concat([past, present]))
-        _write(self.root / "gone.parquet", gone)
+        parts.write_frame(self.root / "files.parquet", pl.concat([past, present]))
+        parts.write_frame(self.root / "gone.parquet", gone)
         self.past = tuple(_days(past))
         return present, int(found["rows"].sum())
 
@@ -380,9 +380,3 @@ def _read(path: Path, schema: pl.Schema) -> pl.DataFrame:
         return pl.read_parquet(path, schema=schema)
     except (OSError, pl.exceptions.PolarsError):
         return pl.DataFrame(schema=schema)  # none yet, or not one of ours: then every file is read
-
-
-def _write(path: Path, frame: pl.DataFrame) -> None:
-    aside = path.with_name(f".{path.name}.aside")
-    frame.write_parquet(aside)
-    aside.replace(path)

@@ -142,7 +142,13 @@ def read(folder: Path, table: Table, columns: Sequence[str] | None = None) -> pa
 
 def latest(folder: Path, table: Table) -> pl.DataFrame:
     """The newest row of each key (`Table.recency`)."""
-    return scan(folder).sort(table.recency).unique(subset=list(table.key), keep="last", maintain_order=True).collect()
+    return newest(scan(folder), table).collect()
+
+
+def newest(rows: pl.LazyFrame, table: Table) -> pl.LazyFrame:
+    """Of rows with the table's key and clocks, the newest of each key, oldest first; of equals the last."""
+    ordered = rows.sort(table.recency, maintain_order=True)
+    return ordered.unique(subset=list(table.key), keep="last", maintain_order=True)
 
 
 def count(folder: Path) -> int:
@@ -155,6 +161,11 @@ def write_text(path: Path, text: str) -> None:
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     aside.write_text(text)
     aside.replace(path)
+
+
+def write_frame(path: Path, rows: pl.DataFrame) -> None:
+    """Write a parquet file that is no part aside, then rename it into place. Raises OSError where the disk is full."""
+    _write(path, rows.to_arrow())
 
 
 def _write(path: Path, rows: pa.Table) -> None:

@@ -16,6 +16,7 @@ import ibis
 import ibis.expr.types as ir
 import polars as pl
 
+from enrich import parts
 from enrich.log_days import Kind, LogDays
 from enrich.snapshots import Snapshot
 from enrich.workspace import Workspace
@@ -51,9 +52,10 @@ def merged(old: pl.DataFrame, new: ir.Table, left: ir.Table) -> ir.Table:
 def load(workspace: Workspace, snapshot: Snapshot, producer: str) -> pl.DataFrame | None:
     """pin_id, query, score as of `snapshot`; None where they were not kept, or of another history or rule."""
     path = _path(workspace, snapshot.at)
-    if not path.is_file():
+    try:
+        rows = pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError):
         return None
-    rows = pl.read_parquet(path)
     of = rows.select("input_hash", "producer").unique().rows()
     return rows.select(list(_ROWS)) if of == [(snapshot.input_hash, producer)] else None
 
@@ -62,10 +64,9 @@ def save(workspace: Workspace, snapshot: Snapshot, producer: str, best: pl.DataF
     """Keep `best` (pin_id, query, score) of `snapshot`, and of all others only those of the `last` one."""
     path = _path(workspace, snapshot.at)
     path.parent.mkdir(exist_ok=True)
-    aside = path.with_suffix(".aside")
     named = best.select(pl.col(name).cast(kind) for name, kind in _ROWS.items())
-    named.with_columns(input_hash=pl.lit(snapshot.input_hash), producer=pl.lit(producer)).write_parquet(aside)
-    aside.replace(path)
+    made_of = {"input_hash": pl.lit(snapshot.input_hash), "producer": pl.lit(producer)}
+    parts.write_frame(path, named.with_columns(**made_of))
     stay = {path, *([_path(workspace, last)] if last else [])}
     for other in set(path.parent.glob("pin_queries-*.parquet")) - stay:
         other.unlink()

@@ -43,9 +43,7 @@ def save(folder: Path, at: datetime, producer: str, made_of: str, state: pl.Data
     """Keep `state`, and no other."""
     path = _path(folder, at, producer, made_of)
     forget(folder)
-    aside = path.with_suffix(".aside")
-    state.write_parquet(aside)
-    aside.replace(path)
+    parts.write_frame(path, state)
 
 
 def forget(folder: Path) -> None:
@@ -57,7 +55,7 @@ def forget(folder: Path) -> None:
 
 def sweep(folder: Path) -> None:
     """Remove what a kill left of a state that was being written."""
-    for path in folder.glob("latest-*.aside"):
+    for path in folder.glob(".latest-*"):
         path.unlink()
 
 

@@ -79,5 +79,4 @@ def image_uris(workspace: Workspace, pin_ids: pl.Series) -> pl.DataFrame:
 def latest_of(workspace: Workspace, table: Table, pin_ids: pl.Series) -> pl.DataFrame:
     """As `parts.latest`, of a few pins of a table that may be large."""
     rows = parts.scan(workspace.folder(table)).filter(pl.col("pin_id").is_in(pin_ids.to_list()))
-    clocks = ["event_timestamp", "created_timestamp"]
-    return rows.sort(clocks).unique("pin_id", keep="last", maintain_order=True).collect()
+    return parts.newest(rows, table).collect()

@@ -14,6 +14,7 @@ from typing import Any
 
 import polars as pl
 
+from enrich import parts
 from enrich.agreement import may_be_applied
 from enrich.tables import Table
 from enrich.workspace import Workspace
@@ -43,9 +44,7 @@ def owe(workspace: Workspace, table: Table, keys: pl.DataFrame) -> None:
     """Remember that the rows of `keys` are still to be removed."""
     path = _owed(workspace, table)
     path.parent.mkdir(exist_ok=True)
-    aside = path.with_suffix(".tmp")
-    pl.concat([keys, owed(workspace, table)]).unique().write_parquet(aside)
-    aside.replace(path)
+    parts.write_frame(path, pl.concat([keys, owed(workspace, table)]).unique())
 
 
 def owed(workspace: Workspace, table: Table) -> pl.DataFrame:

@@ -316,7 +316,7 @@ def test_what_a_killed_run_had_written_aside_is_erased_with_what_was_deleted(log
     table = workspace.folder(PIN_QUERIES)
     dead = subprocess.run(["sh", "-c", "echo $$"], check=True, capture_output=True, text=True).stdout.strip()
     spilled = workspace.root / ".spill" / f"{dead}-0" / "duckdb_temp_storage-0.tmp"
-    left = [table / ".part-x.parquet.1", table / "latest-x.aside", spilled]
+    left = [table / ".part-x.parquet.1", table / ".latest-x.state.1", spilled]
     left += [workspace.root / "log_days" / path for path in (".aside-pairs/x.parquet", "sums/query-cells/.x/x.parquet")]
     for path in left:
         path.parent.mkdir(parents=True, exist_ok=True)
