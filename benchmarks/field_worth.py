@@ -27,7 +27,7 @@ from relevance.model_names import TEACHER_MODEL
 from relevance.pipeline import Pipeline, RunSettings
 from relevance.plan import PlanSettings
 from relevance.teaching.checkpoint import TeacherSettings
-from relevance.text import Field
+from relevance.text_fields import Field
 
 PACKAGES = ("torch", "transformers")
 MEASURES = (Measure.ACCURACY, Measure.AUROC_4, Measure.KAPPA, Measure.NDCG)

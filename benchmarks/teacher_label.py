@@ -34,7 +34,8 @@ from relevance.teacher import Teacher
 from relevance.teaching.checkpoint import Targets, TeacherSettings
 from relevance.teaching.network import HeadInput
 from relevance.teaching.training import train_teacher
-from relevance.text import Field, TextSettings
+from relevance.text import TextSettings
+from relevance.text_fields import Field
 
 PACKAGES = ("torch", "transformers", "sentence-transformers", "tokenizers")
 BATCH_SIZES = (8, 16, 32, 64, 128)

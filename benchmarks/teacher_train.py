@@ -30,7 +30,8 @@ from benchmarks.rivals.cross_encoder import BATCH_SIZE, MAX_TOKENS, Lessons, tra
 from relevance.teacher import Teacher
 from relevance.teaching.checkpoint import TeacherSettings
 from relevance.teaching.training import train_teacher
-from relevance.text import Field, TextSettings
+from relevance.text import TextSettings
+from relevance.text_fields import Field
 
 PACKAGES = ("torch", "transformers", "sentence-transformers", "accelerate")
 PAIRS = 1_600  # of which 70 % train, so that all seeds of both texts take ten minutes

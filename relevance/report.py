@@ -33,7 +33,7 @@ from relevance.judging.figures import (
 )
 from relevance.judging.showcase import Example
 from relevance.reliability import CUMULATIVE
-from relevance.text import Field
+from relevance.text_fields import Field
 
 PAGE, JSON = "index.html", "evaluation.json"
 LEVEL_NAMES = ("highly irrelevant", "irrelevant", "marginally relevant", "relevant", "highly relevant")

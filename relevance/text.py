@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import NamedTuple
 
 import numpy as np
@@ -21,23 +20,13 @@ from transformers import PreTrainedTokenizerBase
 
 from enrich.errors import BadInput
 from enrich.normalise import collapse_space, normalise_query
+from relevance.text_fields import Field, frame_columns
 
 TokenIds = npt.NDArray[np.int32]
 
 _CHARACTERS_A_TOKEN = 16  # more text than this times `max_tokens` is never tokenised, whatever a page holds
 _CACHED_TEXTS = 200_000  # distinct texts kept tokenised; about 100 MB at 128 tokens
 _EMPTY: TokenIds = np.zeros(0, dtype=np.int32)
-
-
-class Field(StrEnum):
-    """A text field of a pin, as the teacher and the student's matching features name it."""
-
-    TITLE = "title"
-    DESCRIPTION = "description"
-    CAPTION = "caption"
-    LINK = "link"
-    BOARDS = "boards"
-    QUERIES = "queries"
 
 
 class PinText(NamedTuple):
@@ -153,22 +142,11 @@ def pair_texts(queries: Sequence[str], pins: Sequence[str | PinText]) -> list[Pa
 
 def pin_texts_from_frame(frame: pl.DataFrame) -> list[PinText]:
     """The pins' texts of a teacher_v1 training frame, in its order; a view that is absent gives empty fields."""
-    columns = [_column(frame, name) for name in _FRAME_COLUMNS]
+    columns = [_column(frame, name) for field in Field for name in frame_columns(field)]
     return [
         PinText(title, description, caption, link_title, link_description, tuple(boards or ()), tuple(queries or ()))
         for title, description, caption, link_title, link_description, boards, queries in zip(*columns, strict=True)
     ]
-
-
-_FRAME_COLUMNS = (
-    "pin_text__title",
-    "pin_text__description",
-    "pin_caption__caption",
-    "pin_link__link_title",
-    "pin_link__link_description",
-    "pin_boards__board_titles",
-    "pin_queries__engaged_queries",
-)
 
 
 def _column(frame: pl.DataFrame, name: str) -> list[object]:

@@ -5,18 +5,14 @@ from __future__ import annotations
 import json
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import click
 
 from enrich import console
-from enrich.errors import BadInput
 from enrich.workspace import Writing
 from relevance.commands import flags
 from relevance.experiments.names import Name
-
-if TYPE_CHECKING:
-    from relevance.text import Field
 
 _MINUTES = 10.0
 _COMMON = console.options(
@@ -155,26 +151,13 @@ def stability(given: Given) -> None:
 def _run(name: Name, given: Given, fields: str | None = None, train_lang: str = "en") -> None:
     workspace = console.open_workspace(given.workspace, Writing.MODELS)
 
+    from relevance import text_fields
     from relevance.experiments import page
     from relevance.experiments.run import run_experiment
     from relevance.experiments.site import Wanted
 
-    wanted = Wanted(
-        given.budget, given.seeds, given.seed, given.folds, given.backbones, _text_fields(fields), train_lang
-    )
+    chosen = text_fields.named(fields) if fields is not None else ()
+    wanted = Wanted(given.budget, given.seeds, given.seed, given.folds, given.backbones, chosen, train_lang)
     result, written = run_experiment(workspace, name, wanted, say=lambda text: click.echo(text, err=True))
     told = json.loads(result.to_json()) | {"report": str(written)} if given.as_json else {}
     console.finish("\n".join(page.lines(result, written)), told, given.as_json)
-
-
-def _text_fields(names: str | None) -> tuple[Field, ...]:
-    from relevance.text import Field
-
-    found = []
-    for name in (names or "").split(",") if names is not None else ():
-        if name.strip() not in list(Field):
-            raise BadInput(f"expected --fields among {', '.join(Field)}, found {name.strip()!r}")
-        found.append(Field(name.strip()))
-    if len(set(found)) != len(found):
-        raise BadInput(f"expected each of --fields once, found {names!r}")
-    return tuple(found)

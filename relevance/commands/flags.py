@@ -10,13 +10,11 @@ import click
 
 from enrich import console
 from enrich.engine import Engine
-from enrich.errors import BadInput
 from relevance.commands.student_flags import StudentFlags
 from relevance.commands.teaching_flags import TeachingFlags
 
 if TYPE_CHECKING:
     from relevance.pipeline import RunSettings
-    from relevance.text import Field
 
 SEED = click.IntRange(0, 2**31 - 1)  # what numpy, torch and transformers all take, and a few above it
 
@@ -99,7 +97,9 @@ def run_settings(flags: Flags) -> RunSettings:
     if flags.epochs:
         teacher = replace(teacher, epochs=flags.epochs)
     if flags.fields:
-        teacher = replace(teacher, text=teacher.text.selecting(*_text_fields(flags.fields)))
+        from relevance import text_fields
+
+        teacher = replace(teacher, text=teacher.text.selecting(*text_fields.named(flags.fields)))
     teacher = flags.teaching.applied(teacher)
     sample = replace(base.sample, seed=seed, pairs=flags.pairs or base.sample.pairs)
     return RunSettings(
@@ -113,12 +113,3 @@ def run_settings(flags: Flags) -> RunSettings:
         student=replace(flags.student.applied(base.student), seed=seed),
         accept_drift=flags.accept_drift,
     )
-
-
-def _text_fields(names: str) -> list[Field]:
-    from relevance.text import Field
-
-    try:
-        return [Field(name.strip()) for name in names.split(",")]
-    except ValueError as error:
-        raise BadInput(f"expected --fields among {', '.join(Field)}, found {names!r}") from error

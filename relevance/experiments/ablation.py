@@ -34,7 +34,8 @@ from relevance.experiments.timing import Times, timed
 from relevance.judging.figures import Measure, Versus
 from relevance.teacher import Teacher
 from relevance.teaching.field_dropout import without
-from relevance.text import DEFAULT_FIELDS, Field, pin_texts_from_frame
+from relevance.text import DEFAULT_FIELDS, pin_texts_from_frame
+from relevance.text_fields import Field
 
 _ALL = tuple(budget.field for budget in DEFAULT_FIELDS)  # in the order in which they are read
 _CONTENT_FIELDS = 4

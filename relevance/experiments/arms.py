@@ -36,9 +36,10 @@ from relevance.teacher import Teacher
 from relevance.teaching.checkpoint import TeacherSettings
 from relevance.teaching.training import train_teacher
 from relevance.text import pin_texts_from_frame
+from relevance.text_fields import TABLES
 
 ANSWER_FILE = "probabilities.npy"
-TEXTS = ("pin_text__", "pin_caption__", "pin_link__", "pin_boards__", "pin_queries__")
+TEXTS = tuple(f"{table.name}__" for table in TABLES)
 _TOLD = ("level", "votes", "probabilities")  # labels: no part of a question
 _LESSON = ("query", "pin_id", *_TOLD)
 

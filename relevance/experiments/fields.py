@@ -20,18 +20,11 @@ from enrich.text_encoder import TextEncoder
 from relevance.bi_encoder import TextVectors
 from relevance.learning.inputs import pin_columns, rounded
 from relevance.teaching.field_dropout import without
-from relevance.text import Field, PairText, Renderer, TextSettings, pin_texts_from_frame
+from relevance.text import PairText, Renderer, TextSettings, pin_texts_from_frame
+from relevance.text_fields import CONTENT, Field, frame_columns
 
 VECTOR = "pin_text_embedding__text_embedding"
-COLUMNS: dict[Field, tuple[str, ...]] = {
-    Field.TITLE: ("pin_text__title",),
-    Field.DESCRIPTION: ("pin_text__description",),
-    Field.CAPTION: ("pin_caption__caption",),
-    Field.LINK: ("pin_link__link_title", "pin_link__link_description"),
-    Field.BOARDS: ("pin_boards__board_titles",),
-    Field.QUERIES: ("pin_queries__engaged_queries",),
-}
-_CONTENT = [name for field in (Field.TITLE, Field.DESCRIPTION, Field.CAPTION, Field.LINK) for name in COLUMNS[field]]
+_CONTENT = [name for field in CONTENT for name in frame_columns(field)]
 
 
 class FieldCost(NamedTuple):
@@ -50,7 +43,7 @@ def present(frame: pl.DataFrame, fields: Sequence[Field]) -> list[Field]:
 
 def without_fields(frame: pl.DataFrame, fields: Collection[Field], vectors: TextVectors | None) -> pl.DataFrame:
     """The rows as if no pin had these fields: texts null and, with `vectors`, the text vector made of what is left."""
-    gone = [name for field in fields for name in COLUMNS[field] if name in frame.columns]
+    gone = [name for field in fields for name in frame_columns(field) if name in frame.columns]
     left = frame.with_columns(pl.lit(None, frame.schema[name]).alias(name) for name in gone)
     return embedded_anew(left, vectors) if vectors is not None and set(gone) & set(_CONTENT) else left
 
@@ -90,7 +83,7 @@ def costs(frame: pl.DataFrame, fields: Sequence[Field], renderer: Renderer) -> d
     whole = tokens(())
     found = {}
     for field in fields:
-        names = [name for name in COLUMNS[field] if name in frame.columns]
+        names = [name for name in frame_columns(field) if name in frame.columns]
         bare = frame.with_columns(pl.lit(None, frame.schema[name]).alias(name) for name in names)
         share = float(np.mean([bool(pin.of(field)) for pin in pins]))
         found[field] = FieldCost(whole - tokens((field,)), payload - _payload_bytes(bare), share)

@@ -22,8 +22,8 @@ import polars as pl
 
 from enrich.job import input_hash
 from relevance.bi_encoder import TextVectors
-from relevance.experiments.fields import COLUMNS, embedded_anew
-from relevance.text import Field
+from relevance.experiments.fields import embedded_anew
+from relevance.text_fields import CONTENT, Field, frame_columns
 
 QUERY = "query"  # what else than a field may be damaged
 PIECES = ("<br>", "&amp;", "SKU-48213", "★★★", "http://example.com/p?id=7", "***NEW***", "100%", "#ad", "é", "N/A")
@@ -133,10 +133,10 @@ def damaged(
     found = frame
     for field in fields:
         pool = pool_of(frame, field) if perturbation.damage is Damage.LONG else ()
-        for name in COLUMNS[field]:
+        for name in frame_columns(field):
             if name in frame.columns:
                 found = found.with_columns(_column(frame[name], perturbation, pool))
-    if vectors is not None and any(COLUMNS[f][0].startswith(("pin_text", "pin_caption", "pin_link")) for f in fields):
+    if vectors is not None and any(field in CONTENT for field in fields):
         found = embedded_anew(found, vectors)
     if QUERY not in targets:
         return found
@@ -147,7 +147,7 @@ def damaged(
 def pool_of(frame: pl.DataFrame, field: Field) -> list[str]:
     """The words that the rows' pins have in this field, each once."""
     words: set[str] = set()
-    for name in COLUMNS[field]:
+    for name in frame_columns(field):
         if name in frame.columns:
             texts = frame[name].explode() if isinstance(frame.schema[name], pl.List) else frame[name]
             words |= {word for text in texts.drop_nulls().unique() for word in text.split()}

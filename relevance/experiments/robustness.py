@@ -22,7 +22,8 @@ from relevance.experiments.perturbations import QUERY, Damage, Perturbation, dam
 from relevance.experiments.records import ArmFigures, Compared, Drawing, Found, Table, Value
 from relevance.experiments.site import STUDENT_ARM, TEACHER_ARM, Experiment, Site, Wanted, runs
 from relevance.judging.figures import Measure, Versus
-from relevance.text import DEFAULT_FIELDS, Field
+from relevance.text import DEFAULT_FIELDS
+from relevance.text_fields import Field
 
 ALL = "all fields"
 _STRENGTHS = (0.2, 0.5, 1.0)

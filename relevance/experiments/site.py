@@ -20,7 +20,7 @@ from relevance.experiments.records import Found
 from relevance.learning.inputs import QueryEncoder
 from relevance.splits import Split, primary_language
 from relevance.teaching.checkpoint import TeacherSettings
-from relevance.text import Field
+from relevance.text_fields import Field
 
 Rows = Callable[[pl.DataFrame], pl.DataFrame]  # a frame changed: a field left out, labels made wrong
 TEACHER_ARM, STUDENT_ARM, HUMAN_ARM = "teacher", "student", "student, people's labels"

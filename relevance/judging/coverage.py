@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from enrich.status import Status
 from relevance.judging.figures import FieldCoverage
+from relevance.text_fields import COLUMNS, Field
 
-_INPUTS = (  # input, table, column; a vector is there wherever its row was made
-    ("title", "pin_text", "title"),
-    ("description", "pin_text", "description"),
-    ("caption", "pin_caption", "caption"),
-    ("link", "pin_link", "link_title"),
-    ("boards", "pin_boards", "board_titles"),
-    ("queries", "pin_queries", "engaged_queries"),
+
+def _first(field: Field) -> tuple[str, str]:
+    table, column = COLUMNS[field][0]
+    return table.name, column
+
+
+_INPUTS: tuple[tuple[str, str, str | None], ...] = (  # input, table, column; a vector is there where its row is
+    *((str(field), *_first(field)) for field in Field),
     ("engagement", "pin_engagement", None),
     ("text embedding", "pin_text_embedding", None),
     ("visual embedding", "pin_visual_embedding", None),

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from enrich.pin_payload import ENGAGEMENT_COLUMNS, TEXT_FIELDS, VECTORS, pack_pins, unpack_pins
+from enrich.pin_payload import ENGAGEMENT_COLUMNS, VECTORS, pack_pins, unpack_pins
 from enrich.tables import LEVELS
 from relevance import intervals, metrics, stages
 from relevance.framing.judged import Judged, of_queries
@@ -26,15 +26,14 @@ from relevance.model_names import STUDENT_MODEL
 from relevance.pin_rows import INPUTS, absent_inputs
 from relevance.plan import Fold
 from relevance.student import Student
+from relevance.text_fields import COLUMNS
 
 _FILE = "predictions.parquet"
 _NOTHING = "nothing"  # left out
 _PAIR = "pair"
 _COLUMNS: dict[str, tuple[str, ...]] = {
-    **{name: (name,) for name in (*TEXT_FIELDS, *VECTORS)},
-    "link": ("link_title", "link_description"),
-    "boards": ("board_titles",),
-    "queries": ("engaged_queries",),
+    **{name: (name,) for name in VECTORS},
+    **{str(field): tuple(column for _, column in columns) for field, columns in COLUMNS.items()},
     "engagement": ENGAGEMENT_COLUMNS,
 }  # of `pack_pins`, by input
 

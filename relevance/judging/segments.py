@@ -22,7 +22,8 @@ from enrich.tables import INTERESTS, PIN_TEXT, QUERY_FEATURES
 from enrich.workspace import Workspace
 from relevance.framing.judged import Judged
 from relevance.labelling.strata import frequency_classes
-from relevance.text import Field, pin_texts_from_frame
+from relevance.text import pin_texts_from_frame
+from relevance.text_fields import Field
 
 SEGMENTS = ("lang", "interest", "words", "popularity", "country", "category", "source", *(str(one) for one in Field))
 _PAIR = ("query", "pin_id")

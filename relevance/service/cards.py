@@ -14,25 +14,18 @@ import polars as pl
 from enrich import parts, tables
 from enrich.live_pins import deleted_pins
 from enrich.normalise import terms
-from enrich.tables import Table
 from enrich.workspace import Workspace
 from relevance.catalogue import latest_of
 from relevance.service.records import Fact, FieldText, PinCard
 from relevance.serving.kept import Generations
-from relevance.text import Field, PinText
+from relevance.text import PinText
+from relevance.text_fields import COLUMNS, TABLES, Field
 
 _KEPT_SECONDS = 60.0
 _KEPT_CARDS = 5_000
 _LONGEST_TEXT = 2_000  # characters of one text that are shown
-_COLUMNS: tuple[tuple[Table, tuple[tuple[str, str], ...]], ...] = (  # table, its columns and the fields they belong to
-    (tables.PIN_TEXT, (("title", Field.TITLE), ("description", Field.DESCRIPTION))),
-    (tables.PIN_CAPTION, (("caption", Field.CAPTION),)),
-    (tables.PIN_LINK, (("link_title", Field.LINK), ("link_description", Field.LINK))),
-    (tables.PIN_BOARDS, (("board_titles", Field.BOARDS),)),
-    (tables.PIN_QUERIES, (("engaged_queries", Field.QUERIES),)),
-)
 _FACTS = (
-    *(table for table, _ in _COLUMNS),
+    *TABLES,
     tables.PIN_TEXT_EMBEDDING,
     tables.PIN_VISUAL_EMBEDDING,
     tables.PIN_GRAPH,
@@ -121,10 +114,10 @@ def with_matches(texts: Sequence[FieldText], query: str) -> list[FieldText]:
 
 def _texts(workspace: Workspace, pins: pl.Series) -> dict[str, list[FieldText]]:
     found: dict[str, dict[str, list[str]]] = {}
-    for table, columns in _COLUMNS:
-        rows = latest_of(workspace, table, pins)
-        for column, field in columns:
-            for pin, said in rows.select("pin_id", column).iter_rows():
+    rows_of = {table.name: latest_of(workspace, table, pins) for table in TABLES}
+    for field in Field:
+        for table, column in COLUMNS[field]:
+            for pin, said in rows_of[table.name].select("pin_id", column).iter_rows():
                 texts = said if isinstance(said, list) else [said]
                 kept = [text[:_LONGEST_TEXT] for text in texts if text]
                 if kept:

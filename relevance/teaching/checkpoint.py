@@ -25,7 +25,8 @@ from relevance.calibration import Calibration
 from relevance.reliability import CalibrationReport
 from relevance.teaching.choices import Adapter, Loss
 from relevance.teaching.network import Backbone, HeadInput, HeadShape, Pooling, TeacherNetwork, default_pooling
-from relevance.text import Field, FieldBudget, TextSettings
+from relevance.text import FieldBudget, TextSettings
+from relevance.text_fields import Field
 
 _RECORD = "teacher.json"
 _HEAD = "head.safetensors"

@@ -9,7 +9,8 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from relevance.text import Field, PairText, PinText, TextSettings
+from relevance.text import PairText, PinText, TextSettings
+from relevance.text_fields import Field
 
 
 def without(pin: PinText, fields: Collection[Field]) -> PinText:

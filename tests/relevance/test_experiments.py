@@ -27,7 +27,7 @@ from relevance.experiments.site import STUDENT_ARM, TEACHER_ARM, Wanted
 from relevance.experiments.transfer import splits, unknown_share
 from relevance.judging.figures import Measure
 from relevance.splits import Split
-from relevance.text import Field
+from relevance.text_fields import Field
 from tests.relevance.tiny_experiments import Nothing, judged_rows, site, site_and_plan
 
 OVER = 1e-9  # minutes: only what an experiment cannot do without is made

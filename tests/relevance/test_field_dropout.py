@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relevance.teaching.field_dropout import drop_fields, without
-from relevance.text import Field, PairText, PinText, TextSettings
+from relevance.text import PairText, PinText, TextSettings
+from relevance.text_fields import Field
 
 FULL = PinText("a vase", "tall", "a red vase", "shop", "vases", ("home",), ("red vase",))
 TEXT = TextSettings()

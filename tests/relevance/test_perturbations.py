@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from relevance.bi_encoder import TextVectors
 from relevance.experiments.fields import VECTOR, without_fields
 from relevance.experiments.perturbations import PIECES, QUERY, Damage, Perturbation, damaged
-from relevance.text import Field
+from relevance.text_fields import Field
 from tests.relevance.students import WordEncoder, labelled_frame
 
 TEXT = "round oak table with four wooden chairs"

@@ -22,7 +22,8 @@ from relevance.teaching.checkpoint import Targets, TeacherSettings
 from relevance.teaching.network import HeadInput, load_backbone, prepare_to_train
 from relevance.teaching.rows import TeacherRows, WeakRows
 from relevance.teaching.training import target_probabilities, train_teacher
-from relevance.text import Field, PinText, TextSettings, pair_texts
+from relevance.text import PinText, TextSettings, pair_texts
+from relevance.text_fields import Field
 
 
 @pytest.mark.parametrize("make", FAMILIES)
