@@ -21,9 +21,10 @@ import polars as pl
 
 from enrich import log_days, log_files, log_in_place, log_rows, parts, tables
 from enrich.backends import Backend, BackendLimits, open_backend
-from enrich.log_days import LogDays, LogSource
+from enrich.log_days import LogDays
 from enrich.log_files import LogFile
 from enrich.log_in_place import LogInPlace
+from enrich.log_index import LogSource
 from enrich.normalise import normalise_query
 from enrich.privacy import find_private
 from enrich.snapshots import Change, SnapshotSettings

@@ -21,7 +21,8 @@ from uuid import uuid4
 
 import ibis.expr.types as ir
 
-from enrich.log_days import Day, Kind, LogDays
+from enrich.log_days import Kind, LogDays
+from enrich.log_index import Day
 
 T = TypeVar("T")
 

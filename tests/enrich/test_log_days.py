@@ -22,8 +22,9 @@ from enrich.engagement import EngagementSettings, run_engagement
 from enrich.erasure import run_erasure
 from enrich.errors import CorkboardError
 from enrich.history import History
-from enrich.log_days import Day, Kind, LogDays
+from enrich.log_days import Kind, LogDays
 from enrich.log_in_place import LogInPlace
+from enrich.log_index import Day
 from enrich.queries import QuerySettings, run_pin_queries
 from enrich.snapshots import SnapshotSettings
 from enrich.steps import RunSettings, Step
