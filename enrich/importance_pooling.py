@@ -25,7 +25,7 @@ from enrich.progress import progress
 Vectors = NDArray[np.float32]
 FRONTIER = 1000
 _ENTRIES_AT_ONCE = 10_000_000  # visits that a thread holds together: 160 MB, some three times that as they are chosen
-_PATHS = 3e10  # walked in all at each hop after the first: about five minutes of a core
+_PATHS = 1e10  # walked in all at each hop after the first: ten minutes of a core where nothing is in its cache
 _EQUAL = 1e-11  # visits that differ by less are equal: they are sums in any order
 
 
@@ -63,7 +63,7 @@ def pool(holds: sparse.csr_array, own: Vectors, pooling: Pooling) -> Vectors:
 
     def add_neighbours(rows: NDArray[np.int64]) -> int:
         visited = walks.visits(rows, pooling.hops, frontier)
-        pooled[rows] += most_visited(visited, has_text, rows, pooling.neighbours) @ own
+        pooled[rows] += _mean_of(own, most_visited(visited, has_text, rows, pooling.neighbours))
         return len(rows)
 
     with (
@@ -143,6 +143,13 @@ def most_visited(
     best.data[best.indices == rows[row]] = 0
     best.eliminate_zeros()
     return _row_normalised(largest(best, neighbours))
+
+
+def _mean_of(vectors: Vectors, weights: sparse.csr_array) -> Vectors:
+    """weights [rows, pins] @ vectors [pins, d], of which only the rows that have a weight are looked at."""
+    pins, places = np.unique(weights.indices, return_inverse=True)
+    among = sparse.csr_array((weights.data, places, weights.indptr), shape=(weights.shape[0], len(pins)))
+    return np.asarray(among @ vectors[pins])
 
 
 def largest(matrix: sparse.csr_array, most: int) -> sparse.csr_array:
