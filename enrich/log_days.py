@@ -37,7 +37,7 @@ from enrich.snapshots import Change, SnapshotSettings
 
 FOLDER = "log_days"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_ROWS_AT_ONCE, _DAYSATONCE__ = 20_000_000, 64  # of the log, counted together; each day has a file open then
+_ROWS_AT_ONCE, _DAYS_AT_ONCE = 20_000_000, 64  # of the log, counted together; each day has a file open then
 
 
 class Kind(StrEnum):
@@ -210,7 +210,7 @@ def _hidden(log: ir.Table) -> ir.StringValue:
 def _batches(days: Sequence[Day]) -> Iterator[list[Day]]:
     batch: list[Day] = []
     for day in days:
-        if batch and (len(batch) == _DAYSATONCE__ or sum(d.rows for d in batch) + day.rows > _ROWS_AT_ONCE):
+        if batch and (len(batch) == _DAYS_AT_ONCE or sum(d.rows for d in batch) + day.rows > _ROWS_AT_ONCE):
             yield batch
             batch = []
         batch.append(day)

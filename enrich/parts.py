@@ -164,12 +164,14 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_frame(path: Path, rows: pl.DataFrame) -> None:
-    """Write a parquet file that is no part aside, then rename it into place. Raises OSError where the disk is full."""
-    _write(path, rows.to_arrow())
+    """Write a parquet file that is no part aside, then rename it into place; for who alone writes it: what a kill left
+    aside is written over. Raises OSError where the disk is full.
+    """
+    _write(path, rows.to_arrow(), path.with_name(f".{path.name}.aside"))
 
 
-def _write(path: Path, rows: pa.Table) -> None:
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+def _write(path: Path, rows: pa.Table, aside: Path | None = None) -> None:
+    aside = aside or path.with_name(f".{path.name}.{os.getpid()}")
     try:
         pq.write_table(rows, aside, compression="zstd", coerce_timestamps="us")
         aside.replace(path)

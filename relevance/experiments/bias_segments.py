@@ -20,10 +20,11 @@ from collections import Counter
 import ibis
 import polars as pl
 
-from enrich.history import History, query_keys
+from enrich.history import History
 from enrich.tables import PINS
 from enrich.workspace import Workspace
 from relevance.experiments.site import Site, languages
+from relevance.judging.segments import mostly_from
 from relevance.labelling.strata import frequency_classes
 
 SEGMENTS = ("frequency", "interest", "language", "category", "impressions", "country", "annotators")
@@ -83,13 +84,7 @@ def countries_of(workspace: Workspace, pairs: pl.DataFrame) -> pl.DataFrame:
     pins = ibis.memtable(pairs.select("pin_id").unique().to_arrow())
     seen = log.filter(log.country.notnull()).semi_join(pins, "pin_id")
     counts: pl.DataFrame = seen.group_by("query", "pin_id", "country").agg(rows=seen.count()).to_polars()
-    if counts.is_empty():
-        return pl.DataFrame()
-    keys = query_keys(counts["query"].unique()).select("raw", key="query")
-    by_key = counts.join(keys, left_on="query", right_on="raw").select("pin_id", "country", "rows", query="key")
-    summed = by_key.group_by(*_PAIR, "country").agg(pl.col("rows").sum())
-    most = summed.sort("rows", "country", descending=[True, False]).unique(_PAIR, keep="first", maintain_order=True)
-    return most.join(pairs.select(_PAIR).unique(), on=_PAIR, how="semi").select(*_PAIR, "country")
+    return mostly_from(counts, pairs.select(_PAIR).unique())
 
 
 def _annotators(site: Site) -> pl.DataFrame:

@@ -60,7 +60,7 @@ class Generations(Generic[Value]):
         if late > self._span or (coming and len(self._young) + coming > self._half):
             self._old = {} if late > 2 * self._span else self._young
             # A turn that comes late begins where it was due: what is old then leaves no later for it.
-            self._young, self._turned = {}, now - late + self._span if self._span < late <= 2 * self._span else now
+            self._young, self._turned = {}, self._turned + self._span if self._span < late <= 2 * self._span else now
 
 
 class LastGood:
