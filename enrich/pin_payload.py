@@ -4,15 +4,16 @@ Written by `enrich serving` into `pin_serving`, kept in Feast's online store as 
 rows with the same function, so that a model sees the same rounded numbers in both places. Texts stay out: only the ids
 of their terms (`enrich/term_ids.py`) are kept. Between the envelope and the checksum of `enrich/payload.py` stand
 
-    until when queries and engagement are evidence, lang, dimension of each vector (0: absent), number of engagement
-    columns (0: absent), of distinct terms of each text field and of trigrams, length of each field; then the vectors in
-    float16, engagement in float32, ids of the fields and of the trigrams (uint32, ascending within each), their counts
-    (uint8)
+    until when queries and engagement are evidence, scale of each vector, lang, dimension of each vector (0: absent),
+    number of engagement columns (0: absent), of distinct terms of each text field and of trigrams, length of each
+    field; then the vectors in a byte an entry, engagement in float32, ids of the fields and of the trigrams (uint32,
+    ascending within each), their counts (uint8)
 
 Everything is little-endian; times are µs since 1970. What the log said has a time to live, which Feast does not apply
 online: what a payload holds beyond it is left out when it is read. Any change of this layout, of a column list below or
 of `enrich.normalise.terms` takes a new `payload.VERSION`, and readers that still know the version before it. Version 1
-had no expiry: it is read as if nothing in it ever expired.
+had no expiry: it is read as if nothing in it ever expired. Version 2 had vectors in float16: they are rounded as they
+are read.
 """
 
 from __future__ import annotations
@@ -29,10 +30,12 @@ import polars as pl
 from enrich.payload import (
     NEVER,
     Bools,
+    ByteVectors,
+    Checked,
     Floats,
-    HalfVectors,
     Integers,
     Sections,
+    Signed,
     byte_rows,
     check,
     microseconds,
@@ -54,7 +57,8 @@ _HEAD_1 = np.dtype([
     ("lang", "S4"), ("dimensions", "<u2", len(VECTORS)), ("engagement", "<u2"),
     ("terms", "<u2", len(TEXT_FIELDS) + 1), ("lengths", "<u2", len(TEXT_FIELDS)),
 ])  # fmt: skip
-_HEAD = np.dtype([("until", "<i8", len(_LOG)), *_HEAD_1.descr])
+_HEAD_2 = np.dtype([("until", "<i8", len(_LOG)), *_HEAD_1.descr])
+_HEAD = np.dtype([("until", "<i8", len(_LOG)), ("scales", "<f4", len(VECTORS)), *_HEAD_1.descr])
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,7 @@ class PinBatch:
 
     present: Bools  # [n], a payload that could be read
     corrupt: Bools  # [n], bytes that could not
-    text_embedding: Floats  # [n, d], unit length up to float16's rounding
+    text_embedding: Floats  # [n, d], unit length up to the payload's rounding
     visual_embedding: Floats  # [n, d]
     graph_embedding: Floats  # [n, d]
     has_text_embedding: Bools  # [n]
@@ -103,7 +107,7 @@ def pack_pins(rows: pl.DataFrame) -> list[bytes]:
     boards, queries = (_texts(rows, name) for name in ("board_titles", "engaged_queries"))
     fields = [text_ids(texts) for texts in (title, description, caption, link, boards, queries)]
     terms = [*(field.terms for field in fields), trigram_ids(_joined(title, description, caption))]
-    vectors = [HalfVectors.of(_column(rows, name, pl.List(pl.Float32()))) for name in VECTORS]
+    vectors = [ByteVectors.of(_column(rows, name, pl.List(pl.Float32()))) for name in VECTORS]
     engagement, has_engagement = _engagement(rows)
     sections = [
         *(vector.rows() for vector in vectors),
@@ -116,6 +120,36 @@ def pack_pins(rows: pl.DataFrame) -> list[bytes]:
     created = _times(rows, "created_timestamp", 0)
     bodies = map(b"".join, zip(openings, *sections, strict=True))
     return [seal(_MAGIC, at, body) for at, body in zip(created, bodies, strict=True)]
+
+
+class HeldVectors(NamedTuple):
+    """The vectors of n pins as payloads hold them, of each kind of VECTORS that many entries side by side."""
+
+    values: Signed  # [n, sum of the kinds' dimensions]; 0 where a pin has none of that many entries
+    scales: Floats  # [n, len(VECTORS)]
+
+    def wide(self, dimensions: Sequence[int]) -> list[Floats]:
+        """Of each kind [n, d], as `unpack_pins` gives them."""
+        ends = np.cumsum(dimensions)
+        return [
+            widen(self.values[:, end - d : end], self.scales[:, i])
+            for i, (d, end) in enumerate(zip(dimensions, ends, strict=True))
+        ]
+
+    @classmethod
+    def of(cls, payloads: Sequence[bytes | None], dimensions: Sequence[int]) -> HeldVectors:
+        present, _, kept = _checked(payloads, False)
+        rows, sections = np.flatnonzero(present), Sections(kept, _HEAD, _fixed_bytes)
+        lengths = sections.head["dimensions"].astype(np.int64)
+        starts = sections.head.dtype.itemsize + np.cumsum(lengths, axis=1) - lengths
+        held = cls(
+            np.zeros((len(payloads), sum(dimensions)), np.int8), np.zeros((len(payloads), len(VECTORS)), np.float32)
+        )
+        for i, (d, end) in enumerate(zip(dimensions, np.cumsum(dimensions), strict=True)):
+            usable = lengths[:, i] == d
+            held.values[rows[usable], end - d : end] = _cut_vectors(sections, starts[:, i], usable, d)
+            held.scales[rows[usable], i] = sections.head["scales"][usable, i]
+        return held
 
 
 class Wanted(NamedTuple):
@@ -137,7 +171,7 @@ def unpack_pins(
     """
     chosen = wanted or Wanted()
     n = len(payloads)
-    present, corrupt, kept = check(payloads, _MAGIC, _HEAD, {1: _body_of_1}, whole)
+    present, corrupt, kept = _checked(payloads, whole)
     fixed = _fixed_bytes if set(VECTORS) <= set(chosen.vectors) else _head_bytes
     rows, sections = np.flatnonzero(present), Sections(kept, _HEAD, fixed)
     head = sections.head
@@ -146,8 +180,10 @@ def unpack_pins(
     for i, dimensions in enumerate(head["dimensions"].astype(np.int64).T):
         asked = dimensions if VECTORS[i] in chosen.vectors else np.zeros_like(dimensions)
         d = _commonest(asked) if chosen.dimensions is None else chosen.dimensions[i]
-        vectors.append(_unpack_vectors(sections, start, asked, d, rows, n))
-        start = start + 2 * dimensions
+        usable = asked == d
+        found = widen(_cut_vectors(sections, start, usable, d), head["scales"][usable, i])
+        vectors.append((_scatter(found, rows[usable], n), _scatter(usable & (d > 0), rows, n)))
+        start = start + dimensions
     columns = head["engagement"].astype(np.int64)
     values = sections.cut(start, start + 4 * columns).reshape(-1).view("<f4").reshape(-1, len(ENGAGEMENT_COLUMNS))
     (text, has_text), (visual, has_visual), (graph, has_graph) = vectors
@@ -174,11 +210,28 @@ def unpack_pins(
     return _without_expired(pins, *expired.T) if expired.any() else pins
 
 
+def _checked(payloads: Sequence[bytes | None], whole: bool) -> Checked:
+    return check(payloads, _MAGIC, _HEAD, {1: _body_of_1, 2: _body_of_2}, whole)
+
+
 def _body_of_1(body: bytes) -> bytes:
     """A pin's body of version 1, in version 2. Raises ValueError for one that is shorter than its head."""
     if len(body) < _HEAD_1.itemsize:
         raise ValueError("too short")
     return np.full(len(_LOG), NEVER, "<i8").tobytes() + body
+
+
+def _body_of_2(body: bytes) -> bytes:
+    """A pin's body of version 2, in version 3. Raises ValueError for one that is shorter than its vectors."""
+    before = np.frombuffer(body, _HEAD_2, 1)
+    dimensions, size = before["dimensions"][0].astype(np.int64), _HEAD_2.itemsize
+    halves = np.frombuffer(body, "<f2", int(dimensions.sum()), offset=size)
+    vectors = ByteVectors.rounded(dimensions, halves.astype(np.float32))
+    head = np.zeros(1, _HEAD)
+    for name in _HEAD_2.names or ():
+        head[name] = before[name]
+    head["scales"] = vectors.scales
+    return head.tobytes() + vectors.values.tobytes() + body[size + halves.nbytes :]
 
 
 def _without_expired(pins: PinBatch, queries: Bools, engagement: Bools) -> PinBatch:
@@ -194,7 +247,7 @@ def _without_expired(pins: PinBatch, queries: Bools, engagement: Bools) -> PinBa
 
 def _fixed_bytes(head: np.void) -> int:
     """Of a pin's payload, before its terms."""
-    return int(head.dtype.itemsize + 2 * head["dimensions"].astype(np.int64).sum() + 4 * int(head["engagement"]))
+    return int(head.dtype.itemsize + head["dimensions"].astype(np.int64).sum() + 4 * int(head["engagement"]))
 
 
 def _head_bytes(head: np.void) -> int:
@@ -236,12 +289,13 @@ def _heads(
     until: list[list[int]],
     fields: list[TextIds],
     terms: list[Terms],
-    vectors: list[HalfVectors],
+    vectors: list[ByteVectors],
     has_engagement: Bools,
 ) -> list[bytes]:
     head = np.zeros(len(langs), _HEAD)
     head["until"] = np.array(until, "<i8").T
     head["lang"] = [(lang or "")[:4].encode("ascii", "ignore") for lang in langs.to_list()]
+    head["scales"] = np.column_stack([vector.scales for vector in vectors])
     head["dimensions"] = np.column_stack([vector.dimensions for vector in vectors])
     head["engagement"] = np.where(has_engagement, len(ENGAGEMENT_COLUMNS), 0)
     head["terms"] = np.column_stack([np.diff(part.offsets) for part in terms])
@@ -253,15 +307,11 @@ def _commonest(dimensions: Integers) -> int:
     return int(np.bincount(dimensions[dimensions > 0], minlength=1).argmax())
 
 
-def _unpack_vectors(
-    sections: Sections, start: Integers, dimensions: Integers, d: int, rows: Integers, n: int
-) -> tuple[Floats, Bools]:
-    """[n, d] and which rows have one; a vector of another dimension than d counts as absent."""
-    usable = dimensions == d
+def _cut_vectors(sections: Sections, start: Integers, usable: Bools, d: int) -> Signed:
+    """Those of the usable payloads, whose vector of this kind has d entries; [usable, d]."""
     if not d or not usable.any():
-        return np.zeros((n, d), np.float32), np.zeros(n, np.bool_)
-    halves = sections.cut(start, np.where(usable, start + 2 * d, start))
-    return _scatter(widen(halves.reshape(int(usable.sum()), 2 * d)), rows[usable], n), _scatter(usable, rows, n)
+        return np.zeros((int(usable.sum()), d), np.int8)
+    return sections.cut(start, np.where(usable, start + d, start)).view(np.int8).reshape(-1, d)
 
 
 def _unpack_texts(sections: Sections, start: Integers, sizes: Integers, rows: Integers, n: int) -> Terms:

@@ -6,6 +6,7 @@
             gelu(sum of the three) ──► gelu(h2) ──► 5 logits
 
 Of one query's pins the projections need not be made: q_k · (W_k v) is (W_kᵀ q_k) · v, a vector a head (`one_query`).
+Once trained, a pin vector's part of the hidden layer is computed in a quarter as many directions (`low_rank.py`).
 
 The tables hold a vector for each interest and for each band of shopping intent. Where query and pin vectors come from
 one encoder their projections start equal, so that each head starts as an estimate of their cosine. The vectors' own
@@ -14,7 +15,7 @@ hidden parts start small: with few labels the named numbers decide, with many th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -45,16 +46,18 @@ class _Widths(NamedTuple):
     heads: int
     hidden: int
     tower: int
+    rank: int  # directions in which a vector adds to the hidden layer, where it has a low rank
 
 
-_WIDTHS = {Size.S: _Widths(4, 64, 32), Size.M: _Widths(8, 128, 64), Size.L: _Widths(16, 256, 128)}
+_WIDTHS = {Size.S: _Widths(4, 64, 32, 16), Size.M: _Widths(8, 128, 64, 32), Size.L: _Widths(16, 256, 128, 64)}
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkSettings:
     size: Size = Size.M
     dropout: float = 0.3  # of the hidden layers, in training
-    layout: int = 2  # of the weights: a model of another one is trained again
+    low_rank: bool = True  # once trained, a pin vector's part of the hidden layer has few directions (low_rank.py)
+    layout: int = 3  # of the weights: a model of another one is trained again
 
     def __post_init__(self) -> None:
         if not 0 <= self.dropout < 1:
@@ -94,7 +97,10 @@ class StudentNetwork(nn.Module):
     query_scale: Tensor
     shopping_bands: Tensor
 
-    def __init__(self, settings: NetworkSettings, dimensions: Dimensions, interests: int) -> None:
+    def __init__(
+        self, settings: NetworkSettings, dimensions: Dimensions, interests: int, in_training: bool = False
+    ) -> None:
+        """`in_training` it has every direction, whatever the settings say of its rank."""
         super().__init__()
         widths = _WIDTHS[settings.size]
         pin_dimensions = dimensions[1:]
@@ -105,9 +111,11 @@ class StudentNetwork(nn.Module):
         self.register_buffer("shopping_bands", torch.tensor(_SHOPPING_BANDS), persistent=False)
         self.interests = nn.Embedding(interests + 1, _INTEREST_DIMENSION, padding_idx=0)
         self.shopping = nn.Embedding(len(_SHOPPING_BANDS) + 2, _INTEREST_DIMENSION)
-        projected, self._hidden = widths.heads * _HEAD_DIMENSION, widths.hidden
+        projected, low_rank = widths.heads * _HEAD_DIMENSION, settings.low_rank and not in_training
+        self.own = widths.rank if low_rank else widths.hidden  # of a pin vector, beside its projections
         self.query_vector = _of_vector(dimensions.query, len(pin_dimensions) * projected, widths.hidden)
-        self.pin_vectors = nn.ModuleList(_of_vector(size, projected, widths.hidden) for size in pin_dimensions)
+        self.pin_vectors = nn.ModuleList(_of_vector(size, projected, self.own) for size in pin_dimensions)
+        self.pin_hidden = nn.Linear(len(pin_dimensions) * self.own, widths.hidden, bias=False) if low_rank else None
         _start_equal(self.query_vector.weight, self.pin_vectors.parameters(), projected)
         self.query_known = nn.Linear(len(QUERY_FEATURES) + 2 * _INTEREST_DIMENSION, widths.hidden)
         similarities = len(pin_dimensions) * widths.heads
@@ -129,14 +137,14 @@ class StudentNetwork(nn.Module):
         query = self.query_side(inputs.query_vector, inputs.query_numbers, inputs.interests)
         vectors, kinds = (inputs.text, inputs.visual, inputs.graph), len(self.pin_vectors)
         of_kinds = query.projections.reshape(kinds, -1, 1, _HEAD_DIMENSION)
-        similarities, hidden = [], query.hidden
+        similarities, own = [], []
         for projections, weight, rows in zip(of_kinds, self.pin_vectors.parameters(), vectors, strict=True):
-            projected, own = weight[: -self._hidden], weight[-self._hidden :]
-            heads = torch.bmm(projections, projected.reshape(len(projections), _HEAD_DIMENSION, -1))[:, 0]
-            made = functional.linear(rows, torch.cat([heads, own]))
+            projected = weight[: -self.own].reshape(len(projections), _HEAD_DIMENSION, -1)
+            heads = torch.bmm(projections, projected)[:, 0]
+            made = functional.linear(rows, torch.cat([heads, weight[-self.own :]]))
             similarities.append(made[:, : len(heads)])
-            hidden = hidden + made[:, len(heads) :]
-        return self._logits(torch.cat(similarities, dim=1), hidden, inputs.numbers)
+            own.append(made[:, len(heads) :])
+        return self._logits(torch.cat(similarities, dim=1), query.hidden + self._of_pins(own), inputs.numbers)
 
     def query_side(
         self, vector: Tensor, numbers: Tensor, interests: Tensor, dtype: torch.dtype = torch.float32
@@ -144,7 +152,7 @@ class StudentNetwork(nn.Module):
         """Of q queries."""
         normalised = _normalised(numbers, self.query_mean, self.query_scale)
         known = torch.cat([normalised, self._interests(interests), self._shopping(numbers, interests)], dim=1)
-        projected, hidden = self._parted(self.query_vector.weight, vector, dtype)
+        projected, hidden = _parted(self.query_vector.weight, vector, self.query_known.out_features, dtype)
         return Side(_heads(projected), hidden + self.query_known(known))
 
     def _interests(self, interests: Tensor) -> Tensor:
@@ -164,15 +172,17 @@ class StudentNetwork(nn.Module):
         """Of n pins; nothing in it depends on the query."""
         vectors = (text, visual, graph)
         weights = self.pin_vectors.parameters()  # each layer has one
-        made = [self._parted(weight, rows, dtype) for weight, rows in zip(weights, vectors, strict=True)]
-        of_text, of_visual, of_graph = (hidden for _, hidden in made)
-        return Side(_heads(torch.cat([projected for projected, _ in made], dim=1)), of_text + of_visual + of_graph)
+        made = [_parted(weight, rows, self.own, dtype) for weight, rows in zip(weights, vectors, strict=True)]
+        projections = _heads(torch.cat([projected for projected, _ in made], dim=1))
+        return Side(projections, self._of_pins([own for _, own in made]))
 
-    def _parted(self, weight: Tensor, rows: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """A vector's projections and its hidden part; float32, whatever they are multiplied in."""
-        made = functional.linear(rows.to(dtype), weight.to(dtype)).float()
-        projected, hidden = torch.split(made, [made.shape[1] - self._hidden, self._hidden], dim=1)
-        return projected, hidden
+    def _of_pins(self, own: Sequence[Tensor]) -> Tensor:
+        """The hidden part of pins; [n, h]. `own` is what each of their vectors brings to it, [n, self.own]."""
+        if self.pin_hidden is not None:
+            hidden: Tensor = self.pin_hidden(torch.cat(list(own), dim=1))
+            return hidden
+        of_text, of_visual, of_graph = own
+        return of_text + of_visual + of_graph
 
     def pairs(self, query: Side, pins: Side, numbers: Tensor) -> Tensor:
         """Logits of n pairs; `query` has one row, or one a pair."""
@@ -197,14 +207,21 @@ class StudentNetwork(nn.Module):
         return values * (kept * (256 / (256 - below)))
 
 
-def _of_vector(dimension: int, projected: int, hidden: int) -> nn.Linear:
-    """A vector's projections, and after them its hidden part; `dimension` may be 0: the catalogue has no such vector.
+def _parted(weight: Tensor, rows: Tensor, own: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """A vector's projections and its own part; float32, whatever they are multiplied in."""
+    made = functional.linear(rows.to(dtype), weight.to(dtype)).float()
+    projected, hidden = torch.split(made, [made.shape[1] - own, own], dim=1)
+    return projected, hidden
+
+
+def _of_vector(dimension: int, projected: int, own: int) -> nn.Linear:
+    """A vector's projections, and after them its own part; `dimension` may be 0: the catalogue has no such vector.
 
     Projections are scaled so that a head's product of two unit vectors is their cosine in expectation.
     """
-    layer = nn.Linear(max(1, dimension), projected + hidden, bias=False)
+    layer = nn.Linear(max(1, dimension), projected + own, bias=False)
     if not dimension:
-        layer.in_features, layer.weight = 0, nn.Parameter(torch.empty(projected + hidden, 0))
+        layer.in_features, layer.weight = 0, nn.Parameter(torch.empty(projected + own, 0))
         return layer
     nn.init.normal_(layer.weight[:projected], std=_HEAD_DIMENSION**-0.5)
     with torch.no_grad():

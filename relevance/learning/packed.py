@@ -5,7 +5,7 @@ Reads what gathered.py wrote; writes, in the order of the pieces,
 rows.bin      a row: its query, its pin, which vectors its sparse form keeps, level, weight, target
 numbers.bin   a row: PAIR_FEATURES, raw           sparse.bin   the same with inputs left out (training rows only)
 queries.bin   a query, as it was known: vector (float16, as payloads hold it), numbers, interests
-vectors.bin   a distinct pin payload: its text, visual and graph vectors (float16, as payloads hold them)
+vectors.bin   a distinct pin payload: its text, visual and graph vectors (bytes and scales, as payloads hold them)
 packed.json   parts done; a killed run goes on after them
 
 Here a soft label gets its second opinion (peer_labels.py) and its shape (losses.py).
@@ -14,16 +14,16 @@ Here a soft label gets its second opinion (peer_labels.py) and its shape (losses
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from enrich import parts
-from enrich.payload import widen
-from enrich.pin_payload import VECTORS, Wanted
+from enrich.pin_payload import VECTORS, HeldVectors, Wanted
 from enrich.progress import progress
 from enrich.tables import LEVELS
 from relevance.features import (
@@ -45,7 +45,6 @@ from relevance.pin_rows import INPUTS
 from relevance.student import Student, StudentSettings
 
 _NUMBER = np.dtype("<f4")
-_HALF = np.dtype("<f2")
 _ROW = np.dtype([
     ("query", "<i4"), ("pin", "<i4"), ("kept", "u1", len(VECTORS)), ("level", "u1"), ("weight", "<f4"),
     ("target", "<f4", len(LEVELS)),
@@ -79,7 +78,7 @@ class Packed:
         sparse = folder / "sparse.bin"
         self._sparse = Mapped(sparse, _NUMBER, len(PAIR_FEATURES)) if sparse.is_file() else self._numbers
         self._queries = Mapped(folder / "queries.bin", _query_dtype(statistics))
-        self._vectors = Mapped(folder / "vectors.bin", _HALF, sum(self._widths))
+        self._vectors = Mapped(folder / "vectors.bin", _vectors_dtype(sum(self._widths)))
 
     def __len__(self) -> int:
         return len(self._rows.rows)
@@ -101,7 +100,7 @@ class Packed:
             asked, query_of = np.unique(asked, return_inverse=True)
         queries = self._queries.rows[asked]
         features = Features(
-            query_vector=_wide(np.ascontiguousarray(queries["vector"])),
+            query_vector=torch.from_numpy(np.ascontiguousarray(queries["vector"])).float().numpy(),
             query_numbers=np.ascontiguousarray(queries["numbers"]),
             interests=queries["interests"].astype(np.int64),
             query_of=query_of.astype(np.int64),
@@ -153,13 +152,8 @@ class Packed:
             self.forget()
 
     def _vectors_of(self, pins: Ints) -> list[Floats]:
-        halves = np.take(self._vectors.rows, pins, axis=0) if sum(self._widths) else np.zeros((len(pins), 0), _HALF)
-        return np.split(_wide(halves), np.cumsum(self._widths)[:-1], axis=1)
-
-
-def _wide(halves: NDArray[np.float16]) -> Floats:
-    """[n, d] as float32."""
-    return widen(halves.reshape(-1).view(np.uint8)).reshape(halves.shape)
+        held = np.take(self._vectors.rows, pins)
+        return HeldVectors(held["values"], held["scales"]).wide(self._widths)
 
 
 def pack(
@@ -175,7 +169,6 @@ def pack(
     folder.mkdir(parents=True, exist_ok=True)
     state = folder / "packed.json"
     done = int(json.loads(state.read_text())) if state.is_file() else 0
-    wanted = Wanted(dimensions=tuple(statistics.dimensions[1:]))
     first_row, first_query = 0, 0
     with progress(len(gathered.parts) - done, label, unit="piece") as bar:
         for number, record in enumerate(gathered.parts):
@@ -185,7 +178,7 @@ def pack(
                 parts.write_text(state, f"{number + 1}\n")
                 bar.update(1)
             first_row, first_query = first_row + record.rows, first_query + record.groups
-    _write_vectors(gathered, wanted, folder / "vectors.bin")
+    _write_vectors(gathered, statistics.dimensions[1:], folder / "vectors.bin")
     return Packed(folder, statistics)
 
 
@@ -254,15 +247,19 @@ def _query_dtype(statistics: Statistics) -> np.dtype[np.void]:
     ])  # fmt: skip
 
 
-def _write_vectors(gathered: Gathered, wanted: Wanted, path: Path) -> None:
+def _vectors_dtype(width: int) -> np.dtype[np.void]:
+    return np.dtype([("scales", "<f4", (len(VECTORS),)), ("values", "i1", (width,))])
+
+
+def _write_vectors(gathered: Gathered, dimensions: Sequence[int], path: Path) -> None:
     """The vectors of every distinct payload; those that are there already stay."""
-    width = sum(wanted.dimensions or ())
-    there = path.stat().st_size // (width * _HALF.itemsize) if width and path.is_file() else 0
-    bare = wanted._replace(texts=False)
+    dtype = _vectors_dtype(sum(dimensions))
+    there = path.stat().st_size // dtype.itemsize if path.is_file() else 0
     for first in range(there - there % ROWS_A_PIECE, gathered.distinct, ROWS_A_PIECE):
-        pins = gathered.pins(np.arange(first, min(gathered.distinct, first + ROWS_A_PIECE)), bare)
-        vectors = np.concatenate([pins.text_embedding, pins.visual_embedding, pins.graph_embedding], axis=1)
-        write_at(path, first, vectors.astype(_HALF))
+        places = np.arange(first, min(gathered.distinct, first + ROWS_A_PIECE))
+        held, rows = HeldVectors.of(gathered.payloads(places), dimensions), np.zeros(len(places), dtype)
+        rows["values"], rows["scales"] = held
+        write_at(path, first, rows)
     if not path.is_file():
         path.touch()
 

@@ -27,6 +27,7 @@ from relevance.learning.batches import Batches
 from relevance.learning.fit import fit
 from relevance.learning.gathered import gather
 from relevance.learning.inputs import QueryEncoder
+from relevance.learning.low_rank import low_rank
 from relevance.learning.network import Inputs, StudentNetwork
 from relevance.learning.packed import Packed, pack
 from relevance.learning.pieces import Pieces
@@ -87,11 +88,13 @@ def train_student(
     checkpoint = Checkpoint(lessons / "training.safetensors", made_from)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        network = StudentNetwork(settings.network, statistics.dimensions, len(statistics.interests))
+        network = _network(settings, statistics, in_training=True)
         _normalise(network, packed)
         best = fit(network, Batches(packed, settings), held_out.loss if held_out else None, settings, checkpoint)
-    network.load_state_dict(best.weights)
-    network.eval()
+        network.load_state_dict(best.weights)
+        network.eval()
+        if settings.network.low_rank:
+            network = low_rank(network, _network(settings, statistics), packed)
     ended = _ended(network, held_out)
     record = StudentRecord(
         settings=settings,
@@ -126,6 +129,10 @@ def _dev(
     gathered = gather(Pieces.of(human), encoder, settings, lessons / "gathered_dev", "student: dev rows")
     packed = pack(gathered, statistics, settings, lessons / "packed_dev", "student: dev features", training=False)
     return _Dev(packed, human["level"].to_numpy().astype(np.int64), human["query"].to_list(), gathered.fingerprint)
+
+
+def _network(settings: StudentSettings, statistics: Statistics, in_training: bool = False) -> StudentNetwork:
+    return StudentNetwork(settings.network, statistics.dimensions, len(statistics.interests), in_training)
 
 
 def _normalise(network: StudentNetwork, packed: Packed) -> None:

@@ -24,13 +24,14 @@ from feast.protos.feast.types.Value_pb2 import Value
 from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from enrich.payload import is_whole
+from enrich.payload import all_whole, is_whole
 from relevance.serving.redis_replies import Batch, Replies, Take
 
 _PAYLOAD = "payload"
 _REDIS_KEYS = 128  # in one batch; more are answered later by a server that must first hold all answers
 _BYTES_FIELD = 0x0A  # how a protobuf Value that holds bytes begins: field 1, length-delimited
 _SQLITE_KEYS = 10_000  # in one statement; SQLite takes at most 32,766
+_SQLITE_ROWS = 64  # fetched at once
 
 
 class Rows(NamedTuple):
@@ -67,25 +68,29 @@ class SqliteReader:
         self._local = threading.local()
 
     def read(self, keys: Sequence[str]) -> Rows:
-        wanted, seals = self._keys.of_all(keys), _Seals()
-        if not self._dated:
-            found = {
-                key: seals.take(memoryview(value or b"")) for key, value in self._rows("entity_key, value", wanted)
-            }
-            return Rows(list(map(found.get, wanted)), [], seals.whole)
-        rows = self._rows("entity_key, value, event_ts", wanted)
-        dated = {key: (seals.take(memoryview(value or b"")), _sqlite_time(event)) for key, value, event in rows}
-        there = [dated.get(key, (None, None)) for key in wanted]
-        return Rows([payload for payload, _ in there], [time for _, time in there], seals.whole)
+        wanted, whole = self._keys.of_all(keys), True
+        found: dict[bytes, bytes | None] = {}
+        times: dict[bytes, datetime | None] = {}
+        for rows in self._rows(wanted):
+            payloads = [bytes_of(row[1]) for row in rows]
+            whole = all_whole(payloads) and whole
+            found.update(zip([row[0] for row in rows], payloads, strict=True))
+            if self._dated:
+                times.update((key, _sqlite_time(event)) for key, _, event in rows)
+        return Rows(list(map(found.get, wanted)), list(map(times.get, wanted)) if self._dated else [], whole)
 
-    def _rows(self, columns: str, wanted: list[bytes]) -> Iterator[tuple[Any, ...]]:
+    def _rows(self, wanted: list[bytes]) -> Iterator[list[tuple[Any, ...]]]:
+        """Key, value and, where dated, time; so many at once as the chip's cache holds."""
+        columns = "entity_key, value, event_ts" if self._dated else "entity_key, value"
         for first in range(0, len(wanted), _SQLITE_KEYS):
             some = wanted[first : first + _SQLITE_KEYS]
-            yield from self._connection().execute(
+            cursor = self._connection().execute(
                 f'SELECT {columns} FROM "{self._table}" '
                 f"WHERE entity_key IN ({','.join('?' * len(some))}) AND feature_name = '{_PAYLOAD}'",
                 some,
             )
+            while rows := cursor.fetchmany(_SQLITE_ROWS):
+                yield rows
 
     def _connection(self) -> sqlite3.Connection:
         """This thread's, to the file that is there now: one that was replaced would be read from for ever."""
@@ -189,8 +194,7 @@ class AnyReader:
             rows = self._store.online_read(self._config, self._view, wanted, [_PAYLOAD])
         values = [row.get(_PAYLOAD) if row else None for _, row in rows]
         payloads = [v.bytes_val if v is not None and v.HasField("bytes_val") else None for v in values]
-        whole = all(payload is None or is_whole(payload) for payload in payloads)
-        return Rows(payloads, [time for time, _ in rows], whole)
+        return Rows(payloads, [time for time, _ in rows], all_whole(payloads))
 
 
 class KeyBytes:
@@ -225,6 +229,8 @@ def bytes_of(value: bytes | None) -> bytes | None:
         return None
     if value[0] != _BYTES_FIELD:
         return _any_value(value)
+    if len(value) > 2 and value[1] & 0x80 and not value[2] & 0x80:  # as long as most payloads
+        return value[3:]
     start = 1
     while start < len(value) and value[start] & 0x80:  # the length, seven bits a byte
         start += 1

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from enrich.normalise import terms
 from enrich.payload import NEVER, content_hash
-from enrich.pin_payload import ENGAGEMENT_COLUMNS, TEXT_FIELDS, pack_pins, unpack_pins
+from enrich.pin_payload import ENGAGEMENT_COLUMNS, TEXT_FIELDS, HeldVectors, Wanted, pack_pins, unpack_pins
 from enrich.query_payload import MAX_PAIRS, PAIR_COLUMNS, QueryValues, pack_query, unpack_query
 from enrich.term_ids import MAX_CHARACTERS, Terms, term_id
 
@@ -48,7 +48,7 @@ def test_a_pin_comes_back_as_it_went_in():
     assert row(fields["boards"], 0) == {term_id("my"): 1, term_id("shoes"): 1, term_id("red"): 1}
     assert row(fields["queries"], 2) == {term_id("red"): 1, term_id("shoes"): 1}
     assert pins.lengths.tolist() == [[4, 1, 0, 3, 3, 0], [0] * 6, [0, 0, 0, 0, 0, 2]]
-    assert pins.text_embedding == pytest.approx(np.array([[0.6, 0.8], [0, 0], [1, 0]]), abs=1e-3)
+    assert pins.text_embedding == pytest.approx(np.array([[0.6, 0.8], [0, 0], [1, 0]]), abs=4e-3)
     assert pins.has_text_embedding.tolist() == [True, False, True]
     assert pins.graph_embedding.shape == (3, 4) and pins.visual_embedding.shape == (3, 0)
     assert pins.engagement[0, ENGAGEMENT_COLUMNS.index("impressions_30d")] == 7
@@ -167,29 +167,67 @@ def test_of_too_many_pairs_the_most_shown_are_kept():
     )
 
 
-def version_1(payload: bytes, head_bytes: int) -> bytes:
-    """A payload without pairs as version 1 wrote it: no expiry (8 bytes each) before the rest of its head."""
-    opened = payload[:2] + b"\x01" + payload[3:12]
-    whole = opened + payload[12 + head_bytes : -4]
+def resealed(version: int, body: bytes, payload: bytes) -> bytes:
+    """The payload as that version would have sealed that body."""
+    whole = payload[:2] + bytes([version]) + payload[3:12] + body
     return whole + zlib.crc32(whole).to_bytes(4, "little")
 
 
-def test_a_payload_of_the_version_before_is_read_beside_new_ones():
+def version_2(pin: bytes, vectors: list[list[float] | None]) -> bytes:
+    """A pin as version 2 wrote it: no scales (12 bytes after two expiries), the vectors in float16."""
+    halves = b"".join(np.array(vector or [], "<f2").tobytes() for vector in vectors)
+    head, entries = pin[12 + 16 + 12 : 12 + 16 + 12 + 38], sum(len(vector or []) for vector in vectors)
+    return resealed(2, pin[12:28] + head + halves + pin[12 + 66 + entries : -4], pin)
+
+
+def version_1(version_2: bytes, expiries: int) -> bytes:
+    """A payload without pairs as version 1 wrote it: no expiry (8 bytes each) before the rest of its head."""
+    return resealed(1, version_2[12 + 8 * expiries : -4], version_2)
+
+
+def test_payloads_of_versions_before_are_read_beside_new_ones():
     new = pack_pins(PINS)
-    old = [version_1(payload, 16) for payload in new]
-    mixed, plain = unpack_pins([old[0], *new[1:], old[1][:-1]]), unpack_pins([*new, b"?"])
-    assert mixed.present.tolist() == plain.present.tolist() and mixed.corrupt.tolist() == plain.corrupt.tolist()
-    assert np.array_equal(mixed.engagement, plain.engagement) and np.array_equal(mixed.langs, plain.langs)
-    assert all(np.array_equal(a.ids, b.ids) for a, b in zip(mixed.terms, plain.terms, strict=True))
-    assert unpack_pins(old, now=datetime(2200, 1, 1, tzinfo=UTC)).present.all()  # nothing in it expires
+    columns = (PINS["text_embedding"].to_list(), [None] * 3, PINS["graph_embedding"].to_list())
+    before = [version_2(payload, list(vectors)) for payload, *vectors in zip(new, *columns, strict=True)]
+    for old in (before, [version_1(payload, 2) for payload in before]):
+        mixed, plain = unpack_pins([old[0], *new[1:], old[1][:-1]]), unpack_pins([*new, b"?"])
+        assert mixed.present.tolist() == plain.present.tolist() and mixed.corrupt.tolist() == plain.corrupt.tolist()
+        assert np.array_equal(mixed.engagement, plain.engagement) and np.array_equal(mixed.langs, plain.langs)
+        assert all(np.array_equal(a.ids, b.ids) for a, b in zip(mixed.terms, plain.terms, strict=True))
+        assert mixed.text_embedding == pytest.approx(plain.text_embedding, abs=1e-3)
+        assert mixed.graph_embedding == pytest.approx(plain.graph_embedding, abs=1e-3)
+        assert unpack_pins(old, now=datetime(2200, 1, 1, tzinfo=UTC)).present.all()  # nothing in it expires
+        assert content_hash(old[0]) != content_hash(new[0])
+        assert unpack_pins([resealed(old[0][2], b"", old[0])]).corrupt.tolist() == [True]
     values = QueryValues(embedding=[0.5, 0.5], interests=["home"], lang="en", frequency=3)
-    query = unpack_query(version_1(pack_query(values), 8), "red")
-    assert (query.known, query.interests, query.lang, query.frequency) == (True, ("home",), "en", 3)
-    assert content_hash(old[0]) != content_hash(new[0])
+    packed = pack_query(values)
+    for old_query in (resealed(2, packed[12:-4], packed), version_1(packed, 1)):
+        query = unpack_query(old_query, "red")
+        assert (query.known, query.interests, query.lang, query.frequency) == (True, ("home",), "en", 3)
+
+
+def test_a_vectors_entries_are_rounded_to_255_steps_of_its_own():
+    vectors = [[0.6, -0.8, 0.1], [1e-3, 2e-3, -4e-3], [0.0, 0.0, 0.0], [float("nan"), 1.0, 0.0]]
+    pins = unpack_pins(pack_pins(pl.DataFrame({"visual_embedding": vectors})))
+    expected = [
+        [round(0.6 / 0.8 * 127) * 0.8 / 127, -0.8, 16 * 0.8 / 127],  # .1 is 15.9 steps
+        [32 * 4e-3 / 127, 64 * 4e-3 / 127, -4e-3],
+        [0, 0, 0],
+        [0, 0, 0],
+    ]
+    assert pins.visual_embedding == pytest.approx(np.array(expected), rel=1e-6) and pins.has_visual_embedding.all()
+
+
+def test_vectors_are_held_as_they_are_unpacked():
+    payloads = [*pack_pins(PINS), None, b"?", *pack_pins(pl.DataFrame({"text_embedding": [[1.0, 2.0, 3.0]]}))]
+    held = HeldVectors.of(payloads, (2, 0, 4)).wide((2, 0, 4))
+    pins = unpack_pins(payloads, wanted=Wanted(dimensions=(2, 0, 4)))
+    for found, expected in zip(held, (pins.text_embedding, pins.visual_embedding, pins.graph_embedding), strict=True):
+        assert np.array_equal(found, expected)
 
 
 def test_a_version_that_nobody_wrote_is_corrupt():
-    for version in (0, 3, 255):
+    for version in (0, 4, 255):
         whole = b"CP" + bytes([version]) + pack_pins(PINS)[0][3:-4]
         payload = whole + zlib.crc32(whole).to_bytes(4, "little")
         assert unpack_pins([payload]).corrupt.tolist() == [True]
