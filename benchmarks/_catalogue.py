@@ -1,6 +1,6 @@
 """A catalogue of any size, written straight into the enriched tables, and stores for it: what the feature-store
 benchmarks measure on. Values are random but of the real ones' kinds and sizes; vectors are rounded as payloads round
-them (float16), so that what both sides return can be compared for equality.
+them, so that what both sides return can be compared for equality.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from enrich import parts
+from enrich.payload import ByteVectors, widen
 from enrich.pin_payload import ENGAGEMENT_COLUMNS
 from enrich.tables import (
     PIN_BOARDS,
@@ -99,10 +100,11 @@ def engagement(random: np.random.Generator, n: int) -> dict[str, object]:
 
 
 def vectors(random: np.random.Generator, n: int) -> pa.Array:
-    """Unit length up to float16's rounding."""
+    """Unit length up to a payload's rounding."""
     values = random.standard_normal((n, DIMENSION), np.float32)
     values /= np.linalg.norm(values, axis=1, keepdims=True)
-    rounded = values.astype(np.float16).astype(np.float32)
+    held = ByteVectors.rounded(np.full(n, DIMENSION), values.reshape(-1))
+    rounded = widen(held.values.reshape(n, DIMENSION), held.scales)
     offsets = pa.array(np.arange(0, n * DIMENSION + 1, DIMENSION, dtype=np.int32))
     return pa.ListArray.from_arrays(offsets, pa.array(rounded.reshape(-1)))
 

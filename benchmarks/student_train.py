@@ -143,7 +143,7 @@ def measured(rows: int, pins: int, rounds: int) -> Measured:
 def learned(packed: Packed, counted: Statistics, settings: StudentSettings, folder: Path) -> float:
     """Rows a second of one epoch."""
     torch.manual_seed(0)
-    network = StudentNetwork(settings.network, counted.dimensions, len(counted.interests), in_training=True)
+    network = StudentNetwork(replace(settings.network, low_rank=False), counted.dimensions, len(counted.interests))
     batches, checkpoint = Batches(packed, settings), Checkpoint(folder / f"training-{settings.seed}", "benchmark")
     begin = time.perf_counter()
     fit(network, batches, None, settings, checkpoint)
@@ -159,7 +159,7 @@ class _Layer(NamedTuple):
 def bare(counted: Statistics, settings: StudentSettings, queries: int, rows: int) -> float:
     """Rows a second of the linear layers alone."""
     torch.manual_seed(0)
-    network = StudentNetwork(settings.network, counted.dimensions, len(counted.interests), in_training=True)
+    network = StudentNetwork(replace(settings.network, low_rank=False), counted.dimensions, len(counted.interests))
     layers = list(_layers(network, settings.batch_size, queries))
     parameters = [weight for layer in layers for weight in layer.linear.parameters()]
     optimizer = torch.optim.AdamW(

@@ -2,9 +2,8 @@
 
 A payload is an envelope (magic, version, created_us), a body, and the CRC-32 of both: a truncated or altered one is
 found before a byte of it is believed. What the bodies hold is for `enrich/pin_payload.py` and
-`enrich/query_payload.py` to say. During a roll-out payloads
-of this version and of the one before it stand side by side in the online store: an older one is rewritten as it is
-read.
+`enrich/query_payload.py` to say. During a roll-out payloads of this version and of those before it stand side by side
+in the online store: an older one is rewritten as it is read.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CHECKSUM_BYTES = 4
 _RESIDUE = 0x2144DF1C  # CRC-32 of any bytes followed by their own little-endian CRC-32 (ISO 3309)
 _VERSION_AT = 2  # of the envelope's bytes
-_MOST = 127  # of a byte with a sign
+_MOST, _LEAST = 127, 1e-30  # of a byte with a sign; entries nearer to 0 are 0
 
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -83,7 +82,7 @@ def is_whole(payload: bytes) -> bool:
 
 def all_whole(payloads: Iterable[bytes | None]) -> bool:
     """Whether every payload that is there is whole."""
-    return set(map(zlib.crc32, filter(None, payloads))) <= {_RESIDUE}
+    return {zlib.crc32(payload) for payload in payloads if payload is not None} <= {_RESIDUE}
 
 
 def check(
@@ -168,20 +167,23 @@ class ByteVectors(NamedTuple):
 
     @classmethod
     def of(cls, column: pl.Series) -> ByteVectors:
-        """Entries are rounded to the nearest of 255 steps: of a unit vector of 384 entries, by some .0004 each."""
+        """Each entry is rounded to the nearest of 255 values; of a vector of unit length that 384 entries share evenly
+        it moves by some .0004.
+        """
         lists = column.cast(pl.List(pl.Float32)).rechunk().to_arrow().cast(pa.large_list(FLOATS.value_type))
         dimensions = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False).astype(np.int64)
         return cls.rounded(dimensions, pc.list_flatten(lists).to_numpy(zero_copy_only=False))
 
     @classmethod
     def rounded(cls, dimensions: Integers, entries: Floats) -> ByteVectors:
-        """Of vectors that lie end to end. One that is not finite becomes zeros."""
-        scales, there = np.zeros(len(dimensions), np.float32), dimensions > 0
+        """Of vectors that lie end to end. One with an entry that is not finite counts as absent."""
+        farthest, there = np.zeros(len(dimensions), np.float32), dimensions > 0
         starts = (np.cumsum(dimensions) - dimensions)[there]
         if len(starts):
-            scales[there] = np.maximum.reduceat(np.abs(entries), starts) / np.float32(_MOST)
-        if not (finite := np.isfinite(scales)).all():
-            scales, entries = np.where(finite, scales, 0), np.where(np.repeat(finite, dimensions), entries, 0)
+            farthest[there] = np.maximum.reduceat(np.abs(entries), starts)
+        if not (finite := np.isfinite(farthest)).all():
+            return cls.rounded(np.where(finite, dimensions, 0), entries[np.repeat(finite, dimensions)])
+        scales = np.where(farthest < _LEAST, np.float32(0), farthest / np.float32(_MOST))
         steps = np.repeat(np.where(scales > 0, scales, np.float32(1)), dimensions)
         return cls(dimensions, scales, np.rint(entries / steps).astype(np.int8))
 
@@ -201,5 +203,6 @@ def widen(values: Signed, scales: Floats) -> Floats:
     torch = sys.modules.get("torch")
     if torch is None:
         return values.astype(np.float32) * scales[:, None]
-    wide: Floats = torch.from_numpy(values).float().mul_(torch.from_numpy(scales)[:, None]).numpy()
+    by_row = torch.from_numpy(np.ascontiguousarray(scales))[:, None]
+    wide: Floats = torch.from_numpy(values).float().mul_(by_row).numpy()
     return wide

@@ -25,7 +25,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from enrich.payload import (
     NEVER,
@@ -36,29 +35,27 @@ from enrich.payload import (
     Integers,
     Sections,
     Signed,
-    byte_rows,
     check,
     microseconds,
-    seal,
     widen,
 )
 from enrich.tables import PIN_ENGAGEMENT
-from enrich.term_ids import Terms, TextIds, every, text_ids, trigram_ids, without_rows
+from enrich.term_ids import Terms, every, without_rows
 
 TEXT_FIELDS = ("title", "description", "caption", "link", "boards", "queries")  # link: its title and description
 VECTORS = ("text_embedding", "visual_embedding", "graph_embedding")
 TEXTS_A_PIN = len(TEXT_FIELDS) + 1  # the last: title, description and caption as character trigrams
 ENGAGEMENT_COLUMNS = tuple(column.name for column in PIN_ENGAGEMENT.features)
 
-_MAGIC = b"CP"
+MAGIC = b"CP"
 _QUERIES = TEXT_FIELDS.index("queries")
-_LOG = ("queries", "engagement")  # what expires of a pin
+LOG = ("queries", "engagement")  # what expires of a pin
 _HEAD_1 = np.dtype([
     ("lang", "S4"), ("dimensions", "<u2", len(VECTORS)), ("engagement", "<u2"),
     ("terms", "<u2", len(TEXT_FIELDS) + 1), ("lengths", "<u2", len(TEXT_FIELDS)),
 ])  # fmt: skip
-_HEAD_2 = np.dtype([("until", "<i8", len(_LOG)), *_HEAD_1.descr])
-_HEAD = np.dtype([("until", "<i8", len(_LOG)), ("scales", "<f4", len(VECTORS)), *_HEAD_1.descr])
+_HEAD_2 = np.dtype([("until", "<i8", len(LOG)), *_HEAD_1.descr])
+HEAD = np.dtype([("until", "<i8", len(LOG)), ("scales", "<f4", len(VECTORS)), *_HEAD_1.descr])
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,34 +91,6 @@ class PinBatch:
         return every(self.texts, TEXTS_A_PIN, len(TEXT_FIELDS))
 
 
-def pack_pins(rows: pl.DataFrame) -> list[bytes]:
-    """One payload a row of typed columns, each optional and nullable; columns of other names are ignored.
-
-    Texts: title, description, caption, link_title, link_description, lang; lists of texts: board_titles,
-    engaged_queries; lists of floats: VECTORS; numbers: ENGAGEMENT_COLUMNS; times: `queries_until` and
-    `engagement_until`, when these stop being evidence, and `created_timestamp`, when the newest of the values could be
-    known. Equal values give equal bytes on every machine.
-    """
-    title, description, caption = (_texts(rows, name) for name in TEXT_FIELDS[:3])
-    link = _joined(_texts(rows, "link_title"), _texts(rows, "link_description"))
-    boards, queries = (_texts(rows, name) for name in ("board_titles", "engaged_queries"))
-    fields = [text_ids(texts) for texts in (title, description, caption, link, boards, queries)]
-    terms = [*(field.terms for field in fields), trigram_ids(_joined(title, description, caption))]
-    vectors = [ByteVectors.of(_column(rows, name, pl.List(pl.Float32()))) for name in VECTORS]
-    engagement, has_engagement = _engagement(rows)
-    sections = [
-        *(vector.rows() for vector in vectors),
-        [row.tobytes() if has else b"" for row, has in zip(engagement, has_engagement, strict=True)],
-        *(byte_rows(part.offsets, part.ids.astype("<u4")) for part in terms),
-        *(byte_rows(part.offsets, part.counts.astype(np.uint8)) for part in terms),
-    ]
-    until = [_times(rows, f"{name}_until", NEVER) for name in _LOG]
-    openings = _heads(_column(rows, "lang", pl.String()), until, fields, terms, vectors, has_engagement)
-    created = _times(rows, "created_timestamp", 0)
-    bodies = map(b"".join, zip(openings, *sections, strict=True))
-    return [seal(_MAGIC, at, body) for at, body in zip(created, bodies, strict=True)]
-
-
 class HeldVectors(NamedTuple):
     """The vectors of n pins as payloads hold them, of each kind of VECTORS that many entries side by side."""
 
@@ -139,9 +108,9 @@ class HeldVectors(NamedTuple):
     @classmethod
     def of(cls, payloads: Sequence[bytes | None], dimensions: Sequence[int]) -> HeldVectors:
         present, _, kept = _checked(payloads, False)
-        rows, sections = np.flatnonzero(present), Sections(kept, _HEAD, _fixed_bytes)
+        rows, sections = np.flatnonzero(present), Sections(kept, HEAD, _fixed_bytes)
         lengths = sections.head["dimensions"].astype(np.int64)
-        starts = sections.head.dtype.itemsize + np.cumsum(lengths, axis=1) - lengths
+        starts = _vector_starts(sections.head)
         held = cls(
             np.zeros((len(payloads), sum(dimensions)), np.int8), np.zeros((len(payloads), len(VECTORS)), np.float32)
         )
@@ -173,17 +142,17 @@ def unpack_pins(
     n = len(payloads)
     present, corrupt, kept = _checked(payloads, whole)
     fixed = _fixed_bytes if set(VECTORS) <= set(chosen.vectors) else _head_bytes
-    rows, sections = np.flatnonzero(present), Sections(kept, _HEAD, fixed)
+    rows, sections = np.flatnonzero(present), Sections(kept, HEAD, fixed)
     head = sections.head
-    start = np.full(len(kept), head.dtype.itemsize, np.int64)
+    starts, lengths = _vector_starts(head), head["dimensions"].astype(np.int64)
     vectors = []
-    for i, dimensions in enumerate(head["dimensions"].astype(np.int64).T):
+    for i, dimensions in enumerate(lengths.T):
         asked = dimensions if VECTORS[i] in chosen.vectors else np.zeros_like(dimensions)
         d = _commonest(asked) if chosen.dimensions is None else chosen.dimensions[i]
         usable = asked == d
-        found = widen(_cut_vectors(sections, start, usable, d), head["scales"][usable, i])
+        found = widen(_cut_vectors(sections, starts[:, i], usable, d), head["scales"][usable, i])
         vectors.append((_scatter(found, rows[usable], n), _scatter(usable & (d > 0), rows, n)))
-        start = start + dimensions
+    start = starts[:, 0] + lengths.sum(axis=1)
     columns = head["engagement"].astype(np.int64)
     values = sections.cut(start, start + 4 * columns).reshape(-1).view("<f4").reshape(-1, len(ENGAGEMENT_COLUMNS))
     (text, has_text), (visual, has_visual), (graph, has_graph) = vectors
@@ -211,14 +180,14 @@ def unpack_pins(
 
 
 def _checked(payloads: Sequence[bytes | None], whole: bool) -> Checked:
-    return check(payloads, _MAGIC, _HEAD, {1: _body_of_1, 2: _body_of_2}, whole)
+    return check(payloads, MAGIC, HEAD, {1: _body_of_1, 2: _body_of_2}, whole)
 
 
 def _body_of_1(body: bytes) -> bytes:
     """A pin's body of version 1, in version 2. Raises ValueError for one that is shorter than its head."""
     if len(body) < _HEAD_1.itemsize:
         raise ValueError("too short")
-    return np.full(len(_LOG), NEVER, "<i8").tobytes() + body
+    return np.full(len(LOG), NEVER, "<i8").tobytes() + body
 
 
 def _body_of_2(body: bytes) -> bytes:
@@ -227,7 +196,7 @@ def _body_of_2(body: bytes) -> bytes:
     dimensions, size = before["dimensions"][0].astype(np.int64), _HEAD_2.itemsize
     halves = np.frombuffer(body, "<f2", int(dimensions.sum()), offset=size)
     vectors = ByteVectors.rounded(dimensions, halves.astype(np.float32))
-    head = np.zeros(1, _HEAD)
+    head = np.zeros(1, HEAD)
     for name in _HEAD_2.names or ():
         head[name] = before[name]
     head["scales"] = vectors.scales
@@ -255,56 +224,15 @@ def _head_bytes(head: np.void) -> int:
     return head.dtype.itemsize
 
 
-def _times(rows: pl.DataFrame, name: str, default: int) -> list[int]:
-    """A column of times as µs since 1970."""
-    return _column(rows, name, pl.Datetime("us", "UTC")).dt.epoch("us").fill_null(default).to_list()
-
-
-def _column(rows: pl.DataFrame, name: str, dtype: pl.DataType) -> pl.Series:
-    if name not in rows.columns:
-        return pl.Series(name, [None], dtype).new_from_index(0, rows.height)
-    return rows[name].cast(dtype)
-
-
-def _texts(rows: pl.DataFrame, name: str) -> list[str | None]:
-    """A column of texts; of a list of texts the items on lines of their own, so that no term spans two."""
-    if name in rows.columns and isinstance(rows.schema[name], pl.List):
-        return rows[name].cast(pl.List(pl.String)).list.join("\n", ignore_nulls=True).to_list()
-    return _column(rows, name, pl.String()).to_list()
-
-
-def _joined(*columns: list[str | None]) -> list[str | None]:
-    return ["\n".join(text for text in row if text) for row in zip(*columns, strict=True)]
-
-
-def _engagement(rows: pl.DataFrame) -> tuple[Floats, Bools]:
-    """[n, len(ENGAGEMENT_COLUMNS)] with zeros for nulls, and which rows have any value."""
-    columns = pl.DataFrame([_column(rows, name, pl.Float32()).alias(name) for name in ENGAGEMENT_COLUMNS])
-    has = columns.select(pl.any_horizontal(pl.all().is_not_null())).to_series().to_numpy()
-    return np.ascontiguousarray(columns.fill_null(0.0).to_numpy(), "<f4"), has
-
-
-def _heads(
-    langs: pl.Series,
-    until: list[list[int]],
-    fields: list[TextIds],
-    terms: list[Terms],
-    vectors: list[ByteVectors],
-    has_engagement: Bools,
-) -> list[bytes]:
-    head = np.zeros(len(langs), _HEAD)
-    head["until"] = np.array(until, "<i8").T
-    head["lang"] = [(lang or "")[:4].encode("ascii", "ignore") for lang in langs.to_list()]
-    head["scales"] = np.column_stack([vector.scales for vector in vectors])
-    head["dimensions"] = np.column_stack([vector.dimensions for vector in vectors])
-    head["engagement"] = np.where(has_engagement, len(ENGAGEMENT_COLUMNS), 0)
-    head["terms"] = np.column_stack([np.diff(part.offsets) for part in terms])
-    head["lengths"] = np.column_stack([field.lengths for field in fields])
-    return [row.tobytes() for row in head]
-
-
 def _commonest(dimensions: Integers) -> int:
     return int(np.bincount(dimensions[dimensions > 0], minlength=1).argmax())
+
+
+def _vector_starts(head: npt.NDArray[np.void]) -> Integers:
+    """Where in its payload each vector begins; [kept, len(VECTORS)]."""
+    lengths = head["dimensions"].astype(np.int64)
+    starts: Integers = head.dtype.itemsize + np.cumsum(lengths, axis=1) - lengths
+    return starts
 
 
 def _cut_vectors(sections: Sections, start: Integers, usable: Bools, d: int) -> Signed:

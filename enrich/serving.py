@@ -29,7 +29,7 @@ from enrich.errors import BadInput
 from enrich.job import JobReport
 from enrich.live_pins import deleted_pins, live_pins
 from enrich.payload import NEVER, VERSION, content_hash
-from enrich.pin_payload import pack_pins
+from enrich.pin_packing import pack_pins
 from enrich.progress import progress
 from enrich.query_payload import PAIR_COLUMNS, QueryValues, pack_query
 from enrich.tables import (

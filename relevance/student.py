@@ -169,7 +169,8 @@ class Student:
 
 
 def _read_record(raw: dict[str, Any]) -> StudentRecord:
-    network = NetworkSettings(**raw["settings"]["network"] | {"size": Size(raw["settings"]["network"]["size"])})
+    said = {"low_rank": False} | raw["settings"]["network"]  # older students have every direction, and do not say so
+    network = NetworkSettings(**said | {"size": Size(said["size"])})
     plain: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in raw.items()}
     plain["settings"] = StudentSettings(**raw["settings"] | {"network": network})
     plain["calibration"] = Calibration.read(raw["calibration"])

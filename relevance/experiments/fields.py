@@ -15,7 +15,7 @@ import polars as pl
 from transformers import AutoTokenizer
 
 from enrich.embeddings import join_texts
-from enrich.pin_payload import pack_pins
+from enrich.pin_packing import pack_pins
 from enrich.text_encoder import TextEncoder
 from relevance.bi_encoder import TextVectors
 from relevance.learning.inputs import pin_columns, rounded

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from enrich.pin_payload import pack_pins, unpack_pins
+from enrich.pin_packing import pack_pins
+from enrich.pin_payload import unpack_pins
 from relevance.learning.inputs import QueryEncoder, pin_columns, student_inputs
 from relevance.learning.training import train_student
 from relevance.metrics import Floats

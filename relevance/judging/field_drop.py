@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from enrich.pin_payload import ENGAGEMENT_COLUMNS, VECTORS, pack_pins, unpack_pins
+from enrich.pin_packing import pack_pins
+from enrich.pin_payload import ENGAGEMENT_COLUMNS, VECTORS, unpack_pins
 from enrich.tables import LEVELS
 from relevance import intervals, metrics, stages
 from relevance.framing.judged import Judged, of_queries

@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 
 from enrich import parts
 from enrich.errors import BadInput
-from enrich.pin_payload import PinBatch, Wanted, pack_pins, unpack_pins
+from enrich.pin_packing import pack_pins
+from enrich.pin_payload import PinBatch, Wanted, unpack_pins
 from enrich.progress import progress
 from enrich.query_payload import QueryInputs, QueryValues, pack_query, unpack_query
 from relevance import stages

@@ -15,7 +15,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from enrich.errors import BadInput
-from enrich.pin_payload import PinBatch, pack_pins, unpack_pins
+from enrich.pin_packing import pack_pins
+from enrich.pin_payload import PinBatch, unpack_pins
 from enrich.query_payload import PAIR_COLUMNS, QueryInputs, QueryValues, pack_query
 from enrich.query_payload import unpack_query as unpack_query_payload
 from relevance import pin_rows
@@ -80,7 +81,7 @@ def query_groups(frame: pl.DataFrame, encoder: QueryEncoder) -> list[QueryGroup]
 
 
 def rounded(vector: Floats) -> Floats:
-    """A vector as its payload would hold it (float16), so that encoding on the spot and reading back agree."""
+    """A query's vector as its payload would hold it (float16), so that encoding on the spot and reading back agree."""
     return vector.astype(np.float16).astype(np.float32)
 
 

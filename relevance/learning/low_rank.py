@@ -1,4 +1,5 @@
-"""A trained network in which a pin's vectors add to the hidden layer in few directions: a third of the products a pin.
+"""A trained network in which a pin's vectors add to the hidden layer in few directions: of one query's pins a third to
+a half of the products are left.
 
 A vector v adds A v, A [h, d]. Over the vectors of the training rows A v varies much in some directions and hardly in
 the rest: with U [h, r] the leading eigenvectors of its second moments, U (Uᵀ A v) loses the least of it in mean square
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from enrich.errors import BadInput
 from relevance.learning.network import Inputs, StudentNetwork
 from relevance.learning.packed import Packed
 
@@ -39,8 +41,11 @@ def _directions(trained: StudentNetwork, packed: Packed, rank: int) -> list[Tens
     rows = np.unique(np.linspace(0, len(packed) - 1, min(_ROWS, len(packed)), dtype=np.int64))
     for first in range(0, len(rows), _AT_ONCE):
         inputs = Inputs.of(packed.choose(rows[first : first + _AT_ONCE]).features)
+        packed.forget()
         vectors = (inputs.text, inputs.visual, inputs.graph)
         for moment, weight, values in zip(moments, trained.pin_vectors.parameters(), vectors, strict=True):
             added = (values @ weight[-trained.own :].T).double()
             moment += added.T @ added
+    if not all(moment.isfinite().all() for moment in moments):
+        raise BadInput("expected finite weights after training, found a run that diverged; lower its learning rate")
     return [torch.linalg.eigh(moment).eigenvectors[:, -rank:].float() for moment in moments]

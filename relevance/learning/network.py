@@ -56,8 +56,8 @@ _WIDTHS = {Size.S: _Widths(4, 64, 32, 16), Size.M: _Widths(8, 128, 64, 32), Size
 class NetworkSettings:
     size: Size = Size.M
     dropout: float = 0.3  # of the hidden layers, in training
-    low_rank: bool = True  # once trained, a pin vector's part of the hidden layer has few directions (low_rank.py)
-    layout: int = 3  # of the weights: a model of another one is trained again
+    low_rank: bool = True  # a pin vector's part of the hidden layer has few directions, once trained (low_rank.py)
+    layout: int = 2  # of the weights: a model of another one is trained again
 
     def __post_init__(self) -> None:
         if not 0 <= self.dropout < 1:
@@ -97,10 +97,7 @@ class StudentNetwork(nn.Module):
     query_scale: Tensor
     shopping_bands: Tensor
 
-    def __init__(
-        self, settings: NetworkSettings, dimensions: Dimensions, interests: int, in_training: bool = False
-    ) -> None:
-        """`in_training` it has every direction, whatever the settings say of its rank."""
+    def __init__(self, settings: NetworkSettings, dimensions: Dimensions, interests: int) -> None:
         super().__init__()
         widths = _WIDTHS[settings.size]
         pin_dimensions = dimensions[1:]
@@ -111,11 +108,13 @@ class StudentNetwork(nn.Module):
         self.register_buffer("shopping_bands", torch.tensor(_SHOPPING_BANDS), persistent=False)
         self.interests = nn.Embedding(interests + 1, _INTEREST_DIMENSION, padding_idx=0)
         self.shopping = nn.Embedding(len(_SHOPPING_BANDS) + 2, _INTEREST_DIMENSION)
-        projected, low_rank = widths.heads * _HEAD_DIMENSION, settings.low_rank and not in_training
-        self.own = widths.rank if low_rank else widths.hidden  # of a pin vector, beside its projections
+        projected = widths.heads * _HEAD_DIMENSION
+        self.own = widths.rank if settings.low_rank else widths.hidden  # of a pin vector, beside its projections
         self.query_vector = _of_vector(dimensions.query, len(pin_dimensions) * projected, widths.hidden)
         self.pin_vectors = nn.ModuleList(_of_vector(size, projected, self.own) for size in pin_dimensions)
-        self.pin_hidden = nn.Linear(len(pin_dimensions) * self.own, widths.hidden, bias=False) if low_rank else None
+        self.pin_hidden = (
+            nn.Linear(len(pin_dimensions) * self.own, widths.hidden, bias=False) if settings.low_rank else None
+        )
         _start_equal(self.query_vector.weight, self.pin_vectors.parameters(), projected)
         self.query_known = nn.Linear(len(QUERY_FEATURES) + 2 * _INTEREST_DIMENSION, widths.hidden)
         similarities = len(pin_dimensions) * widths.heads
@@ -133,7 +132,7 @@ class StudentNetwork(nn.Module):
         return self.pairs(query, pins, inputs.numbers)
 
     def one_query(self, inputs: Inputs) -> Tensor:
-        """As `forward`, [n, 5], where one query is every pair's: half the products, equal up to rounding."""
+        """As `forward`, [n, 5], where one query is every pair's: less than half the products, equal up to rounding."""
         query = self.query_side(inputs.query_vector, inputs.query_numbers, inputs.interests)
         vectors, kinds = (inputs.text, inputs.visual, inputs.graph), len(self.pin_vectors)
         of_kinds = query.projections.reshape(kinds, -1, 1, _HEAD_DIMENSION)

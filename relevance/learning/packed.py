@@ -5,7 +5,7 @@ Reads what gathered.py wrote; writes, in the order of the pieces,
 rows.bin      a row: its query, its pin, which vectors its sparse form keeps, level, weight, target
 numbers.bin   a row: PAIR_FEATURES, raw           sparse.bin   the same with inputs left out (training rows only)
 queries.bin   a query, as it was known: vector (float16, as payloads hold it), numbers, interests
-vectors.bin   a distinct pin payload: its text, visual and graph vectors (bytes and scales, as payloads hold them)
+held.bin      a distinct pin payload: its text, visual and graph vectors (bytes and scales, as payloads hold them)
 packed.json   parts done; a killed run goes on after them
 
 Here a soft label gets its second opinion (peer_labels.py) and its shape (losses.py).
@@ -78,7 +78,7 @@ class Packed:
         sparse = folder / "sparse.bin"
         self._sparse = Mapped(sparse, _NUMBER, len(PAIR_FEATURES)) if sparse.is_file() else self._numbers
         self._queries = Mapped(folder / "queries.bin", _query_dtype(statistics))
-        self._vectors = Mapped(folder / "vectors.bin", _vectors_dtype(sum(self._widths)))
+        self._vectors = Mapped(folder / "held.bin", _vectors_dtype(sum(self._widths)))
 
     def __len__(self) -> int:
         return len(self._rows.rows)
@@ -178,7 +178,7 @@ def pack(
                 parts.write_text(state, f"{number + 1}\n")
                 bar.update(1)
             first_row, first_query = first_row + record.rows, first_query + record.groups
-    _write_vectors(gathered, statistics.dimensions[1:], folder / "vectors.bin")
+    _write_vectors(gathered, statistics.dimensions[1:], folder / "held.bin")
     return Packed(folder, statistics)
 
 

@@ -9,6 +9,7 @@ killed anywhere, the next run goes on there. Deterministic for the same rows, se
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,7 +29,7 @@ from relevance.learning.fit import fit
 from relevance.learning.gathered import gather
 from relevance.learning.inputs import QueryEncoder
 from relevance.learning.low_rank import low_rank
-from relevance.learning.network import Inputs, StudentNetwork
+from relevance.learning.network import Inputs, NetworkSettings, StudentNetwork
 from relevance.learning.packed import Packed, pack
 from relevance.learning.pieces import Pieces
 from relevance.learning.resuming import Checkpoint
@@ -88,13 +89,13 @@ def train_student(
     checkpoint = Checkpoint(lessons / "training.safetensors", made_from)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        network = _network(settings, statistics, in_training=True)
+        network = _network(replace(settings.network, low_rank=False), statistics)
         _normalise(network, packed)
         best = fit(network, Batches(packed, settings), held_out.loss if held_out else None, settings, checkpoint)
         network.load_state_dict(best.weights)
         network.eval()
         if settings.network.low_rank:
-            network = low_rank(network, _network(settings, statistics), packed)
+            network = low_rank(network, _network(settings.network, statistics), packed)
     ended = _ended(network, held_out)
     record = StudentRecord(
         settings=settings,
@@ -131,8 +132,8 @@ def _dev(
     return _Dev(packed, human["level"].to_numpy().astype(np.int64), human["query"].to_list(), gathered.fingerprint)
 
 
-def _network(settings: StudentSettings, statistics: Statistics, in_training: bool = False) -> StudentNetwork:
-    return StudentNetwork(settings.network, statistics.dimensions, len(statistics.interests), in_training)
+def _network(settings: NetworkSettings, statistics: Statistics) -> StudentNetwork:
+    return StudentNetwork(settings, statistics.dimensions, len(statistics.interests))
 
 
 def _normalise(network: StudentNetwork, packed: Packed) -> None:

@@ -15,10 +15,12 @@ import polars as pl
 
 from enrich import parts
 from enrich.payload import content_hash
+from enrich.serving import PRODUCER
 from enrich.tables import Table
 from enrich.workspace import Workspace
 
 NOT_KEPT = "its payload is in no table any more"
+ANOTHER_LAYOUT = "its payload was packed in an older layout"
 REWRITTEN = "the rows it was made from were rewritten or deleted since"
 
 _SERVED = pl.Schema({"key": pl.String(), "hash": pl.String(), "at": pl.Datetime("us", "UTC")})
@@ -48,9 +50,12 @@ class PackedAgain:
     def of(self, served: Sequence[Served]) -> list[Again]:
         """The payload of each, in the order asked."""
         rows = self._rows(pl.DataFrame(served, _SERVED, orient="row"))
-        wanted = rows.drop_nulls("packed").select("key", "packed", "hash").unique().rows()
+        told = rows.drop_nulls("packed")
+        wanted = told.filter(producer=PRODUCER).select("key", "packed", "hash").unique().rows()
         known = {(key, at): self._made[key, at] for key, at, _ in wanted if (key, at) in self._made}
         self._made = known | self._pack_all([row for row in wanted if row[:2] not in known])
+        older = told.filter(pl.col("producer") != PRODUCER).select("key", "packed").rows()
+        self._made |= dict.fromkeys(older, Again(None, ANOTHER_LAYOUT))
         not_kept = Again(None, NOT_KEPT)
         found = rows.select("key", "packed").iter_rows()
         return [not_kept if at is None else self._made[key, at] for key, at in found]
@@ -58,7 +63,7 @@ class PackedAgain:
     def _rows(self, served: pl.DataFrame) -> pl.DataFrame:
         """`served` with when its payload was packed, the last time before it was served; null where no row says so."""
         table = parts.scan(self._workspace.folder(self._table))
-        named = table.select(key=self._table.key[0], hash="input_hash", packed="event_timestamp")
+        named = table.select("producer", key=self._table.key[0], hash="input_hash", packed="event_timestamp")
         kept = named.join(served.lazy(), on=["key", "hash"], how="semi").sort("packed").collect()
         asked = served.with_row_index("place").sort("at")
         dated = asked.join_asof(

@@ -37,7 +37,7 @@ ANOTHER_MODEL = "another model answered"
 DEGRADED = "answered without the online store"
 BROKEN = "the online store held no payload but damaged bytes"
 FEATURES, SCORES = "features differ", "scores differ"
-PINS_AT_ONCE = 50_000  # whose payloads are held, about 200 MB
+PINS_AT_ONCE = 50_000  # whose payloads are held, about 120 MB
 
 
 @dataclass(slots=True)

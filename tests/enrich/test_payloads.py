@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import zlib
 from datetime import UTC, datetime, timedelta
 
@@ -12,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enrich.normalise import terms
-from enrich.payload import NEVER, content_hash
-from enrich.pin_payload import ENGAGEMENT_COLUMNS, TEXT_FIELDS, HeldVectors, Wanted, pack_pins, unpack_pins
+from enrich.payload import NEVER, content_hash, widen
+from enrich.pin_packing import pack_pins
+from enrich.pin_payload import ENGAGEMENT_COLUMNS, TEXT_FIELDS, HeldVectors, Wanted, unpack_pins
 from enrich.query_payload import MAX_PAIRS, PAIR_COLUMNS, QueryValues, pack_query, unpack_query
 from enrich.term_ids import MAX_CHARACTERS, Terms, term_id
 
@@ -189,7 +191,7 @@ def test_payloads_of_versions_before_are_read_beside_new_ones():
     new = pack_pins(PINS)
     columns = (PINS["text_embedding"].to_list(), [None] * 3, PINS["graph_embedding"].to_list())
     before = [version_2(payload, list(vectors)) for payload, *vectors in zip(new, *columns, strict=True)]
-    for old in (before, [version_1(payload, 2) for payload in before]):
+    for head, old in ((54, before), (38, [version_1(payload, 2) for payload in before])):
         mixed, plain = unpack_pins([old[0], *new[1:], old[1][:-1]]), unpack_pins([*new, b"?"])
         assert mixed.present.tolist() == plain.present.tolist() and mixed.corrupt.tolist() == plain.corrupt.tolist()
         assert np.array_equal(mixed.engagement, plain.engagement) and np.array_equal(mixed.langs, plain.langs)
@@ -198,7 +200,8 @@ def test_payloads_of_versions_before_are_read_beside_new_ones():
         assert mixed.graph_embedding == pytest.approx(plain.graph_embedding, abs=1e-3)
         assert unpack_pins(old, now=datetime(2200, 1, 1, tzinfo=UTC)).present.all()  # nothing in it expires
         assert content_hash(old[0]) != content_hash(new[0])
-        assert unpack_pins([resealed(old[0][2], b"", old[0])]).corrupt.tolist() == [True]
+        for size in (0, head + 6):  # nothing; half of the vectors
+            assert unpack_pins([resealed(old[0][2], old[0][12 : 12 + size], old[0])]).corrupt.tolist() == [True]
     values = QueryValues(embedding=[0.5, 0.5], interests=["home"], lang="en", frequency=3)
     packed = pack_query(values)
     for old_query in (resealed(2, packed[12:-4], packed), version_1(packed, 1)):
@@ -207,15 +210,31 @@ def test_payloads_of_versions_before_are_read_beside_new_ones():
 
 
 def test_a_vectors_entries_are_rounded_to_255_steps_of_its_own():
-    vectors = [[0.6, -0.8, 0.1], [1e-3, 2e-3, -4e-3], [0.0, 0.0, 0.0], [float("nan"), 1.0, 0.0]]
+    vectors = [[0.6, -0.8, 0.1], [1e-3, 2.1e-3, -4e-3], [0.0, 0.0, 0.0], [1e-44, 0.0, 0.0]]
     pins = unpack_pins(pack_pins(pl.DataFrame({"visual_embedding": vectors})))
     expected = [
         [round(0.6 / 0.8 * 127) * 0.8 / 127, -0.8, 16 * 0.8 / 127],  # .1 is 15.9 steps
-        [32 * 4e-3 / 127, 64 * 4e-3 / 127, -4e-3],
+        [32 * 4e-3 / 127, 67 * 4e-3 / 127, -4e-3],
         [0, 0, 0],
         [0, 0, 0],
     ]
     assert pins.visual_embedding == pytest.approx(np.array(expected), rel=1e-6) and pins.has_visual_embedding.all()
+
+
+def test_a_vector_that_is_not_finite_counts_as_absent():
+    vectors = [[1.0, 2.0], [float("nan"), 1.0], None, [float("-inf"), 1.0], [3.0, 4.0]]
+    pins = unpack_pins(pack_pins(pl.DataFrame({"visual_embedding": vectors})))
+    assert pins.has_visual_embedding.tolist() == [True, False, False, False, True] and pins.present.all()
+    assert pins.visual_embedding[[0, 4]] == pytest.approx(np.array([[1, 2], [3, 4]]), abs=0.02)
+
+
+def test_vectors_are_the_same_floats_with_torch_and_without(monkeypatch):
+    """Also where they lie at any step from each other."""
+    table = np.zeros(5, [("scales", "<f4", (3,)), ("values", "i1", (9,))])
+    table["scales"], table["values"] = np.random.default_rng(0).random((5, 3)), np.arange(45).reshape(5, 9) - 20
+    found = widen(table["values"][:, 2:7], table["scales"][:, 1])
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert np.array_equal(widen(table["values"][:, 2:7], table["scales"][:, 1]), found) and found.any()
 
 
 def test_vectors_are_held_as_they_are_unpacked():

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from fastapi.testclient import TestClient
 
-from enrich.pin_payload import pack_pins
+from enrich.pin_packing import pack_pins
 from relevance.learning.inputs import pin_columns
 from relevance.learning.network import NetworkSettings, Size
 from relevance.learning.training import train_student

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enrich.normalise import terms
-from enrich.pin_payload import pack_pins, unpack_pins
+from enrich.pin_packing import pack_pins
+from enrich.pin_payload import unpack_pins
 from enrich.query_payload import PAIR_COLUMNS, QueryValues, pack_query, unpack_query
 from relevance import features as f
 from relevance import pin_rows

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from enrich.pin_payload import pack_pins
+from enrich.pin_packing import pack_pins
 from enrich.query_payload import PAIR_COLUMNS, QueryValues, pack_query
 from relevance import metrics
 from relevance.judging.field_drop import compared, left_out

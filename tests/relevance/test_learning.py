@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 import torch
 
-from enrich.pin_payload import pack_pins
+from enrich.pin_packing import pack_pins
 from relevance.features import Statistics, StatisticsCounter
 from relevance.learning.batches import BLOCK, Batches, drawn
 from relevance.learning.fit import fit
@@ -29,6 +29,7 @@ from relevance.student import StudentSettings
 from tests.relevance.students import WordEncoder, labelled_frame
 
 SETTINGS = StudentSettings(network=NetworkSettings(Size.S), epochs=4, batch_size=32)
+IN_TRAINING = replace(SETTINGS.network, low_rank=False)  # which a student has once it is trained
 SOURCES = ("human", "teacher")
 FRAME = pl.concat([labelled_frame(6, 10, seed, source) for seed, source in enumerate(SOURCES)])
 ENCODER = WordEncoder()
@@ -113,7 +114,7 @@ def test_a_sparse_row_is_one_whose_enrichments_were_never_made(tmp_path):
 
 def test_rows_with_a_query_each_have_the_logits_of_rows_that_share_them(tmp_path):
     gathered, packed = packed_of(FRAME, tmp_path)
-    network = StudentNetwork(SETTINGS.network, gathered.statistics.dimensions, 1).eval()
+    network = StudentNetwork(IN_TRAINING, gathered.statistics.dimensions, 1).eval()
     rows = np.array([70, 3, 3, 101, 4])
     shared, own = (packed.choose(rows, paired=paired).features for paired in (False, True))
     assert len(shared.query_vector) < len(own.query_vector) == len(rows)
@@ -226,7 +227,7 @@ def test_a_killed_training_ends_with_the_same_weights(window, tmp_path):
 
     def trained(feed, checkpoint: Checkpoint):
         torch.manual_seed(0)
-        network = StudentNetwork(SETTINGS.network, gathered.statistics.dimensions, 1)
+        network = StudentNetwork(IN_TRAINING, gathered.statistics.dimensions, 1)
         dev = packed.choose(np.arange(0, len(packed), 5))
 
         def dev_loss(net: StudentNetwork) -> float:
@@ -245,7 +246,7 @@ def test_a_killed_training_ends_with_the_same_weights(window, tmp_path):
     assert all(torch.equal(resumed.weights[name], value) for name, value in whole.weights.items())
     torch.manual_seed(1)
     assert Checkpoint(tmp_path / "killed", "other rows").restore(
-        StudentNetwork(SETTINGS.network, gathered.statistics.dimensions, 1),
+        StudentNetwork(IN_TRAINING, gathered.statistics.dimensions, 1),
         torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))]),
     ).look == 0  # fmt: skip
 

@@ -18,7 +18,8 @@ from table_rows import day, use_online_store, write_rows
 import relevance.serving.lookup
 from enrich import parts
 from enrich.errors import BadInput, CorkboardError
-from enrich.pin_payload import ENGAGEMENT_COLUMNS, PinBatch, pack_pins, unpack_pins
+from enrich.pin_packing import pack_pins
+from enrich.pin_payload import ENGAGEMENT_COLUMNS, PinBatch, unpack_pins
 from enrich.query_payload import PAIR_COLUMNS, unpack_query
 from enrich.serving import ServingSettings, run_serving
 from enrich.tables import (

@@ -9,7 +9,7 @@ import torch
 
 from enrich import parts
 from enrich.errors import BadInput
-from enrich.pin_payload import pack_pins
+from enrich.pin_packing import pack_pins
 from enrich.query_payload import PAIR_COLUMNS, QueryValues, pack_query
 from enrich.tables import PIN_SERVING, QUERY_SERVING, TIMESTAMP
 from relevance.feature_store import materialize

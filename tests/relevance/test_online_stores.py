@@ -24,7 +24,8 @@ from enrich.boards import BoardSettings, run_boards
 from enrich.engagement import EngagementSettings, run_engagement
 from enrich.errors import CorkboardError
 from enrich.importers import import_catalogue, sample
-from enrich.pin_payload import pack_pins, unpack_pins
+from enrich.pin_packing import pack_pins
+from enrich.pin_payload import unpack_pins
 from enrich.serving import PIN_INPUTS, ServingSettings, run_serving
 from enrich.tables import (
     DELETIONS,

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enrich.errors import BadInput
-from enrich.pin_payload import pack_pins, unpack_pins
+from enrich.pin_packing import pack_pins
+from enrich.pin_payload import unpack_pins
 from enrich.query_payload import PAIR_COLUMNS, QueryValues, pack_query, unpack_query
 from relevance.online import Answer
 from relevance.pin_rows import take

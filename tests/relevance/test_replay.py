@@ -23,7 +23,7 @@ from relevance.learning.network import NetworkSettings, Size
 from relevance.learning.training import train_student
 from relevance.online import Scorer
 from relevance.serving.lookup import OnlineFeatures
-from relevance.serving.packed_again import NOT_KEPT, REWRITTEN, PackedAgain, Served
+from relevance.serving.packed_again import ANOTHER_LAYOUT, NOT_KEPT, REWRITTEN, PackedAgain, Served
 from relevance.serving.replay import ANOTHER_MODEL, FEATURES, SCORES, render, replay
 from relevance.serving.request_log import RequestLog, append_line, folder_of, read_entries, recorded_share
 from relevance.student import Student, StudentSettings
@@ -86,6 +86,11 @@ def test_what_cannot_be_computed_again_has_a_reason(logged: Workspace, student: 
     parts.replace(logged.folder(PIN_CAPTION), PIN_CAPTION, PIN_CAPTION.schema.empty_table())  # erased
     found = replay(logged, student=student, encoder=WordEncoder())
     assert found.left_out == {REWRITTEN: 2} and found.equal == 6
+    table = parts.read(logged.folder(PIN_SERVING), PIN_SERVING)
+    older = table.set_column(table.column_names.index("producer"), "producer", [["before"] * table.num_rows])
+    parts.replace(logged.folder(PIN_SERVING), PIN_SERVING, older)
+    found = replay(logged, student=student, encoder=WordEncoder())
+    assert found.left_out == {ANOTHER_LAYOUT: 6}
     parts.replace(logged.folder(PIN_SERVING), PIN_SERVING, PIN_SERVING.schema.empty_table())
     found = replay(logged, student=student, encoder=WordEncoder())
     assert found.left_out == {NOT_KEPT: 6} and found.equal == 2  # the unseen pin had no payload

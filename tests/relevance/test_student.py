@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from enrich.errors import BadInput
-from enrich.pin_payload import pack_pins, unpack_pins
+from enrich.pin_packing import pack_pins
+from enrich.pin_payload import unpack_pins
 from enrich.query_payload import unpack_query
 from relevance import metrics
 from relevance.calibration import Calibration
