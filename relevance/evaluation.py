@@ -44,12 +44,11 @@ from relevance.judging.gold import (
     probabilities_of,
     segments_of,
 )
+from relevance.judging.level_statistics import AUROC_LEVELS, level_statistics
 from relevance.metrics import GAINS_NAME, Floats, Ints
 from relevance.reliability import Curve, cumulative_claims, exact_claims, top_claim
 
 __all__ = ["Versus", "evaluate"]
-
-_AUROC_LEVEL = {Measure.AUROC_3: 3, Measure.AUROC_4: 4, Measure.AUROC_5: 5}
 
 
 def evaluate(
@@ -106,29 +105,14 @@ class _Model(NamedTuple):
         probabilities = probabilities_of(one.model, rows)
         statistics = _rankings(one, gold)
         if probabilities is not None:
-            statistics |= _of_levels(query, levels, probabilities, len(gold.queries), settings)
+            statistics |= level_statistics(query, levels, probabilities, queries := len(gold.queries))
+            statistics[Measure.TAU] = intervals.tau(query, levels, metrics.most_probable(probabilities), queries)
+            claim = top_claim(levels, probabilities)
+            statistics[Measure.ECE] = intervals.calibration(query, claim, queries, settings.bins)
         else:
             score = rows["score"].to_numpy().astype(np.float64)
-            statistics |= {m: intervals.auroc(query, levels >= k, score) for m, k in _AUROC_LEVEL.items()}
+            statistics |= {m: intervals.auroc(query, levels >= k, score) for m, k in AUROC_LEVELS.items()}
         return cls(one.model, rows.height, statistics, query, levels, probabilities)
-
-
-def _of_levels(
-    query: Ints, levels: Ints, probabilities: Floats, queries: int, settings: EvaluationSettings
-) -> dict[Measure, Statistic]:
-    top = metrics.most_probable(probabilities)
-    distance = np.abs(top - levels)
-    return {
-        Measure.ACCURACY: intervals.mean(query, (distance == 0).astype(np.float64), queries),
-        Measure.WITHIN_ONE: intervals.mean(query, (distance <= 1).astype(np.float64), queries),
-        Measure.KAPPA: intervals.kappa(query, levels, top, queries),
-        Measure.TAU: intervals.tau(query, levels, top, queries),
-        Measure.ECE: intervals.calibration(query, top_claim(levels, probabilities), queries, settings.bins),
-        **{
-            measure: intervals.auroc(query, levels >= level, metrics.probability_at_least(probabilities, level))
-            for measure, level in _AUROC_LEVEL.items()
-        },
-    }
 
 
 def _rankings(one: Predictions, gold: Gold) -> dict[Measure, Statistic]:

@@ -20,6 +20,7 @@ from relevance.experiments.records import ArmFigures, Compared
 from relevance.intervals import BootstrapSettings, Statistic
 from relevance.judging.figures import CUTOFF, Figure, Measure, Versus
 from relevance.judging.gold import by_query_and_pin
+from relevance.judging.level_statistics import level_statistics
 from relevance.metrics import Floats
 
 MEASURES = (
@@ -27,7 +28,6 @@ MEASURES = (
     *(Measure.KAPPA, Measure.NDCG),
 )
 COMPARED = (Measure.ACCURACY, Measure.AUROC_3, Measure.AUROC_4, Measure.AUROC_5, Measure.NDCG)
-_AUROC_LEVEL = {Measure.AUROC_3: 3, Measure.AUROC_4: 4, Measure.AUROC_5: 5}
 
 
 @dataclass(frozen=True)
@@ -111,16 +111,7 @@ def statistics_of(rows: pl.DataFrame, queries: Sequence[str]) -> dict[Measure, S
     query = np.array([index[one] for one in rows["query"]], np.int64)
     levels = rows["level"].to_numpy().astype(np.int64)
     probabilities = metrics.checked_probabilities(rows["probabilities"].list.to_array(len(LEVELS)).to_numpy())
-    top = metrics.most_probable(probabilities)
     by_query = metrics.ndcg_by_query(by_query_and_pin(rows, "level"), by_query_and_pin(rows, "score"), CUTOFF)
     gained = np.array([by_query[one] for one in queries])
-    return {
-        Measure.ACCURACY: intervals.mean(query, (top == levels).astype(np.float64), len(queries)),
-        Measure.WITHIN_ONE: intervals.mean(query, (np.abs(top - levels) <= 1).astype(np.float64), len(queries)),
-        Measure.KAPPA: intervals.kappa(query, levels, top, len(queries)),
-        Measure.NDCG: intervals.mean(np.arange(len(queries)), gained, len(queries)),
-        **{
-            measure: intervals.auroc(query, levels >= level, metrics.probability_at_least(probabilities, level))
-            for measure, level in _AUROC_LEVEL.items()
-        },
-    }
+    ranked = {Measure.NDCG: intervals.mean(np.arange(len(queries)), gained, len(queries))}
+    return level_statistics(query, levels, probabilities, len(queries)) | ranked
