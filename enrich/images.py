@@ -85,6 +85,15 @@ def load_image(data: bytes, *, at_least: tuple[int, int] | None = None) -> Image
             raise fault(data, error) from error
 
 
+def jpeg_thumbnail(data: bytes, pixels: int, quality: int) -> bytes:
+    """The picture as a JPEG whose longer side has at most so many pixels; raises BadImage as `load_image`."""
+    image = load_image(data, at_least=(pixels, pixels))
+    image.thumbnail((pixels, pixels))
+    out = BytesIO()
+    image.save(out, "JPEG", quality=quality, optimize=True)
+    return out.getvalue()
+
+
 def _load(data: bytes, at_least: tuple[int, int] | None) -> Image.Image:
     check_head(data)
     with closing(_drafted(data, _opened(data), at_least)) as image:

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
 from enrich.image_uris import base_folder, local_path, read_image
-from enrich.images import BadImage, load_image
+from enrich.images import BadImage, jpeg_thumbnail
 from enrich.workspace import Workspace
 from relevance.catalogue import field_texts, image_uris
 from relevance.judging.gold import Predictions, by_query_and_pin, ranked
 from relevance.metrics import most_probable, ndcg_by_query
 
 _LONGEST_TEXT = 240  # characters of a field that are shown
+_QUALITY = 72  # of a thumbnail's JPEG
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,15 +160,7 @@ def pictures_of(workspace: Workspace, pins: pl.Series, pixels: int) -> dict[str,
     for pin, uri in image_uris(workspace, pins).iter_rows():
         try:
             if local_path(uri, base) is not None:
-                found[pin] = _thumbnail(read_image(uri, base), pixels)
+                found[pin] = jpeg_thumbnail(read_image(uri, base), pixels, _QUALITY)
         except BadImage:  # the card shows its texts; `enrich status` counts the reason
             continue
     return found
-
-
-def _thumbnail(data: bytes, pixels: int) -> bytes:
-    image = load_image(data, at_least=(pixels, pixels))
-    image.thumbnail((pixels, pixels))
-    out = BytesIO()
-    image.save(out, "JPEG", quality=72, optimize=True)
-    return out.getvalue()

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
 from enrich.image_uris import base_folder, local_path, on_the_web, read_image
-from enrich.images import BadImage, ImageReason, load_image
+from enrich.images import BadImage, ImageReason, jpeg_thumbnail
 from enrich.workspace import Workspace
 from relevance.serving.kept import Generations
 
-_PIXELS = 400  # the longer side
+_PIXELS, _QUALITY = 400, 80  # the longer side; of JPEG
 _KEPT = 2_000  # thumbnails of about 20 KB: 40 MB
 _KEPT_SECONDS = 600.0
 
@@ -41,7 +40,7 @@ class Pictures:
         self._kept.of_age()
         if (kept := self._kept.get(uri)) is not None:
             return kept
-        jpeg = _drawn(self._read(uri))
+        jpeg = jpeg_thumbnail(self._read(uri), _PIXELS, _QUALITY)
         made = Thumbnail(jpeg, hashlib.blake2b(jpeg, digest_size=12).hexdigest())
         self._kept.keep([uri], [made])
         return made
@@ -58,11 +57,3 @@ class Pictures:
             if not any(real.is_relative_to(folder) for folder in self._allowed):
                 raise BadImage(ImageReason.UNREADABLE, "one outside the catalogue's folder; name it with --images")
         return read_image(uri, self._base)
-
-
-def _drawn(data: bytes) -> bytes:
-    image = load_image(data, at_least=(_PIXELS, _PIXELS))
-    image.thumbnail((_PIXELS, _PIXELS))
-    out = BytesIO()
-    image.save(out, "JPEG", quality=80, optimize=True)
-    return out.getvalue()
