@@ -40,7 +40,7 @@ from benchmarks.rivals.scoring_plain import VIEWS, CrossEncoder, PlainScorer, wh
 from enrich import parts
 from enrich.pin_payload import PinBatch, unpack_pins
 from enrich.serving import ServingSettings, run_serving
-from enrich.tables import QUERY_FEATURES
+from enrich.tables import QUERY_FEATURES, QUERY_PIN_ENGAGEMENT
 from enrich.text_encoder import TextEncoder
 from enrich.workspace import Workspace
 from relevance.calibration import Calibration
@@ -56,6 +56,7 @@ from relevance.student import Student, StudentRecord, StudentSettings
 
 ASKED = 1_000
 QUERY = "w1 w20 w300"
+PAIRS = 2_000  # pins of which the known query has rates of its own
 CANDIDATES = (10, 100, 1_000, 10_000)
 OF_RIVAL = PINS_AT_ONCE  # pins in the typed views: all of them would take ten minutes to load, twice
 
@@ -101,6 +102,12 @@ def prepared(root: Path, pins: int) -> Workspace:
     same |= {"producer": "benchmark", "code_version": "0", "input_hash": "0"}
     columns = {f.name: pa.array(row.get(f.name, [same.get(f.name)]), f.type) for f in QUERY_FEATURES.schema}
     parts.append(workspace.folder(QUERY_FEATURES), QUERY_FEATURES, pa.table(columns))
+    some = np.random.default_rng(8).choice(pins, min(PAIRS, pins), replace=False)
+    pairs = same | {"query": QUERY, "pin_id": [f"pin{i:08d}" for i in some]}
+    rates = {f.name: pairs.get(f.name, 0.5 if "_rate_" in f.name else 9) for f in QUERY_PIN_ENGAGEMENT.schema}
+    rows = {name: value if isinstance(value, list) else [value] * len(some) for name, value in rates.items()}
+    table = pa.table({f.name: pa.array(rows[f.name], f.type) for f in QUERY_PIN_ENGAGEMENT.schema})
+    parts.append(workspace.folder(QUERY_PIN_ENGAGEMENT), QUERY_PIN_ENGAGEMENT, table)
     run_serving(workspace, ServingSettings())
     return workspace
 

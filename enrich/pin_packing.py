@@ -7,16 +7,16 @@ import polars as pl
 
 from enrich.payload import NEVER, Bools, ByteVectors, Floats, byte_rows, seal
 from enrich.pin_payload import ENGAGEMENT_COLUMNS, HEAD, LOG, MAGIC, TEXT_FIELDS, VECTORS
-from enrich.term_ids import Terms, TextIds, text_ids, trigram_ids
+from enrich.term_ids import Terms, TextIds, key_hashes, text_ids, trigram_ids
 
 
 def pack_pins(rows: pl.DataFrame) -> list[bytes]:
     """One payload a row of typed columns, each optional and nullable; columns of other names are ignored.
 
-    Texts: title, description, caption, link_title, link_description, lang; lists of texts: board_titles,
-    engaged_queries; lists of floats: VECTORS; numbers: ENGAGEMENT_COLUMNS; times: `queries_until` and
-    `engagement_until`, when these stop being evidence, and `created_timestamp`, when the newest of the values could be
-    known. Equal values give equal bytes on every machine.
+    Texts: pin_id (its hash is kept, to find the pin among a query's pairs), title, description, caption, link_title,
+    link_description, lang; lists of texts: board_titles, engaged_queries; lists of floats: VECTORS; numbers:
+    ENGAGEMENT_COLUMNS; times: `queries_until` and `engagement_until`, when these stop being evidence, and
+    `created_timestamp`, when the newest of the values could be known. Equal values give equal bytes on every machine.
     """
     title, description, caption = (_texts(rows, name) for name in TEXT_FIELDS[:3])
     link = _joined(_texts(rows, "link_title"), _texts(rows, "link_description"))
@@ -32,7 +32,7 @@ def pack_pins(rows: pl.DataFrame) -> list[bytes]:
         *(byte_rows(part.offsets, part.counts.astype(np.uint8)) for part in terms),
     ]
     until = [_times(rows, f"{name}_until", NEVER) for name in LOG]
-    openings = _heads(_column(rows, "lang", pl.String()), until, fields, terms, vectors, has_engagement)
+    openings = _heads(rows, until, fields, terms, vectors, has_engagement)
     created = _times(rows, "created_timestamp", 0)
     bodies = map(b"".join, zip(openings, *sections, strict=True))
     return [seal(MAGIC, at, body) for at, body in zip(created, bodies, strict=True)]
@@ -68,16 +68,18 @@ def _engagement(rows: pl.DataFrame) -> tuple[Floats, Bools]:
 
 
 def _heads(
-    langs: pl.Series,
+    rows: pl.DataFrame,
     until: list[list[int]],
     fields: list[TextIds],
     terms: list[Terms],
     vectors: list[ByteVectors],
     has_engagement: Bools,
 ) -> list[bytes]:
-    head = np.zeros(len(langs), HEAD)
+    head = np.zeros(rows.height, HEAD)
     head["until"] = np.array(until, "<i8").T
-    head["lang"] = [(lang or "")[:4].encode("ascii", "ignore") for lang in langs.to_list()]
+    head["key"] = key_hashes(rows["pin_id"].to_list()) if "pin_id" in rows.columns else 0
+    langs = _column(rows, "lang", pl.String()).to_list()
+    head["lang"] = [(lang or "")[:4].encode("ascii", "ignore") for lang in langs]
     head["scales"] = np.column_stack([vector.scales for vector in vectors])
     head["dimensions"] = np.column_stack([vector.dimensions for vector in vectors])
     head["engagement"] = np.where(has_engagement, len(ENGAGEMENT_COLUMNS), 0)

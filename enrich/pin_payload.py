@@ -4,16 +4,16 @@ Written by `enrich serving` into `pin_serving`, kept in Feast's online store as 
 rows with the same function, so that a model sees the same rounded numbers in both places. Texts stay out: only the ids
 of their terms (`enrich/term_ids.py`) are kept. Between the envelope and the checksum of `enrich/payload.py` stand
 
-    until when queries and engagement are evidence, scale of each vector, lang, dimension of each vector (0: absent),
-    number of engagement columns (0: absent), of distinct terms of each text field and of trigrams, length of each
-    field; then the vectors in a byte an entry, engagement in float32, ids of the fields and of the trigrams (uint32,
-    ascending within each), their counts (uint8)
+    until when queries and engagement are evidence, scale of each vector, hash of the pin's id (0: not told), lang,
+    dimension of each vector (0: absent), number of engagement columns (0: absent), of distinct terms of each text field
+    and of trigrams, length of each field; then the vectors in a byte an entry, engagement in float32, ids of the fields
+    and of the trigrams (uint32, ascending within each), their counts (uint8)
 
 Everything is little-endian; times are µs since 1970. What the log said has a time to live, which Feast does not apply
 online: what a payload holds beyond it is left out when it is read. Any change of this layout, of a column list below or
 of `enrich.normalise.terms` takes a new `payload.VERSION`, and readers that still know the version before it. Version 1
-had no expiry: it is read as if nothing in it ever expired. Version 2 had vectors in float16: they are rounded as they
-are read.
+had no expiry: it is read as if nothing in it ever expired. Version 2 had vectors in float16, which are rounded as they
+are read, and no hash of the id.
 """
 
 from __future__ import annotations
@@ -55,7 +55,10 @@ _HEAD_1 = np.dtype([
     ("terms", "<u2", len(TEXT_FIELDS) + 1), ("lengths", "<u2", len(TEXT_FIELDS)),
 ])  # fmt: skip
 _HEAD_2 = np.dtype([("until", "<i8", len(LOG)), *_HEAD_1.descr])
-HEAD = np.dtype([("until", "<i8", len(LOG)), ("scales", "<f4", len(VECTORS)), *_HEAD_1.descr])
+HEAD = np.dtype([("until", "<i8", len(LOG)), ("scales", "<f4", len(VECTORS)), ("key", "<u8"), *_HEAD_1.descr])
+
+
+Ids64 = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,7 @@ class PinBatch:
     texts: Terms  # [n * TEXTS_A_PIN], those of each pin side by side
     lengths: Floats  # [n, len(TEXT_FIELDS)], tokens
     langs: npt.NDArray[np.str_]  # [n], ISO 639-1; "" where unknown
+    keys: Ids64  # [n], `key_hashes` of the pin ids; 0 where the payload does not tell
     created_us: Integers  # [n], when the newest packed value could be known, µs since 1970; not a feature
 
     def __len__(self) -> int:
@@ -171,6 +175,7 @@ def unpack_pins(
         texts=_unpack_texts(sections, start + 4 * columns, sizes, rows, n),
         lengths=_scatter(head["lengths"].astype(np.float32), rows, n),
         langs=_scatter(head["lang"].astype(np.str_), rows, n),
+        keys=_scatter(head["key"], rows, n),
         created_us=_scatter(head["created_us"], rows, n),
     )
     if now is None or not len(kept):

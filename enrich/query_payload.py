@@ -50,11 +50,16 @@ class QueryInputs:
     pair_pins: npt.NDArray[np.uint64]  # [m], `key_hashes` of pin ids, ascending
     pair_rates: Floats  # [m, len(PAIR_COLUMNS)]
 
-    def rates_of(self, pin_ids: Sequence[str]) -> tuple[Floats, Bools]:
-        """The pairs' values [n, len(PAIR_COLUMNS)], zeros where a pair has none, and which have them [n]."""
+    def rates_of(self, pin_ids: Sequence[str], keys: npt.NDArray[np.uint64] | None = None) -> tuple[Floats, Bools]:
+        """The pairs' values [n, len(PAIR_COLUMNS)], zeros where a pair has none, and which have them [n].
+
+        `keys` are the ids' `key_hashes` as far as they are known, 0 elsewhere: hashing a thousand ids takes .9 ms.
+        """
         rates, found = np.zeros((len(pin_ids), len(PAIR_COLUMNS)), np.float32), np.zeros(len(pin_ids), np.bool_)
         if len(self.pair_pins) and len(pin_ids):
-            hashes = key_hashes(pin_ids)
+            hashes = np.zeros(len(pin_ids), np.uint64) if keys is None else keys.copy()
+            unknown = np.flatnonzero(hashes == 0)
+            hashes[unknown] = key_hashes([pin_ids[i] for i in unknown.tolist()])
             at = np.minimum(np.searchsorted(self.pair_pins, hashes), len(self.pair_pins) - 1)
             found = self.pair_pins[at] == hashes
             rates[found] = self.pair_rates[at[found]]

@@ -51,7 +51,8 @@ def soft_cross_entropy(
 def shaped(labels: Floats, temperature: float, hard_share: float) -> Floats:
     """Soft labels [n, 5] at a temperature, `hard_share` of each its most probable level (the lower of two equal)."""
     if temperature != 1:
-        powers = np.power(labels.astype(np.float64), 1 / temperature)
+        likely = labels.astype(np.float64) / labels.max(axis=1, keepdims=True)  # 1 at most: no power of all is 0
+        powers = np.power(likely, 1 / temperature)
         labels = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
     if hard_share:
         hard = np.eye(labels.shape[1], dtype=np.float32)[labels.argmax(axis=1)]

@@ -159,7 +159,9 @@ class Scorer:
         return cls(student, OnlineFeatures.open(found), TextEncoder(student.record.settings.text_encoder), log)
 
     def score(self, query: str, pin_ids: Sequence[str]) -> list[ScoredPin]:
-        """An answer a pin, in the order asked. Raises BadInput only for arguments of the wrong type."""
+        """An answer a pin, in the order asked. Raises BadInput only for arguments that are no text and no ids, or that
+        UTF-8 cannot hold.
+        """
         return self.answer(query, pin_ids).scored_pins()
 
     def answer(self, query: str, pin_ids: Sequence[str], request_id: str | None = None) -> Answer:
@@ -177,7 +179,7 @@ class Scorer:
         times.append(perf_counter())
         pins = unpack_pins(read.payloads, now, self._wanted, read.whole)
         times.append(perf_counter())
-        rates, has_rates = inputs.rates_of(ids)
+        rates, has_rates = inputs.rates_of(ids, pins.keys)
         features = self.student.features(inputs, pins, rates, has_rates)
         times.append(perf_counter())
         probabilities = self.student.predict(features)
@@ -261,7 +263,10 @@ def checked(query: str, pin_ids: Sequence[str]) -> tuple[str, ...]:
         raise BadInput(f"expected a query as text, found {type(query).__name__}")
     if isinstance(pin_ids, str | bytes):
         raise BadInput("expected a list of pin ids, found one text; put it into a list")
-    ids = tuple(pin_ids)
+    try:
+        ids = tuple(pin_ids)
+    except TypeError as error:
+        raise BadInput(f"expected a list of pin ids, found {type(pin_ids).__name__}") from error
     if set(map(type, ids)) != {str}:
         ids = tuple(map(_text, ids))
     try:

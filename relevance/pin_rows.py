@@ -41,6 +41,7 @@ def take(pins: PinBatch, rows: Ints) -> PinBatch:
         texts=taken(pins.texts, (rows[:, None] * TEXTS_A_PIN + np.arange(TEXTS_A_PIN)).reshape(-1)),
         lengths=pins.lengths[rows],
         langs=pins.langs[rows],
+        keys=pins.keys[rows],
         created_us=pins.created_us[rows],
     )
 
@@ -67,6 +68,7 @@ def concatenate(batches: Sequence[PinBatch]) -> PinBatch:
         texts=joined_texts([batch.texts for batch in batches]),
         lengths=joined("lengths"),
         langs=joined("langs"),
+        keys=joined("keys"),
         created_us=joined("created_us"),
     )
 

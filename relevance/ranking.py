@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from math import isfinite
 from typing import NamedTuple
 
 import numpy as np
@@ -34,6 +33,7 @@ Ints8 = NDArray[np.int8]
 RATED_EVENTS = ("click", "long_click", "save", "hide")  # of whose smoothed rates the utility is made
 _PAIR_RATES = [PAIR_COLUMNS.index(f"{event}_rate_365d") for event in RATED_EVENTS]
 _PIN_RATES = [ENGAGEMENT_COLUMNS.index(f"{event}_rate_365d") for event in RATED_EVENTS]
+_GREATEST = 1e6  # of a weight; far beyond, utilities would not be told apart
 LOW, HIGH = 2.5, 3.5  # expected levels below which a pin is of level 1-2, and from which of level 4-5
 
 
@@ -50,8 +50,11 @@ class UtilityWeights:
 
     def __post_init__(self) -> None:
         values = (self.relevance, self.click, self.long_click, self.save, self.hide, self.caller)
-        if not all(isfinite(value) for value in values) or self.relevance < 0:
-            raise BadInput(f"expected finite weights and a relevance weight of 0 or more, found {values}")
+        numbers = all(isinstance(value, int | float) and abs(value) <= _GREATEST for value in values)  # nan is not
+        if not numbers or self.relevance < 0:
+            raise BadInput(
+                f"expected weights of at most {_GREATEST:g} in size and a relevance weight of 0 or more, found {values}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +188,12 @@ def order_of(relevance: Doubles, utility: Doubles, shown: Bools) -> tuple[NDArra
 
 
 def _callers(engagement: Sequence[float], pins: int, settings: RankSettings) -> Floats:
-    values = np.asarray(engagement, np.float32)
-    if values.shape != (pins,) or not np.isfinite(values).all():
-        raise BadInput(f"expected one finite engagement prediction a pin ({pins}), found shape {list(values.shape)}")
+    try:
+        values = np.asarray(engagement, np.float32)
+    except (TypeError, ValueError) as error:
+        raise BadInput(f"expected engagement predictions as numbers, found others ({error})") from error
+    if values.shape != (pins,):
+        raise BadInput(f"expected one engagement prediction a pin ({pins}), found shape {list(values.shape)}")
+    if not (np.abs(values) <= _GREATEST).all():
+        raise BadInput(f"expected engagement predictions of at most {_GREATEST:g} in size, found one beyond, or nan")
     return settings.weights.caller * values

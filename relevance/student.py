@@ -1,4 +1,4 @@
-"""The student: five probabilities of a thousand (query, pin) pairs in about a millisecond.
+"""The student: five probabilities of a thousand (query, pin) pairs in a few milliseconds.
 
 Reads a model folder, which `learning/training.py` writes:
 

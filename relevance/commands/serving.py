@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import click
 
 from enrich import console
+from enrich.errors import BadInput
 from relevance.service.settings import ServiceSettings
 
 _USUAL = ServiceSettings()
@@ -78,6 +80,10 @@ def serve(
 ) -> None:
     """Score, rank and explain over HTTP, with an inspector page at / (and /docs, /metrics, /readyz)."""
     from relevance.commands.scoring import served_workspace
+
+    missing = [name for name in ("fastapi", "uvicorn", "prometheus_client") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise BadInput(f"expected {', '.join(missing)} to serve, found none; pip install 'corkboard[serve]'")
     from relevance.service.start import serve as run_server
 
     settings = ServiceSettings(

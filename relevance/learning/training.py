@@ -92,6 +92,8 @@ def train_student(
         network = _network(replace(settings.network, low_rank=False), statistics)
         _normalise(network, packed)
         best = fit(network, Batches(packed, settings), held_out.loss if held_out else None, settings, checkpoint)
+        if not best.weights:
+            raise BadInput("expected a finite loss in training, found a run that diverged; lower its learning rate")
         network.load_state_dict(best.weights)
         network.eval()
         if settings.network.low_rank:

@@ -14,7 +14,7 @@ import numpy as np
 from relevance import pin_rows
 from relevance.online import Answer, Part, Scorer, Work
 
-AT_ONCE = 1_000  # candidates between two looks at the clock, about 8 ms
+AT_ONCE = 1_000  # candidates between two looks at the clock, some 20 ms
 
 
 def answer_by(

@@ -176,10 +176,10 @@ def resealed(version: int, body: bytes, payload: bytes) -> bytes:
 
 
 def version_2(pin: bytes, vectors: list[list[float] | None]) -> bytes:
-    """A pin as version 2 wrote it: no scales (12 bytes after two expiries), the vectors in float16."""
+    """A pin as version 2 wrote it: no scales and key (20 bytes after two expiries), the vectors in float16."""
     halves = b"".join(np.array(vector or [], "<f2").tobytes() for vector in vectors)
-    head, entries = pin[12 + 16 + 12 : 12 + 16 + 12 + 38], sum(len(vector or []) for vector in vectors)
-    return resealed(2, pin[12:28] + head + halves + pin[12 + 66 + entries : -4], pin)
+    head, entries = pin[12 + 16 + 20 : 12 + 74], sum(len(vector or []) for vector in vectors)
+    return resealed(2, pin[12:28] + head + halves + pin[12 + 74 + entries : -4], pin)
 
 
 def version_1(version_2: bytes, expiries: int) -> bytes:
@@ -235,6 +235,17 @@ def test_vectors_are_the_same_floats_with_torch_and_without(monkeypatch):
     found = widen(table["values"][:, 2:7], table["scales"][:, 1])
     monkeypatch.setitem(sys.modules, "torch", None)
     assert np.array_equal(widen(table["values"][:, 2:7], table["scales"][:, 1]), found) and found.any()
+
+
+def test_a_pin_is_found_among_a_querys_pairs_by_its_payload_or_by_its_id():
+    told = pack_pins(pl.DataFrame({"pin_id": ["a", "b"], "title": ["x", "y"]}))
+    (untold,) = pack_pins(pl.DataFrame({"title": ["z"]}))
+    rates = np.arange(2 * len(PAIR_COLUMNS), dtype=np.float32).reshape(2, -1)
+    query = unpack_query(pack_query(QueryValues(), ["b", "c"], rates), "red")
+    ids = ["a", "b", "c", "d"]
+    found, has = query.rates_of(ids, unpack_pins([*told, untold, None]).keys)
+    assert has.tolist() == [False, True, True, False] and np.array_equal(found, query.rates_of(ids)[0])
+    assert found[1].tolist() == rates[0].tolist() and found[2].tolist() == rates[1].tolist()
 
 
 def test_vectors_are_held_as_they_are_unpacked():

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import polars as pl
 import pytest
 import torch
 
 from enrich.errors import BadInput
-from relevance.losses import soft_cross_entropy, targets_of
+from relevance.losses import shaped, soft_cross_entropy, targets_of
 
 HUMAN = {"label_source": "human", "level": 4, "votes": [4, 4, 5, 1], "probabilities": None}
 TEACHER = {"label_source": "teacher", "level": None, "votes": None, "probabilities": [0.1, 0.2, 0.3, 0.2, 0.2]}
@@ -56,3 +57,12 @@ def test_the_loss_by_hand():
 def test_a_row_without_its_label_is_refused(row, words):
     with pytest.raises(BadInput, match=words):
         _targets([row, TEACHER if row["label_source"] == "human" else HUMAN])
+
+
+@pytest.mark.parametrize(
+    ("temperature", "expected"),
+    [(0.5, [0.01 / 0.34, 0.04 / 0.34, 0.25 / 0.34, 0.04 / 0.34, 0.0]), (1e-3, [0, 0, 1, 0, 0])],
+)
+def test_soft_labels_at_any_temperature_are_a_distribution(temperature, expected):
+    labels = np.array([[0.1, 0.2, 0.5, 0.2, 0.0]], np.float32)
+    assert shaped(labels, temperature, 0.0)[0].tolist() == pytest.approx(expected, abs=1e-6)

@@ -190,6 +190,8 @@ def test_no_pins_no_answers_and_wrong_types_one_line(scorer):
     wrong = (
         (None, ["a"], "query as text"),
         ("q", "abc", "list of pin ids"),
+        ("q", None, "list of pin ids, found NoneType"),
+        ("q", 5, "list of pin ids, found int"),
         ("q", [3], "ids as"),
         ("q", ["\ud800"], "UTF-8"),
     )

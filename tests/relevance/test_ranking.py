@@ -67,10 +67,15 @@ def test_a_callers_predictions_replace_the_rates():
     scorer = FixedScorer([4.0, 4.0], [1.0, 0.0])
     assert _ids(rank(scorer, "q", ["a0", "a1"])) == ["a0", "a1"]
     assert _ids(rank(scorer, "q", ["a0", "a1"], engagement=[0.0, 1.0])) == ["a1", "a0"]
-    with pytest.raises(BadInput, match="one finite"):
-        rank(scorer, "q", ["a0", "a1"], engagement=[0.5])
-    with pytest.raises(BadInput, match="one finite"):
-        rank(scorer, "q", ["a0", "a1"], engagement=[0.5, float("nan")])
+    for wrong, words in (
+        ([0.5], "one engagement prediction a pin"),
+        ([0.5, float("nan")], "nan"),
+        ([0.5, 1e7], "1e\\+06"),
+        (["x", "y"], "as numbers"),
+        ([[0.5], [0.5, 0.5]], "as numbers"),
+    ):
+        with pytest.raises(BadInput, match=words):
+            rank(scorer, "q", ["a0", "a1"], engagement=wrong)
 
 
 def test_the_floor_leaves_out_and_says_what():
@@ -103,7 +108,8 @@ def test_engagement_never_lifts_1_2_above_4_5(pins, relevance, save):
 
 
 def test_weights_that_are_no_numbers_are_refused():
-    with pytest.raises(BadInput, match="finite weights"):
-        UtilityWeights(save=float("inf"))
+    for wrong in (float("inf"), float("nan"), 1e39, "1", None):
+        with pytest.raises(BadInput, match="expected weights"):
+            UtilityWeights(save=wrong)
     with pytest.raises(BadInput, match="floor"):
         RankSettings(floor=7)

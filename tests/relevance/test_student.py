@@ -154,6 +154,12 @@ def test_what_a_flag_cannot_be_is_one_line_that_names_it(flags, words):
     assert "\n" not in str(caught.value)
 
 
+def test_a_training_that_diverges_is_one_line(tmp_path):
+    wild = replace(SETTINGS, learning_rate=1e30, epochs=2)
+    with pytest.raises(BadInput, match="diverged; lower its learning rate"):
+        train_student(labelled_frame(3, 5, 1), labelled_frame(2, 5, 2), wild, tmp_path / "s", WordEncoder())
+
+
 @pytest.mark.parametrize("size", list(Size))
 def test_every_size_trains_and_loads(size, tmp_path):
     settings = replace(StudentFlags(size=size.value, ordinal_margin=0.5).applied(SETTINGS), epochs=1)
