@@ -26,7 +26,7 @@ from enrich.pin_payload import ENGAGEMENT_COLUMNS
 from enrich.query_payload import PAIR_COLUMNS
 from enrich.tables import LEVELS
 from relevance.features import Bools, Floats
-from relevance.online import PIN, Answer, ScoredPin, Scorer
+from relevance.online import CORRUPT, PIN, Answer, ScoredPin, Scorer
 
 Doubles = NDArray[np.float64]
 Ints8 = NDArray[np.int8]
@@ -99,8 +99,9 @@ def rank(
     """The pins by utility, each at most once; ties by relevance, then in the order given.
 
     `engagement`: the caller's predictions, one a pin, instead of the built-in rates. `keep_unknown` false leaves out
-    pins that the store does not have, as candidates of an older index may be by now; of a store that is lost or empty
-    they are kept. Raises BadInput when the predictions are not one finite number a pin.
+    pins that the store does not have, as candidates of an older index may be by now; those that it has and cannot give,
+    damaged or because it is lost or empty, are kept. Raises BadInput when the predictions are not one finite number a
+    pin.
     """
     return ranked(scorer.answer(query, pin_ids), settings, engagement, keep_unknown)
 
@@ -122,7 +123,7 @@ def ranked(
     utility = utility_of(relevance, engaged, settings.weights)
     scored, first = answer.scored_pins(), _first_of_each(answer.pin_ids)
     if not keep_unknown and not answer.lost_pins:
-        first &= np.fromiter((PIN not in pin.missing for pin in scored), np.bool_, len(scored))
+        first &= np.fromiter((not _is_unknown(pin) for pin in scored), np.bool_, len(scored))
     shown = first & (relevance >= settings.floor)
     order, guarded = order_of(relevance, utility, shown)
     pins = tuple(
@@ -165,6 +166,11 @@ def rates_known(pair: Floats, has_pair: Bools, pin: Floats, has_pin: Bools) -> t
 
 
 _SOURCES = tuple(RatesOf)
+
+
+def _is_unknown(pin: ScoredPin) -> bool:
+    """Whether the store has nothing of it; a damaged payload is something."""
+    return PIN in pin.missing and CORRUPT not in pin.missing
 
 
 def _first_of_each(pin_ids: Sequence[str]) -> Bools:

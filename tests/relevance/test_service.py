@@ -83,6 +83,17 @@ def test_own_candidates_that_are_gone_are_left_out_but_asked_ones_and_a_lost_sto
         store.held_pins[PINS[0]] = gone
 
 
+def test_own_candidates_whose_payloads_are_damaged_stay_and_are_flagged(client, store):
+    whole = dict(store.held_pins)
+    store.held_pins.update({pin: payload[:-1] for pin, payload in whole.items()})
+    try:
+        answer = client.post("/rank", json={"query": "blue chair", "floor": 1, "limit": 12}).json()
+    finally:
+        store.held_pins.update(whole)
+    assert {pin["pin_id"] for pin in answer["pins"]} == set(PINS) and answer["degraded"]
+    assert all(pin["missing"][-2:] == ["pin", "corrupt"] for pin in answer["pins"])
+
+
 def test_a_lost_store_is_flagged_and_not_ready_and_comes_back(client, store):
     store.down = True
     answer = client.post("/score", json={"query": "blue chair", "pin_ids": PINS[:2]})
