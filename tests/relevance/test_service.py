@@ -13,8 +13,11 @@ import enrich
 from enrich.workspace import Workspace
 from relevance.online import Scorer
 from relevance.service.app import Parts
+from relevance.service.desk import Desk
+from relevance.service.gate import Gate
 from relevance.service.keys import ApiKeys
 from relevance.service.live import Engine, Live
+from relevance.service.meters import Meters
 from relevance.service.settings import MAX_BODY_BYTES, MAX_PINS, ServiceSettings
 from relevance.serving.request_log import RequestLog
 from tests.relevance.services import PINS, QUIET, client_of, engine_of, memory_store, parts_of, tiny_student
@@ -314,6 +317,14 @@ def test_a_full_queue_is_a_429_and_a_hung_store_a_partial_answer_in_time(scorer,
         waits.join()
         assert [answer.json()["partial"] for answer in answers] == [False, False]
         assert [after - was for after, was in zip(counted(client), before, strict=True)] == [1, 2]
+
+
+def test_a_short_deadline_leaves_most_of_itself_for_scoring(scorer, monkeypatch):
+    desk = Desk(parts_of(scorer).live, Gate(1, 1), Meters(), deadline_ms=60_000)
+    monkeypatch.setattr("relevance.service.desk.time.monotonic", lambda: 100.0)
+    assert desk._times(40) == pytest.approx((100.03, 100.04))
+    assert desk._times(1_000) == pytest.approx((100.95, 101.0))
+    assert desk._times(None) == pytest.approx((159.95, 160.0))
 
 
 def counted(client) -> list[float]:
