@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -34,7 +34,6 @@ from relevance.service.records import (
     PinCard,
     RankRequest,
     ScoreRequest,
-    Weights,
 )
 from relevance.service.shadow import Shadow
 from relevance.serving.deadline import answer_by
@@ -144,7 +143,7 @@ class Desk:
                     "below_floor": len(ranking.below_floor),
                     "shown": len(passed),
                     "langs": sorted(set(filter(None, langs.values()))),
-                    "weights": {name: getattr(settings.weights, name) for name in Weights.model_fields},
+                    "weights": asdict(settings.weights),
                     "floor": settings.floor,
                     "pins": [
                         _ranked(pin)

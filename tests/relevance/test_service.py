@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import enrich
 from enrich.workspace import Workspace
 from relevance.online import Scorer
+from relevance.ranking import RankSettings, UtilityWeights
 from relevance.service.app import Parts
 from relevance.service.desk import Desk
 from relevance.service.gate import Gate
@@ -95,6 +96,23 @@ def test_own_candidates_whose_payloads_are_damaged_stay_and_are_flagged(client, 
         store.held_pins.update(whole)
     assert {pin["pin_id"] for pin in answer["pins"]} == set(PINS) and answer["degraded"]
     assert all(pin["missing"][-2:] == ["pin", "corrupt"] for pin in answer["pins"])
+
+
+def test_weights_that_are_not_given_are_the_tuned_ones(scorer):
+    tuned = RankSettings(UtilityWeights(relevance=0.7, click=0.2, long_click=0.5, save=0.9, hide=-0.3, caller=0.6))
+    engine = Engine(scorer, lambda query, limit: PINS[:limit], "f1", tuned)
+    with client_of(Parts(Live(engine), QUIET)) as client:
+
+        def utilities(**weights: float) -> list[tuple[str, float]]:
+            body = {"query": "blue chair", "pin_ids": PINS, "floor": 1, "engagement": [0.1] * 6 + [0.2] * 6}
+            body |= {"weights": weights} if weights else {}
+            return [(pin["pin_id"], pin["utility"]) for pin in client.post("/rank", json=body).json()["pins"]]
+
+        whole = {"relevance": 0.7, "click": 0.2, "long_click": 0.5, "save": 0.9, "hide": -0.3, "caller": 0.1}
+        assert utilities(click=0.2) == utilities()
+        assert utilities(caller=0.1) == utilities(**whole) != utilities()
+        shown = client.post("/inspect", json={"query": "blue chair", "weights": {"caller": 0.1}}).json()
+        assert shown["weights"] == whole  # so a link of the one slider that was moved leads back to what is shown
 
 
 def test_a_lost_store_is_flagged_and_not_ready_and_comes_back(client, store):

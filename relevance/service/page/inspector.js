@@ -78,10 +78,8 @@ function request(now) {
   const body = { query: now.q, order: now.order || "utility" };
   for (const filter of ["lang", "has", "lacks"]) if (now[filter]) body[filter] = now[filter];
   if (now.floor) body.floor = Number(now.floor);
-  if (WEIGHTS.some((name) => name in now)) {
-    const usual = answer?.usual || {};
-    body.weights = Object.fromEntries(WEIGHTS.filter((name) => name in now || name in usual).map((name) => [name, Number(now[name] ?? usual[name])]));
-  }
+  const moved = WEIGHTS.filter((name) => name in now); // the service knows the others: a link holds these alone
+  if (moved.length) body.weights = Object.fromEntries(moved.map((name) => [name, Number(now[name])]));
   if (now.pins) body.pin_ids = now.pins.split(",");
   return body;
 }
@@ -96,10 +94,7 @@ async function ask() {
   const { signal } = asking;
   $("#busy").hidden = false;
   try {
-    const usual = answer?.usual;
-    const found = await post("inspect", request(now), signal);
-    const untouched = !WEIGHTS.some((name) => name in now);
-    answer = { ...found, usual: untouched ? found.weights : usual };
+    answer = await post("inspect", request(now), signal);
     show(now);
     teach(now, signal);
   } catch (error) {
@@ -191,7 +186,6 @@ for (const input of $$("[data-weight]")) {
   });
 }
 $("#usual").addEventListener("click", () => {
-  for (const input of $$("[data-weight]")) if (input.dataset.weight !== "floor" && answer?.usual) slide(input, answer.usual[input.dataset.weight]);
   change(Object.fromEntries([...WEIGHTS, "floor"].map((name) => [name, null])));
 });
 $("#teacher").addEventListener("change", () => change({ teacher: $("#teacher").checked ? null : "no" }));
