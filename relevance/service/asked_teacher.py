@@ -44,11 +44,12 @@ class AskedTeacher:
         return (self._folder / "teacher.json").is_file()
 
     def ask(self, query: str, pin_ids: Sequence[str]) -> tuple[str, list[TaughtPin]]:
-        """The teacher's fingerprint, and what it says of the pins that the catalogue has.
+        """The teacher's fingerprint, and what it says of the pins that the catalogue has and can give.
 
         Raises BadInput where there is no teacher.
         """
-        cards = [card for card in self._cards.of(list(dict.fromkeys(pin_ids))) if card is not None]
+        found_cards = self._cards.of(list(dict.fromkeys(pin_ids)))
+        cards = [card for card in found_cards if card is not None and not card.unread]
         with self._lock:
             teacher = self._load()
             texts = [pin_text(card) for card in cards]

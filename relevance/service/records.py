@@ -185,6 +185,7 @@ class PinCard(BaseModel):
 
 
 class Fact(BaseModel):
+    unread: bool = Field(default=False, description="whether the catalogue could not be read: the card is empty")
     """Where a pin's values came from."""
 
     table: str

@@ -148,6 +148,34 @@ def test_inspect_orders_filters_and_gives_cards(client):
 
 def test_without_a_teacher_the_page_is_told_so(client):
     answer = client.post("/teacher", json={"query": "q", "pin_ids": KNOWN[:1]})
+@pytest.mark.parametrize("harm", ["damaged", "gone"])
+def test_a_catalogue_that_cannot_be_read_costs_the_cards_alone(catalogue, scorer, tmp_path, harm):
+    harmed = Workspace.at(tmp_path / "workspace")
+    shutil.copytree(catalogue.root, harmed.root)
+    for table in (PINS, PIN_TEXT):
+        for part in harmed.folder(table).glob("*.parquet"):
+            part.write_bytes(b"PAR1 no table") if harm == "damaged" else part.unlink()
+    parts = Parts(Live(engine_of(scorer)), QUIET, cards=Cards(harmed), pictures=Pictures(harmed))
+    pin = KNOWN[0]
+    with client_of(parts) as client:
+        explained = client.post("/explain", json={"query": "blue chair", "pin_id": pin}).json()
+        assert explained["texts"] == [] and explained["inputs"]
+        assert explained["pin"]["relevance"] == pytest.approx(scorer.score("blue chair", [pin])[0].relevance)
+        inspected = client.post("/inspect", json={"query": "blue chair", "floor": 1}).json()["pins"]
+        assert len(inspected) == len(KNOWN) and all(one["card"]["unread"] for one in inspected)
+        shown = client.get(f"/pins/{pin}").json()
+        assert (
+            shown["served"]
+            and shown["unread"]
+            and {fact["table"] for fact in shown["facts"]}
+            == {
+                "pin_caption",
+                "pin_boards",
+            }
+        )
+        assert client.get(f"/pins/{pin}/image").status_code == 404
+
+
     assert answer.status_code == 404 and "train-teacher" in answer.json()["error"]
 
 
