@@ -189,7 +189,7 @@ class Desk:
             if partial:
                 self.meters.partial.inc()
             elif self.shadow is not None:
-                self.shadow.saw(line.request_id, engine.model, answer)
+                self.shadow.saw(line.request_id, engine.scorer.student, answer)
         return {
             "request_id": line.request_id,
             "query": answer.query.query,
