@@ -107,11 +107,14 @@ async function ask() {
 function clear() {
   answer = null;
   cards.show([]);
-  for (const id of ["#summary"]) $(id).textContent = "";
+  if ($("#why").open) $("#why").close();
+  for (const id of ["#summary", "#taught"]) $(id).textContent = "";
   for (const id of ["#fault", "#degraded", "#busy"]) $(id).hidden = true;
 }
 
+/** Why there is no answer; nothing of the one before stays under a query that it was not given to. */
 function fail(error) {
+  clear();
   const locked = error instanceof Refusal && error.status === 401;
   $("#key").hidden = !locked;
   $("#fault").hidden = locked;
@@ -142,8 +145,10 @@ function languages(langs, chosen) {
 
 async function teach(now, signal) {
   cards.untaught();
+  $("#taught").textContent = "";
   if (now.teacher === "no" || !teacherThere) return;
   const asked = answer.pins.slice(0, TAUGHT).map((pin) => pin.pin_id);
+  if (asked.length < answer.pins.length) $("#taught").textContent = `The teacher is asked about the first ${asked.length} of ${answer.pins.length} cards.`;
   try {
     for (let at = 0; at < asked.length; at += TAUGHT_AT_ONCE) {
       const said = await post("teacher", { query: now.q, pin_ids: asked.slice(at, at + TAUGHT_AT_ONCE) }, signal);
@@ -152,7 +157,11 @@ async function teach(now, signal) {
     }
   } catch (error) {
     if (error.name === "AbortError") return;
-    teacherThere = false; // none in this workspace, or it does not load
+    if (error.status !== 404) { // busy, late, or damaged: the next question is asked again
+      $("#taught").textContent = `The teacher did not answer: ${error.message}`;
+      return;
+    }
+    teacherThere = false; // none in this workspace
     $("#teacher").disabled = true;
     $("#teacher").checked = false;
     $("#teacher").parentElement.title = error.message;
