@@ -277,6 +277,11 @@ def test_with_keys_configured_only_their_holders_are_answered(scorer, tmp_path):
         ):
             assert client.post("/score", json=body, headers=headers).status_code == status, headers
         assert client.get("/metrics").status_code == client.get("/openapi.json").status_code == 401
+        described = client.get("/openapi.json", headers={"x-api-key": "0123456789abcdef0123"}).json()
+        assert described["security"] == [{"key": []}, {"bearer": []}]
+        assert described["components"]["securitySchemes"]["key"]["name"] == "X-API-Key"
+        assert described["paths"]["/healthz"]["get"]["security"] == []
+        assert "security" not in described["paths"]["/score"]["post"]
         assert client.get("/healthz").status_code == client.get("/readyz").status_code == 200
         assert client.get("/").status_code == 200  # the page asks for the key
 
