@@ -133,11 +133,14 @@ class Scored(BaseModel):
     missing: list[str] = Field(description="inputs that it had to do without", examples=[["description", "pair"]])
 
 
+_DEGRADED = "whether the store was lost, emptied or never loaded, a pin or the query damaged there, or time too short"
+
+
 class _Answer(BaseModel):
     request_id: str
     query: str
     model: str = Field(description="fingerprint of the student that answers")
-    degraded: bool = Field(description="whether the store was lost or emptied, a pin damaged, or time too short")
+    degraded: bool = Field(description=_DEGRADED)
     partial: bool = Field(description="whether the deadline left pins without a score of their own")
 
 
@@ -182,10 +185,10 @@ class PinCard(BaseModel):
     link_url: str | None
     image: str | None = Field(description="path of its picture on this service")
     texts: list[FieldText]
+    unread: bool = Field(default=False, description="whether the catalogue could not be read: the card is empty")
 
 
 class Fact(BaseModel):
-    unread: bool = Field(default=False, description="whether the catalogue could not be read: the card is empty")
     """Where a pin's values came from."""
 
     table: str
