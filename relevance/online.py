@@ -253,7 +253,7 @@ class Scorer:
             read = self._store.read_pins(ids)
         except StoreUnavailable:
             return self.last_good.pins(ids), (STORE,)
-        self.last_good.keep_pins(ids, read.payloads)
+        self.last_good.keep_pins(ids, read.payloads, read.whole)
         return read, (NEVER_MATERIALIZED,) if read.never_materialized else ()
 
 

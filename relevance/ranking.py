@@ -25,7 +25,7 @@ from enrich.pin_payload import ENGAGEMENT_COLUMNS
 from enrich.query_payload import PAIR_COLUMNS
 from enrich.tables import LEVELS
 from relevance.features import Bools, Floats
-from relevance.online import PIN, Answer, ScoredPin, Scorer
+from relevance.online import CORRUPT, PIN, Answer, ScoredPin, Scorer
 
 Doubles = NDArray[np.float64]
 Ints8 = NDArray[np.int8]
@@ -102,8 +102,9 @@ def rank(
     """The pins by utility, each at most once; ties by relevance, then in the order given.
 
     `engagement`: the caller's predictions, one a pin, instead of the built-in rates. `keep_unknown` false leaves out
-    pins that the store does not have, as candidates of an older index may be by now; of a store that is lost or empty
-    they are kept. Raises BadInput when the predictions are not one finite number a pin.
+    pins that the store does not have, as candidates of an older index may be by now; those that it has and cannot give,
+    damaged or because it is lost or empty, are kept. Raises BadInput when the predictions are not one finite number a
+    pin.
     """
     return ranked(scorer.answer(query, pin_ids), settings, engagement, keep_unknown)
 
@@ -116,16 +117,17 @@ def ranked(
 ) -> Ranking:
     """As `rank`, of an answer that is there already."""
     settings = settings or RankSettings()
-    rates, source = event_rates(answer)
+    first = _first_of_each(answer.pin_ids)
+    rates, source = event_rates(answer, first)
     if engagement is None:
         engaged = rates @ event_weights(settings.weights)
     else:
         engaged = _callers(engagement, len(answer.pin_ids), settings)
     relevance = answer.relevance.astype(np.float64)
     utility = utility_of(relevance, engaged, settings.weights)
-    scored, first = answer.scored_pins(), _first_of_each(answer.pin_ids)
+    scored = answer.scored_pins()
     if not keep_unknown and not answer.lost_pins:
-        first &= np.fromiter((PIN not in pin.missing for pin in scored), np.bool_, len(scored))
+        first &= np.fromiter((not _is_unknown(pin) for pin in scored), np.bool_, len(scored))
     shown = first & (relevance >= settings.floor)
     order, guarded = order_of(relevance, utility, shown)
     pins = tuple(
@@ -154,20 +156,34 @@ def event_weights(weights: UtilityWeights) -> Floats:
     return np.array([weights.click, weights.long_click, weights.save, weights.hide], np.float32)
 
 
-def event_rates(answer: Answer) -> tuple[Floats, Ints8]:
-    """The rates of RATED_EVENTS that each pin is ranked by, [n, 4], and the place of their source in RatesOf, [n]."""
-    return rates_known(answer.rates, answer.has_rates, answer.pins.engagement, answer.pins.has_engagement)
+def event_rates(answer: Answer, first: Bools) -> tuple[Floats, Ints8]:
+    """The rates of RATED_EVENTS that each pin is ranked by, [n, 4], and the place of their source in RatesOf, [n].
+
+    `first` [n]: where a pin stands for the first time; the mean counts it once.
+    """
+    return rates_known(answer.rates, answer.has_rates, answer.pins.engagement, answer.pins.has_engagement, first)
 
 
-def rates_known(pair: Floats, has_pair: Bools, pin: Floats, has_pin: Bools) -> tuple[Floats, Ints8]:
-    """As `event_rates`, of columns as payloads hold them: `pair` [n, PAIR_COLUMNS], `pin` [n, ENGAGEMENT_COLUMNS]."""
+def rates_known(
+    pair: Floats, has_pair: Bools, pin: Floats, has_pin: Bools, counted: Bools | None = None
+) -> tuple[Floats, Ints8]:
+    """As `event_rates`, of columns as payloads hold them: `pair` [n, PAIR_COLUMNS], `pin` [n, ENGAGEMENT_COLUMNS].
+
+    The mean is of the rows `counted`, None for all.
+    """
     rates = np.where(has_pair[:, None], pair[:, _PAIR_RATES], pin[:, _PIN_RATES])
     source = np.where(has_pair, 0, np.where(has_pin, 1, 2)).astype(np.int8)
-    rates[source == 2] = rates[source != 2].mean(axis=0) if (source != 2).any() else 0.0
+    known = source != 2 if counted is None else (source != 2) & counted
+    rates[source == 2] = rates[known].mean(axis=0) if known.any() else 0.0
     return rates, source
 
 
 _SOURCES = tuple(RatesOf)
+
+
+def _is_unknown(pin: ScoredPin) -> bool:
+    """Whether the store has nothing of it; a damaged payload is something."""
+    return PIN in pin.missing and CORRUPT not in pin.missing
 
 
 def _first_of_each(pin_ids: Sequence[str]) -> Bools:

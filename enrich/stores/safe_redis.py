@@ -3,8 +3,8 @@
 Named in feature_store.yaml. Hashes are Feast's own, so that `type: redis` reads them too. Feast's skips every row whose
 event time is not newer than the stored one, so a value that was corrected in place (same event time, known later) never
 arrives; here both clocks are compared, and only an older row is left out. Its client waits for ever and gives up at the
-first error; this one has a timeout of a second and tries again, with growing pauses, for about two seconds: a lost
-connection always, an answer that is late where rows are written, not where a scorer waits for them.
+first error; this one has a timeout of a second and tries again: where rows are written for about two seconds, with
+growing pauses; where a scorer waits, which has other answers, once, and only what was refused or cut off.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ _Clocks = tuple[int, int]  # event and created, µs since 1970
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TIMEOUT_SECONDS = 1.0  # of a connection and of an answer; connection_string may say otherwise
 _RETRIES = 8  # with pauses of 20, 40, 80 ... ms, at most 500 ms: 2.1 s in all
+_IMPATIENT_RETRIES = 1  # after 20 ms: a connection that a restart cut off is made anew
 _NEVER: _Clocks = (-(2**63), 0)  # older than every row
 _MICROSECONDS = struct.Struct("<q")
 
@@ -96,14 +97,16 @@ def _hashes(rows: Rows, keys: Sequence[bytes], newest: dict[bytes, _Clocks]) -> 
 def client(settings: RedisOnlineStoreConfig, patient: bool = True) -> Any:
     """A client of one Redis node with timeouts and retries, which `connection_string` may set otherwise.
 
-    A `patient` one asks again after a late answer too: nine seconds in all of a node that hangs.
+    A `patient` one asks again for 2.1 s, after a late answer too: nine seconds in all of a node that hangs. Another one
+    fails within 0.1 s of a node that is gone, and after one time-out of a node that hangs.
     """
     nodes, arguments = RedisOnlineStore._parse_connection_string(settings.connection_string)
     again = (RedisConnectionError, BusyLoadingError, *((RedisTimeoutError,) if patient else ()))
+    retries = _RETRIES if patient else _IMPATIENT_RETRIES
     limits = {
         "socket_timeout": _TIMEOUT_SECONDS,
         "socket_connect_timeout": _TIMEOUT_SECONDS,
-        "retry": Retry(ExponentialBackoff(cap=0.5, base=0.01), _RETRIES, supported_errors=again),
+        "retry": Retry(ExponentialBackoff(cap=0.5, base=0.01), retries, supported_errors=again),
         "retry_on_error": list(again),
     }
     return Redis(host=nodes[0]["host"], port=int(nodes[0]["port"]), **{**limits, **arguments})

@@ -8,8 +8,9 @@
     GET  /healthz   the process answers      GET /readyz  the store answers; versions of model, features and code
     GET  /metrics   Prometheus               GET /docs, /openapi.json
 
-A request that is no good is a 4xx with {"error": one line}; a full queue is a 429 with Retry-After; whatever is missing
-behind the service is a 200 whose answers are flagged. guard.py stands before all of it, desk.py does the work.
+Where keys are asked for, all but /, /healthz, /readyz and the page's own files need one. A request that is no good is a
+4xx with {"error": one line}; a full queue is a 429 with Retry-After; whatever is missing behind the service is a 200
+whose answers are flagged, or whose cards are empty. guard.py stands before all of it, desk.py does the work.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from relevance.service.asked_teacher import AskedTeacher
 from relevance.service.cards import Cards
 from relevance.service.desk import Desk
 from relevance.service.gate import Gate, OutOfTime, TooBusy
-from relevance.service.guard import LINE, Guard
+from relevance.service.guard import LINE, OPEN, Guard
 from relevance.service.inspector import add_inspector
 from relevance.service.keys import ApiKeys
 from relevance.service.live import Live
@@ -100,6 +101,8 @@ def create_app(parts: Parts) -> FastAPI:
     _handle_errors(app, parts.meters)
     _add_answers(app, desk)
     _add_health(app, parts, gate)
+    if parts.keys is not None:
+        _describe_keys(app)
     add_inspector(app, looks, parts.live, parts.cards, parts.pictures, parts.teacher, parts.settings.deadline_ms)
     return app
 
@@ -188,6 +191,25 @@ def _add_health(app: FastAPI, parts: Parts, gate: Gate) -> None:
     def metrics() -> Response:
         parts.meters.waiting.set(gate.waiting)
         return Response(parts.meters.page(), media_type=CONTENT_TYPE_LATEST)
+
+
+def _describe_keys(app: FastAPI) -> None:
+    """Say in /openapi.json how a key is sent and where none is needed; guard.py is what asks for it."""
+    plain = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        described = plain()
+        described["components"]["securitySchemes"] = {
+            "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            "bearer": {"type": "http", "scheme": "bearer"},
+        }
+        described["security"] = [{"key": []}, {"bearer": []}]
+        for path in OPEN & set(described["paths"]):
+            for operation in described["paths"][path].values():
+                operation["security"] = []
+        return described
+
+    app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI's own documentation does
 
 
 def _handle_errors(app: FastAPI, meters: Meters) -> None:

@@ -1,19 +1,22 @@
 """The teacher beside the student: what the cross-encoder says of a few pairs, for the inspector page.
 
-Reads W/models/teacher, loaded when it is first asked (90 MB and more), and the pins' texts as cards.py has them. One
-question is worked on at a time; answers are kept for as long as the texts are the same.
+Reads W/models/teacher, loaded when it is first asked (90 MB and more) and anew when it was trained again, and the pins'
+texts as cards.py has them. One question is worked on at a time; answers are kept for as long as teacher and texts are
+the same.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from enrich.errors import BadInput
 from enrich.tables import LEVELS
 from enrich.workspace import Workspace
 from relevance.service.cards import Cards, pin_text
+from relevance.service.live import mark
 from relevance.serving.kept import Generations
 
 if TYPE_CHECKING:
@@ -36,23 +39,30 @@ class AskedTeacher:
         self._folder = workspace.models / "teacher"
         self._cards = cards
         self._teacher: Teacher | None = None
+        self._loaded: tuple[int, ...] | None = None  # what teacher.json was then
         self._lock = threading.Lock()
         self._kept: Generations[tuple[float, ...]] = Generations(_KEPT)
 
     @property
     def there(self) -> bool:
-        return (self._folder / "teacher.json").is_file()
+        return self._record.is_file()
+
+    @property
+    def _record(self) -> Path:
+        """Written last of a teacher's files."""
+        return self._folder / "teacher.json"
 
     def ask(self, query: str, pin_ids: Sequence[str]) -> tuple[str, list[TaughtPin]]:
-        """The teacher's fingerprint, and what it says of the pins that the catalogue has.
+        """The teacher's fingerprint, and what it says of the pins that the catalogue has and can give.
 
         Raises BadInput where there is no teacher.
         """
-        cards = [card for card in self._cards.of(list(dict.fromkeys(pin_ids))) if card is not None]
+        found_cards = self._cards.of(list(dict.fromkeys(pin_ids)))
+        cards = [card for card in found_cards if card is not None and not card.unread]
         with self._lock:
             teacher = self._load()
             texts = [pin_text(card) for card in cards]
-            keys = [repr((query, text)) for text in texts]
+            keys = [repr((teacher.record.fingerprint, query, text)) for text in texts]
             known = {key: said for key in keys if (said := self._kept.get(key)) is not None}
             asked = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
             known |= self._answered(teacher, query, asked)
@@ -73,10 +83,11 @@ class AskedTeacher:
         return said
 
     def _load(self) -> Teacher:
-        if self._teacher is None:
-            if not self.there:
+        found = mark(self._record)
+        if self._teacher is None or found != self._loaded:
+            if found is None:
                 raise BadInput(f"expected a teacher in {self._folder}, found none; run `relevance train-teacher`")
             from relevance.teacher import Teacher  # here: transformers is slow to import, and most never ask
 
-            self._teacher = Teacher.load(self._folder)
+            self._teacher, self._loaded = Teacher.load(self._folder), found
         return self._teacher

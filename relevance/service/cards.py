@@ -1,26 +1,33 @@
 """What the catalogue says of pins, to be looked at: texts by field, picture, link, and where each value came from.
 
 Reads the latest rows of the enriched tables and the pins' own; a deleted pin is not there. Cards are kept for a minute,
-so that a page that is ordered anew reads nothing twice.
+so that a page that is ordered anew reads nothing twice. Tables that are damaged or gone cost the cards their texts, and
+say so in the log: nothing here raises.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
 from urllib.parse import quote
 
 import polars as pl
 
 from enrich import parts, tables
+from enrich.errors import CorkboardError, first_line
 from enrich.live_pins import deleted_pins
 from enrich.normalise import terms
+from enrich.tables import Table
 from enrich.workspace import Workspace
 from relevance.catalogue import latest_of
+from relevance.service.logs import LOG
 from relevance.service.records import Fact, FieldText, PinCard
 from relevance.serving.kept import Generations
 from relevance.text import PinText
 from relevance.text_fields import COLUMNS, TABLES, Field
 
+Result = TypeVar("Result")
 _KEPT_SECONDS = 60.0
 _KEPT_CARDS = 5_000
 _LONGEST_TEXT = 2_000  # characters of one text that are shown
@@ -41,29 +48,38 @@ class Cards:
         self._kept: Generations[PinCard] = Generations(_KEPT_CARDS, _KEPT_SECONDS)
 
     def of(self, pin_ids: Sequence[str]) -> list[PinCard | None]:
-        """A card a pin, in the order asked; None for one that the catalogue does not have."""
+        """A card a pin, in the order asked; None for one that the catalogue does not have; an `unread` one for each
+        that had to be read and could not be.
+        """
         self._kept.of_age()
         known = {pin: card for pin in dict.fromkeys(pin_ids) if (card := self._kept.get(pin)) is not None}
         wanted = [pin for pin in dict.fromkeys(pin_ids) if pin not in known]
-        read = {card.pin_id: card for card in self._read(wanted)} if wanted else {}
-        self._kept.keep(list(read), list(read.values()))
-        known |= read  # what was kept may be gone by now
+        cards = _whatever(lambda: self._read(wanted)) if wanted else []
+        if cards is None:
+            known |= {pin: _unread(pin) for pin in wanted}
+        else:
+            read = {card.pin_id: card for card in cards}
+            self._kept.keep(list(read), list(read.values()))
+            known |= read  # what was kept may be gone by now
         return [known.get(pin) for pin in pin_ids]
 
     def facts(self, pin_id: str) -> list[Fact]:
-        """Where the pin's values came from, a row a table that has any."""
-        found = []
-        for table in _FACTS:
-            rows = latest_of(self._workspace, table, pl.Series([pin_id]))
-            for row in rows.select("event_timestamp", "producer", "reason").iter_rows():
-                at, producer, reason = row
-                found.append(Fact(table=table.name, event_timestamp=at.isoformat(), producer=producer, reason=reason))
-        return found
+        """Where the pin's values came from, a row a table that has any and can be read."""
+        return [fact for table in _FACTS for fact in _whatever(partial(self._facts, table, pin_id)) or ()]
+
+    def _facts(self, table: Table, pin_id: str) -> list[Fact]:
+        rows = latest_of(self._workspace, table, pl.Series([pin_id]))
+        return [
+            Fact(table=table.name, event_timestamp=at.isoformat(), producer=producer, reason=reason)
+            for at, producer, reason in rows.select("event_timestamp", "producer", "reason").iter_rows()
+        ]
 
     def image_uri(self, pin_id: str) -> str | None:
-        """Where the pin's picture lies, by the catalogue; None for a pin that has none, or is not there."""
-        rows = self._pins([pin_id])
-        return rows["image_uri"][0] if rows.height else None
+        """Where the pin's picture lies, by the catalogue; None for a pin that has none, or is not there, or for a
+        catalogue that cannot be read.
+        """
+        rows = _whatever(lambda: self._pins([pin_id]))
+        return rows["image_uri"][0] if rows is not None and rows.height else None
 
     def _pins(self, pin_ids: Sequence[str]) -> pl.DataFrame:
         rows = parts.scan(self._workspace.folder(tables.PINS)).filter(pl.col("pin_id").is_in(list(pin_ids)))
@@ -84,6 +100,19 @@ class Cards:
             )
             for pin, uri, link, lang in pins.iter_rows()
         ]
+
+
+def _unread(pin_id: str) -> PinCard:
+    return PinCard(pin_id=pin_id, lang=None, link_url=None, image=None, texts=[], unread=True)
+
+
+def _whatever(read: Callable[[], Result]) -> Result | None:
+    """What `read` gives; None, and a line in the log, where the tables are damaged or gone."""
+    try:
+        return read()
+    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException, CorkboardError) as error:
+        LOG.warning("the catalogue cannot be read, cards stay empty: %s", first_line(error))
+        return None
 
 
 def pin_text(card: PinCard) -> PinText:

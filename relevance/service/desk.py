@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 import numpy as np
 from fastapi import Response
@@ -33,13 +34,19 @@ from relevance.service.records import (
     PinCard,
     RankRequest,
     ScoreRequest,
-    Weights,
 )
 from relevance.service.shadow import Shadow
 from relevance.serving.deadline import answer_by
 
 Reply = dict[str, object]  # an answer as its record in records.py describes it, on its way to JSON
-_SPARE_SECONDS = 0.05  # of a deadline, kept for writing the answer
+_SPARE_SECONDS = 0.05  # of a deadline, kept for writing the answer; of a short one a quarter
+
+
+class _Times(NamedTuple):
+    """By when a request is to be scored and answered, of `time.monotonic`."""
+
+    scored: float
+    answered: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +61,10 @@ class Desk:
     shadow: Shadow | None = None
 
     async def score(self, request: ScoreRequest, line: RequestLine) -> Response:
-        engine, until = self.live.engine, self._until(request.deadline_ms)
+        engine, (scored_by, until) = self.live.engine, self._times(request.deadline_ms)
 
         def work() -> bytes:
-            answer = answer_by(engine.scorer, request.query, request.pin_ids, until - _SPARE_SECONDS, line.request_id)
+            answer = answer_by(engine.scorer, request.query, request.pin_ids, scored_by, line.request_id)
             return written(answer)
 
         def written(answer: Answer) -> bytes:
@@ -70,12 +77,12 @@ class Desk:
         )
 
     async def rank(self, request: RankRequest, line: RequestLine) -> Response:
-        engine, until = self.live.engine, self._until(request.deadline_ms)
+        engine, (scored_by, until) = self.live.engine, self._times(request.deadline_ms)
         _refuse_unfit(request, engine)
 
         def work() -> bytes:
             pins = self._candidates(engine, request.query, request.pin_ids, request.limit)
-            answer = answer_by(engine.scorer, request.query, pins, until - _SPARE_SECONDS, line.request_id)
+            answer = answer_by(engine.scorer, request.query, pins, scored_by, line.request_id)
             return written(answer, request.engagement)
 
         def written(answer: Answer, engagement: Sequence[float] | None) -> bytes:
@@ -91,7 +98,7 @@ class Desk:
         )
 
     async def explain(self, request: ExplainRequest, line: RequestLine) -> Response:
-        engine, until = self.live.engine, self._until(None)
+        engine, until = self.live.engine, self._times(None).answered
 
         def work() -> bytes:
             answer = engine.scorer.answer(request.query, [request.pin_id], line.request_id)
@@ -117,11 +124,11 @@ class Desk:
         return await self._whole(work, until)
 
     async def inspect(self, request: InspectRequest, line: RequestLine) -> Response:
-        engine, until = self.live.engine, self._until(None)
+        engine, (scored_by, until) = self.live.engine, self._times(None)
 
         def work() -> bytes:
             pins = self._candidates(engine, request.query, request.pin_ids, request.limit)
-            answer = answer_by(engine.scorer, request.query, pins, until - _SPARE_SECONDS, line.request_id)
+            answer = answer_by(engine.scorer, request.query, pins, scored_by, line.request_id)
             settings = request.settings(engine.ranking)
             ranking = ranked(answer, settings, keep_unknown=request.pin_ids is not None)
             langs = dict(zip(answer.pin_ids, answer.pins.langs.tolist(), strict=True))
@@ -136,7 +143,7 @@ class Desk:
                     "below_floor": len(ranking.below_floor),
                     "shown": len(passed),
                     "langs": sorted(set(filter(None, langs.values()))),
-                    "weights": {name: getattr(settings.weights, name) for name in Weights.model_fields},
+                    "weights": asdict(settings.weights),
                     "floor": settings.floor,
                     "pins": [
                         _ranked(pin)
@@ -148,8 +155,9 @@ class Desk:
 
         return await self._whole(work, until)
 
-    def _until(self, deadline_ms: int | None) -> float:
-        return time.monotonic() + (deadline_ms or self.deadline_ms) / 1000
+    def _times(self, deadline_ms: int | None) -> _Times:
+        now, seconds = time.monotonic(), (deadline_ms or self.deadline_ms) / 1000
+        return _Times(now + seconds - min(_SPARE_SECONDS, seconds / 4), now + seconds)
 
     async def _timely(self, work: Callable[[], bytes], instead: Callable[[], bytes], until: float) -> Response:
         """What `work` writes, or `instead` once the deadline is over. Raises TooBusy."""
@@ -181,7 +189,7 @@ class Desk:
             if partial:
                 self.meters.partial.inc()
             elif self.shadow is not None:
-                self.shadow.saw(line.request_id, engine.model, answer)
+                self.shadow.saw(line.request_id, engine.scorer.student, answer)
         return {
             "request_id": line.request_id,
             "query": answer.query.query,

@@ -185,14 +185,14 @@ class Loader:
     def _look(self) -> _Seen:
         student = self._workspace.models / STUDENT_MODEL
         return _Seen(
-            _mark(student / "student.json", student / "model.safetensors"),
-            _mark(self._index_folder / "made_from.json"),
-            _mark(chosen_path(self._workspace)),
-            tuple(map(_mark, self._store_files)),
+            mark(student / "student.json", student / "model.safetensors"),
+            mark(self._index_folder / "made_from.json"),
+            mark(chosen_path(self._workspace)),
+            tuple(map(mark, self._store_files)),
         )
 
 
-def _mark(*files: Path) -> tuple[int, ...] | None:
+def mark(*files: Path) -> tuple[int, ...] | None:
     """What tells files from those that replace them; None where one is not there."""
     try:
         found = [file.stat() for file in files]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -12,7 +13,6 @@ from relevance.service.settings import MAX_DEADLINE_MS, MAX_PINS, MAX_QUERY_CHAR
 
 MAX_TAUGHT_PINS = 50  # of one question to the teacher, which takes 10 ms a pin
 MAX_CARDS = 200  # of one page
-_USUAL = UtilityWeights()
 
 
 def _encodable(text: str) -> str:
@@ -41,17 +41,28 @@ class ScoreRequest(_Request):
 
 
 class Weights(_Request):
-    """Of the utility; see relevance/ranking.py."""
+    """Of the utility; see relevance/ranking.py. One that is not given is as tuned for the workspace, else the usual."""
 
-    relevance: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] = _USUAL.relevance
-    click: Weight = _USUAL.click
-    long_click: Weight = _USUAL.long_click
-    save: Weight = _USUAL.save
-    hide: Weight = _USUAL.hide
-    caller: Weight = _USUAL.caller
+    relevance: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] | None = None
+    click: Weight | None = None
+    long_click: Weight | None = None
+    save: Weight | None = None
+    hide: Weight | None = None
+    caller: Weight | None = None
 
-    def weights(self) -> UtilityWeights:
-        return UtilityWeights(self.relevance, self.click, self.long_click, self.save, self.hide, self.caller)
+    def over(self, usual: UtilityWeights) -> UtilityWeights:
+        return replace(usual, **self.model_dump(exclude_none=True))
+
+
+class UsedWeights(BaseModel):
+    """Of the utility, all of them."""
+
+    relevance: float
+    click: float
+    long_click: float
+    save: float
+    hide: float
+    caller: float
 
 
 Floor = Annotated[float | None, Field(ge=1, le=5, description="level below which a pin is not ranked")]
@@ -69,7 +80,7 @@ class RankRequest(_Request):
     deadline_ms: Deadline = None
 
     def settings(self, usual: RankSettings) -> RankSettings:
-        weights = usual.weights if self.weights is None else self.weights.weights()
+        weights = usual.weights if self.weights is None else self.weights.over(usual.weights)
         return RankSettings(weights, usual.floor if self.floor is None else self.floor)
 
 
@@ -122,11 +133,14 @@ class Scored(BaseModel):
     missing: list[str] = Field(description="inputs that it had to do without", examples=[["description", "pair"]])
 
 
+_DEGRADED = "whether the store was lost, emptied or never loaded, a pin or the query damaged there, or time too short"
+
+
 class _Answer(BaseModel):
     request_id: str
     query: str
     model: str = Field(description="fingerprint of the student that answers")
-    degraded: bool = Field(description="whether the store was lost or emptied, a pin damaged, or time too short")
+    degraded: bool = Field(description=_DEGRADED)
     partial: bool = Field(description="whether the deadline left pins without a score of their own")
 
 
@@ -171,6 +185,7 @@ class PinCard(BaseModel):
     link_url: str | None
     image: str | None = Field(description="path of its picture on this service")
     texts: list[FieldText]
+    unread: bool = Field(default=False, description="whether the catalogue could not be read: the card is empty")
 
 
 class Fact(BaseModel):
@@ -217,7 +232,7 @@ class InspectAnswer(_Answer):
     below_floor: int
     shown: int = Field(description="candidates that passed the filters, of which `limit` are cards")
     langs: list[str] = Field(description="languages of the candidates")
-    weights: Weights
+    weights: UsedWeights
     floor: float
     pins: list[InspectedPin]
 

@@ -2,7 +2,8 @@
 
 Reads answers as they go out; writes W/shadow/DATE.jsonl, a line an answer: time, request, both models' fingerprints,
 the query, the pins and both expected levels of each. One thread works at it beside the requests; answers that come
-faster than it can score are dropped and counted, never waited for.
+faster than it can score are dropped and counted, never waited for. It reads the vectors that were unpacked for the
+student that answers: while that one reads others, the shadow rests.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class Shadow:
         self._encoder, self._folder, self._meters, self._share = encoder, folder, meters, share
         self._queue: queue.Queue[_Waiting | None] = queue.Queue(_AT_MOST)
         self._thread: threading.Thread | None = None
+        self._unfit = ""  # the answering model that was last found to read other vectors
 
     @property
     def model(self) -> str:
@@ -63,14 +65,28 @@ class Shadow:
             self._queue.put(None)
             self._thread.join()
 
-    def saw(self, request_id: str, model: str, answer: Answer) -> None:
+    def saw(self, request_id: str, answering: Student, answer: Answer) -> None:
         """Never waits and never raises."""
-        if random.random() >= self._share:
+        if not self._fits(answering) or random.random() >= self._share:
             return
         try:
-            self._queue.put_nowait(_Waiting(request_id, model, answer))
+            self._queue.put_nowait(_Waiting(request_id, answering.record.fingerprint, answer))
         except queue.Full:
             self._meters.shadow_dropped.inc()
+
+    def _fits(self, answering: Student) -> bool:
+        """Whether it reads vectors as the model that answers; that it does not is said once a model."""
+        record, own = answering.record, self.student.record.dimensions
+        if record.dimensions == own:
+            return True
+        if self._unfit != record.fingerprint:
+            self._unfit = record.fingerprint
+            LOG.warning(
+                "the shadow rests: expected to read vectors as model %s, which answers now (%s), found %s; train it on "
+                "this workspace's features",
+                *(record.fingerprint, record.dimensions, own),
+            )
+        return False
 
     def _run(self) -> None:
         while (waiting := self._queue.get()) is not None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from math import inf
 from typing import Generic, Protocol, TypeVar
 
+from enrich.payload import all_whole, is_whole
 from relevance.serving.lookup import Pins, Presence
 
 Value = TypeVar("Value")
@@ -64,28 +65,47 @@ class Generations(Generic[Value]):
 
 
 class LastGood:
-    """Payloads as a working store last gave them; a pin that it has no more is forgotten.
+    """Whole payloads as a working store last gave them; a pin that it has no more is forgotten, one that it now gives
+    damaged is not.
 
-    What was not read for `seconds` before the store was lost is not there; during an outage nothing ages but by the
-    expiry that payloads carry themselves. 20,000 pins of three vectors of 384 entries are 48 MB.
+    What was read more than `seconds` before the first question of an outage is dropped then; in the outage nothing
+    ages but by the expiry that payloads carry themselves. 20,000 pins of three vectors of 384 entries are 48 MB.
     """
 
-    def __init__(self, pins: int = 20_000, queries: int = 5_000, seconds: float = 3600.0) -> None:
-        self._pins: Generations[bytes] = Generations(pins, seconds)
-        self._queries: Generations[bytes] = Generations(queries, seconds)
+    def __init__(
+        self, pins: int = 20_000, queries: int = 5_000, seconds: float = 3600.0, clock: Clock = time.monotonic
+    ) -> None:
+        self._pins: Generations[bytes] = Generations(pins, seconds, clock)
+        self._queries: Generations[bytes] = Generations(queries, seconds, clock)
+        self._lost = False  # since the last pins that a store gave
 
-    def keep_pins(self, pin_ids: Sequence[str], payloads: Sequence[bytes | None]) -> None:
-        _keep(self._pins, pin_ids, payloads)
+    def keep_pins(self, pin_ids: Sequence[str], payloads: Sequence[bytes | None], whole: bool = False) -> None:
+        """`whole` says that none is damaged; else that is looked at here."""
+        if not whole and not all_whole(payloads):
+            rows = [(pin, payload) for pin, payload in zip(pin_ids, payloads, strict=True) if _is_good(payload)]
+            pin_ids, payloads = [pin for pin, _ in rows], [payload for _, payload in rows]
+        if pin_ids:  # asked for none, a lost store answers too
+            self._lost = False
+            _keep(self._pins, pin_ids, payloads)
 
     def keep_query(self, query: str, payload: bytes | None) -> None:
-        _keep(self._queries, [query], [payload])
+        if _is_good(payload):
+            _keep(self._queries, [query], [payload])
 
     def pins(self, pin_ids: Sequence[str]) -> Pins:
+        self._begin_outage()
         payloads = [self._pins.get(pin) for pin in pin_ids]
         return Pins(payloads, [Presence.MISSING if payload is None else Presence.FOUND for payload in payloads])
 
     def query(self, query: str) -> bytes | None:
+        self._begin_outage()
         return self._queries.get(query)
+
+    def _begin_outage(self) -> None:
+        if not self._lost:
+            self._lost = True
+            self._pins.of_age()
+            self._queries.of_age()
 
 
 class PayloadStore(Protocol):
@@ -125,6 +145,10 @@ class CachedStore:
 
     def query(self, query: str) -> bytes | None:
         return self._store.query(query)
+
+
+def _is_good(payload: bytes | None) -> bool:
+    return payload is None or is_whole(payload)
 
 
 def _keep(kept: Generations[bytes], keys: Sequence[str], payloads: Sequence[bytes | None]) -> None:

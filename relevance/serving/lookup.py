@@ -11,6 +11,7 @@ loaded into it is a StoreUnavailable.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -29,7 +30,7 @@ from enrich.workspace import Workspace
 from relevance.feature_store import SCORING_SERVICE, open_store, quiet
 from relevance.serving.payload_readers import PayloadReader, Rows, reader_of
 
-_REST_SECONDS = 1.0  # after a failed read, in which nothing is asked: one time-out is paid a second, not one a read
+_REST_SECONDS = 1.0  # after a failed read, in which nothing is asked; then one thread asks, the others rest on
 _KNOWN = 64  # loaded pins by which an emptied store is told from one that was asked for unknown pins alone
 _ASK_AGAIN_SECONDS = 5.0  # between looks into the registry for a view's first materialization
 
@@ -118,17 +119,34 @@ def _packed_pins(workspace: Workspace) -> list[str]:
 
 
 class _Rest:
-    """What is known of a store that failed just now; shared by the views of one store."""
+    """What is known of a store that failed and was not read since; shared by the views of one store."""
 
     def __init__(self) -> None:
         self._until, self._fault = 0.0, ""
+        self._lock = threading.Lock()
 
     def begin(self, fault: str) -> None:
-        self._until, self._fault = time.monotonic() + _REST_SECONDS, fault
+        with self._lock:
+            self._until, self._fault = time.monotonic() + _REST_SECONDS, fault
 
-    @property
+    def end(self) -> None:
+        if self._fault:
+            with self._lock:
+                self._fault = ""
+
     def fault(self) -> str | None:
-        return self._fault if time.monotonic() < self._until else None
+        """Why not to ask the store now; None to ask it. Of the callers at the end of a rest one is told to, and the
+        others have another one, until it says what it found or seems to hang.
+        """
+        if not self._fault:
+            return None
+        with self._lock:
+            if not self._fault:
+                return None
+            if (now := time.monotonic()) < self._until:
+                return self._fault
+            self._until = now + _REST_SECONDS
+            return None
 
 
 class _View:
@@ -152,10 +170,12 @@ class _View:
         return Pins(payloads, presence, never, rows.whole)
 
     def _rows(self, keys: list[str]) -> Rows:
-        if (known := self._rest.fault) is not None:
+        if (known := self._rest.fault()) is not None:
             raise StoreUnavailable(known)
         try:
-            return self._reader.read(keys)
+            rows = self._reader.read(keys)
+            self._rest.end()
+            return rows
         except Exception as error:  # each kind of store has errors of its own, and all mean the same to a scorer
             fault = (
                 f"expected to read {self._view.name} from the online store ({self._store.config.online_store.type}), "

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis_server import RedisServer
 
@@ -46,6 +49,21 @@ def test_both_ways_leave_and_read_the_same(clients: tuple[Redis, Redis], rows: l
         known = {field: value for field, value in zip(FIELDS, values, strict=True) if value is not None}
         expected[key] = expected.get(key, {}) | known
     assert found[0][0] == expected
+
+
+@pytest.mark.parametrize(
+    ("patient", "pauses"), [(True, [0.02, 0.04, 0.08, 0.16, 0.32, 0.5, 0.5, 0.5]), (False, [0.02])]
+)
+def test_a_node_that_is_gone_is_asked_for_two_seconds_or_given_up_at_once(
+    patient: bool, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))  # and never listens: a connection is refused
+        address, slept = f"127.0.0.1:{free.getsockname()[1]}", []
+        monkeypatch.setattr("redis.retry.sleep", slept.append)
+        with pytest.raises(RedisConnectionError):
+            client(SafeRedisOnlineStoreConfig(connection_string=address), patient).connection_pool.get_connection()
+    assert slept == pytest.approx(pauses)
 
 
 def test_hashes_expire_where_they_are_told_to(clients: tuple[Redis, Redis]):

@@ -5,8 +5,13 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from enrich.payload import seal
 from relevance.serving.kept import CachedStore, Generations, LastGood
 from relevance.serving.lookup import Pins, Presence
+
+
+def sealed(body: bytes) -> bytes:
+    return seal(b"PN", 0, body)
 
 
 class Clock:
@@ -69,12 +74,34 @@ def test_a_turn_that_comes_late_keeps_nothing_longer():
 
 def test_last_good_forgets_what_is_there_no_more():
     kept = LastGood()
-    kept.keep_pins(["a", "b"], [b"1", b"2"])
-    kept.keep_pins(["a", "b"], [b"3", None])
+    kept.keep_pins(["a", "b"], [b"1", b"2"], whole=True)
+    kept.keep_pins(["a", "b"], [b"3", None], whole=True)
     assert kept.pins(["b", "a"]).payloads == [None, b"3"]
-    kept.keep_query("q", b"x")
+    kept.keep_query("q", sealed(b"x"))
     kept.keep_query("q", None)
     assert kept.query("q") is None
+
+
+def test_a_damaged_payload_leaves_the_good_one_that_was_kept():
+    kept, good = LastGood(), [sealed(b"1"), sealed(b"2")]
+    kept.keep_pins(["a", "b"], good)
+    kept.keep_pins(["a", "b"], [good[0][:-1], sealed(b"3")])
+    assert kept.pins(["a", "b"]).payloads == [good[0], sealed(b"3")]
+    kept.keep_query("q", good[0])
+    kept.keep_query("q", good[0][:-1])
+    assert kept.query("q") == good[0]
+
+
+def test_what_is_too_old_when_an_outage_begins_is_dropped_and_in_it_nothing_ages():
+    clock = Clock()
+    kept = LastGood(seconds=10.0, clock=clock)
+    kept.keep_pins(["old"], [sealed(b"1")])
+    clock.now = 30.0
+    assert kept.pins(["old"]).payloads == [None]
+    kept.keep_pins(["a"], [sealed(b"1")])
+    for clock.now in (31.0, 50.0, 1000.0):
+        kept.keep_pins([], [])  # as a store gives it that is never asked: no sign that the outage is over
+        assert kept.pins(["a"]).payloads == [sealed(b"1")]
 
 
 def test_a_cached_store_asks_for_what_it_does_not_have_and_again_when_that_is_old():

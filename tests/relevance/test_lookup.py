@@ -40,7 +40,7 @@ from enrich.tables import (
 )
 from enrich.workspace import Catalogue, Workspace
 from relevance.feature_store import apply, fingerprint, materialize, open_store, quiet
-from relevance.serving.lookup import OnlineFeatures, StoreUnavailable
+from relevance.serving.lookup import OnlineFeatures, StoreUnavailable, _Rest
 from relevance.serving.payload_readers import Rows, SqliteReader
 from relevance.training_frame import training_frame
 
@@ -260,6 +260,20 @@ def test_a_store_that_failed_is_asked_once_a_second(workspace: Workspace, monkey
     assert asked == [["a"]]
     now[0] += 1.1
     assert features.pins(["a"]) == [b"x"] and features.pins(["\ud800"]) == [None]
+
+
+def test_after_a_rest_one_asks_and_the_others_go_on_until_it_knows(monkeypatch: pytest.MonkeyPatch):
+    now, rest = [100.0], _Rest()
+    monkeypatch.setattr(relevance.serving.lookup.time, "monotonic", lambda: now[0])
+    assert rest.fault() is None
+    rest.begin("gone")
+    assert rest.fault() == "gone"
+    now[0] += 1.1
+    assert [rest.fault() for _ in range(3)] == [None, "gone", "gone"]  # the first one asks
+    now[0] += 1.1  # and hangs: the next one asks
+    assert [rest.fault() for _ in range(2)] == [None, "gone"]
+    rest.end()
+    assert [rest.fault() for _ in range(2)] == [None, None]
 
 
 def test_a_workspace_without_definitions_and_a_store_without_tables_say_so(workspace: Workspace):

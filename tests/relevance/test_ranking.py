@@ -87,6 +87,13 @@ def test_a_pin_asked_twice_is_ranked_once():
     assert _ids(rank(FixedScorer([4.0, 3.0], [0.0, 0.0]), "q", ["a1", "a0", "a1"])) == ["a0", "a1"]
 
 
+def test_a_pin_asked_twice_counts_once_in_the_mean_of_the_candidates():
+    scorer = FixedScorer([4.0, 4.0, 4.0], [0.2, 0.8, None])
+    weights = UtilityWeights(save=1, click=0, long_click=0, hide=0)
+    ranking = rank(scorer, "q", ["a0", "a1", "a1", "a1", "a2"], RankSettings(weights))
+    assert {p.scored.pin_id: p.engagement for p in ranking.pins}["a2"] == pytest.approx(0.5, abs=1e-3)
+
+
 def test_no_pins_no_ranking():
     assert rank(FixedScorer([4.0], [0.0]), "q", []).pins == ()
 

@@ -12,9 +12,13 @@ from hypothesis import strategies as st
 import enrich
 from enrich.workspace import Workspace
 from relevance.online import Scorer
+from relevance.ranking import RankSettings, UtilityWeights
 from relevance.service.app import Parts
+from relevance.service.desk import Desk
+from relevance.service.gate import Gate
 from relevance.service.keys import ApiKeys
 from relevance.service.live import Engine, Live
+from relevance.service.meters import Meters
 from relevance.service.settings import MAX_BODY_BYTES, MAX_PINS, ServiceSettings
 from relevance.serving.request_log import RequestLog
 from tests.relevance.services import PINS, QUIET, client_of, engine_of, memory_store, parts_of, tiny_student
@@ -81,6 +85,34 @@ def test_own_candidates_that_are_gone_are_left_out_but_asked_ones_and_a_lost_sto
         assert len(client.post("/rank", json=request).json()["pins"]) == len(PINS)
     finally:
         store.held_pins[PINS[0]] = gone
+
+
+def test_own_candidates_whose_payloads_are_damaged_stay_and_are_flagged(client, store):
+    whole = dict(store.held_pins)
+    store.held_pins.update({pin: payload[:-1] for pin, payload in whole.items()})
+    try:
+        answer = client.post("/rank", json={"query": "blue chair", "floor": 1, "limit": 12}).json()
+    finally:
+        store.held_pins.update(whole)
+    assert {pin["pin_id"] for pin in answer["pins"]} == set(PINS) and answer["degraded"]
+    assert all(pin["missing"][-2:] == ["pin", "corrupt"] for pin in answer["pins"])
+
+
+def test_weights_that_are_not_given_are_the_tuned_ones(scorer):
+    tuned = RankSettings(UtilityWeights(relevance=0.7, click=0.2, long_click=0.5, save=0.9, hide=-0.3, caller=0.6))
+    engine = Engine(scorer, lambda query, limit: PINS[:limit], "f1", tuned)
+    with client_of(Parts(Live(engine), QUIET)) as client:
+
+        def utilities(**weights: float) -> list[tuple[str, float]]:
+            body = {"query": "blue chair", "pin_ids": PINS, "floor": 1, "engagement": [0.1] * 6 + [0.2] * 6}
+            body |= {"weights": weights} if weights else {}
+            return [(pin["pin_id"], pin["utility"]) for pin in client.post("/rank", json=body).json()["pins"]]
+
+        whole = {"relevance": 0.7, "click": 0.2, "long_click": 0.5, "save": 0.9, "hide": -0.3, "caller": 0.1}
+        assert utilities(click=0.2) == utilities()
+        assert utilities(caller=0.1) == utilities(**whole) != utilities()
+        shown = client.post("/inspect", json={"query": "blue chair", "weights": {"caller": 0.1}}).json()
+        assert shown["weights"] == whole  # so a link of the one slider that was moved leads back to what is shown
 
 
 def test_a_lost_store_is_flagged_and_not_ready_and_comes_back(client, store):
@@ -245,6 +277,11 @@ def test_with_keys_configured_only_their_holders_are_answered(scorer, tmp_path):
         ):
             assert client.post("/score", json=body, headers=headers).status_code == status, headers
         assert client.get("/metrics").status_code == client.get("/openapi.json").status_code == 401
+        described = client.get("/openapi.json", headers={"x-api-key": "0123456789abcdef0123"}).json()
+        assert described["security"] == [{"key": []}, {"bearer": []}]
+        assert described["components"]["securitySchemes"]["key"]["name"] == "X-API-Key"
+        assert described["paths"]["/healthz"]["get"]["security"] == []
+        assert "security" not in described["paths"]["/score"]["post"]
         assert client.get("/healthz").status_code == client.get("/readyz").status_code == 200
         assert client.get("/").status_code == 200  # the page asks for the key
 
@@ -303,6 +340,14 @@ def test_a_full_queue_is_a_429_and_a_hung_store_a_partial_answer_in_time(scorer,
         waits.join()
         assert [answer.json()["partial"] for answer in answers] == [False, False]
         assert [after - was for after, was in zip(counted(client), before, strict=True)] == [1, 2]
+
+
+def test_a_short_deadline_leaves_most_of_itself_for_scoring(scorer, monkeypatch):
+    desk = Desk(parts_of(scorer).live, Gate(1, 1), Meters(), deadline_ms=60_000)
+    monkeypatch.setattr("relevance.service.desk.time.monotonic", lambda: 100.0)
+    assert desk._times(40) == pytest.approx((100.03, 100.04))
+    assert desk._times(1_000) == pytest.approx((100.95, 101.0))
+    assert desk._times(None) == pytest.approx((159.95, 160.0))
 
 
 def counted(client) -> list[float]:

@@ -7,6 +7,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -256,6 +257,21 @@ def test_what_the_service_logged_is_the_same_offline(workspace: Workspace, stude
     assert found.exact and (found.requests, found.pins) == (4, 15)
     (file,) = folder_of(workspace).glob("*.jsonl")
     assert [entry.request_id for entry in read_entries(file)] == [*sent, "ranked"]
+
+
+def test_the_shadow_rests_while_the_model_that_answers_reads_other_vectors(tmp_path: Path, students, caplog):
+    first, second = (Student.load(folder) for folder in students)
+    answer = Scorer(first, memory_store(), WordEncoder()).answer("blue chair", KNOWN[:2])
+    dimensions = first.record.dimensions._replace(text=first.record.dimensions.text + 1)
+    other = Student(replace(first.record, dimensions=dimensions), first.statistics, first.network)
+    shadow = Shadow(second, WordEncoder(), tmp_path / "shadow", Meters())
+    shadow.start()
+    for place, answering in enumerate((other, first, other)):  # as it is reloaded, and back
+        shadow.saw(f"r{place}", answering, answer)
+    shadow.stop()
+    (file,) = (tmp_path / "shadow").glob("*.jsonl")
+    assert [json.loads(line)["request_id"] for line in file.read_text().splitlines()] == ["r1"]
+    assert [record.levelname for record in caplog.records if "the shadow rests" in record.message] == ["WARNING"]
 
 
 def test_the_shadow_scores_and_logs_what_was_answered_and_changes_nothing(tmp_path: Path, students):

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from enrich.workspace import Catalogue, Workspace
 from relevance.explaining import explain, shapley
 from relevance.online import Scorer
 from relevance.service.app import Parts, create_app
+from relevance.service.asked_teacher import AskedTeacher
 from relevance.service.cards import Cards
 from relevance.service.live import Live
 from relevance.service.pictures import Pictures
@@ -146,9 +148,64 @@ def test_inspect_orders_filters_and_gives_cards(client):
     assert client.post("/inspect", json={"query": "blue chair", "lang": "fr"}).json()["pins"] == []
 
 
+@pytest.mark.parametrize("harm", ["damaged", "gone"])
+def test_a_catalogue_that_cannot_be_read_costs_the_cards_alone(catalogue, scorer, tmp_path, harm):
+    harmed = Workspace.at(tmp_path / "workspace")
+    shutil.copytree(catalogue.root, harmed.root)
+    for table in (PINS, PIN_TEXT):
+        for part in harmed.folder(table).glob("*.parquet"):
+            part.write_bytes(b"PAR1 no table") if harm == "damaged" else part.unlink()
+    parts = Parts(Live(engine_of(scorer)), QUIET, cards=Cards(harmed), pictures=Pictures(harmed))
+    pin = KNOWN[0]
+    with client_of(parts) as client:
+        explained = client.post("/explain", json={"query": "blue chair", "pin_id": pin}).json()
+        assert explained["texts"] == [] and explained["inputs"]
+        assert explained["pin"]["relevance"] == pytest.approx(scorer.score("blue chair", [pin])[0].relevance)
+        inspected = client.post("/inspect", json={"query": "blue chair", "floor": 1}).json()["pins"]
+        assert len(inspected) == len(KNOWN) and all(one["card"]["unread"] for one in inspected)
+        shown = client.get(f"/pins/{pin}").json()
+        assert (
+            shown["served"]
+            and shown["unread"]
+            and {fact["table"] for fact in shown["facts"]}
+            == {
+                "pin_caption",
+                "pin_boards",
+            }
+        )
+        assert client.get(f"/pins/{pin}/image").status_code == 404
+
+
 def test_without_a_teacher_the_page_is_told_so(client):
     answer = client.post("/teacher", json={"query": "q", "pin_ids": KNOWN[:1]})
     assert answer.status_code == 404 and "train-teacher" in answer.json()["error"]
+
+
+def test_a_teacher_that_was_trained_again_is_the_one_that_is_asked(catalogue, tmp_path, monkeypatch):
+    workspace, loads = Workspace.at(tmp_path), []
+    folder = workspace.models / "teacher"
+    folder.mkdir(parents=True)
+
+    class Said:
+        """Stands for a teacher: says the level that its record names."""
+
+        def __init__(self, path) -> None:
+            level = int((path / "teacher.json").read_text())
+            loads.append(level)
+            self.record, self.level = SimpleNamespace(fingerprint=f"t{level}"), level
+
+        def predict(self, queries, texts):
+            return np.tile(np.eye(5)[self.level - 1], (len(queries), 1))
+
+    monkeypatch.setattr("relevance.teacher.Teacher.load", Said)
+    asked = AskedTeacher(workspace, Cards(catalogue))
+    for level in (2, 2, 4):
+        (tmp_path / "next").write_text(str(level))
+        if not loads or loads[-1] != level:
+            (tmp_path / "next").rename(folder / "teacher.json")
+        model, (pin,) = asked.ask("blue chair", KNOWN[:1])
+        assert (model, pin.relevance) == (f"t{level}", level)
+    assert loads == [2, 4]
 
 
 def test_the_page_loads_nothing_from_elsewhere(client):

@@ -78,7 +78,7 @@ export class Cards {
     if (pin.guarded) card.button.append(make("span", "guard", "guarded"));
     const title = textOf(pin.card, "title");
     card.button.setAttribute("aria-label", `Why is ${title || pin.pin_id} at rank ${pin.rank}?`);
-    const heading = make("h3", title ? "" : "untitled", title || "no title");
+    const heading = make("h3", title ? "" : "untitled", title || (pin.card.unread ? "texts cannot be read now" : "no title"));
     heading.title = title;
     card.levels = make("div", "levels");
     this.grade(card);

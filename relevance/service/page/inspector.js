@@ -78,10 +78,8 @@ function request(now) {
   const body = { query: now.q, order: now.order || "utility" };
   for (const filter of ["lang", "has", "lacks"]) if (now[filter]) body[filter] = now[filter];
   if (now.floor) body.floor = Number(now.floor);
-  if (WEIGHTS.some((name) => name in now)) {
-    const usual = answer?.usual || {};
-    body.weights = Object.fromEntries(WEIGHTS.filter((name) => name in now || name in usual).map((name) => [name, Number(now[name] ?? usual[name])]));
-  }
+  const moved = WEIGHTS.filter((name) => name in now); // the service knows the others: a link holds these alone
+  if (moved.length) body.weights = Object.fromEntries(moved.map((name) => [name, Number(now[name])]));
   if (now.pins) body.pin_ids = now.pins.split(",");
   return body;
 }
@@ -96,10 +94,7 @@ async function ask() {
   const { signal } = asking;
   $("#busy").hidden = false;
   try {
-    const usual = answer?.usual;
-    const found = await post("inspect", request(now), signal);
-    const untouched = !WEIGHTS.some((name) => name in now);
-    answer = { ...found, usual: untouched ? found.weights : usual };
+    answer = await post("inspect", request(now), signal);
     show(now);
     teach(now, signal);
   } catch (error) {
@@ -112,11 +107,14 @@ async function ask() {
 function clear() {
   answer = null;
   cards.show([]);
-  for (const id of ["#summary"]) $(id).textContent = "";
+  if ($("#why").open) $("#why").close();
+  for (const id of ["#summary", "#taught"]) $(id).textContent = "";
   for (const id of ["#fault", "#degraded", "#busy"]) $(id).hidden = true;
 }
 
+/** Why there is no answer; nothing of the one before stays under a query that it was not given to. */
 function fail(error) {
+  clear();
   const locked = error instanceof Refusal && error.status === 401;
   $("#key").hidden = !locked;
   $("#fault").hidden = locked;
@@ -147,8 +145,10 @@ function languages(langs, chosen) {
 
 async function teach(now, signal) {
   cards.untaught();
+  $("#taught").textContent = "";
   if (now.teacher === "no" || !teacherThere) return;
   const asked = answer.pins.slice(0, TAUGHT).map((pin) => pin.pin_id);
+  if (asked.length < answer.pins.length) $("#taught").textContent = `The teacher is asked about the first ${asked.length} of ${answer.pins.length} cards.`;
   try {
     for (let at = 0; at < asked.length; at += TAUGHT_AT_ONCE) {
       const said = await post("teacher", { query: now.q, pin_ids: asked.slice(at, at + TAUGHT_AT_ONCE) }, signal);
@@ -157,7 +157,11 @@ async function teach(now, signal) {
     }
   } catch (error) {
     if (error.name === "AbortError") return;
-    teacherThere = false; // none in this workspace, or it does not load
+    if (error.status !== 404) { // busy, late, or damaged: the next question is asked again
+      $("#taught").textContent = `The teacher did not answer: ${error.message}`;
+      return;
+    }
+    teacherThere = false; // none in this workspace
     $("#teacher").disabled = true;
     $("#teacher").checked = false;
     $("#teacher").parentElement.title = error.message;
@@ -191,7 +195,6 @@ for (const input of $$("[data-weight]")) {
   });
 }
 $("#usual").addEventListener("click", () => {
-  for (const input of $$("[data-weight]")) if (input.dataset.weight !== "floor" && answer?.usual) slide(input, answer.usual[input.dataset.weight]);
   change(Object.fromEntries([...WEIGHTS, "floor"].map((name) => [name, null])));
 });
 $("#teacher").addEventListener("change", () => change({ teacher: $("#teacher").checked ? null : "no" }));
