@@ -60,7 +60,7 @@ class UtilityWeights:
 @dataclass(frozen=True, slots=True)
 class RankSettings:
     weights: UtilityWeights = field(default_factory=UtilityWeights)
-    floor: float = 1.5  # expected level below which a pin is not ranked at all; 1 ranks every pin
+    floor: float = 1.5  # expected level below which a pin is left out, unless it could not be read; 1 ranks all
 
     def __post_init__(self) -> None:
         if not LEVELS[0] <= self.floor <= LEVELS[-1]:
@@ -128,7 +128,8 @@ def ranked(
     scored = answer.scored_pins()
     if not keep_unknown and not answer.lost_pins:
         first &= np.fromiter((not _is_unknown(pin) for pin in scored), np.bool_, len(scored))
-    shown = first & (relevance >= settings.floor)
+    unread = np.fromiter((pin.degraded and PIN in pin.missing for pin in scored), np.bool_, len(scored))
+    shown = first & (unread | (relevance >= settings.floor))
     order, guarded = order_of(relevance, utility, shown)
     pins = tuple(
         RankedPin(

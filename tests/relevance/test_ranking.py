@@ -12,9 +12,9 @@ from enrich.errors import BadInput
 from enrich.pin_packing import pack_pins
 from enrich.pin_payload import unpack_pins
 from enrich.query_payload import PAIR_COLUMNS, QueryValues, pack_query, unpack_query
-from relevance.online import Answer
+from relevance.online import STORE, Answer
 from relevance.pin_rows import take
-from relevance.ranking import RankSettings, UtilityWeights, rank
+from relevance.ranking import RankSettings, UtilityWeights, rank, ranked
 
 
 class FixedScorer:
@@ -61,6 +61,15 @@ def test_the_querys_own_rate_goes_before_the_pins_and_a_new_pin_gets_the_mean():
     weights = UtilityWeights(save=1, click=0, long_click=0, hide=0)
     found = {p.scored.pin_id: p.engagement for p in rank(scorer, "q", ["a0", "a1", "a2"], RankSettings(weights)).pins}
     assert found == pytest.approx({"a0": 0.2, "a1": 0.8, "a2": 0.5}, abs=1e-3)
+
+
+def test_the_floor_is_of_levels_that_were_scored_not_of_a_lost_stores_prior():
+    scorer = FixedScorer([1.2, 1.2], [0.1, 0.1])
+    whole, gone = scorer.answer("q", ["a0", "a1"]), unpack_pins([None, None])
+    assert ranked(whole).pins == () and len(ranked(whole).below_floor) == 2
+    lost = ranked(whole._replace(pins=gone, lost=(STORE,)))
+    assert _ids(lost) == ["a0", "a1"] and all(pin.scored.degraded for pin in lost.pins)
+    assert ranked(whole._replace(pins=gone)).pins == ()  # pins that nobody knows, by a store that answers
 
 
 def test_a_callers_predictions_replace_the_rates():
