@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from enrich import job, parts, tables
+from enrich import encoder_choice, job, parts, tables
 from enrich.job import JobReport, JobSettings
 from enrich.live_pins import live_pins
 from enrich.tables import PIN_TEXT_EMBEDDING, Table
-from enrich.text_encoder import TextEncoder
 from enrich.workspace import Workspace
 
 NO_TEXT = "no-text"
@@ -30,13 +29,13 @@ _NAMES = tuple(name for _, names in FIELDS for name in names)
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingSettings:
-    model: str | None = None  # text encoder: a folder or hub id; None for the default
+    model: str | None = None  # text encoder: a folder or hub id; None for the one last named to the workspace
     job: JobSettings = field(default_factory=lambda: JobSettings(batch_size=1024))
 
 
 def run_embeddings(workspace: Workspace, settings: EmbeddingSettings) -> JobReport:
     """Embed the pins whose content texts have no vector of this encoder yet."""
-    encoder = TextEncoder(settings.model)
+    encoder = encoder_choice.chosen(workspace, settings.model)
 
     def embed(batch: pl.DataFrame) -> pl.DataFrame:
         said = batch.filter(pl.col("text") != "")

@@ -27,7 +27,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from enrich import parts, snapshots, tables
+from enrich import encoder_choice, parts, snapshots, tables
 from enrich.history import History, times
 from enrich.job import JobReport, input_hash
 from enrich.log_days import Kind, LogDays, start_of_day
@@ -51,7 +51,7 @@ Vectors = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class QueryFeatureSettings:
-    model: str | None = None  # text encoder: a folder or hub id; None for the default
+    model: str | None = None  # text encoder: a folder or hub id; None for the one last named to the workspace
     window: timedelta = timedelta(days=365)  # of the log that counts
 
 
@@ -86,7 +86,7 @@ def run_query_features(
     cadence: SnapshotSettings,
 ) -> JobReport:
     """Bring query_features up to date with what the log held before each due snapshot."""
-    encoder = TextEncoder(settings.model)
+    encoder = encoder_choice.chosen(workspace, settings.model)
     rule = f"query-features/2 window={settings.window.days}d cadence={cadence.cadence_days}d"
     producer = f"{rule} {encoder.producer} {IDENTIFIER}"
     pins = history.pins().select("pin_id", "category")

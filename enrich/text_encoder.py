@@ -68,11 +68,13 @@ class TextEncoder:
 
     def __init__(self, model: str | None = None, device: str | None = None) -> None:
         """`model`: a folder or hub id, None for the default. `device`: torch's name; None for a GPU where there is one.
+        The attribute `model` names the same encoder wherever the process runs; `producer` says which weights it has.
 
         Raises BadInput when the model cannot be found or pools in a way that is not supported; `encode` raises it
         when the weights do not load.
         """
         self._folder, name = _locate(model)
+        self.model = model if model is None or not Path(model).expanduser().is_dir() else str(self._folder.resolve())
         self._device = device
         self._pool = _POOLS[_pooling(self._folder)]
         config = _read_json(self._folder / "config.json")

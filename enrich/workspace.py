@@ -8,6 +8,7 @@ W/visits/               what became of each linked page (`enrich links`)
 W/registry.db, online.db   Feast's registry and embedded online store
 W/import.json           what the last import brought, and what it left out
 W/captioner.json        the captioner last named (`captioner_choice.py`)
+W/text_encoder.json     the text encoder last named (`encoder_choice.py`)
 W/.spill/               what engines hold on disk while they run
 W/image_hashes.parquet  which pictures were read as they are now (`image_hashes.py`)
 W/picture_twins.db      which pictures look like one described before (`picture_twins.py`)

@@ -15,8 +15,10 @@ import bm25s
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from safetensors.numpy import load_file, save_file
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
+from enrich.encoder_choice import of_pins, same
 from enrich.errors import BadInput
 from enrich.normalise import terms
 from enrich.workspace import Workspace, Writing
@@ -33,15 +35,20 @@ _PINS, _VECTORS, _BM25 = "pins.parquet", "vectors.safetensors", "bm25"
 class CandidateIndex:
     """An index over a catalogue's pins; exact, in memory (vectors in float16 on disk)."""
 
-    def __init__(self, pin_ids: Sequence[str], lexical: Any, vectors: Vectors) -> None:
-        """`lexical` is a bm25s index over the pins in this order, None where no pin has a term."""
+    def __init__(self, pin_ids: Sequence[str], lexical: Any, vectors: Vectors, encoder: str | None = None) -> None:
+        """`lexical` is a bm25s index over the pins in this order, None where no pin has a term; `encoder` the producer
+        of their vectors, None where that is not known.
+        """
         self.pin_ids = list(pin_ids)
+        self.encoder = encoder
         self._lexical = lexical
         self._vectors = vectors
         self._embedded = np.flatnonzero(vectors.any(axis=1)) if vectors.size else np.zeros(0, dtype=np.int64)
 
     @classmethod
-    def build(cls, pin_ids: Sequence[str], texts: Sequence[str], embeddings: Vectors) -> CandidateIndex:
+    def build(
+        cls, pin_ids: Sequence[str], texts: Sequence[str], embeddings: Vectors, encoder: str | None = None
+    ) -> CandidateIndex:
         """Index pins by their texts and embeddings [n, d]; a row of zeros is a pin without an embedding.
 
         Raises BadInput when the three differ in length.
@@ -56,10 +63,17 @@ class CandidateIndex:
         if any(found):
             lexical = bm25s.BM25(method="lucene", k1=K1, b=B)
             lexical.index(found, show_progress=False)
-        return cls(pin_ids, lexical, np.asarray(embeddings, dtype=np.float32).astype(np.float16).astype(np.float32))
+        vectors = np.asarray(embeddings, dtype=np.float32).astype(np.float16).astype(np.float32)
+        return cls(pin_ids, lexical, vectors, encoder)
 
     def __len__(self) -> int:
         return len(self.pin_ids)
+
+    def compares(self, encoder: str, dimension: int) -> bool:
+        """Whether vectors of `dimension` numbers by `encoder` (its producer) may be searched with."""
+        if len(self._embedded) == 0:
+            return True
+        return self._vectors.shape[1] == dimension and (self.encoder is None or same(self.encoder, encoder))
 
     def search(self, query: str, query_embedding: Vectors | None, k: int = CANDIDATES) -> list[str]:
         """At most `k` pin ids, best first: the sum of 1 / (60 + rank) over the two lists; ties by place in the index.
@@ -95,7 +109,8 @@ class CandidateIndex:
         folder.mkdir(parents=True, exist_ok=True)
         if self._lexical is not None:
             self._lexical.save(str(folder / _BM25), show_progress=False)
-        save_file({"vectors": self._vectors.astype(np.float16)}, folder / _VECTORS)
+        by = {"encoder": self.encoder} if self.encoder else None
+        save_file({"vectors": self._vectors.astype(np.float16)}, folder / _VECTORS, by)
         pl.DataFrame({"pin_id": self.pin_ids}, schema={"pin_id": pl.String}).write_parquet(folder / _PINS)
 
     @classmethod
@@ -104,14 +119,15 @@ class CandidateIndex:
         folder = Path(path)
         try:
             pin_ids = pl.read_parquet(folder / _PINS)["pin_id"].to_list()
-            vectors = load_file(folder / _VECTORS)["vectors"].astype(np.float32)
+            with safe_open(folder / _VECTORS, "numpy") as file:
+                vectors, by = file.get_tensor("vectors").astype(np.float32), (file.metadata() or {}).get("encoder")
             lexical = bm25s.BM25.load(str(folder / _BM25), show_progress=False) if (folder / _BM25).is_dir() else None
         except Exception as error:  # polars, safetensors and bm25s each have types of their own for a broken file
             raise BadInput(
                 f"expected a candidate index in {folder}, found none that can be read ({type(error).__name__}); remove "
                 "the folder and run `relevance rank` or `relevance label` to make it again"
             ) from error
-        return cls(pin_ids, lexical, vectors)
+        return cls(pin_ids, lexical, vectors, by)
 
 
 def workspace_index(workspace: Workspace) -> CandidateIndex:
@@ -122,7 +138,8 @@ def workspace_index(workspace: Workspace) -> CandidateIndex:
     made_from = stages.fingerprint(pins, hashlib.sha256(vectors.data).hexdigest())
 
     def make(aside: Path) -> None:
-        CandidateIndex.build(pins["pin_id"].to_list(), pins["text"].to_list(), vectors).save(aside)
+        encoder = made[0] if len(made := of_pins(workspace)) == 1 else None
+        CandidateIndex.build(pins["pin_id"].to_list(), pins["text"].to_list(), vectors, encoder).save(aside)
 
     with workspace.alone(Writing.INDEX, _WAIT):
         stages.make(folder, made_from, make)

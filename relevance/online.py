@@ -23,9 +23,8 @@ from enrich.payload import is_whole
 from enrich.pin_payload import PinBatch, Wanted, unpack_pins
 from enrich.query_payload import QueryInputs, unpack_query
 from enrich.tables import LEVELS
-from enrich.text_encoder import TextEncoder
 from enrich.workspace import Workspace
-from relevance import pin_rows
+from relevance import pin_rows, query_encoder
 from relevance.features import Bools, Floats
 from relevance.learning.inputs import QueryEncoder, rounded
 from relevance.model_names import STUDENT_MODEL
@@ -151,12 +150,13 @@ class Scorer:
     @classmethod
     def open(cls, workspace: Workspace | Path | str, record: float | None = None) -> Scorer:
         """The student and online store of `workspace`; `record` is the share of requests to log for `relevance replay`,
-        by default what CORKBOARD_RECORD says, else none. Raises BadInput when either was not made yet.
+        by default what CORKBOARD_RECORD says, else none. Raises BadInput when either was not made yet, or the tables'
+        vectors are of another text encoder than the student's.
         """
         found = workspace if isinstance(workspace, Workspace) else Workspace.open(workspace)
         student, share = Student.load(found.models / STUDENT_MODEL), recorded_share(record)
         log = RequestLog(found, share) if share else None
-        return cls(student, OnlineFeatures.open(found), TextEncoder(student.record.settings.text_encoder), log)
+        return cls(student, OnlineFeatures.open(found), query_encoder.of_student(student, found), log)
 
     def score(self, query: str, pin_ids: Sequence[str]) -> list[ScoredPin]:
         """An answer a pin, in the order asked. Raises BadInput only for arguments that are no text and no ids, or that

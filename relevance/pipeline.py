@@ -17,20 +17,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
 
-from enrich import parts
+from enrich import encoder_choice, parts
 from enrich.errors import BadInput
 from enrich.job import JobReport
 from enrich.tables import ENRICHED, SOFT_LABEL, Kind
 from enrich.text_encoder import TextEncoder
 from enrich.workspace import Workspace
-from relevance import feature_store, soft_labels, stages
+from relevance import feature_store, query_encoder, soft_labels, stages
 from relevance.candidates import CandidateIndex, workspace_index
 from relevance.framing.judged import STUDENT_SERVICE, TEACHER_SERVICE, Judged, of_queries, teacher_rows, weak_rows
 from relevance.labelling.gate import DriftReport, Gate
@@ -76,8 +76,10 @@ class Pipeline:
     """One workspace's stages; what several of them read is read once."""
 
     def __init__(self, workspace: Workspace, settings: RunSettings) -> None:
+        """A student whose settings name no text encoder has the one last named to the workspace."""
         self.workspace = workspace
-        self.settings = settings
+        encoder = settings.student.text_encoder or encoder_choice.last_named(workspace)
+        self.settings = replace(settings, student=replace(settings.student, text_encoder=encoder))
 
     @cached_property
     def judged(self) -> Judged:
@@ -94,8 +96,8 @@ class Pipeline:
 
     @cached_property
     def encoder(self) -> TextEncoder:
-        """Of queries: the student's, which is the one that the catalogue was embedded with."""
-        return TextEncoder(self.settings.student.text_encoder)
+        """Of queries: the student's. Raises BadInput where the catalogue was not embedded by it, and it alone."""
+        return query_encoder.of_workspace(self.workspace, self.settings.student.text_encoder)
 
     def teach(self, fold: Fold, name: str = TEACHER_MODEL) -> bool:
         """Train a teacher on the fold's judged texts; whether there was anything to do.
@@ -126,9 +128,10 @@ class Pipeline:
         """The pairs that the fold's teacher is asked about, drawn where an input changed since."""
         chosen, split = self.settings.sample, fold.split
         queries = Queries(split.train, split.held_out, split.log.before)
-        folder, search = fold.folder / "soft_pairs", Search(self.index, self.encoder.encode)
+        folder, encoder = fold.folder / "soft_pairs", self.encoder
+        search = Search(self.index, encoder.encode)
         index = stages.made_from_of(self.workspace.models / "candidates")
-        inputs = inputs_of(self.workspace), index, self.encoder.producer, split.train, split.held_out, split.log.before
+        inputs = inputs_of(self.workspace), index, encoder.producer, split.train, split.held_out, split.log.before
         made_from = stages.fingerprint(SAMPLE_VERSION, chosen, *inputs)
         stages.make(folder, made_from, partial(write_sample, self.workspace, queries, search, chosen))
         return SoftSample(folder)

@@ -21,7 +21,11 @@ WITHOUT = click.option(
     type=click.Choice(["captions", "links", "boards", "queries", "engagement", "embeddings", "graph"]),
     help="Leave this step out of this run (links and captions ask the web); given once or more.",
 )
-ENCODER = click.option("--encoder", metavar="MODEL", help="Text encoder: a folder or hub id.  [default: MiniLM]")
+ENCODER = click.option(
+    "--encoder",
+    metavar="MODEL",
+    help="Text encoder of pins and queries: a folder or hub id.  [default: as last named here, else MiniLM]",
+)
 
 CAPTIONER = console.options(
     click.option(

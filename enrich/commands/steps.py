@@ -82,7 +82,7 @@ def _run(step: str | None, flags: Flags, workspace: Path | None, as_json: bool) 
     """Run one step, or all; a line a table as it is done. The steps' modules load here, so that --help is quick."""
     opened = console.open_workspace(workspace, Writing.TABLES)
 
-    from enrich import captioner_choice, captions, steps
+    from enrich import captioner_choice, captions, encoder_choice, steps
 
     asked = [steps.Step(step)] if step else [one for one in steps.Step if one not in flags.without]
     describing = steps.Step.CAPTIONS in asked
@@ -90,6 +90,9 @@ def _run(step: str | None, flags: Flags, workspace: Path | None, as_json: bool) 
     settings = run_settings(flags, last)
     if last and settings.captions.model != str(captions.DEFAULT_MODEL):
         click.echo(f"captions by {captioner_choice.in_words(settings.captions)}, as last named; --model names another")
+    embedding = not {steps.Step.QUERIES, steps.Step.EMBEDDINGS}.isdisjoint(asked)
+    if embedding and not flags.encoder and (encoder := encoder_choice.last_named(opened)):
+        click.echo(f"texts embedded by {encoder}, as last named; --encoder names another")
     done = []
     for report in steps.run(opened, settings, asked):
         for table in report.reports:

@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from enrich.errors import BadInput
+from relevance import query_encoder
 from relevance.audit.confident import doubts
 from relevance.audit.crossed import crossed
 from relevance.audit.worth import AuditSettings, Reason, divergence, entropy, rarity
@@ -125,6 +126,8 @@ def _students(pipeline: Pipeline, pairs: pl.DataFrame) -> Floats:
     frame = training_frame(pipeline.workspace, pairs.select(*_PAIR, "event_timestamp"), STUDENT_SERVICE)
     inputs = student_inputs(frame, pipeline.encoder)
     students = [Student.load(folder) for folder in folders]
+    for student in students:
+        query_encoder.refuse_other(student, pipeline.encoder.producer)
     return np.stack([one.predict(inputs.features(one.statistics)) for one in students]).astype(np.float64)
 
 

@@ -46,6 +46,8 @@ def run(
         return
     given = flags.Flags(plan, backbone, pairs=pairs, accept_drift=accept_drift, student=StudentFlags(size))
     pipeline = _pipeline(workspace, given)
+    if pipeline.encoder.model:  # a mix of encoders is refused here, before hours of training
+        click.echo(f"queries embedded by {pipeline.encoder.model}, as the pins are")
     folds = pipeline.folds
     if len(folds) > 1:
         click.echo(

@@ -15,7 +15,7 @@ import polars as pl
 
 from enrich.errors import BadInput
 from enrich.text_encoder import TextEncoder
-from relevance import stages
+from relevance import query_encoder, stages
 from relevance.baselines.baselines import Baseline, Baselines
 from relevance.baselines.tuned_bi_encoder import TunedSettings
 from relevance.framing.judged import Judged, of_queries
@@ -88,6 +88,7 @@ class Predictor:
 
     def _ask_student(self, folder: Path, queries: frozenset[str]) -> Answers:
         student = Student.load(folder)
+        query_encoder.refuse_other(student, self._encoder.producer)
         inputs = student_inputs(of_queries(self._judged.features, queries), self._encoder)
         probabilities = student.predict(inputs.features(student.statistics))
         return probabilities, expected_level(probabilities)

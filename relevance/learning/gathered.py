@@ -113,8 +113,7 @@ class Gathered:
         if found != {self._encoder.dimension}:
             raise BadInput(
                 f"expected query vectors of {self._encoder.dimension} entries, as {self._encoder.producer} makes, "
-                f"found {sorted(found)}; set text_encoder to the encoder of query_features, or run `enrich queries` "
-                "again"
+                f"found {sorted(found)}; run `enrich run`, with --encoder MODEL where another one is meant"
             )
         counter = StatisticsCounter()
         firsts = np.fromfile(self.folder / "pins.idx", _PIN)["payload"]

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from enrich.errors import CorkboardError
-from enrich.text_encoder import TextEncoder
 from enrich.workspace import Workspace
+from relevance import query_encoder
 from relevance.candidates import CandidateIndex
 from relevance.feature_store import SCORING_SERVICE, applied_fingerprint
 from relevance.learning.inputs import QueryEncoder
@@ -153,13 +153,9 @@ class Loader:
         last_good: LastGood,
         encoder: QueryEncoder | None,
     ) -> Engine:
-        encodes = TextEncoder(student.record.settings.text_encoder) if encoder is None else encoder
+        encodes = query_encoder.of_student(student, self._workspace) if encoder is None else encoder
         scorer = Scorer(student, store, encodes, self._log, last_good=last_good)
-        index = self._index
-
-        def candidates(query: str, limit: int) -> Sequence[str]:
-            return index.search(query, scorer.query_vector(query), limit) if index is not None else []
-
+        candidates = _candidates(scorer, self._index)
         return Engine(scorer, candidates, self._features, chosen_settings(self._workspace))
 
     def _student(self) -> Student:
@@ -190,6 +186,21 @@ class Loader:
             mark(chosen_path(self._workspace)),
             tuple(map(mark, self._store_files)),
         )
+
+
+def _candidates(scorer: Scorer, index: CandidateIndex | None) -> Candidates:
+    """By terms alone while the index holds vectors of another encoder than the student's, which changes after it."""
+    record = scorer.student.record
+    by_vector = index is None or index.compares(record.encoder, record.dimensions.query)
+    if not by_vector:
+        LOG.warning("candidates are found by their terms alone: the index is of another text encoder than the student")
+
+    def candidates(query: str, limit: int) -> Sequence[str]:
+        if index is None:
+            return []
+        return index.search(query, scorer.query_vector(query) if by_vector else None, limit)
+
+    return candidates
 
 
 def mark(*files: Path) -> tuple[int, ...] | None:

@@ -14,8 +14,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from enrich.errors import BadInput
-from enrich.text_encoder import TextEncoder
 from enrich.workspace import ENVIRONMENT_VARIABLE, Workspace
+from relevance import query_encoder
 from relevance.candidates import workspace_index
 from relevance.service.app import Parts, create_app
 from relevance.service.asked_teacher import AskedTeacher
@@ -100,5 +100,5 @@ def _shadow(workspace: Workspace, settings: ServiceSettings, meters: Meters, ans
             f"expected a shadow that reads vectors as the model that answers ({answering.record.dimensions}), found "
             f"{student.record.dimensions} in {settings.shadow}; train it on this workspace's features"
         )
-    encoder = TextEncoder(student.record.settings.text_encoder)
+    encoder = query_encoder.of_student(student, workspace)
     return Shadow(student, encoder, folder_of(workspace), meters, settings.shadow_share)

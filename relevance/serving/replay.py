@@ -23,8 +23,8 @@ from enrich.errors import BadInput
 from enrich.progress import progress
 from enrich.serving import pin_payloads, query_payloads
 from enrich.tables import PIN_SERVING, QUERY_SERVING
-from enrich.text_encoder import TextEncoder
 from enrich.workspace import Workspace
+from relevance import query_encoder
 from relevance.learning.inputs import QueryEncoder
 from relevance.model_names import STUDENT_MODEL
 from relevance.online import STORE, Scorer
@@ -133,7 +133,7 @@ def replay(
         )
     student = student or Student.load(workspace.models / STUDENT_MODEL)
     found, answers = Replay(), _Answers()
-    encodes = encoder or TextEncoder(student.record.settings.text_encoder)
+    encodes = encoder or query_encoder.of_student(student)
     scorers = _Scorers(student, encodes, answers)
     pins = PackedAgain(workspace, PIN_SERVING, pin_payloads)
     queries = PackedAgain(workspace, QUERY_SERVING, query_payloads)

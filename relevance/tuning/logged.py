@@ -22,9 +22,8 @@ from enrich.errors import BadInput
 from enrich.history import History
 from enrich.propensity import fit_eta
 from enrich.tables import LEVELS
-from enrich.text_encoder import TextEncoder
 from enrich.workspace import Workspace
-from relevance import stages
+from relevance import query_encoder, stages
 from relevance.features import Floats
 from relevance.framing.judged import STUDENT_SERVICE, Judged
 from relevance.learning.inputs import QueryEncoder, student_inputs
@@ -77,7 +76,7 @@ def material(
     Raises BadInput where there is no log, nothing judged, or no student.
     """
     student = student or Student.load(workspace.models / STUDENT_MODEL)
-    encoder = encoder or TextEncoder(student.record.settings.text_encoder)
+    encoder = encoder or query_encoder.of_student(student, workspace)
     log, since, eta = _looks(workspace, later, values)
     kept = _whole_queries(log, pairs)
     asked = kept.select("query", "pin_id", event_timestamp=pl.lit(since).cast(pl.Datetime("us", "UTC")))
