@@ -30,6 +30,7 @@ from relevance.text_fields import Field
 
 _RECORD = "teacher.json"
 _HEAD = "head.safetensors"
+_TOKENIZER = "tokenizer.json"
 _REMEDY = "copy it again, or remove the folder and run `relevance train-teacher`"
 
 
@@ -107,7 +108,7 @@ class TeacherRecord:
     settings: TeacherSettings
     pooling: Pooling
     calibration: Calibration
-    fingerprint: str  # of weights and settings; the producer of this teacher's soft labels
+    fingerprint: str  # of weights, tokenizer and settings; the producer of this teacher's soft labels
     data_fingerprint: str  # of the training and dev rows
     feature_service: str | None  # fingerprint of the feature service that gave the texts; None where none did
     metrics: dict[str, float]
@@ -235,9 +236,9 @@ def load_head(network: TeacherNetwork, folder: Path) -> None:
 
 
 def _fingerprint(folder: Path, settings: TeacherSettings, calibration: Calibration) -> str:
-    """Twelve hex digits over the weights and all that decides a probability."""
+    """Twelve hex digits over the weights, the tokenizer and the settings: all that decides a probability."""
     digest = hashlib.sha256(json.dumps([asdict(settings), asdict(calibration)], sort_keys=True).encode())
-    for file in sorted(folder.glob("*.safetensors")):
+    for file in [*sorted(folder.glob("*.safetensors")), folder / _TOKENIZER]:
         with file.open("rb") as stream:
             digest.update(file.name.encode() + hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()[:12]

@@ -1,6 +1,7 @@
 """The teacher's network: a pretrained backbone, what it says of the pair, fully connected layers, five numbers.
 
-Any encoder that AutoModel loads (BERT, MiniLM, mDeBERTa, XLM-R), a T5 encoder, or a decoder (Llama class). The pair is
+Any encoder that AutoModel loads (BERT, MiniLM, mDeBERTa, XLM-R), a T5 encoder, or a decoder (Llama class), with weights
+in safetensors, a fast tokenizer and positions for `TextSettings.max_tokens`, 128 unless set otherwise. The pair is
 summed up by one token – CLS where the tokenizer has one, else the last that is not padding – and, by default, by how
 the query's part of the sequence stands to the pin's part (see `HeadInput.INTERACTIONS`).
 """
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, AutoTokenizer
 from transformers.utils import logging as _transformers_logging
 
+from enrich.checkpoints import refuse_wordless
 from enrich.errors import BadInput
 from relevance.teaching.choices import Loss
 from relevance.teaching.interactions import TokenInteractions
@@ -227,6 +229,7 @@ def load_backbone(model: str, dtype: torch.dtype = torch.float32, quantization: 
             trust_remote_code=False,
         )
         tokenizer = AutoTokenizer.from_pretrained(name, revision=revision or None, trust_remote_code=False)
+        refuse_wordless(tokenizer)
     except Exception as error:  # the loaders raise OSError, ValueError, SafetensorError, KeyError … for a bad folder
         raise BadInput(
             f"expected a pretrained text model (config.json, tokenizer, safetensors) at {model}, found "

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +19,10 @@ from transformers import TrainerCallback
 
 from enrich.errors import BadInput
 from enrich.matrices import fast_dtype
+from enrich.text_encoder import default_model_path
+from relevance.calibration import Calibration
 from relevance.teacher import Teacher, length_buckets
-from relevance.teaching.checkpoint import Targets, TeacherSettings
+from relevance.teaching.checkpoint import Targets, TeacherSettings, _fingerprint
 from relevance.teaching.network import HeadInput, load_backbone, prepare_to_train
 from relevance.teaching.rows import TeacherRows, WeakRows
 from relevance.teaching.training import target_probabilities, train_teacher
@@ -145,7 +149,7 @@ def test_a_folder_that_is_not_whole_is_refused_in_one_line(tmp_path: Path) -> No
     settings = replace(TINY, backbone=str(tiny_bert(tmp_path / "backbone")), epochs=1)
     teacher = tmp_path / "teacher"
     train_teacher(rows(48), rows(16, 1), settings, teacher)
-    for name in ("model.safetensors", "head.safetensors", "teacher.json", "config.json"):
+    for name in ("model.safetensors", "head.safetensors", "teacher.json", "config.json", "tokenizer.json"):
         whole = (teacher / name).read_bytes()
         (teacher / name).write_bytes(whole[: len(whole) // 2])
         with pytest.raises(BadInput, match="expected") as error:
@@ -156,6 +160,24 @@ def test_a_folder_that_is_not_whole_is_refused_in_one_line(tmp_path: Path) -> No
             Teacher.load(teacher)
         (teacher / name).write_bytes(whole)
     Teacher.load(teacher)
+
+
+def test_a_backbone_without_its_words_is_refused_in_one_line(tmp_path: Path) -> None:
+    """transformers would give it a tokenizer of five special tokens, and each text would be unknown words."""
+    folder = tmp_path / "backbone"
+    words = shutil.ignore_patterns("tokenizer.json", "vocab.txt")
+    shutil.copytree(default_model_path(), folder, ignore=words, copy_function=os.symlink)
+    with pytest.raises(BadInput, match="knows no words") as error:
+        load_backbone(str(folder))
+    assert "\n" not in str(error.value)
+
+
+def test_the_tokenizer_has_a_part_in_a_teachers_fingerprint(tmp_path: Path) -> None:
+    settings, calibration = TeacherSettings(), Calibration()
+    (tmp_path / "tokenizer.json").write_text("one")
+    one = _fingerprint(tmp_path, settings, calibration)
+    (tmp_path / "tokenizer.json").write_text("other")
+    assert _fingerprint(tmp_path, settings, calibration) != one
 
 
 def test_batches_in_turn_answer_as_batches_on_every_core_do(tmp_path: Path) -> None:
