@@ -153,7 +153,7 @@ class Pipeline:
         path = _model(fold, TEACHER_MODEL, "train-teacher")
         record = read_record(path)
         check_weights(path)
-        refuse_other_features(self.workspace, TEACHER_SERVICE, record.feature_service)
+        refuse_other_features(self.workspace, TEACHER_SERVICE, record.feature_service, str(path))
         texts = partial(frame_texts, self.workspace, record.feature_service)
         return _Teacher(producer_of(record), partial(Teacher.load, path), texts)
 

@@ -43,7 +43,7 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
     def work(out: Path) -> None:
         train_teacher(rows(32), rows(8, 1), settings, out)
 
-    stages.make(workspace / "models" / "teacher", "made here", work)
+    stages.make(workspace / "models" / "teacher", "made here", work, taught=frozenset())
     return workspace
 
 
@@ -66,7 +66,7 @@ def of_other_features(teacher: Path) -> None:
         (cut("model.safetensors"), "expected whole weights in"),
         (cut("head.safetensors"), "expected whole weights in"),
         (cut("teacher.json"), "found one that cannot be read"),
-        (of_other_features, "expected the feature service teacher_v1 as a model was trained from it (0123456789ab)"),
+        (of_other_features, "was trained from it (0123456789ab)"),
         (shutil.rmtree, "run `relevance train-teacher` first"),
     ],
 )
@@ -83,6 +83,17 @@ def test_a_teacher_that_is_not_whole_or_read_other_features_labels_nothing(
         shutil.rmtree(teacher, ignore_errors=True)
         shutil.copytree(tmp_path / "whole", teacher)
     assert not (taught / "models" / "soft_pairs").exists()
+
+
+def test_a_teacher_of_other_features_is_not_judged(taught: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    teacher = taught / "models" / "teacher"
+    whole = (teacher / "teacher.json").read_text()
+    of_other_features(teacher)
+    try:
+        line = refused(["evaluate", "--models", "teacher", "--folds", "1"], taught, capsys)
+        assert "models/teacher was trained from it (0123456789ab)" in line
+    finally:
+        (teacher / "teacher.json").write_text(whole)
 
 
 @pytest.mark.parametrize(
