@@ -40,12 +40,15 @@ def run(
     workspace: Path | None,
     as_json: bool,
 ) -> None:
-    """Do what is stale, in order: train-teacher, label, train-student, evaluate. Killed, it goes on where it was."""
+    """Do what is stale, in order: train-teacher, label, train-student, evaluate. Killed, it goes on where it was.
+
+    The teacher is taught as the one that serves was, until train-teacher or --backbone names another.
+    """
     if processes.follows():
         _follow()
         return
     given = flags.Flags(plan, backbone, pairs=pairs, accept_drift=accept_drift, student=StudentFlags(size))
-    pipeline = _pipeline(workspace, given)
+    pipeline = _pipeline(workspace, given, goes_on=True)
     folds = pipeline.folds
     if len(folds) > 1:
         click.echo(
@@ -234,16 +237,23 @@ def _follow() -> None:
     teacher_training.follow()
 
 
-def _pipeline(path: Path | None, given: flags.Flags) -> Pipeline:
-    """The stages of the workspace, its definitions applied and its online store up to date."""
+def _pipeline(path: Path | None, given: flags.Flags, goes_on: bool = False) -> Pipeline:
+    """The stages of the workspace, its definitions applied and its online store up to date.
+
+    Where it `goes_on`, with a teacher taught as the one that serves.
+    """
     workspace = console.open_workspace(path, Writing.MODELS)
 
     from relevance import feature_store
     from relevance.pipeline import Pipeline
     from relevance.plan import described
     from relevance.splits import SplitKind
+    from relevance.teaching.last_named import in_words, last_named
 
-    settings = flags.run_settings(given)  # what clashes is refused before anything is made
+    last = last_named(workspace.models) if goes_on else None
+    settings = flags.run_settings(given, last)  # what clashes is refused before anything is made
+    if last and given.backbone is None and (named := in_words(settings.teacher)):
+        click.echo(f"teacher with {named}, as last taught; train-teacher or --backbone names another")
     for loaded in feature_store.materialize(workspace):
         click.echo(f"materialized {loaded.view}: {loaded.rows:,} rows")
     pipeline = Pipeline(workspace, settings)
