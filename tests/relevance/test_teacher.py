@@ -134,6 +134,9 @@ def test_checkpoints_of_other_rows_are_not_resumed(tmp_path: Path) -> None:
         (TeacherRows(["a"] * 2, ["b"] * 2, np.array([1, 6])), rows(8), "levels 1..5 in the training rows, found 6"),
         (TeacherRows(["a"] * 2, ["b"] * 2, np.array([1, 5]), [[1], [0]]), rows(8), "found 0"),
         (TeacherRows(["a"], ["b"] * 2, np.array([1, 5])), rows(8), "one length"),
+        (TeacherRows(["a"] * 2, ["b"] * 2, [1, 5]), rows(8), "whole numbers, found a list"),
+        (TeacherRows(["a"] * 2, ["b"] * 2, np.array([1.0, 5.0])), rows(8), "whole numbers, found one of float64"),
+        (TeacherRows(["a", None], ["b"] * 2, np.array([1, 5])), rows(8), "query 1 as a str"),
     ],
 )
 def test_rows_that_cannot_teach_are_refused_in_one_line(

@@ -14,6 +14,7 @@ from transformers import AutoTokenizer
 from enrich.errors import BadInput
 from relevance.text import (
     Field,
+    PairText,
     PinText,
     Renderer,
     Segment,
@@ -121,6 +122,36 @@ def test_settings_that_cannot_hold_a_token_a_field_are_refused() -> None:
 def test_unequal_lengths_are_refused() -> None:
     with pytest.raises(BadInput, match="2 and 1"):
         pair_texts(["rug"], ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("queries", "pins", "said"),
+    [
+        ("oak", "rug", "expected queries as a list, one a pair, found str 'oak'"),
+        (["oak"] * 7, PinText("rug"), "expected pin texts as a list, one a pair, found PinText"),
+        ([None], ["rug"], "expected query 0 as a str, found NoneType None"),
+        (["oak"], [None], "expected pin text 0 as a str or a PinText, found NoneType None"),
+        (["oak"], [float("nan")], "expected pin text 0 as a str or a PinText, found float nan"),
+        (["oak"] * 2, ["rug", {"title": "rug"}], "expected pin text 1 as a str or a PinText, found dict"),
+        (["oak"], [PinText(float("nan"))], "expected texts in title of pin text 0, found float nan"),
+        (
+            ["oak"],
+            [PinText(board_titles="ab")],
+            "expected board_titles of pin text 0 as a tuple of texts, found str",
+        ),
+        (["oak"], [PinText(engaged_queries=("a", 3))], "expected texts in engaged_queries of pin text 0, found int 3"),
+    ],
+)
+def test_what_is_no_text_is_refused_in_one_line(queries: object, pins: object, said: str) -> None:
+    with pytest.raises(BadInput) as error:
+        pair_texts(queries, pins)
+    assert str(error.value).startswith(said) and "\n" not in str(error.value)
+
+
+def test_a_list_of_boards_is_read_as_a_tuple() -> None:
+    found = pair_texts(["oak"], [PinText(board_titles=["a", "b"], engaged_queries=None)])
+    assert found == [PairText("oak", PinText(board_titles=("a", "b")))]
+    assert hash(found[0].pin)
 
 
 def test_a_frame_gives_the_pins_in_its_order_and_nulls_are_empty() -> None:
