@@ -22,8 +22,9 @@ from enrich.matrices import fast_dtype
 from enrich.text_encoder import default_model_path
 from relevance.calibration import Calibration
 from relevance.teacher import Teacher, length_buckets
-from relevance.teaching.checkpoint import Targets, TeacherSettings, _fingerprint
+from relevance.teaching.checkpoint import Targets, TeacherSettings, _fingerprint, read_record
 from relevance.teaching.network import HeadInput, load_backbone, prepare_to_train
+from relevance.teaching.phase import _resume_point
 from relevance.teaching.rows import TeacherRows, WeakRows
 from relevance.teaching.training import target_probabilities, train_teacher
 from relevance.text import PinText, TextSettings, pair_texts
@@ -95,6 +96,51 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(tmp_path: Path, ste
     assert sorted(str(path.relative_to(checkpoints)) for path in checkpoints.glob("*/checkpoint-*")) == left
     (checkpoints / "behaviour" / "checkpoint-9").mkdir()  # one that the kill cut short
     assert train(tmp_path / "killed") == train(tmp_path / "undisturbed")
+
+
+class KillAtSave(TrainerCallback):
+    """A power cut when so many epochs have been saved."""
+
+    def __init__(self, epochs: int) -> None:
+        self._left = epochs
+
+    def on_save(self, args: object, state: object, control: object, **_: object) -> None:
+        self._left -= 1
+        if not self._left:
+            raise KeyboardInterrupt
+
+
+def test_a_checkpoint_that_was_being_deleted_is_not_gone_on_from(tmp_path: Path) -> None:
+    settings = replace(TINY, backbone=str(tiny_bert(tmp_path / "backbone")), epochs=3)
+    with pytest.raises(KeyboardInterrupt):
+        train_teacher(rows(48), rows(16, 1), settings, tmp_path / "killed", callbacks=[KillAtSave(2)])
+    left = tmp_path / "killed" / "checkpoints" / "judgments"
+    made_from = json.loads((left / "made_from.json").read_text())
+    assert _resume_point(left, tmp_path / "runs", made_from) == str(left / "checkpoint-6")
+    for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth", "model.safetensors"):
+        some = tmp_path / name / "judgments"
+        shutil.copytree(left, some)
+        (some / "checkpoint-6" / name).unlink()
+        assert _resume_point(some, tmp_path / "runs", made_from) in (None, str(some / "checkpoint-3"))
+        assert not (some / "checkpoint-6").exists()
+    (left / "checkpoint-6" / "model.safetensors").unlink()
+    for name in ("killed", "undisturbed"):
+        train_teacher(rows(48), rows(16, 1), settings, tmp_path / name)
+    killed, undisturbed = (read_record(tmp_path / name).fingerprint for name in ("killed", "undisturbed"))
+    assert killed == undisturbed
+
+
+def test_a_kill_right_after_an_early_stop_costs_no_further_epoch(tmp_path: Path) -> None:
+    """The dev split says the opposite of the training rows, so that the second epoch is worse than the first."""
+    settings = replace(TINY, backbone=str(tiny_bert(tmp_path / "backbone")), epochs=5, patience=1)
+    dev = rows(48)
+    opposite = replace(dev, levels=6 - dev.levels)
+    with pytest.raises(KeyboardInterrupt):
+        train_teacher(rows(48), opposite, settings, tmp_path / "killed", callbacks=[KillAtSave(2)])
+    for name in ("killed", "undisturbed"):
+        assert train_teacher(rows(48), opposite, settings, tmp_path / name)["epochs"] == 2
+    killed, undisturbed = (read_record(tmp_path / name).fingerprint for name in ("killed", "undisturbed"))
+    assert killed == undisturbed
 
 
 def test_a_teacher_learns_from_behaviour_before_it_sees_a_judgment(tmp_path: Path) -> None:
