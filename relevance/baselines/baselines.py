@@ -35,6 +35,8 @@ from relevance.teaching.checkpoint import read_record
 from relevance.teaching.rows import TeacherRows
 from relevance.text import PinText
 
+_DEFAULT = "sentence-transformers/all-MiniLM-L6-v2"  # the teacher's backbone
+
 
 class Baseline(StrEnum):
     BM25 = "bm25"
@@ -107,6 +109,28 @@ def _backbone(fold: Fold) -> Path:
     folder = fold.folder / TEACHER_MODEL
     chosen = read_record(folder).settings.backbone if stages.made_from_of(folder) is not None else None
     return default_model_path() if chosen is None else checkpoints.locate(chosen, "the teacher's backbone").folder
+
+
+def encoder_note(encoder: str, folds: Sequence[Fold]) -> str | None:
+    """What a reader must know where the frozen vectors are not of the teacher's backbone.
+
+    `encoder` is the text encoder's producer, `name@fingerprint`; None where they are, or no fold has a teacher.
+    """
+    taught = [fold.folder / TEACHER_MODEL for fold in folds if stages.made_from_of(fold.folder / TEACHER_MODEL)]
+    chosen = {read_record(folder).settings.backbone or _DEFAULT for folder in taught}
+    used = encoder.rpartition("@")[0]
+    others = sorted(one for one in chosen if _last_name(one) != _last_name(used))
+    if not others:
+        return None
+    return (
+        f"bi_encoder and embedding_lr embed with {used}, as the student does, not with the teacher's backbone "
+        f"{', '.join(others)}; bi_encoder_tuned is made of that."
+    )
+
+
+def _last_name(model: str) -> str:
+    """Of a folder or a hub id, without its owner and revision."""
+    return Path(model.partition("@")[0]).name
 
 
 def _weights(backbone: Path) -> str:
