@@ -32,6 +32,7 @@ from relevance.framing.judged import Judged, of_queries, teacher_rows
 from relevance.model_names import TEACHER_MODEL
 from relevance.plan import Fold
 from relevance.teaching.checkpoint import read_record
+from relevance.teaching.network import files_fingerprint
 from relevance.teaching.rows import TeacherRows
 from relevance.text import PinText
 
@@ -78,7 +79,7 @@ class Baselines:
             case Baseline.EMBEDDING_LR:
                 return stages.fingerprint(baseline, train, dev, self._encoder.producer, STRENGTHS)
             case Baseline.BI_ENCODER_TUNED:
-                return stages.fingerprint(baseline, train, dev, _weights(_backbone(fold)), self._tuned)
+                return stages.fingerprint(baseline, train, dev, files_fingerprint(_backbone(fold)), self._tuned)
 
     def fit(self, baseline: Baseline, fold: Fold) -> Fitted:
         """On the fold's training and dev pairs; where there is something to choose, dev chooses it.
@@ -131,10 +132,3 @@ def encoder_note(encoder: str, folds: Sequence[Fold]) -> str | None:
 def _last_name(model: str) -> str:
     """Of a folder or a hub id, without its owner and revision."""
     return Path(model.partition("@")[0]).name
-
-
-def _weights(backbone: Path) -> str:
-    """A fingerprint of the backbone and its tokenizer."""
-    return checkpoints.fingerprint(
-        [backbone / "config.json", backbone / "tokenizer.json", *sorted(backbone.glob("*.safetensors"))]
-    )

@@ -113,6 +113,7 @@ class TeacherRecord:
     feature_service: str | None  # fingerprint of the feature service that gave the texts; None where none did
     metrics: dict[str, float]
     reliability: CalibrationReport | None = None  # on dev, before and after calibration; None: too few dev queries
+    backbone_revision: str | None = None  # of its files, the hub's commit or a fingerprint; None in older teachers
     code_version: str = enrich.__version__
 
 
@@ -126,6 +127,7 @@ class Provenance(NamedTuple):
 
     data_fingerprint: str  # of the training and dev rows
     feature_service: str | None  # fingerprint of the feature service that gave the texts; None where none did
+    backbone_revision: str | None  # of the backbone's files
 
 
 def build_network(backbone: Backbone, settings: TeacherSettings) -> TeacherNetwork:
@@ -164,6 +166,7 @@ def save_teacher(
         feature_service=provenance.feature_service,
         metrics=metrics,
         reliability=reliability,
+        backbone_revision=provenance.backbone_revision,
     )
     parts.write_text(folder / _RECORD, json.dumps(asdict(record), indent=1) + "\n")
     return record

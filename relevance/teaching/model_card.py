@@ -27,7 +27,7 @@ Gives a (query, pin) the probabilities of five levels: 1 highly irrelevant, 2 ir
 | | |
 |---|---|
 | fingerprint | {fingerprint} |
-| backbone | {backbone} |
+| backbone | {backbone}, {backbone_revision} |
 | pooling and head | {pooling}, {head_inputs}, hidden layers {hidden} |
 | training | up to {epochs} epochs, batches of {batch_size} |
 | learning rate | {learning_rate}, head {head_learning_rate}, a layer by the one above it {layer_decay} |
@@ -63,6 +63,7 @@ def write_model_card(folder: Path, record: TeacherRecord) -> None:
         folder / "README.md",
         _CARD.format(
             backbone=settings.backbone or "sentence-transformers/all-MiniLM-L6-v2",
+            backbone_revision=f"files {record.backbone_revision or 'not known'}",
             fields=" ".join(f"{budget.marker} …" for budget in settings.text.fields),
             max_tokens=settings.text.max_tokens,
             fingerprint=record.fingerprint,

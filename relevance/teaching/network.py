@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, AutoTokenizer
 from transformers.utils import logging as _transformers_logging
 
-from enrich.checkpoints import refuse_wordless
+from enrich.checkpoints import fingerprint, refuse_wordless
 from enrich.errors import BadInput
+from enrich.text_encoder import default_model_path
 from relevance.teaching.choices import Loss
 from relevance.teaching.interactions import TokenInteractions
 from relevance.teaching.losses import divergence_of_halves, last_layer, loss_of
@@ -248,6 +249,17 @@ def load_backbone(model: str, dtype: torch.dtype = torch.float32, quantization: 
     network.config.use_cache = False  # a decoder would keep keys and values to write on: nothing is written
     padding = next((x for x in (tokenizer.pad_token_id, tokenizer.eos_token_id) if x is not None), 0)
     return Backbone(network, tokenizer, _width(config), int(padding))
+
+
+def files_fingerprint(folder: Path) -> str:
+    """Twelve hex digits over a backbone's configuration, tokenizer and weights."""
+    return fingerprint([folder / "config.json", folder / "tokenizer.json", *sorted(folder.glob("*.safetensors"))])
+
+
+def revision_of(model: str | None) -> str | None:
+    """What tells the files of a folder, of the installed backbone where `model` is None; None of a hub id."""
+    folder = default_model_path() if model is None else Path(model)
+    return files_fingerprint(folder) if folder.is_dir() else None
 
 
 def prepare_to_train(backbone: Backbone, dropout: float, gradient_checkpointing: bool = False) -> None:

@@ -27,7 +27,7 @@ from relevance.teaching.adapters import backbone_to_teach, exportable
 from relevance.teaching.checkpoint import Provenance, Targets, TeacherSettings, build_network, save_teacher
 from relevance.teaching.examples import Examples
 from relevance.teaching.model_card import write_model_card
-from relevance.teaching.network import Backbone, TeacherNetwork
+from relevance.teaching.network import Backbone, TeacherNetwork, revision_of
 from relevance.teaching.phase import Phase, Ran, forget_checkpoints, run_phase
 from relevance.teaching.rows import TeacherRows, WeakRows, fingerprint
 from relevance.teaching.votes import vote_shares
@@ -60,6 +60,7 @@ def train_teacher(
             f"expected batches of {settings.batch_size} pairs to be shared evenly by the processes, found "
             f"{processes.count()}; start as many as divide it"
         )
+    files = revision_of(settings.backbone)
     lesson = Lesson(rows, dev, weak, settings, out.absolute())
     processes.tell(lesson)
     taught = _teach(lesson, callbacks)
@@ -76,7 +77,8 @@ def train_teacher(
     }
     network = taught.network
     network.backbone = exportable(network.backbone)
-    provenance = Provenance(lesson.data, feature_service)
+    revision = files or getattr(taught.backbone.network.config, "_commit_hash", None)
+    provenance = Provenance(lesson.data, feature_service, revision)
     reliability = cross_fitted(logits, dev.levels, dev.queries)
     record = save_teacher(out, network.cpu(), taught.backbone, settings, provenance, calibration, metrics, reliability)
     write_model_card(out, record)

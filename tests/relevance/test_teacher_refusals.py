@@ -16,7 +16,8 @@ from enrich import console
 from enrich.cli import enrich
 from relevance import stages
 from relevance.cli import relevance
-from relevance.teaching.checkpoint import TeacherSettings
+from relevance.teaching.checkpoint import TeacherSettings, read_record
+from relevance.teaching.network import files_fingerprint
 from relevance.teaching.training import train_teacher
 
 Damage = Callable[[Path], None]
@@ -94,6 +95,28 @@ def test_a_teacher_of_other_features_is_not_judged(taught: Path, capsys: pytest.
         assert "models/teacher was trained from it (0123456789ab)" in line
     finally:
         (teacher / "teacher.json").write_text(whole)
+
+
+def test_a_backbone_whose_files_were_replaced_makes_its_teacher_stale(
+    taught: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    backbone = tiny_bert(tmp_path / "backbone")
+
+    def trained() -> bool:
+        flags = ["--name", "teacher_tiny", "--backbone", str(backbone), "--epochs", "1", "--folds", "1"]
+        assert console.run(relevance, ["train-teacher", *flags, "--workspace", str(taught), "--json"]) == 0
+        return bool(json.loads(capsys.readouterr().out.splitlines()[-1])["made"])
+
+    try:
+        assert trained() and not trained()
+        kept = read_record(taught / "models" / "teacher_tiny").backbone_revision
+        assert kept == files_fingerprint(backbone)
+        config = backbone / "config.json"
+        config.write_text(config.read_text() + "\n")
+        assert trained()
+        assert read_record(taught / "models" / "teacher_tiny").backbone_revision not in (None, kept)
+    finally:
+        shutil.rmtree(taught / "models" / "teacher_tiny", ignore_errors=True)
 
 
 @pytest.mark.parametrize(
