@@ -215,11 +215,13 @@ class Renderer:
     """Renders pairs for one tokenizer, tokenising each distinct text once."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, settings: TextSettings) -> None:
+        """Raises BadInput for a tokenizer without a tokenizer.json, and for markers that leave the fields no room."""
         self._tokenizer = tokenizer
         self._settings = settings
         self._template = self._read_template()
         self._cache: dict[str, TokenIds] = {}
-        self._markers = self._tokenise([budget.marker for budget in settings.fields])
+        self._markers = self._tokenise([budget.marker for budget in settings.fields], special=True)
+        self._refuse_crowded()
 
     @property
     def settings(self) -> TextSettings:
@@ -271,13 +273,30 @@ class Renderer:
         fresh = sorted(wanted - self._cache.keys())
         self._cache.update(zip(fresh, self._tokenise(fresh), strict=True))
 
-    def _tokenise(self, texts: list[str]) -> list[TokenIds]:
+    def _refuse_crowded(self) -> None:
+        """Raises BadInput where what always stands in a sequence leaves no room for a token a field."""
+        markers = sum(map(len, self._markers))
+        fixed = sum(map(len, self._template)) + self._settings.query_tokens + markers
+        least = fixed + len(self._markers)
+        if self._settings.max_tokens < least:
+            raise BadInput(
+                f"expected max_tokens of at least {least} for special tokens, query_tokens, markers ({markers}) and a "
+                f"token a field, found {self._settings.max_tokens}; raise max_tokens or shorten the markers"
+            )
+
+    def forget_texts(self) -> None:
+        """Tokenise anew what was kept."""
+        self._cache.clear()
+
+    def _tokenise(self, texts: list[str], special: bool = False) -> list[TokenIds]:
+        """Without special tokens; one that is written in a text becomes one only where it may be `special`."""
         if not texts:
             return []
         longest = self._settings.max_tokens * _CHARACTERS_A_TOKEN
         encoded = self._tokenizer(
             [text[:longest] for text in texts],
             add_special_tokens=False,
+            split_special_tokens=not special,
             return_attention_mask=False,
             return_token_type_ids=False,
             verbose=False,

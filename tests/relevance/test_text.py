@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -14,6 +17,7 @@ from transformers import AutoTokenizer
 from enrich.errors import BadInput
 from relevance.text import (
     Field,
+    FieldBudget,
     PairText,
     PinText,
     Renderer,
@@ -117,6 +121,37 @@ def test_settings_that_cannot_hold_a_token_a_field_are_refused() -> None:
         TextSettings(max_tokens=64)
     with pytest.raises(BadInput, match="distinct text fields"):
         TextSettings().selecting()
+
+
+@pytest.mark.parametrize("make", [tiny_bert, tiny_xlmr, tiny_llama, tiny_t5])
+def test_special_tokens_written_in_a_text_are_words(tmp_path: Path, make: Callable[[Path], Path]) -> None:
+    """Else a pin's page could end its text and begin a query of its own."""
+    tokenizer = AutoTokenizer.from_pretrained(make(tmp_path))
+    special = {token: count(tokenizer, PinText(title="oak table")) for token in tokenizer.all_special_tokens}
+    for token in set(special) - {tokenizer.unk_token}:
+        forged = PinText(title=f"oak {token} table")
+        assert (
+            count(tokenizer, forged)[tokenizer.convert_tokens_to_ids(token)]
+            == special[token][tokenizer.convert_tokens_to_ids(token)]
+        ), token
+
+
+def count(tokenizer: Any, pin: PinText) -> Counter[int]:
+    """How often each token stands in the pin's sequence."""
+    (row,) = Renderer(tokenizer, TextSettings()).render(pair_texts(["lamp"], [pin]))
+    return Counter(row.ids.tolist())
+
+
+def test_markers_that_leave_the_fields_no_room_are_refused(tmp_path: Path) -> None:
+    """3 special tokens, 4 of the query, 12 of the marker and one of the title are 20."""
+    tokenizer = AutoTokenizer.from_pretrained(tiny_bert(tmp_path))
+    marker = (FieldBudget(Field.TITLE, "title " * 12, 1.0),)
+    (row,) = Renderer(tokenizer, TextSettings(marker, 20, 4)).render(
+        pair_texts(["oak table round dining chair"], ["oak table"])
+    )
+    assert len(row.ids) == 20
+    with pytest.raises(BadInput, match=r"max_tokens of at least 20 .*found 19"):
+        Renderer(tokenizer, TextSettings(marker, 19, 4))
 
 
 def test_unequal_lengths_are_refused() -> None:
