@@ -32,7 +32,8 @@ from benchmarks._judged_pairs import LONG, JudgedPairs, judged_pairs, teacher_ro
 from benchmarks._report import Mark, Report, finish
 from enrich.matrices import fast_dtype
 from relevance.teacher import Teacher
-from relevance.teaching.checkpoint import Targets, TeacherSettings
+from relevance.teaching.checkpoint import TeacherSettings
+from relevance.teaching.choices import Targets
 from relevance.teaching.network import HeadInput
 from relevance.teaching.training import train_teacher
 from relevance.text import TextSettings

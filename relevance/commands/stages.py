@@ -17,7 +17,7 @@ from relevance.commands.student_flags import SIZE, StudentFlags, student_options
 from relevance.commands.teaching_flags import TeachingFlags, teaching_options
 from relevance.model_names import HUMAN_STUDENT, STUDENT_MODEL
 from relevance.teaching import processes
-from relevance.teaching.choices import Adapter, Loss
+from relevance.teaching.choices import Adapter, Loss, Targets
 
 if TYPE_CHECKING:
     from relevance.judging.runs import RunFile
@@ -91,6 +91,7 @@ def train_teacher(
     field_dropout: float | None,
     adapter: Adapter | None,
     gradient_checkpointing: bool | None,
+    targets: Targets | None,
     plan: flags.PlanFlags,
     workspace: Path | None,
     as_json: bool,
@@ -102,7 +103,8 @@ def train_teacher(
     if processes.follows():
         _follow()
         return
-    teaching = TeachingFlags(loss, label_smoothing, layer_decay, r_drop, field_dropout, adapter, gradient_checkpointing)
+    regularised = (label_smoothing, layer_decay, r_drop, field_dropout)
+    teaching = TeachingFlags(loss, *regularised, adapter, gradient_checkpointing, targets)
     pipeline = _pipeline(workspace, flags.Flags(plan, backbone, fields, epochs, teaching=teaching))
     made = [_said(pipeline.teach(fold, name), fold.folder / name) for fold in pipeline.folds]
     processes.tell(None)

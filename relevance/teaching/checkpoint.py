@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +22,7 @@ from enrich import parts
 from enrich.errors import BadInput
 from relevance.calibration import Calibration
 from relevance.reliability import CalibrationReport
-from relevance.teaching.choices import Adapter, Loss
+from relevance.teaching.choices import Adapter, Loss, Targets
 from relevance.teaching.network import Backbone, HeadInput, HeadShape, Pooling, TeacherNetwork, default_pooling
 from relevance.text import FieldBudget, TextSettings
 from relevance.text_fields import Field
@@ -32,13 +31,6 @@ _RECORD = "teacher.json"
 _HEAD = "head.safetensors"
 _TOKENIZER = "tokenizer.json"
 _REMEDY = "copy it again, or remove the folder and run `relevance train-teacher`"
-
-
-class Targets(StrEnum):
-    """What the loss aims at: the gold level, or half that and half the annotators' votes."""
-
-    LEVEL = "level"
-    VOTES = "votes"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ base_model: {backbone}
 # A search relevance teacher
 
 Gives a (query, pin) the probabilities of five levels: 1 highly irrelevant, 2 irrelevant, 3 marginally relevant,
-4 relevant, 5 highly relevant. It reads `[CLS] query [SEP] {fields}`, at most {max_tokens} tokens.
+4 relevant, 5 highly relevant. It reads the query, then `{fields}`, its tokenizer's special tokens around both, at most
+{max_tokens} tokens.
 
     from relevance.teacher import Teacher
     Teacher.load("THIS FOLDER").predict(["oak table"], ["A round dining table of solid oak"])

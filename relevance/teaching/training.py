@@ -4,7 +4,8 @@ Reads weak, training and dev rows (`WeakRows`, `TeacherRows`), writes a checkpoi
 `Teacher.load` opens. The command is `relevance train-teacher`. The loss is pointwise, the same in both phases; under
 torchrun the processes share each step's pairs (processes.py).
 Killed and run again with the same rows, settings and folder it goes on from the last finished epoch and ends with the
-same weights; the same seed gives the same weights on the same machine.
+same weights; the same seed gives the same weights on the same machine. Both are tested on a CPU; a GPU's
+kernels may add up in another order.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from relevance.calibration import Calibration
 from relevance.reliability import cross_fitted
 from relevance.teaching import processes
 from relevance.teaching.adapters import backbone_to_teach, exportable
-from relevance.teaching.checkpoint import Provenance, Targets, TeacherSettings, build_network, save_teacher
+from relevance.teaching.checkpoint import Provenance, TeacherSettings, build_network, save_teacher
+from relevance.teaching.choices import Targets
 from relevance.teaching.examples import Examples
 from relevance.teaching.model_card import write_model_card
 from relevance.teaching.network import Backbone, TeacherNetwork, revision_of

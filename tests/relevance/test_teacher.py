@@ -22,7 +22,8 @@ from enrich.matrices import fast_dtype
 from enrich.text_encoder import default_model_path
 from relevance.calibration import Calibration
 from relevance.teacher import Teacher, length_buckets
-from relevance.teaching.checkpoint import Targets, TeacherSettings, _fingerprint, read_record
+from relevance.teaching.checkpoint import TeacherSettings, _fingerprint, read_record
+from relevance.teaching.choices import Targets
 from relevance.teaching.network import HeadInput, load_backbone, prepare_to_train
 from relevance.teaching.phase import _resume_point
 from relevance.teaching.rows import TeacherRows, WeakRows

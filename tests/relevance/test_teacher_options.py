@@ -25,7 +25,7 @@ from relevance.commands.teaching_flags import TeachingFlags
 from relevance.teacher import Teacher
 from relevance.teaching.adapters import backbone_to_teach, exportable
 from relevance.teaching.checkpoint import TeacherRecord, TeacherSettings, build_network, read_record
-from relevance.teaching.choices import Adapter, Loss
+from relevance.teaching.choices import Adapter, Loss, Targets
 from relevance.teaching.last_named import in_words, last_named
 from relevance.teaching.network import Pooling
 from relevance.teaching.rows import TeacherRows
@@ -207,10 +207,11 @@ def test_run_goes_on_with_the_teacher_that_was_last_named(tmp_path: Path) -> Non
 
 def test_flags_that_were_not_given_change_nothing() -> None:
     assert TeachingFlags().applied(TINY) == TINY
-    given = TeachingFlags(Loss.CORAL, 0.1, 0.9, 1.0, 0.2, Adapter.LORA, True).applied(TINY)
+    given = TeachingFlags(Loss.CORAL, 0.1, 0.9, 1.0, 0.2, Adapter.LORA, True, Targets.LEVEL).applied(TINY)
     assert given == replace(
         TINY,
         loss=Loss.CORAL,
+        targets=Targets.LEVEL,
         label_smoothing=0.1,
         layer_decay=0.9,
         r_drop=1.0,
