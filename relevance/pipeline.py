@@ -46,6 +46,7 @@ from relevance.plan import SERVING, Fold, PlanSettings, plan
 from relevance.student import Student, StudentSettings
 from relevance.teacher import Teacher
 from relevance.teaching.checkpoint import TeacherSettings, check_weights, producer_of, read_record
+from relevance.teaching.network import revision_of
 from relevance.teaching.training import train_teacher
 from relevance.teaching.weak_labels import WeakSettings, weak_pairs
 from relevance.training_frame import FrameJoin, refuse_other_features, training_frame
@@ -115,7 +116,17 @@ class Pipeline:
             train_teacher(teacher_rows(train), teacher_rows(dev), chosen, out, service, weak_rows(weak))
 
         made_from = stages.fingerprint(train, dev, weak, chosen, service)
+        if self._backbone_files and not stages.fresh(fold.folder / name, made_from):  # as an earlier version put it
+            made_from = stages.fingerprint(made_from, self._backbone_files)
         return stages.make(fold.folder / name, made_from, work, _queries(train, dev, weak))
+
+    @cached_property
+    def _backbone_files(self) -> str | None:
+        """Of a folder that was named: other files under its name are another backbone. A hub's new commit is not, nor
+        another release of the installed one: neither undoes hours of training.
+        """
+        named = self.settings.teacher.backbone
+        return revision_of(named) if named is not None else None
 
     def _weak(self, fold: Fold) -> pl.DataFrame:
         """Pairs with levels read off behaviour, and their texts."""
@@ -156,7 +167,7 @@ class Pipeline:
         path = _model(fold, TEACHER_MODEL, "train-teacher")
         record = read_record(path)
         check_weights(path)
-        refuse_other_features(self.workspace, TEACHER_SERVICE, record.feature_service)
+        refuse_other_features(self.workspace, TEACHER_SERVICE, record.feature_service, str(path))
         texts = partial(frame_texts, self.workspace, record.feature_service)
         return _Teacher(producer_of(record), partial(Teacher.load, path), texts)
 

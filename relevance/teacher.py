@@ -110,6 +110,10 @@ class Teacher:
             found[places] = logits
         return found
 
+    def forget_texts(self) -> None:
+        """Tokenise anew what was kept: a benchmark's turns are to be alike."""
+        self._renderer.forget_texts()
+
     def _on_cores(self, pairs: Sequence[PairText]) -> Iterator[_Answered]:
         """A batch a core."""
         for buckets in self._rounds(pairs, _ON_CPU):

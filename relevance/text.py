@@ -9,7 +9,7 @@ none is ever cut to nothing. The settings are kept with every checkpoint, so tha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -26,6 +26,7 @@ TokenIds = npt.NDArray[np.int32]
 
 _CHARACTERS_A_TOKEN = 16  # more text than this times `max_tokens` is never tokenised, whatever a page holds
 _CACHED_TEXTS = 200_000  # distinct texts kept tokenised; about 100 MB at 128 tokens
+_SHOWN = 60  # characters of what is no text, in an error
 _EMPTY: TokenIds = np.zeros(0, dtype=np.int32)
 
 
@@ -131,13 +132,62 @@ class PairText(NamedTuple):
 
 
 def pair_texts(queries: Sequence[str], pins: Sequence[str | PinText]) -> list[PairText]:
-    """Pairs by position; a str is a pin that has only a title. Raises BadInput when the lengths differ."""
+    """Pairs by position; a str is a pin that has only a title, and a list of boards or queries is taken as a tuple.
+
+    Raises BadInput when the lengths differ, or something is no text.
+    """
+    for what, given in (("queries", queries), ("pin texts", pins)):
+        if isinstance(given, str | bytes | PinText | Mapping) or not isinstance(given, Sized):
+            raise BadInput(f"expected {what} as a list, one a pair, found {_shown(given)}; put a single one in a list")
     if len(queries) != len(pins):
         raise BadInput(f"expected as many pin texts as queries, found {len(pins)} and {len(queries)}")
-    return [
-        PairText(query, PinText(title=pin) if isinstance(pin, str) else pin)
-        for query, pin in zip(queries, pins, strict=True)
-    ]
+    return [PairText(_query(query, i), _pin(pin, i)) for i, (query, pin) in enumerate(zip(queries, pins, strict=True))]
+
+
+def _query(query: object, place: int) -> str:
+    if not isinstance(query, str):
+        raise BadInput(f'expected query {place} as a str, found {_shown(query)}; "" is a query without words')
+    return query
+
+
+def _pin(pin: object, place: int) -> PinText:
+    if isinstance(pin, str):
+        return PinText(title=pin)
+    if not isinstance(pin, PinText):
+        raise BadInput(
+            f"expected pin text {place} as a str or a PinText, found {_shown(pin)}; PinText() is a pin without texts"
+        )
+    *texts, boards, queries = pin
+    if type(boards) is not tuple or type(queries) is not tuple:
+        boards, queries = (_listed(pin, name, place) for name in ("board_titles", "engaged_queries"))
+        pin = pin._replace(board_titles=boards, engaged_queries=queries)
+    found: tuple[object, ...] = (*texts, *boards, *queries)
+    for text in found:
+        if text is not None and not isinstance(text, str):
+            name = next(name for name, value in pin._asdict().items() if text is value or _among(text, value))
+            raise BadInput(f"expected texts in {name} of pin text {place}, found {_shown(text)}; None is none")
+    return pin
+
+
+def _among(text: object, value: object) -> bool:
+    return isinstance(value, tuple) and any(text is one for one in value)
+
+
+def _listed(pin: PinText, name: str, place: int) -> tuple[str, ...]:
+    given: object = getattr(pin, name)
+    if given is None:
+        return ()
+    if isinstance(given, str | bytes | Mapping) or not isinstance(given, Sized) or not isinstance(given, Iterable):
+        raise BadInput(
+            f"expected {name} of pin text {place} as a tuple of texts, found {_shown(given)}; put one text in a tuple"
+        )
+    return tuple(given)
+
+
+def _shown(value: object) -> str:
+    """On one line, however long it is."""
+    said = collapse_space(repr(value))
+    return f"{type(value).__name__} {said if len(said) <= _SHOWN else said[:_SHOWN] + '…'}"
 
 
 def pin_texts_from_frame(frame: pl.DataFrame) -> list[PinText]:
@@ -165,11 +215,13 @@ class Renderer:
     """Renders pairs for one tokenizer, tokenising each distinct text once."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, settings: TextSettings) -> None:
+        """Raises BadInput for a tokenizer without a tokenizer.json, and for markers that leave the fields no room."""
         self._tokenizer = tokenizer
         self._settings = settings
         self._template = self._read_template()
         self._cache: dict[str, TokenIds] = {}
-        self._markers = self._tokenise([budget.marker for budget in settings.fields])
+        self._markers = self._tokenise([budget.marker for budget in settings.fields], special=True)
+        self._refuse_crowded()
 
     @property
     def settings(self) -> TextSettings:
@@ -221,13 +273,30 @@ class Renderer:
         fresh = sorted(wanted - self._cache.keys())
         self._cache.update(zip(fresh, self._tokenise(fresh), strict=True))
 
-    def _tokenise(self, texts: list[str]) -> list[TokenIds]:
+    def _refuse_crowded(self) -> None:
+        """Raises BadInput where what always stands in a sequence leaves no room for a token a field."""
+        markers = sum(map(len, self._markers))
+        fixed = sum(map(len, self._template)) + self._settings.query_tokens + markers
+        least = fixed + len(self._markers)
+        if self._settings.max_tokens < least:
+            raise BadInput(
+                f"expected max_tokens of at least {least} for special tokens, query_tokens, markers ({markers}) and a "
+                f"token a field, found {self._settings.max_tokens}; raise max_tokens or shorten the markers"
+            )
+
+    def forget_texts(self) -> None:
+        """Tokenise anew what was kept."""
+        self._cache.clear()
+
+    def _tokenise(self, texts: list[str], special: bool = False) -> list[TokenIds]:
+        """Without special tokens; one that is written in a text becomes one only where it may be `special`."""
         if not texts:
             return []
         longest = self._settings.max_tokens * _CHARACTERS_A_TOKEN
         encoded = self._tokenizer(
             [text[:longest] for text in texts],
             add_special_tokens=False,
+            split_special_tokens=not special,
             return_attention_mask=False,
             return_token_type_ids=False,
             verbose=False,

@@ -220,11 +220,11 @@ def _prepared(workspace: Workspace, service: str, gap: timedelta, trained_from: 
     return _Asked(workspace, store, _groups(workspace, found, gap), names)
 
 
-def refuse_other_features(workspace: Workspace, service: str, trained_from: str | None) -> None:
+def refuse_other_features(workspace: Workspace, service: str, trained_from: str | None, model: str = "a model") -> None:
     """Raises BadInput where the service's fingerprint is another than the one that a model was trained from."""
     if trained_from is not None and (now := fingerprint(workspace, service)) != trained_from:
         raise BadInput(
-            f"expected the feature service {service} as a model was trained from it ({trained_from}), found another "
+            f"expected the feature service {service} as {model} was trained from it ({trained_from}), found another "
             f"view, type or producer in it ({now}); train the model anew, or bring back what it was trained from"
         )
 

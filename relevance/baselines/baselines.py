@@ -32,8 +32,11 @@ from relevance.framing.judged import Judged, of_queries, teacher_rows
 from relevance.model_names import TEACHER_MODEL
 from relevance.plan import Fold
 from relevance.teaching.checkpoint import read_record
+from relevance.teaching.network import files_fingerprint
 from relevance.teaching.rows import TeacherRows
 from relevance.text import PinText
+
+_DEFAULT = "sentence-transformers/all-MiniLM-L6-v2"  # the teacher's backbone
 
 
 class Baseline(StrEnum):
@@ -76,7 +79,7 @@ class Baselines:
             case Baseline.EMBEDDING_LR:
                 return stages.fingerprint(baseline, train, dev, self._encoder.producer, STRENGTHS)
             case Baseline.BI_ENCODER_TUNED:
-                return stages.fingerprint(baseline, train, dev, _weights(_backbone(fold)), self._tuned)
+                return stages.fingerprint(baseline, train, dev, files_fingerprint(_backbone(fold)), self._tuned)
 
     def fit(self, baseline: Baseline, fold: Fold) -> Fitted:
         """On the fold's training and dev pairs; where there is something to choose, dev chooses it.
@@ -109,8 +112,23 @@ def _backbone(fold: Fold) -> Path:
     return default_model_path() if chosen is None else checkpoints.locate(chosen, "the teacher's backbone").folder
 
 
-def _weights(backbone: Path) -> str:
-    """A fingerprint of the backbone and its tokenizer."""
-    return checkpoints.fingerprint(
-        [backbone / "config.json", backbone / "tokenizer.json", *sorted(backbone.glob("*.safetensors"))]
+def encoder_note(encoder: str, folds: Sequence[Fold]) -> str | None:
+    """What a reader must know where the frozen vectors are not of the teacher's backbone.
+
+    `encoder` is the text encoder's producer, `name@fingerprint`; None where they are, or no fold has a teacher.
+    """
+    taught = [fold.folder / TEACHER_MODEL for fold in folds if stages.made_from_of(fold.folder / TEACHER_MODEL)]
+    chosen = {read_record(folder).settings.backbone or _DEFAULT for folder in taught}
+    used = encoder.rpartition("@")[0]
+    others = sorted(one for one in chosen if _last_name(one) != _last_name(used))
+    if not others:
+        return None
+    return (
+        f"bi_encoder and embedding_lr embed with {used}, as the student does, not with the teacher's backbone "
+        f"{', '.join(others)}; bi_encoder_tuned is made of that."
     )
+
+
+def _last_name(model: str) -> str:
+    """Of a folder or a hub id, without its owner and revision."""
+    return Path(model.partition("@")[0]).name

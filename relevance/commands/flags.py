@@ -15,6 +15,7 @@ from relevance.commands.teaching_flags import TeachingFlags
 
 if TYPE_CHECKING:
     from relevance.pipeline import RunSettings
+    from relevance.teaching.checkpoint import TeacherSettings
 
 SEED = click.IntRange(0, 2**31 - 1)  # what numpy, torch and transformers all take, and a few above it
 
@@ -86,14 +87,19 @@ def planned(command: console.Command) -> console.Command:
     return _PLAN(collected)
 
 
-def run_settings(flags: Flags) -> RunSettings:
-    """The stages' settings, with what was given. Raises BadInput where flags clash or name nothing."""
+def run_settings(flags: Flags, last: TeacherSettings | None = None) -> RunSettings:
+    """The stages' settings, with what was given. Raises BadInput where flags clash or name nothing.
+
+    `last` is how a teacher was taught that is gone on with, unless another backbone was given.
+    """
     from relevance.pipeline import RunSettings
     from relevance.plan import PlanSettings
     from relevance.splits import SplitKind
 
     base, seed = RunSettings(), flags.plan.seed
-    teacher = replace(base.teacher, backbone=flags.backbone, seed=seed)
+    if last is None or flags.backbone not in (None, last.backbone):
+        last = replace(base.teacher, backbone=flags.backbone)
+    teacher = replace(last, seed=seed)
     if flags.epochs:
         teacher = replace(teacher, epochs=flags.epochs)
     if flags.fields:

@@ -17,7 +17,7 @@ from relevance.commands.student_flags import SIZE, StudentFlags, student_options
 from relevance.commands.teaching_flags import TeachingFlags, teaching_options
 from relevance.model_names import HUMAN_STUDENT, STUDENT_MODEL
 from relevance.teaching import processes
-from relevance.teaching.choices import Adapter, Loss
+from relevance.teaching.choices import Adapter, Loss, Targets
 
 if TYPE_CHECKING:
     from relevance.judging.runs import RunFile
@@ -40,12 +40,15 @@ def run(
     workspace: Path | None,
     as_json: bool,
 ) -> None:
-    """Do what is stale, in order: train-teacher, label, train-student, evaluate. Killed, it goes on where it was."""
+    """Do what is stale, in order: train-teacher, label, train-student, evaluate. Killed, it goes on where it was.
+
+    The teacher is taught as the one that serves was, until train-teacher or --backbone names another.
+    """
     if processes.follows():
         _follow()
         return
     given = flags.Flags(plan, backbone, pairs=pairs, accept_drift=accept_drift, student=StudentFlags(size))
-    pipeline = _pipeline(workspace, given)
+    pipeline = _pipeline(workspace, given, goes_on=True)
     if pipeline.encoder.model:  # a mix of encoders is refused here, before hours of training
         click.echo(f"queries embedded by {pipeline.encoder.model}, as the pins are")
     folds = pipeline.folds
@@ -90,6 +93,7 @@ def train_teacher(
     field_dropout: float | None,
     adapter: Adapter | None,
     gradient_checkpointing: bool | None,
+    targets: Targets | None,
     plan: flags.PlanFlags,
     workspace: Path | None,
     as_json: bool,
@@ -101,7 +105,8 @@ def train_teacher(
     if processes.follows():
         _follow()
         return
-    teaching = TeachingFlags(loss, label_smoothing, layer_decay, r_drop, field_dropout, adapter, gradient_checkpointing)
+    regularised = (label_smoothing, layer_decay, r_drop, field_dropout)
+    teaching = TeachingFlags(loss, *regularised, adapter, gradient_checkpointing, targets)
     pipeline = _pipeline(workspace, flags.Flags(plan, backbone, fields, epochs, teaching=teaching))
     made = [_said(pipeline.teach(fold, name), fold.folder / name) for fold in pipeline.folds]
     processes.tell(None)
@@ -236,16 +241,23 @@ def _follow() -> None:
     teacher_training.follow()
 
 
-def _pipeline(path: Path | None, given: flags.Flags) -> Pipeline:
-    """The stages of the workspace, its definitions applied and its online store up to date."""
+def _pipeline(path: Path | None, given: flags.Flags, goes_on: bool = False) -> Pipeline:
+    """The stages of the workspace, its definitions applied and its online store up to date.
+
+    Where it `goes_on`, with a teacher taught as the one that serves.
+    """
     workspace = console.open_workspace(path, Writing.MODELS)
 
     from relevance import feature_store
     from relevance.pipeline import Pipeline
     from relevance.plan import described
     from relevance.splits import SplitKind
+    from relevance.teaching.last_named import in_words, last_named
 
-    settings = flags.run_settings(given)  # what clashes is refused before anything is made
+    last = last_named(workspace.models) if goes_on else None
+    settings = flags.run_settings(given, last)  # what clashes is refused before anything is made
+    if last and given.backbone is None and (named := in_words(settings.teacher)):
+        click.echo(f"teacher with {named}, as last taught; train-teacher or --backbone names another")
     for loaded in feature_store.materialize(workspace):
         click.echo(f"materialized {loaded.view}: {loaded.rows:,} rows")
     pipeline = Pipeline(workspace, settings)

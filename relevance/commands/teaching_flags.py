@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from enrich import console
-from relevance.teaching.choices import Adapter, Loss
+from relevance.teaching.choices import Adapter, Loss, Targets
 
 if TYPE_CHECKING:
     from relevance.teaching.checkpoint import TeacherSettings
@@ -27,6 +27,7 @@ class TeachingFlags:
     field_dropout: float | None = None
     adapter: Adapter | None = None
     gradient_checkpointing: bool | None = None
+    targets: Targets | None = None
 
     def applied(self, settings: TeacherSettings) -> TeacherSettings:
         """The settings with what was given. Raises BadInput where it clashes, or this machine cannot do it."""
@@ -42,6 +43,7 @@ class TeachingFlags:
             field_dropout=_given(self.field_dropout, settings.field_dropout),
             adapter=_given(self.adapter, settings.adapter),
             gradient_checkpointing=_given(self.gradient_checkpointing, settings.gradient_checkpointing),
+            targets=_given(self.targets, settings.targets),
         )
 
 
@@ -55,6 +57,12 @@ teaching_options = console.options(
         type=click.Choice([loss.value for loss in Loss]),
         callback=lambda _context, _option, value: value and Loss(value),
         help="The last layer and what it learns by.  [default: cross-entropy]",
+    ),
+    click.option(
+        "--targets",
+        type=click.Choice([targets.value for targets in Targets]),
+        callback=lambda _context, _option, value: value and Targets(value),
+        help="What is aimed at: half the level, half the annotators' votes, or the level alone.  [default: votes]",
     ),
     click.option("--label-smoothing", type=float, metavar="SHARE", help="Of each target, spread over all levels."),
     click.option(

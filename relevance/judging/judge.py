@@ -19,7 +19,7 @@ from enrich.errors import BadInput
 from enrich.status import Status, status
 from enrich.tables import PINS
 from relevance import stages
-from relevance.baselines.baselines import QUICK, Baseline
+from relevance.baselines.baselines import QUICK, Baseline, encoder_note
 from relevance.baselines.tuned_bi_encoder import TunedSettings
 from relevance.evaluation import evaluate
 from relevance.framing.judged import of_queries
@@ -118,7 +118,7 @@ def evaluate_models(
         predictions,
         comparisons=[one for one in _compared(predictions) if {*one} <= there],
         coverage=field_coverage(found),
-        caveats=[*_caveats(found, pipeline, folds), *_notes_on(others)],
+        caveats=[*_caveats(found, pipeline, folds, chosen), *_notes_on(others)],
         settings=EvaluationSettings(segments=SEGMENTS),
         faithful=[one for one in _FAITHFUL if {*one} <= {*there, PEOPLE}],
     )
@@ -199,8 +199,10 @@ def _best_first(predictions: Sequence[Predictions]) -> list[Predictions]:
     return sorted(predictions, key=lambda one: leaders.index(one.model) if one.model in leaders else len(leaders))
 
 
-def _caveats(found: Status, pipeline: Pipeline, folds: Sequence[Fold]) -> list[str]:
+def _caveats(found: Status, pipeline: Pipeline, folds: Sequence[Fold], models: Sequence[str]) -> list[str]:
     """What a reader must know before believing the figures."""
+    embedded = {Baseline.BI_ENCODER, Baseline.EMBEDDING_LR} & {*models}
+    note = encoder_note(pipeline.encoder.producer, folds) if embedded else None
     plan = pipeline.settings.plan
     tested = f"Tested on {sum(len(fold.split.test) for fold in folds):,} queries that the models never saw"
     how = f"over {len(folds)} folds" if len(folds) > 1 else "held out in one split"
@@ -208,6 +210,7 @@ def _caveats(found: Status, pipeline: Pipeline, folds: Sequence[Fold]) -> list[s
     return [
         f"{tested}, {how} ({split}, seed {plan.seed}).",
         "Intervals are 95 % bootstraps over queries; differences are paired by query.",
+        *([note] if note else []),
         *(note[:1].upper() + note[1:] + "." * (not note.endswith(".")) for note in found.notes),
     ]
 

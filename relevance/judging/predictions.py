@@ -18,14 +18,16 @@ from enrich.text_encoder import TextEncoder
 from relevance import query_encoder, stages
 from relevance.baselines.baselines import Baseline, Baselines
 from relevance.baselines.tuned_bi_encoder import TunedSettings
-from relevance.framing.judged import Judged, of_queries
+from relevance.framing.judged import TEACHER_SERVICE, Judged, of_queries
 from relevance.judging.gold import Predictions
 from relevance.learning.inputs import student_inputs
 from relevance.metrics import expected_level
 from relevance.plan import Fold
 from relevance.student import Student
 from relevance.teacher import Teacher
+from relevance.teaching.checkpoint import read_record
 from relevance.text import pin_texts_from_frame
+from relevance.training_frame import refuse_other_features
 
 _FILE = "predictions.parquet"
 _KEPT = ("query", "pin_id", "level", "lang")
@@ -45,7 +47,7 @@ class Predictor:
     def predictions(self, model: str, folds: Sequence[Fold]) -> Predictions:
         """One model's answers for the test pairs of every tested fold.
 
-        Raises BadInput when a fold has no such model, or no fold is tested.
+        Raises BadInput when a fold has no such model, a teacher was taught with other features, or no fold is tested.
         """
         tested = [fold for fold in folds if fold.tested]
         if not tested:
@@ -78,6 +80,8 @@ class Predictor:
             raise BadInput(f"expected a model at {folder}, found none; train it first, or leave it out of --models")
         _refuse_taught(folder, fold.split.test)
         if (folder / "teacher.json").is_file():
+            taught_with = read_record(folder).feature_service
+            refuse_other_features(self._judged.workspace, TEACHER_SERVICE, taught_with, str(folder))
             return lambda queries: self._ask_teacher(folder, queries), made_from
         return lambda queries: self._ask_student(folder, queries), made_from
 

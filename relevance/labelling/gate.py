@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ from relevance.text import pin_texts_from_frame
 
 FILE = "drift.json"
 _KEPT = (*PAIR, "event_timestamp", "probabilities", "stratum")
-_VERSION = 2  # of the checks
+_VERSION = 3  # of the checks
 _MOST_LABELS = 200_000  # looked at, of whole parts, which are fair samples of the pins
 _MOST_JUDGED = 1_000  # pairs that the teacher is asked about
 _ECHOED = 200  # labelled pairs that it is asked about again
@@ -91,6 +91,7 @@ class Gate:
     sample: SoftSample
     labels: Path  # folder of the table soft_label
     judged: pl.DataFrame  # query, pin_id, level, lang of the workspace's judged pairs
+    most_labels: int = _MOST_LABELS
 
     def report(
         self, producer: str, load: Callable[[], SoftTeacher], judged_texts: Callable[[], pl.DataFrame], texts: Texts
@@ -114,11 +115,9 @@ class Gate:
         return report
 
     def _labels(self, producer: str, teacher: SoftTeacher, texts: Texts) -> Labels:
-        every = parts.scan(self.labels).filter(pl.col("producer") == producer)
-        spoken = every.filter(pl.col("reason").ne_missing(pl.lit(NO_TEXT)))
-        counted = spoken.select(asked=pl.len(), sound=_sound().sum()).collect(engine="streaming")
-        asked, sound = counted.row(0)
-        some = _some_parts(self.labels, producer).filter(_sound()).select(*_KEPT).collect()
+        counted = _counted(self.labels, producer)
+        asked, sound = int(counted["asked"].sum()), int(counted["sound"].sum())
+        some = _some_parts(self.labels, counted, producer, self.most_labels).select(*_KEPT).collect()
         echoed = some.gather_every(-(-some.height // _ECHOED)) if some.height else some
         again = _ask(teacher, texts(echoed.select(*PAIR, "event_timestamp"))) if some.height else _array(some)
         echo = Rows(echoed["query"], _array(echoed)), again
@@ -179,12 +178,19 @@ def _frequencies(workspace: Workspace, queries: pl.Series) -> pl.DataFrame:
     return found.select("query", frequency=pl.Series(named, dtype=pl.String))
 
 
-def _some_parts(folder: Path, producer: str) -> pl.LazyFrame:
-    """The teacher's labels, or, of many, those of parts spread evenly."""
-    files: Sequence[Path] = sorted(folder.glob("*.parquet"))
-    rows = parts.count(folder)
-    some = files[:: max(1, round(rows / _MOST_LABELS))] if rows > _MOST_LABELS else files
-    return pl.scan_parquet(list(some)).filter(pl.col("producer") == producer)
+def _counted(folder: Path, producer: str) -> pl.DataFrame:
+    """file, asked, sound of each part with the teacher's labels, in order: its pairs with a text, and its answers."""
+    every = pl.scan_parquet(parts.glob(folder), include_file_paths="file").filter(pl.col("producer") == producer)
+    spoken = every.filter(pl.col("reason").ne_missing(pl.lit(NO_TEXT)))
+    counts = spoken.group_by("file").agg(asked=pl.len(), sound=_sound().sum())
+    return counts.collect(engine="streaming").sort("file")
+
+
+def _some_parts(folder: Path, counted: pl.DataFrame, producer: str, most: int) -> pl.LazyFrame:
+    """The teacher's answers, or, of many, those of parts spread evenly over its own."""
+    answered = counted.filter(pl.col("sound") > 0)
+    files: list[str] = answered["file"].to_list()[:: max(1, round(int(answered["sound"].sum()) / most))]
+    return pl.scan_parquet(files or [parts.schema_part(folder)]).filter(pl.col("producer") == producer, _sound())
 
 
 def _sound() -> pl.Expr:

@@ -22,7 +22,7 @@ import ibis
 import ibis.expr.types as ir
 import polars as pl
 
-from enrich import parts, tables
+from enrich import log_files, log_in_place, parts, tables
 from enrich.backends import BOUNDED, BackendLimits
 from enrich.history import History
 from enrich.progress import progress
@@ -104,9 +104,15 @@ def part_path(folder: Path, number: int) -> Path:
 
 
 def inputs_of(workspace: Workspace) -> str:
-    """A fingerprint of the tables that a sample is drawn from, by their files: cheap however long they are."""
+    """A fingerprint of the tables that a sample is drawn from, by their files: cheap however long they are.
+
+    Those of a log that was left in place are among them. Raises BadInput where it has none.
+    """
     files = [file for table in _READ for file in sorted(workspace.folder(table).glob("*.parquet"))]
-    return stages.fingerprint(*((str(f.relative_to(workspace.root)), *_state(f)) for f in files))
+    here = [(str(f.relative_to(workspace.root)), *_state(f)) for f in files]
+    log = log_in_place.load(workspace.root)
+    elsewhere: list[object] = [] if log is None else [log, *map(tuple, log_files.in_place(log))]
+    return stages.fingerprint(*here, *elsewhere)
 
 
 def _state(file: Path) -> tuple[int, int]:

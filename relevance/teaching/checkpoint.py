@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,21 +22,15 @@ from enrich import parts
 from enrich.errors import BadInput
 from relevance.calibration import Calibration
 from relevance.reliability import CalibrationReport
-from relevance.teaching.choices import Adapter, Loss
+from relevance.teaching.choices import Adapter, Loss, Targets
 from relevance.teaching.network import Backbone, HeadInput, HeadShape, Pooling, TeacherNetwork, default_pooling
 from relevance.text import FieldBudget, TextSettings
 from relevance.text_fields import Field
 
 _RECORD = "teacher.json"
 _HEAD = "head.safetensors"
+_TOKENIZER = "tokenizer.json"
 _REMEDY = "copy it again, or remove the folder and run `relevance train-teacher`"
-
-
-class Targets(StrEnum):
-    """What the loss aims at: the gold level, or half that and half the annotators' votes."""
-
-    LEVEL = "level"
-    VOTES = "votes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +100,12 @@ class TeacherRecord:
     settings: TeacherSettings
     pooling: Pooling
     calibration: Calibration
-    fingerprint: str  # of weights and settings; the producer of this teacher's soft labels
+    fingerprint: str  # of weights, tokenizer and settings; the producer of this teacher's soft labels
     data_fingerprint: str  # of the training and dev rows
     feature_service: str | None  # fingerprint of the feature service that gave the texts; None where none did
     metrics: dict[str, float]
     reliability: CalibrationReport | None = None  # on dev, before and after calibration; None: too few dev queries
+    backbone_revision: str | None = None  # of its files, the hub's commit or a fingerprint; None in older teachers
     code_version: str = enrich.__version__
 
 
@@ -125,6 +119,7 @@ class Provenance(NamedTuple):
 
     data_fingerprint: str  # of the training and dev rows
     feature_service: str | None  # fingerprint of the feature service that gave the texts; None where none did
+    backbone_revision: str | None  # of the backbone's files
 
 
 def build_network(backbone: Backbone, settings: TeacherSettings) -> TeacherNetwork:
@@ -163,6 +158,7 @@ def save_teacher(
         feature_service=provenance.feature_service,
         metrics=metrics,
         reliability=reliability,
+        backbone_revision=provenance.backbone_revision,
     )
     parts.write_text(folder / _RECORD, json.dumps(asdict(record), indent=1) + "\n")
     return record
@@ -235,9 +231,9 @@ def load_head(network: TeacherNetwork, folder: Path) -> None:
 
 
 def _fingerprint(folder: Path, settings: TeacherSettings, calibration: Calibration) -> str:
-    """Twelve hex digits over the weights and all that decides a probability."""
+    """Twelve hex digits over the weights, the tokenizer and the settings: all that decides a probability."""
     digest = hashlib.sha256(json.dumps([asdict(settings), asdict(calibration)], sort_keys=True).encode())
-    for file in sorted(folder.glob("*.safetensors")):
+    for file in [*sorted(folder.glob("*.safetensors")), folder / _TOKENIZER]:
         with file.open("rb") as stream:
             digest.update(file.name.encode() + hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()[:12]

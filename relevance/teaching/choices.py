@@ -22,3 +22,10 @@ class Adapter(StrEnum):
     NONE = "none"
     LORA = "lora"
     QLORA = "qlora"
+
+
+class Targets(StrEnum):
+    """What the loss aims at: the gold level, or half that and half the annotators' votes."""
+
+    LEVEL = "level"
+    VOTES = "votes"

@@ -19,7 +19,8 @@ base_model: {backbone}
 # A search relevance teacher
 
 Gives a (query, pin) the probabilities of five levels: 1 highly irrelevant, 2 irrelevant, 3 marginally relevant,
-4 relevant, 5 highly relevant. It reads `[CLS] query [SEP] {fields}`, at most {max_tokens} tokens.
+4 relevant, 5 highly relevant. It reads the query, then `{fields}`, its tokenizer's special tokens around both, at most
+{max_tokens} tokens.
 
     from relevance.teacher import Teacher
     Teacher.load("THIS FOLDER").predict(["oak table"], ["A round dining table of solid oak"])
@@ -27,7 +28,7 @@ Gives a (query, pin) the probabilities of five levels: 1 highly irrelevant, 2 ir
 | | |
 |---|---|
 | fingerprint | {fingerprint} |
-| backbone | {backbone} |
+| backbone | {backbone}, {backbone_revision} |
 | pooling and head | {pooling}, {head_inputs}, hidden layers {hidden} |
 | training | up to {epochs} epochs, batches of {batch_size} |
 | learning rate | {learning_rate}, head {head_learning_rate}, a layer by the one above it {layer_decay} |
@@ -63,6 +64,7 @@ def write_model_card(folder: Path, record: TeacherRecord) -> None:
         folder / "README.md",
         _CARD.format(
             backbone=settings.backbone or "sentence-transformers/all-MiniLM-L6-v2",
+            backbone_revision=f"files {record.backbone_revision or 'not known'}",
             fields=" ".join(f"{budget.marker} …" for budget in settings.text.fields),
             max_tokens=settings.text.max_tokens,
             fingerprint=record.fingerprint,

@@ -1,6 +1,7 @@
 """The teacher's network: a pretrained backbone, what it says of the pair, fully connected layers, five numbers.
 
-Any encoder that AutoModel loads (BERT, MiniLM, mDeBERTa, XLM-R), a T5 encoder, or a decoder (Llama class). The pair is
+Any encoder that AutoModel loads (BERT, MiniLM, mDeBERTa, XLM-R), a T5 encoder, or a decoder (Llama class), with weights
+in safetensors, a fast tokenizer and positions for `TextSettings.max_tokens`, 128 unless set otherwise. The pair is
 summed up by one token – CLS where the tokenizer has one, else the last that is not padding – and, by default, by how
 the query's part of the sequence stands to the pin's part (see `HeadInput.INTERACTIONS`).
 """
@@ -17,7 +18,9 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, AutoTokenizer
 from transformers.utils import logging as _transformers_logging
 
+from enrich.checkpoints import fingerprint, refuse_wordless
 from enrich.errors import BadInput
+from enrich.text_encoder import default_model_path
 from relevance.teaching.choices import Loss
 from relevance.teaching.interactions import TokenInteractions
 from relevance.teaching.losses import divergence_of_halves, last_layer, loss_of
@@ -227,6 +230,7 @@ def load_backbone(model: str, dtype: torch.dtype = torch.float32, quantization: 
             trust_remote_code=False,
         )
         tokenizer = AutoTokenizer.from_pretrained(name, revision=revision or None, trust_remote_code=False)
+        refuse_wordless(tokenizer)
     except Exception as error:  # the loaders raise OSError, ValueError, SafetensorError, KeyError … for a bad folder
         raise BadInput(
             f"expected a pretrained text model (config.json, tokenizer, safetensors) at {model}, found "
@@ -245,6 +249,17 @@ def load_backbone(model: str, dtype: torch.dtype = torch.float32, quantization: 
     network.config.use_cache = False  # a decoder would keep keys and values to write on: nothing is written
     padding = next((x for x in (tokenizer.pad_token_id, tokenizer.eos_token_id) if x is not None), 0)
     return Backbone(network, tokenizer, _width(config), int(padding))
+
+
+def files_fingerprint(folder: Path) -> str:
+    """Twelve hex digits over a backbone's configuration, tokenizer and weights."""
+    return fingerprint([folder / "config.json", folder / "tokenizer.json", *sorted(folder.glob("*.safetensors"))])
+
+
+def revision_of(model: str | None) -> str | None:
+    """What tells the files of a folder, of the installed backbone where `model` is None; None of a hub id."""
+    folder = default_model_path() if model is None else Path(model)
+    return files_fingerprint(folder) if folder.is_dir() else None
 
 
 def prepare_to_train(backbone: Backbone, dropout: float, gradient_checkpointing: bool = False) -> None:

@@ -37,6 +37,7 @@ from relevance.teaching.watch import CURVES, STEPS_A_POINT, Progress, curves, ha
 
 _MADE_FROM = "made_from.json"
 _CHECKPOINTS = "checkpoints"
+_WEIGHTS = "model.safetensors"
 _MAX_GRADIENT_NORM = 1.0
 
 
@@ -46,6 +47,14 @@ class _Trainer(Trainer):
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         examples: Any = train_dataset or self.train_dataset
         return LengthGrouped(examples, self.args.train_batch_size * self.args.world_size, self.args.seed)
+
+    def _run_epoch(self, *given: Any, **how: Any) -> None:
+        """None after a kill where early stopping had waited long enough: Trainer forgets that it was to stop."""
+        stops = [one for one in self.callback_handler.callbacks if isinstance(one, EarlyStoppingCallback)]
+        if any(one.early_stopping_patience_counter >= one.early_stopping_patience for one in stops):
+            self.control.should_training_stop = True
+        else:
+            super()._run_epoch(*given, **how)  # type: ignore[no-untyped-call]
 
     def _issue_warnings_after_load(self, load_result: Any) -> None:
         """Nothing is amiss where a checkpoint lacks the frozen backbone beside an adapter (`TeacherNetwork`)."""
@@ -166,11 +175,16 @@ def _steps_of(checkpoint: str | None) -> int:
 
 
 def _whole(checkpoint: Path) -> bool:
-    """Trainer's first process writes its state last, and each of several its own random numbers."""
+    """Trainer's first process writes its state last, and each of several its own random numbers; a kill while a
+    checkpoint was deleted left any of its files, or one whose best epoch is gone.
+    """
     ranks = processes.count()
     draws = ["rng_state.pth"] if ranks == 1 else [f"rng_state_{rank}.pth" for rank in range(ranks)]
     try:
-        json.loads((checkpoint / "trainer_state.json").read_text())
+        best = json.loads((checkpoint / "trainer_state.json").read_text()).get("best_model_checkpoint")
     except (OSError, ValueError):
         return False
-    return all(zipfile.is_zipfile(checkpoint / draw) for draw in draws)
+    weighed = [checkpoint] if best is None else [checkpoint, Path(best)]
+    return all((folder / _WEIGHTS).is_file() for folder in weighed) and all(
+        zipfile.is_zipfile(checkpoint / file) for file in ("optimizer.pt", "scheduler.pt", *draws)
+    )

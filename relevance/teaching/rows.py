@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from enrich.errors import BadInput
 from enrich.tables import LEVELS
-from relevance.text import PinText
+from relevance.text import PinText, pair_texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,12 @@ class TeacherRows:
     votes: Sequence[Sequence[float]] | None = None
 
     def check(self, name: str) -> None:
-        """Raises BadInput, naming the split `name`, when there are no rows, lengths differ or a level is not 1..5."""
+        """Raises BadInput, naming the split `name`, for no rows, unequal lengths, and a text or level that is none."""
+        if not isinstance(self.levels, np.ndarray) or self.levels.dtype.kind not in "iu" or self.levels.ndim != 1:
+            raise BadInput(
+                f"expected the levels of the {name} rows as an array of whole numbers, found {_kind(self.levels)}; "
+                "make one with np.asarray(levels, np.int64)"
+            )
         sizes = {len(self.queries), len(self.pin_texts), len(self.levels)}
         if len(sizes) != 1 or (self.votes is not None and len(self.votes) not in sizes):
             raise BadInput(
@@ -35,6 +40,7 @@ class TeacherRows:
             raise BadInput(
                 f"expected judged pairs in the {name} split, found none; judge more queries or split otherwise"
             )
+        pair_texts(self.queries, self.pin_texts)
         seen = {*self.levels.tolist(), *(vote for votes in self.votes or () for vote in votes)}
         wrong = {*self.levels.tolist()} - {*LEVELS} or {vote for vote in seen if not LEVELS[0] <= vote <= LEVELS[-1]}
         if wrong:
@@ -47,6 +53,12 @@ class TeacherRows:
             raise BadInput(
                 f"expected training judgments of two levels or more, found only {self.levels[0]}; judge more"
             )
+
+
+def _kind(levels: object) -> str:
+    if isinstance(levels, np.ndarray):
+        return f"one of {levels.dtype} in {levels.ndim} dimension(s)"
+    return f"a {type(levels).__name__}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ Reads weak, training and dev rows (`WeakRows`, `TeacherRows`), writes a checkpoi
 `Teacher.load` opens. The command is `relevance train-teacher`. The loss is pointwise, the same in both phases; under
 torchrun the processes share each step's pairs (processes.py).
 Killed and run again with the same rows, settings and folder it goes on from the last finished epoch and ends with the
-same weights; the same seed gives the same weights on the same machine.
+same weights; the same seed gives the same weights on the same machine. Both are tested on a CPU; a GPU's
+kernels may add up in another order.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ from relevance.calibration import Calibration
 from relevance.reliability import cross_fitted
 from relevance.teaching import processes
 from relevance.teaching.adapters import backbone_to_teach, exportable
-from relevance.teaching.checkpoint import Provenance, Targets, TeacherSettings, build_network, save_teacher
+from relevance.teaching.checkpoint import Provenance, TeacherSettings, build_network, save_teacher
+from relevance.teaching.choices import Targets
 from relevance.teaching.examples import Examples
 from relevance.teaching.model_card import write_model_card
-from relevance.teaching.network import Backbone, TeacherNetwork
+from relevance.teaching.network import Backbone, TeacherNetwork, revision_of
 from relevance.teaching.phase import Phase, Ran, forget_checkpoints, run_phase
 from relevance.teaching.rows import TeacherRows, WeakRows, fingerprint
 from relevance.teaching.votes import vote_shares
@@ -60,6 +62,7 @@ def train_teacher(
             f"expected batches of {settings.batch_size} pairs to be shared evenly by the processes, found "
             f"{processes.count()}; start as many as divide it"
         )
+    files = revision_of(settings.backbone)
     lesson = Lesson(rows, dev, weak, settings, out.absolute())
     processes.tell(lesson)
     taught = _teach(lesson, callbacks)
@@ -76,7 +79,8 @@ def train_teacher(
     }
     network = taught.network
     network.backbone = exportable(network.backbone)
-    provenance = Provenance(lesson.data, feature_service)
+    revision = files or getattr(taught.backbone.network.config, "_commit_hash", None)
+    provenance = Provenance(lesson.data, feature_service, revision)
     reliability = cross_fitted(logits, dev.levels, dev.queries)
     record = save_teacher(out, network.cpu(), taught.backbone, settings, provenance, calibration, metrics, reliability)
     write_model_card(out, record)

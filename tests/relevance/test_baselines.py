@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -15,16 +17,20 @@ from enrich import tables
 from enrich.errors import BadInput
 from enrich.text_encoder import TextEncoder
 from enrich.workspace import Workspace
+from relevance import stages
 from relevance.baselines import baselines
-from relevance.baselines.baselines import Baseline, Baselines
+from relevance.baselines.baselines import Baseline, Baselines, encoder_note
 from relevance.baselines.embedding_lr import fit_embedding_lr
 from relevance.baselines.tuned_bi_encoder import TunedSettings, fit_tuned_bi_encoder
 from relevance.bi_encoder import TextVectors, fit_bi_encoder
+from relevance.calibration import Calibration
 from relevance.framing.judged import Judged
 from relevance.judging.predictions import Predictor
 from relevance.metrics import accuracy, auroc_at_least
-from relevance.plan import PlanSettings, plan
-from relevance.splits import SplitKind
+from relevance.plan import Fold, PlanSettings, plan
+from relevance.splits import Split, SplitKind
+from relevance.teaching.checkpoint import TeacherRecord, TeacherSettings
+from relevance.teaching.network import Pooling
 from relevance.teaching.rows import TeacherRows
 from relevance.text import PinText
 
@@ -175,3 +181,23 @@ def test_the_splits_by_time_and_language_are_asked_of_the_judged_pairs(judged: J
             tested = judged.pairs.filter(pl.col("lang") == "de")
         assert rows.select("query", "pin_id").equals(tested.select("query", "pin_id")) and rows.height
         assert (tmp_path / "splits" / name / "predictions" / "embedding_lr").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("backbone", "encoder", "named"),
+    [
+        (None, "all-MiniLM-L6-v2@123", None),
+        ("org/bge-m3@v2", "bge-m3@123", None),
+        ("org/bge-m3@v2", "all-MiniLM-L6-v2@123", "org/bge-m3@v2"),
+        (None, "bge-m3@123", "sentence-transformers/all-MiniLM-L6-v2"),
+    ],
+)
+def test_a_report_names_the_encoder_that_is_not_the_teachers_backbone(
+    tmp_path: Path, backbone: str | None, encoder: str, named: str | None
+) -> None:
+    record = TeacherRecord(TeacherSettings(backbone), Pooling.CLS, Calibration(), "f", "d", None, {})
+    stages.make(tmp_path / "teacher", "f", lambda out: (out / "teacher.json").write_text(json.dumps(asdict(record))))
+    fold = Fold("serving", tmp_path, Split(frozenset(), frozenset(), frozenset()))
+    note = encoder_note(encoder, [fold])
+    assert note is None if named is None else f"not with the teacher's backbone {named};" in str(note)
+    assert encoder_note(encoder, []) is None

@@ -186,8 +186,8 @@ def titled(pairs: pl.DataFrame) -> pl.DataFrame:
     return pairs.with_columns(pin_text__title=number.cast(pl.String))
 
 
-def write_labels(workspace: Workspace, shares: Break) -> None:
-    """240 labels of 40 queries by teacher@abc."""
+def write_labels(workspace: Workspace, shares: Break, producer: str = "teacher@abc", name: str | None = None) -> None:
+    """240 labels of 40 queries, a part."""
     levels = np.array([p % 5 + 1 for _ in range(40) for p in range(6)], np.float64)
     rows = pl.DataFrame(
         {
@@ -197,11 +197,11 @@ def write_labels(workspace: Workspace, shares: Break) -> None:
             "stratum": "tail/unknown/en/shown",
             **dict.fromkeys(("event_timestamp", "created_timestamp", "written_at"), START),
             "backfilled": False,
-            **dict.fromkeys(("producer", "code_version", "input_hash"), "teacher@abc"),
+            **dict.fromkeys(("producer", "code_version", "input_hash"), producer),
         }
     )
     typed = rows.with_columns(pl.col(pl.Datetime).cast(pl.Datetime("us", "UTC")))
-    parts.append(workspace.folder(tables.SOFT_LABEL), tables.SOFT_LABEL, typed.to_arrow())
+    parts.append(workspace.folder(tables.SOFT_LABEL), tables.SOFT_LABEL, typed.to_arrow(), name)
 
 
 def gate(workspace: Workspace) -> Gate:
@@ -231,6 +231,19 @@ def test_the_verdict_is_kept_until_labels_change(workspace: Workspace) -> None:
     assert verdict() == first and len(asked.asked) == 2
     write_labels(workspace, lambda shares: shares[:, ::-1])
     assert "echo" in {one.check for one in verdict().blocks}
+
+
+def test_a_new_teachers_labels_are_looked_at_among_many_parts_of_older_ones(workspace: Workspace) -> None:
+    """Ten parts and room to look at one: one of the new teacher's, whose levels are upside down."""
+    judge(workspace)
+    for older in range(9):
+        write_labels(workspace, as_it_is, f"teacher@{older}", f"{older}-sample-00000")
+    write_labels(workspace, lambda shares: shares[:, ::-1], name="abc-sample-00000")
+    asked = ByNumber([])
+    one = replace(gate(workspace), most_labels=240)
+    found = one.report(asked.producer, lambda: asked, lambda: titled(one.judged), titled)
+    assert "echo" in {fault.check for fault in found.blocks}
+    assert next(check.pairs for check in found.findings if check.check == "answers") == 240
 
 
 def test_faulty_labels_do_not_reach_the_student_unless_accepted(workspace: Workspace) -> None:

@@ -13,16 +13,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enrich import job, parts, tables
+from enrich import job, log_in_place, parts, tables
 from enrich.backends import BackendLimits
 from enrich.errors import BadInput
+from enrich.log_in_place import LogInPlace
 from enrich.workspace import Workspace
 from relevance.candidates import CandidateIndex
 from relevance.labelling import negatives as soft_negatives
 from relevance.labelling import sample as soft_sample
 from relevance.labelling.log_pairs import Queries, SampleSettings, _cuts
 from relevance.labelling.negatives import Search
-from relevance.labelling.sample import SoftSample, write_sample
+from relevance.labelling.sample import SoftSample, inputs_of, write_sample
 from relevance.labelling.strata import FREQUENCIES, OTHER, Stratum, counted, frequency_classes, merged, root_quotas
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -237,6 +238,19 @@ def test_nothing_to_sample_from_is_said_in_one_line(workspace: Workspace) -> Non
     fill(workspace, [])
     with pytest.raises(BadInput, match="engagement log or judged training queries"):
         sample(workspace)
+
+
+def test_a_new_day_of_a_log_left_in_place_makes_the_sample_stale(workspace: Workspace, tmp_path: Path) -> None:
+    fill(workspace, [])
+    copied_in, days = inputs_of(workspace), tmp_path / "days"
+    days.mkdir()
+    rows = pl.DataFrame({"query": ["oak table"], "pin_id": ["p000"]})
+    rows.write_parquet(days / "monday.parquet")
+    log_in_place.save(workspace.root, LogInPlace(str(days)))
+    monday = inputs_of(workspace)
+    assert copied_in != monday == inputs_of(workspace)
+    rows.write_parquet(days / "tuesday.parquet")
+    assert inputs_of(workspace) != monday
 
 
 def test_the_judged_pairs_of_the_log_are_kept_with_the_stratum_of_their_like(workspace: Workspace) -> None:

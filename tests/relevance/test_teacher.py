@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +19,13 @@ from transformers import TrainerCallback
 
 from enrich.errors import BadInput
 from enrich.matrices import fast_dtype
+from enrich.text_encoder import default_model_path
+from relevance.calibration import Calibration
 from relevance.teacher import Teacher, length_buckets
-from relevance.teaching.checkpoint import Targets, TeacherSettings
+from relevance.teaching.checkpoint import TeacherSettings, _fingerprint, read_record
+from relevance.teaching.choices import Targets
 from relevance.teaching.network import HeadInput, load_backbone, prepare_to_train
+from relevance.teaching.phase import _resume_point
 from relevance.teaching.rows import TeacherRows, WeakRows
 from relevance.teaching.training import target_probabilities, train_teacher
 from relevance.text import PinText, TextSettings, pair_texts
@@ -93,6 +99,51 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(tmp_path: Path, ste
     assert train(tmp_path / "killed") == train(tmp_path / "undisturbed")
 
 
+class KillAtSave(TrainerCallback):
+    """A power cut when so many epochs have been saved."""
+
+    def __init__(self, epochs: int) -> None:
+        self._left = epochs
+
+    def on_save(self, args: object, state: object, control: object, **_: object) -> None:
+        self._left -= 1
+        if not self._left:
+            raise KeyboardInterrupt
+
+
+def test_a_checkpoint_that_was_being_deleted_is_not_gone_on_from(tmp_path: Path) -> None:
+    settings = replace(TINY, backbone=str(tiny_bert(tmp_path / "backbone")), epochs=3)
+    with pytest.raises(KeyboardInterrupt):
+        train_teacher(rows(48), rows(16, 1), settings, tmp_path / "killed", callbacks=[KillAtSave(2)])
+    left = tmp_path / "killed" / "checkpoints" / "judgments"
+    made_from = json.loads((left / "made_from.json").read_text())
+    assert _resume_point(left, tmp_path / "runs", made_from) == str(left / "checkpoint-6")
+    for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth", "model.safetensors"):
+        some = tmp_path / name / "judgments"
+        shutil.copytree(left, some)
+        (some / "checkpoint-6" / name).unlink()
+        assert _resume_point(some, tmp_path / "runs", made_from) in (None, str(some / "checkpoint-3"))
+        assert not (some / "checkpoint-6").exists()
+    (left / "checkpoint-6" / "model.safetensors").unlink()
+    for name in ("killed", "undisturbed"):
+        train_teacher(rows(48), rows(16, 1), settings, tmp_path / name)
+    killed, undisturbed = (read_record(tmp_path / name).fingerprint for name in ("killed", "undisturbed"))
+    assert killed == undisturbed
+
+
+def test_a_kill_right_after_an_early_stop_costs_no_further_epoch(tmp_path: Path) -> None:
+    """The dev split says the opposite of the training rows, so that the second epoch is worse than the first."""
+    settings = replace(TINY, backbone=str(tiny_bert(tmp_path / "backbone")), epochs=5, patience=1)
+    dev = rows(48)
+    opposite = replace(dev, levels=6 - dev.levels)
+    with pytest.raises(KeyboardInterrupt):
+        train_teacher(rows(48), opposite, settings, tmp_path / "killed", callbacks=[KillAtSave(2)])
+    for name in ("killed", "undisturbed"):
+        assert train_teacher(rows(48), opposite, settings, tmp_path / name)["epochs"] == 2
+    killed, undisturbed = (read_record(tmp_path / name).fingerprint for name in ("killed", "undisturbed"))
+    assert killed == undisturbed
+
+
 def test_a_teacher_learns_from_behaviour_before_it_sees_a_judgment(tmp_path: Path) -> None:
     settings = replace(TINY, backbone=str(tiny_bert(tmp_path / "backbone")), weak_epochs=8)
     few = rows(8)
@@ -130,6 +181,9 @@ def test_checkpoints_of_other_rows_are_not_resumed(tmp_path: Path) -> None:
         (TeacherRows(["a"] * 2, ["b"] * 2, np.array([1, 6])), rows(8), "levels 1..5 in the training rows, found 6"),
         (TeacherRows(["a"] * 2, ["b"] * 2, np.array([1, 5]), [[1], [0]]), rows(8), "found 0"),
         (TeacherRows(["a"], ["b"] * 2, np.array([1, 5])), rows(8), "one length"),
+        (TeacherRows(["a"] * 2, ["b"] * 2, [1, 5]), rows(8), "whole numbers, found a list"),
+        (TeacherRows(["a"] * 2, ["b"] * 2, np.array([1.0, 5.0])), rows(8), "whole numbers, found one of float64"),
+        (TeacherRows(["a", None], ["b"] * 2, np.array([1, 5])), rows(8), "query 1 as a str"),
     ],
 )
 def test_rows_that_cannot_teach_are_refused_in_one_line(
@@ -145,7 +199,7 @@ def test_a_folder_that_is_not_whole_is_refused_in_one_line(tmp_path: Path) -> No
     settings = replace(TINY, backbone=str(tiny_bert(tmp_path / "backbone")), epochs=1)
     teacher = tmp_path / "teacher"
     train_teacher(rows(48), rows(16, 1), settings, teacher)
-    for name in ("model.safetensors", "head.safetensors", "teacher.json", "config.json"):
+    for name in ("model.safetensors", "head.safetensors", "teacher.json", "config.json", "tokenizer.json"):
         whole = (teacher / name).read_bytes()
         (teacher / name).write_bytes(whole[: len(whole) // 2])
         with pytest.raises(BadInput, match="expected") as error:
@@ -156,6 +210,24 @@ def test_a_folder_that_is_not_whole_is_refused_in_one_line(tmp_path: Path) -> No
             Teacher.load(teacher)
         (teacher / name).write_bytes(whole)
     Teacher.load(teacher)
+
+
+def test_a_backbone_without_its_words_is_refused_in_one_line(tmp_path: Path) -> None:
+    """transformers would give it a tokenizer of five special tokens, and each text would be unknown words."""
+    folder = tmp_path / "backbone"
+    words = shutil.ignore_patterns("tokenizer.json", "vocab.txt")
+    shutil.copytree(default_model_path(), folder, ignore=words, copy_function=os.symlink)
+    with pytest.raises(BadInput, match="knows no words") as error:
+        load_backbone(str(folder))
+    assert "\n" not in str(error.value)
+
+
+def test_the_tokenizer_has_a_part_in_a_teachers_fingerprint(tmp_path: Path) -> None:
+    settings, calibration = TeacherSettings(), Calibration()
+    (tmp_path / "tokenizer.json").write_text("one")
+    one = _fingerprint(tmp_path, settings, calibration)
+    (tmp_path / "tokenizer.json").write_text("other")
+    assert _fingerprint(tmp_path, settings, calibration) != one
 
 
 def test_batches_in_turn_answer_as_batches_on_every_core_do(tmp_path: Path) -> None:

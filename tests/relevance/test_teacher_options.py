@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +18,16 @@ from transformers import TrainerCallback
 
 from enrich import console
 from enrich.errors import BadInput
+from relevance.calibration import Calibration
 from relevance.cli import relevance
 from relevance.commands import flags
 from relevance.commands.teaching_flags import TeachingFlags
 from relevance.teacher import Teacher
 from relevance.teaching.adapters import backbone_to_teach, exportable
-from relevance.teaching.checkpoint import TeacherSettings, build_network, read_record
-from relevance.teaching.choices import Adapter, Loss
+from relevance.teaching.checkpoint import TeacherRecord, TeacherSettings, build_network, read_record
+from relevance.teaching.choices import Adapter, Loss, Targets
+from relevance.teaching.last_named import in_words, last_named
+from relevance.teaching.network import Pooling
 from relevance.teaching.rows import TeacherRows
 from relevance.teaching.training import train_teacher
 from relevance.text import PinText
@@ -175,12 +178,40 @@ def test_the_command_teaches_with_the_flags_that_it_takes() -> None:
     assert {field.name for field in fields(TeachingFlags)} <= names
 
 
+def taught(models: Path, settings: TeacherSettings) -> Path:
+    """A folder of models whose teacher was taught so; of it there is the record alone."""
+    record = TeacherRecord(settings, Pooling.CLS, Calibration(), "f", "d", None, {})
+    (models / "teacher").mkdir(parents=True)
+    (models / "teacher" / "teacher.json").write_text(json.dumps(asdict(record)))
+    return models
+
+
+def test_run_goes_on_with_the_teacher_that_was_last_named(tmp_path: Path) -> None:
+    """Hours of another backbone are not undone by a line in a crontab that names none."""
+    plan = flags.PlanFlags(None, "query", "en", 7)
+    usual = flags.run_settings(flags.Flags(plan))
+    assert last_named(tmp_path / "new") is None
+    default = last_named(taught(tmp_path / "default", TeacherSettings()))
+    assert flags.run_settings(flags.Flags(plan), default) == usual and in_words(usual.teacher) == ""
+    last = last_named(
+        taught(tmp_path / "llama", replace(usual.teacher, backbone="llama", adapter=Adapter.LORA, seed=0))
+    )
+    goes_on = flags.run_settings(flags.Flags(plan), last).teacher
+    assert goes_on == replace(usual.teacher, backbone="llama", adapter=Adapter.LORA)
+    assert in_words(goes_on) == "backbone llama, adapter lora"
+    assert flags.run_settings(flags.Flags(plan, backbone="llama"), last).teacher == goes_on
+    assert flags.run_settings(flags.Flags(plan, backbone="bert"), last).teacher == replace(
+        usual.teacher, backbone="bert"
+    )
+
+
 def test_flags_that_were_not_given_change_nothing() -> None:
     assert TeachingFlags().applied(TINY) == TINY
-    given = TeachingFlags(Loss.CORAL, 0.1, 0.9, 1.0, 0.2, Adapter.LORA, True).applied(TINY)
+    given = TeachingFlags(Loss.CORAL, 0.1, 0.9, 1.0, 0.2, Adapter.LORA, True, Targets.LEVEL).applied(TINY)
     assert given == replace(
         TINY,
         loss=Loss.CORAL,
+        targets=Targets.LEVEL,
         label_smoothing=0.1,
         layer_decay=0.9,
         r_drop=1.0,

@@ -16,7 +16,8 @@ from enrich import console
 from enrich.cli import enrich
 from relevance import stages
 from relevance.cli import relevance
-from relevance.teaching.checkpoint import TeacherSettings
+from relevance.teaching.checkpoint import TeacherSettings, read_record
+from relevance.teaching.network import files_fingerprint
 from relevance.teaching.training import train_teacher
 
 Damage = Callable[[Path], None]
@@ -43,7 +44,7 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
     def work(out: Path) -> None:
         train_teacher(rows(32), rows(8, 1), settings, out)
 
-    stages.make(workspace / "models" / "teacher", "made here", work)
+    stages.make(workspace / "models" / "teacher", "made here", work, taught=frozenset())
     return workspace
 
 
@@ -66,7 +67,7 @@ def of_other_features(teacher: Path) -> None:
         (cut("model.safetensors"), "expected whole weights in"),
         (cut("head.safetensors"), "expected whole weights in"),
         (cut("teacher.json"), "found one that cannot be read"),
-        (of_other_features, "expected the feature service teacher_v1 as a model was trained from it (0123456789ab)"),
+        (of_other_features, "was trained from it (0123456789ab)"),
         (shutil.rmtree, "run `relevance train-teacher` first"),
     ],
 )
@@ -83,6 +84,39 @@ def test_a_teacher_that_is_not_whole_or_read_other_features_labels_nothing(
         shutil.rmtree(teacher, ignore_errors=True)
         shutil.copytree(tmp_path / "whole", teacher)
     assert not (taught / "models" / "soft_pairs").exists()
+
+
+def test_a_teacher_of_other_features_is_not_judged(taught: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    teacher = taught / "models" / "teacher"
+    whole = (teacher / "teacher.json").read_text()
+    of_other_features(teacher)
+    try:
+        line = refused(["evaluate", "--models", "teacher", "--folds", "1"], taught, capsys)
+        assert "models/teacher was trained from it (0123456789ab)" in line
+    finally:
+        (teacher / "teacher.json").write_text(whole)
+
+
+def test_a_backbone_whose_files_were_replaced_makes_its_teacher_stale(
+    taught: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    backbone = tiny_bert(tmp_path / "backbone")
+
+    def trained() -> bool:
+        flags = ["--name", "teacher_tiny", "--backbone", str(backbone), "--epochs", "1", "--folds", "1"]
+        assert console.run(relevance, ["train-teacher", *flags, "--workspace", str(taught), "--json"]) == 0
+        return bool(json.loads(capsys.readouterr().out.splitlines()[-1])["made"])
+
+    try:
+        assert trained() and not trained()
+        kept = read_record(taught / "models" / "teacher_tiny").backbone_revision
+        assert kept == files_fingerprint(backbone)
+        config = backbone / "config.json"
+        config.write_text(config.read_text() + "\n")
+        assert trained()
+        assert read_record(taught / "models" / "teacher_tiny").backbone_revision not in (None, kept)
+    finally:
+        shutil.rmtree(taught / "models" / "teacher_tiny", ignore_errors=True)
 
 
 @pytest.mark.parametrize(

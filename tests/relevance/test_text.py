@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -14,6 +17,8 @@ from transformers import AutoTokenizer
 from enrich.errors import BadInput
 from relevance.text import (
     Field,
+    FieldBudget,
+    PairText,
     PinText,
     Renderer,
     Segment,
@@ -118,9 +123,70 @@ def test_settings_that_cannot_hold_a_token_a_field_are_refused() -> None:
         TextSettings().selecting()
 
 
+@pytest.mark.parametrize("make", [tiny_bert, tiny_xlmr, tiny_llama, tiny_t5])
+def test_special_tokens_written_in_a_text_are_words(tmp_path: Path, make: Callable[[Path], Path]) -> None:
+    """Else a pin's page could end its text and begin a query of its own."""
+    tokenizer = AutoTokenizer.from_pretrained(make(tmp_path))
+    special = {token: count(tokenizer, PinText(title="oak table")) for token in tokenizer.all_special_tokens}
+    for token in set(special) - {tokenizer.unk_token}:
+        forged = PinText(title=f"oak {token} table")
+        assert (
+            count(tokenizer, forged)[tokenizer.convert_tokens_to_ids(token)]
+            == special[token][tokenizer.convert_tokens_to_ids(token)]
+        ), token
+
+
+def count(tokenizer: Any, pin: PinText) -> Counter[int]:
+    """How often each token stands in the pin's sequence."""
+    (row,) = Renderer(tokenizer, TextSettings()).render(pair_texts(["lamp"], [pin]))
+    return Counter(row.ids.tolist())
+
+
+def test_markers_that_leave_the_fields_no_room_are_refused(tmp_path: Path) -> None:
+    """3 special tokens, 4 of the query, 12 of the marker and one of the title are 20."""
+    tokenizer = AutoTokenizer.from_pretrained(tiny_bert(tmp_path))
+    marker = (FieldBudget(Field.TITLE, "title " * 12, 1.0),)
+    (row,) = Renderer(tokenizer, TextSettings(marker, 20, 4)).render(
+        pair_texts(["oak table round dining chair"], ["oak table"])
+    )
+    assert len(row.ids) == 20
+    with pytest.raises(BadInput, match=r"max_tokens of at least 20 .*found 19"):
+        Renderer(tokenizer, TextSettings(marker, 19, 4))
+
+
 def test_unequal_lengths_are_refused() -> None:
     with pytest.raises(BadInput, match="2 and 1"):
         pair_texts(["rug"], ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("queries", "pins", "said"),
+    [
+        ("oak", "rug", "expected queries as a list, one a pair, found str 'oak'"),
+        (["oak"] * 7, PinText("rug"), "expected pin texts as a list, one a pair, found PinText"),
+        ([None], ["rug"], "expected query 0 as a str, found NoneType None"),
+        (["oak"], [None], "expected pin text 0 as a str or a PinText, found NoneType None"),
+        (["oak"], [float("nan")], "expected pin text 0 as a str or a PinText, found float nan"),
+        (["oak"] * 2, ["rug", {"title": "rug"}], "expected pin text 1 as a str or a PinText, found dict"),
+        (["oak"], [PinText(float("nan"))], "expected texts in title of pin text 0, found float nan"),
+        (
+            ["oak"],
+            [PinText(board_titles="ab")],
+            "expected board_titles of pin text 0 as a tuple of texts, found str",
+        ),
+        (["oak"], [PinText(engaged_queries=("a", 3))], "expected texts in engaged_queries of pin text 0, found int 3"),
+    ],
+)
+def test_what_is_no_text_is_refused_in_one_line(queries: object, pins: object, said: str) -> None:
+    with pytest.raises(BadInput) as error:
+        pair_texts(queries, pins)
+    assert str(error.value).startswith(said) and "\n" not in str(error.value)
+
+
+def test_a_list_of_boards_is_read_as_a_tuple() -> None:
+    found = pair_texts(["oak"], [PinText(board_titles=["a", "b"], engaged_queries=None)])
+    assert found == [PairText("oak", PinText(board_titles=("a", "b")))]
+    assert hash(found[0].pin)
 
 
 def test_a_frame_gives_the_pins_in_its_order_and_nulls_are_empty() -> None:
