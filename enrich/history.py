@@ -155,6 +155,10 @@ class _Source(NamedTuple):
         """The digests are each engine's own."""
         return f"{type(self.backend).__name__} {self.elsewhere or 'imported'}"
 
+    @property
+    def lets_go(self) -> bool:
+        return self.elsewhere is not None
+
     def judged(self, files: Sequence[str]) -> ir.Table:
         if self.elsewhere:
             return self.history.without_gone(log_rows.judged(self.backend, self.elsewhere, files))

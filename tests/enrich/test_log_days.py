@@ -11,6 +11,7 @@ from typing import Any
 
 import ibis.expr.types as ir
 import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -264,6 +265,24 @@ def test_an_imported_log_is_counted_by_day_too(workspace: Workspace, log: Path) 
         write_day(log, on, *busy(on))
     found, whole = rows(workspace), afresh(log)
     assert same([f.drop("input_hash") for f in found], [f.drop("input_hash") for f in whole])
+
+
+def test_days_that_an_import_has_no_more_are_unsaid(workspace: Workspace) -> None:
+    """A log in place lets its first days go; a folder that is imported again says what there is."""
+
+    def import_saves(query: str, *on: int) -> None:
+        found = [click(nth, query, "a", "save", user) for nth in on for user in ("u1", "u2")]
+        columns = {f.name: pa.array([row.get(f.name) for row in found], f.type) for f in ENGAGEMENTS.schema}
+        parts.replace(workspace.folder(ENGAGEMENTS), ENGAGEMENTS, pa.table(columns))
+
+    import_saves("wrong old", 1, 2)
+    run(workspace)
+    import_saves("new", 4, 5)
+    run(workspace)
+    said = rows(workspace)[0].select("event_timestamp", "engaged_queries").rows()
+    assert said == [(day(5), ["new"]), (day(6), ["new"])]
+    held = [str(pl.read_parquet(file).to_dicts()) for file in (workspace.root / "log_days").rglob("*.parquet")]
+    assert held and not any("wrong old" in text for text in held)
 
 
 class Killed(Exception):
