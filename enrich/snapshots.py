@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -134,6 +134,15 @@ def plan(
         if period(at, settings) - newest <= matters:
             planned.append(Snapshot(at, digest.copy().hexdigest()))
     return planned
+
+
+def as_made(
+    workspace: Workspace, table: Table, planned: Sequence[Snapshot], lost: Collection[datetime]
+) -> list[Snapshot]:
+    """`planned`, of which those at `lost` moments, whose sources are gone, are due as they were made, if they were."""
+    manifest = snapshot_manifest.read(workspace.folder(table))
+    made = {at: Snapshot(at, manifest[at].input_hash) for at in lost if at in manifest}
+    return [made.get(one.at, one) for one in planned]
 
 
 def run(
