@@ -116,8 +116,9 @@ def _make_events(engine: duckdb.DuckDBPyConnection) -> None:
     cases = " ".join(f"WHEN '{action}' THEN '{event}'" for action, event in EVENT_OF_ACTION.items())
     engine.execute(
         "CREATE TEMP TABLE asked AS SELECT query_id, min_by(query, (event_timestamp, query)) AS query, "
-        "min_by(user_hash, (event_timestamp, query)) AS user_hash, min_by(session, (event_timestamp, query)) AS session "
-        "FROM lines WHERE action IS NULL AND query IS NOT NULL AND query_id IS NOT NULL GROUP BY query_id"
+        "min_by(user_hash, (event_timestamp, query)) AS user_hash, "
+        "min_by(session, (event_timestamp, query)) AS session FROM lines "
+        "WHERE action IS NULL AND query IS NOT NULL AND query_id IS NOT NULL GROUP BY query_id"
     )
     engine.execute(
         "CREATE TEMP TABLE others AS SELECT action, count(*) AS n FROM lines WHERE action IS NOT NULL AND "
@@ -156,8 +157,8 @@ def _make_pins(engine: duckdb.DuckDBPyConnection) -> None:
     """`pins`: every object that was seen or judged, with the latest description that an event carries."""
     engine.execute(
         "CREATE TABLE pins AS SELECT pin_id, max_by(description, event_timestamp) AS title FROM "
-        "(SELECT pin_id, description, event_timestamp FROM events WHERE known UNION ALL SELECT pin_id, NULL, NULL FROM judgments) "
-        "WHERE pin_id IS NOT NULL GROUP BY pin_id ORDER BY pin_id"
+        "(SELECT pin_id, description, event_timestamp FROM events WHERE known "
+        "UNION ALL SELECT pin_id, NULL, NULL FROM judgments) WHERE pin_id IS NOT NULL GROUP BY pin_id ORDER BY pin_id"
     )
 
 
