@@ -111,15 +111,16 @@ ENGAGED_QUERIES = console.options(
         type=click.Choice(["full", "merge"]),
         default=_USUAL.refresh,
         show_default=True,
-        help="Aggregate the whole window at each snapshot, or merge the new period with the previous top 20.",
+        help="Aggregate the whole window at each snapshot, or merge the new period with the previous top 40, of which "
+        "those asked by enough users go on.",
     ),
     ENCODER,
 )
 BEHAVIOUR = console.options(
     click.option(
         "--as-of",
-        type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]),
-        help="Compute only what was known at this time (UTC).  [default: now]",
+        type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]),
+        help="Compute only what was known at this time (UTC, or with its zone).  [default: now]",
     ),
     click.option(
         "--cadence-days",
