@@ -19,7 +19,6 @@ from collections import Counter
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
-from math import isfinite
 
 import ibis
 import ibis.expr.types as ir
@@ -38,6 +37,7 @@ from enrich.tables import PIN_QUERIES
 from enrich.window_sums import Remembered, Sum, WindowSums
 from enrich.workspace import Workspace
 
+MAX_WEIGHT = 1000.0  # of an event: its millionths, times the largest propensity weight, fit 64 bits for 10^8 events
 TOO_FEW_USERS = "fewer-users-than-k"
 
 
@@ -59,14 +59,17 @@ class EventWeights:
 
     @classmethod
     def parse(cls, text: str) -> EventWeights:
-        """Of "click,long_click,save,hide", such as "1,2,4,-2". Raises BadInput for anything but four finite numbers."""
+        """Of "click,long_click,save,hide", such as "1,2,4,-2". Raises BadInput for anything but four numbers that are
+        not too large to be summed (`MAX_WEIGHT`).
+        """
         try:
             numbers = [float(number) for number in text.split(",")]
         except ValueError:
             numbers = []
-        if len(numbers) != len(fields(cls)) or not all(map(isfinite, numbers)):
+        if len(numbers) != len(fields(cls)) or not all(abs(number) <= MAX_WEIGHT for number in numbers):
             raise BadInput(
-                f"expected --event-weights as click,long_click,save,hide, found {text!r}; write numbers, as 1,2,4,-2"
+                f"expected --event-weights as click,long_click,save,hide, each from {-MAX_WEIGHT:g} to {MAX_WEIGHT:g}, "
+                f"found {text!r}; write numbers, as 1,2,4,-2"
             )
         return cls(*numbers)
 
