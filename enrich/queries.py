@@ -9,8 +9,9 @@ away. A query counts only when at least `min_users` distinct users issued it in 
 something private (`privacy.py`). Where the log names no user, half-hour sittings stand in (`history.py`).
 
 `--refresh full` aggregates the whole window at every snapshot. `--refresh merge`, as OmniSearchSage does, adds the new
-period's engagement to the previous top 20, and takes away what has left the window of these (`query_merge.py`): exact,
-but for the bias, of a query that stayed in the top 40; one that was below it then counts with its new engagement alone.
+period's engagement to the previous top 40, those of too few users among them, and takes away what has left the window
+of these (`query_merge.py`): exact, but for the bias, of a query that stayed there; one that was below it then counts
+with its new engagement alone.
 """
 
 from __future__ import annotations

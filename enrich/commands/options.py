@@ -111,8 +111,8 @@ ENGAGED_QUERIES = console.options(
         type=click.Choice(["full", "merge"]),
         default=_USUAL.refresh,
         show_default=True,
-        help="Aggregate the whole window at each snapshot, or merge the new period with the previous top 40, of which "
-        "those asked by enough users go on.",
+        help="Aggregate the whole window at each snapshot, or merge the new period with the previous top 40, those of "
+        "too few users among them.",
     ),
     ENCODER,
 )
@@ -139,7 +139,7 @@ BEHAVIOUR = console.options(
         metavar="SIZE",
         default=_USUAL.memory,
         show_default=True,
-        help="DuckDB's; what is more goes to disk.",
+        help="DuckDB's share; what is more goes to disk.",
     ),
     click.option(
         "--threads", type=click.IntRange(min=1), help="DuckDB's.  [default: a thread a core]", show_default=False
