@@ -71,6 +71,7 @@ class LogDays:
         self.root.mkdir(exist_ok=True)
         index = LogIndex(self.root, source).up_to_date(self.has, partial(forget, self.root, self.backend))
         self._index, self.past, self.days = index.files, index.past, index.days
+        self._lost = [day.number for day in self.past if not self.has(day)]
         missing = [day for day in self.days if not self.has(day)]
         self.read = index.read + self._count(missing)
 
@@ -83,7 +84,7 @@ class LogDays:
     def lost(self, start: datetime, end: datetime) -> bool:
         """Whether a day of that time left the log and cannot be read any more, so that nothing of it is made again."""
         first, last = (start - _EPOCH) // DAY, (end - _EPOCH) // DAY
-        return any(first <= day.number < last and not self.has(day) for day in self.past)
+        return any(first <= number < last for number in self._lost)
 
     def changes(self, settings: SnapshotSettings) -> list[Change]:
         """How many rows each period of the cadence has, or had, and a digest of them."""
