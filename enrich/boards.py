@@ -48,7 +48,7 @@ class BoardSettings:
 
     @property
     def producer(self) -> str:
-        return f"boards/2 titles={self.titles} cadence={self.snapshots.cadence_days}d"
+        return f"boards/3 titles={self.titles} cadence={self.snapshots.cadence_days}d"
 
 
 def run_boards(workspace: Workspace, settings: BoardSettings) -> JobReport:

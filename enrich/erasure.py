@@ -34,13 +34,14 @@ from enrich.workspace import Workspace
 
 DELETED = "deleted"  # the reason of the one row that a deleted pin keeps in a table
 PRODUCER = "erasure/1"
+_RULE = "erasure/2"  # of which rows go: with another one all is looked at again
 _RECORD = "erased.json"
 _QUERY_TABLES = tuple(table for table in ENRICHED if table.key[0] == "query" and table is not tables.JUDGMENT)
 _SOURCE_RULES = {  # which rows of a source go; `gone_*` are the deleted ids
     tables.BOARD_PINS: "pin_id IN (FROM gone_pin) OR board_id IN (FROM gone_board)",
     tables.BOARDS: "board_id IN (FROM gone_board)",
-    tables.ENGAGEMENTS: "pin_id IN (FROM gone_pin) OR user_hash IN (FROM gone_user)",
-    tables.EXPERIMENT_LOG: "pin_id IN (FROM gone_pin) OR user_hash IN (FROM gone_user)",
+    tables.ENGAGEMENTS: "pin_id IN (FROM gone_pin) OR lower(user_hash) IN (FROM gone_user)",
+    tables.EXPERIMENT_LOG: "pin_id IN (FROM gone_pin) OR lower(user_hash) IN (FROM gone_user)",
     tables.JUDGMENTS: "pin_id IN (FROM gone_pin)",
     tables.PINS: "pin_id IN (FROM gone_pin)",
 }
@@ -118,18 +119,18 @@ def _state(workspace: Workspace) -> str | None:
         return None
     files = [part for table in SOURCES for part in sorted(workspace.folder(table).glob("*.parquet"))]
     described = [f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files]
-    return job.input_hash(repr(deletions.rows()), *described)
+    return job.input_hash(_RULE, repr(deletions.rows()), *described)
 
 
 def _engine(workspace: Workspace) -> duckdb.DuckDBPyConnection:
     """A connection that knows what is gone: gone_pin, gone_board (its owners' too), gone_user, gone_query."""
     engine = duckdb.connect()
     engine.execute(f"CREATE TABLE gone AS SELECT DISTINCT kind, id FROM {_parts(workspace, tables.DELETIONS)}")
-    for kind in ("pin", "user"):
-        engine.execute(f"CREATE TABLE gone_{kind} AS SELECT id FROM gone WHERE kind = '{kind}'")
+    for kind, id in (("pin", "id"), ("user", "lower(id) AS id")):  # hashes are written in either case
+        engine.execute(f"CREATE TABLE gone_{kind} AS SELECT DISTINCT {id} FROM gone WHERE kind = '{kind}'")
     engine.execute(
         "CREATE TABLE gone_board AS SELECT id FROM gone WHERE kind = 'board' UNION "
-        f"SELECT board_id FROM {_parts(workspace, tables.BOARDS)} WHERE owner_hash IN (FROM gone_user)"
+        f"SELECT board_id FROM {_parts(workspace, tables.BOARDS)} WHERE lower(owner_hash) IN (FROM gone_user)"
     )
     engine.execute("CREATE TABLE gone_query (query VARCHAR)")
     if engine.sql("SELECT count(*) FROM gone_user").fetchall()[0][0]:

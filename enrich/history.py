@@ -132,10 +132,14 @@ class History:
         return self._backend.map_texts("query_keys", raw, query_keys)
 
     def without_deleted(self, table: ir.Table, kind: str, column: str) -> ir.Table:
-        """`table` without the rows whose `column` names something deleted."""
+        """`table` without the rows whose `column` names something deleted; a user in whatever case (`engagements`)."""
         deletions = self.source(tables.DELETIONS)
-        gone = deletions.filter(deletions.kind == kind).select(gone_id="id").distinct()
-        return table.anti_join(gone, table[column] == gone.gone_id)
+        deletions = deletions.filter(deletions.kind == kind)
+        if kind != "user":
+            gone = deletions.select(gone_id="id").distinct()
+            return table.anti_join(gone, table[column] == gone.gone_id)
+        gone = deletions.select(gone_id=deletions.id.lower()).distinct()
+        return table.anti_join(gone, table[column].lower() == gone.gone_id)
 
 
 class _Source(NamedTuple):
@@ -154,6 +158,10 @@ class _Source(NamedTuple):
     def basis(self) -> str:
         """The digests are each engine's own."""
         return f"{type(self.backend).__name__} {self.elsewhere or 'imported'}"
+
+    @property
+    def lets_go(self) -> bool:
+        return self.elsewhere is not None
 
     def judged(self, files: Sequence[str]) -> ir.Table:
         if self.elsewhere:

@@ -52,6 +52,7 @@ class JobReport:
     failed: Counter[str] = field(default_factory=Counter)
     settled: int = 0  # of the fresh: failed for good before, and not asked for again
     left: int = 0  # stale rows that the limit left for another run
+    due: datetime | None = None  # the first snapshot, where the sources have rows and none is due yet
 
 
 def input_hash(*values: str | bytes | None) -> str:

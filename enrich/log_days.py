@@ -29,6 +29,7 @@ import ibis
 import ibis.expr.types as ir
 import polars as pl
 
+from enrich import parts
 from enrich.backends import FILE, Backend
 from enrich.errors import CorkboardError
 from enrich.log_index import DAY, Day, LogIndex, LogSource, dated, last_dropped, last_found, reading
@@ -36,6 +37,7 @@ from enrich.progress import progress
 from enrich.snapshots import Change, SnapshotSettings
 
 FOLDER = "log_days"
+LEAST = "least.json"  # in a folder of W/log_days/sums: of which days its table is the least (`window_sums.py`)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ROWS_AT_ONCE, _DAYS_AT_ONCE = 20_000_000, 64  # of the log, counted together; each day has a file open then
 
@@ -69,6 +71,7 @@ class LogDays:
         self.root.mkdir(exist_ok=True)
         index = LogIndex(self.root, source).up_to_date(self.has, partial(forget, self.root, self.backend))
         self._index, self.past, self.days = index.files, index.past, index.days
+        self._lost = [day.number for day in self.past if not self.has(day)]
         missing = [day for day in self.days if not self.has(day)]
         self.read = index.read + self._count(missing)
 
@@ -77,6 +80,11 @@ class LogDays:
         first, last = (-1 if start is None else (start - _EPOCH) // DAY), (end - _EPOCH) // DAY
         days = (*(day for day in self.past if self.has(day)), *self.days)
         return frozenset(day for day in days if first <= day.number < last)
+
+    def lost(self, start: datetime, end: datetime) -> bool:
+        """Whether a day of that time left the log and cannot be read any more, so that nothing of it is made again."""
+        first, last = (start - _EPOCH) // DAY, (end - _EPOCH) // DAY
+        return any(first <= number < last for number in self._lost)
 
     def changes(self, settings: SnapshotSettings) -> list[Change]:
         """How many rows each period of the cadence has, or had, and a digest of them."""
@@ -170,21 +178,35 @@ def tally(root: Path) -> Tally | None:
 
 def forget(root: Path, backend: Backend, gone: pl.DataFrame) -> None:
     """Remove from W/log_days (`root`) the days in which one of `gone` (kind, id) stands, and all sums of them."""
-    doomed: set[str] = set()
+    doomed, least_goes = set[str](), False
     for kind, of, column in ((Kind.PAIRS, "pin", "pin_id"), (Kind.ASKERS, "user", "user")):
         ids = gone.filter(pl.col("kind") == of).select(pl.col("id").str.to_lowercase() if of == "user" else "id")
         files = sorted(map(str, (root / kind).glob("*/*.parquet")))
         if files and ids.height:
             rows, named = backend.read(files, named=True), ibis.memtable(ids)
             found = rows.semi_join(named, rows[column] == named.id).select(FILE).distinct()
-            doomed.update(Path(backend.path_of(file)).parent.name for file in found.to_polars()[FILE])
+            days = {Path(backend.path_of(file)).parent.name for file in found.to_polars()[FILE]}
+            doomed |= days
+            least_goes |= of == "user" and bool(days)  # it may be of that user
     for aside in (*root.glob(".aside-*"), *(root / "sums").glob("*/.*")):
         shutil.rmtree(aside)  # of a run that was killed: nobody knows what stands there
-    if doomed:
-        shutil.rmtree(root / "sums", ignore_errors=True)
+    for folder in (root / "sums").glob("*/*"):
+        if (folder / LEAST).exists() and not least_goes:
+            _take_pins_out(folder, gone)
+        elif doomed:
+            shutil.rmtree(folder)
     for name in doomed:
         for kind in Kind:
             shutil.rmtree(root / kind / name, ignore_errors=True)
+
+
+def _take_pins_out(least: Path, gone: pl.DataFrame) -> None:
+    """Take deleted pins out of what is the least of all days, of which some are gone; of other pins it stays right."""
+    deleted = pl.col("pin_id").is_in(gone.filter(pl.col("kind") == "pin")["id"].implode())
+    for file in least.glob("*.parquet"):
+        rows = pl.scan_parquet(file)
+        if rows.select(deleted.any()).collect().item():
+            parts.write_frame(file, rows.filter(~deleted).collect())
 
 
 def start_of_day(moment: datetime) -> datetime:

@@ -75,7 +75,7 @@ def layout(uri: str) -> str:
 def _each_once(log: LogInPlace) -> list[Path]:
     """The files of a log on this machine, of several names for one its own."""
     if log.is_folder:
-        found: Iterator[str] = _within(log.path)
+        found: Iterator[str] = _within(log.path.rstrip("/"))
     else:
         found = (name for name in glob.iglob(log.pattern, recursive=True) if _shows(name, log.folder))  # noqa: PTH207
     names: dict[str, str] = {}

@@ -7,8 +7,9 @@ Reads the log through `LogSource` and its files' names (`log_files.py`); writes,
     gone.parquet        the deleted pins and users of whom those rows are free
 
 A file is read again only where it was written since (its identity is another). A pin or user newly deleted costs the
-days in which it stands; one that is deleted no more costs the whole log. A log that lets its first days go makes no
-snapshot stale: their digests stay (`Index.past`), until a user is deleted, who might have been in them.
+days in which it stands; one that is deleted no more costs the whole log. A log in place that lets its first days go
+makes no snapshot stale: their digests stay (`Index.past`), until a user is deleted, who might have been in them. Of an
+imported log days that are gone are a change: the import is the whole catalogue, and says that they were none.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from enrich.log_rows import misread
 from enrich.tables import ENGAGEMENTS
 
 DAY = timedelta(days=1)
-_RULE = "log-days/2"  # what may not be used is a rule too: with another one every day is another
+_RULE = "log-days/3"  # what may not be used is a rule too: with another one every day is another
 _TELLING = ("query", "pin_id", "event", "position", "user_hash", "country", "lang")  # a change of these changes the day
 _FILES = pl.Schema(
     {"uri": pl.String, "identity": pl.String, "layout": pl.String, "day": pl.Int64, "rows": pl.Int64,
@@ -67,6 +68,10 @@ class LogSource(Protocol):
     @property
     def basis(self) -> str:
         """The rules by which rows are read; what was read by others is read again."""
+
+    @property
+    def lets_go(self) -> bool:
+        """Whether first days that are gone were kept their time, as in a log in place, and are no change."""
 
     def judged(self, files: Sequence[str]) -> ir.Table:
         """The rows of some files of one layout, with `FILE`, and `dropped`: why one may not be used, else null."""
@@ -130,7 +135,8 @@ class LogIndex:
         parts.write_frame(self._folder / "dropped.parquet", pl.concat([bad, dropped]))
         present = pl.concat([known, found]).sort("uri", "day")
         first = present["day"].min()
-        past = past.clear() if first is None else past.filter(pl.col("day") < first)
+        goes_on = first is not None and self._source.lets_go
+        past = past.filter(pl.col("day") < first) if goes_on else past.clear()
         parts.write_frame(self._folder / "files.parquet", pl.concat([past, present]))
         parts.write_frame(self._folder / "gone.parquet", gone)
         return Index(present, tuple(days_of(past)), int(found["rows"].sum()))

@@ -12,7 +12,11 @@ import regex
 
 MAX_QUERY_CHARACTERS = 500
 _SPACE = regex.compile(r"\s+")
-_CONTROL = regex.compile(r"(?!\s)[\p{Cc}\p{Cs}]")
+_SHOWN = (
+    r"\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"  # format characters that are signs themselves
+)
+_CONTROL = regex.compile(rf"(?V1)[[\p{{Cc}}\p{{Cs}}\p{{Cf}}]--[\s\u200c\u200d{_SHOWN}]]")
+_UNSEEN = regex.compile(rf"(?V1)[\p{{Cf}}--[{_SHOWN}]]")
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}ー"  # scripts written without spaces
 _TERM = regex.compile(rf"[{_UNSPACED}]+|(?![{_UNSPACED}])[\p{{L}}\p{{N}}](?:(?![{_UNSPACED}])[\p{{L}}\p{{M}}\p{{N}}])*")
 _ASCII_TERM = re.compile(r"[a-z0-9]+")
@@ -22,21 +26,28 @@ _ACCENT = regex.compile(r"[\u0300-\u036f]")  # combining diacritics of Latin, Gr
 
 
 def collapse_space(text: str) -> str:
-    """White space of any kind to single blanks, none at the ends; control characters and lone surrogates dropped."""
+    """White space of any kind to single blanks, none at the ends; control and format characters and lone surrogates
+    dropped, but for the joiners of Persian and Hindi words and of emojis.
+    """
     return str(_SPACE.sub(" ", _CONTROL.sub("", text))).strip()
 
 
 def normalise_query(text: str) -> str:
-    """The key of a query: NFKC, lower case, collapsed white space, at most MAX_QUERY_CHARACTERS characters."""
-    return collapse_space(_fold(collapse_space(text)))[:MAX_QUERY_CHARACTERS].rstrip()
+    """The key of a query: NFKC, lower case, collapsed white space, at most MAX_QUERY_CHARACTERS characters, none of
+    which cannot be seen.
+    """
+    seen = text if text.isascii() else _UNSEEN.sub("", text)
+    return collapse_space(_fold(collapse_space(seen)))[:MAX_QUERY_CHARACTERS].rstrip()
 
 
 def terms(text: str) -> list[str]:
-    """The text's terms in order: lower-cased words without accents; character bigrams where no spaces are written."""
+    """The text's terms in order: lower-cased words without accents and without what cannot be seen in them; character
+    bigrams where no spaces are written.
+    """
     if text.isascii():  # most of most catalogues; the same words, ten times as fast
         return _ASCII_TERM.findall(text.lower())
     found: list[str] = []
-    for word in _TERM.findall(_fold(text)):
+    for word in _TERM.findall(_fold(_UNSEEN.sub("", text))):
         if _UNSPACED_RUN.fullmatch(word):
             letters = _LETTER.findall(word)  # with their marks: Thai vowels and tones belong to a consonant
             found.extend("".join(letters[i : i + 2]) for i in range(max(1, len(letters) - 1)))

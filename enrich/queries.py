@@ -9,8 +9,9 @@ away. A query counts only when at least `min_users` distinct users issued it in 
 something private (`privacy.py`). Where the log names no user, half-hour sittings stand in (`history.py`).
 
 `--refresh full` aggregates the whole window at every snapshot. `--refresh merge`, as OmniSearchSage does, adds the new
-period's engagement to the previous top 20, and takes away what has left the window of these (`query_merge.py`): exact,
-but for the bias, of a query that stayed in the top 40; one that was below it then counts with its new engagement alone.
+period's engagement to the previous top 40, those of too few users among them, and takes away what has left the window
+of these (`query_merge.py`): exact, but for the bias, of a query that stayed there; one that was below it then counts
+with its new engagement alone.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from collections import Counter
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
-from math import isfinite
 
 import ibis
 import ibis.expr.types as ir
@@ -38,6 +38,7 @@ from enrich.tables import PIN_QUERIES
 from enrich.window_sums import Remembered, Sum, WindowSums
 from enrich.workspace import Workspace
 
+MAX_WEIGHT = 1000.0  # of an event: its millionths, times the largest propensity weight, fit 64 bits for 10^8 events
 TOO_FEW_USERS = "fewer-users-than-k"
 
 
@@ -59,14 +60,17 @@ class EventWeights:
 
     @classmethod
     def parse(cls, text: str) -> EventWeights:
-        """Of "click,long_click,save,hide", such as "1,2,4,-2". Raises BadInput for anything but four finite numbers."""
+        """Of "click,long_click,save,hide", such as "1,2,4,-2". Raises BadInput for anything but four numbers that are
+        not too large to be summed (`MAX_WEIGHT`).
+        """
         try:
             numbers = [float(number) for number in text.split(",")]
         except ValueError:
             numbers = []
-        if len(numbers) != len(fields(cls)) or not all(map(isfinite, numbers)):
+        if len(numbers) != len(fields(cls)) or not all(abs(number) <= MAX_WEIGHT for number in numbers):
             raise BadInput(
-                f"expected --event-weights as click,long_click,save,hide, found {text!r}; write numbers, as 1,2,4,-2"
+                f"expected --event-weights as click,long_click,save,hide, each from {-MAX_WEIGHT:g} to {MAX_WEIGHT:g}, "
+                f"found {text!r}; write numbers, as 1,2,4,-2"
             )
         return cls(*numbers)
 

@@ -96,6 +96,8 @@ def run_query_features(
     sums, found = WindowSums(days), Remembered[pl.DataFrame]()
     categories = _category_changes(sums, pins, cadence)
     planned = snapshots.plan(days.changes(cadence), cadence, also=categories, basis=basis, window=settings.window)
+    lost = [one.at for one in planned if days.lost(one.at - settings.window, one.at)]
+    planned = snapshots.as_made(workspace, QUERY_FEATURES, planned, lost)
     vectors = QueryVectors(workspace, producer, encoder)
     told = QueryLanguages()
     interests = cache(lambda: _interests(taxonomy, pins, encoder))

@@ -19,8 +19,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -95,9 +95,17 @@ Compute = Callable[[datetime, pl.DataFrame], Computed]
 
 def due_snapshots(first: datetime, last: datetime, settings: SnapshotSettings) -> list[datetime]:
     """The multiples of the cadence after `first`, up to the first that sees `last`, none beyond the horizon."""
+    return [moment for moment in _moments(first, last, settings) if moment <= settings.horizon]
+
+
+def first_due(first: datetime, settings: SnapshotSettings) -> datetime:
+    """The first snapshot that sees a row of `first`."""
+    return _moments(first, first, settings)[0]
+
+
+def _moments(first: datetime, last: datetime, settings: SnapshotSettings) -> list[datetime]:
     start, end = period(first, settings) + 1, period(last, settings) + 1
-    moments = (_EPOCH + number * settings.cadence for number in range(start, end + 1))
-    return [moment for moment in moments if moment <= settings.horizon]
+    return [_EPOCH + number * settings.cadence for number in range(start, end + 1)]
 
 
 def period(moment: datetime, settings: SnapshotSettings) -> int:
@@ -112,7 +120,7 @@ def plan(
     basis: str = "",
     window: timedelta = timedelta(0),
 ) -> list[Snapshot]:
-    """The snapshots of `log` until now, whatever `as_of` says, each with the hash of all that its rows depend on.
+    """The snapshots of `log`, those to come too and whatever `as_of` says; each has the hash of all that it depends on.
 
     That is: `log` and `also` before it, and `basis` and the settings throughout. `window`: how long a row of the log
     counts. A snapshot for which no row came or left since the one before it would say the same, and is left out: one
@@ -127,13 +135,22 @@ def plan(
     matters = 1 + -(-window // settings.cadence)  # periods from a row's own to the last at which it leaves
     planned: list[Snapshot] = []
     newest = min(numbers)
-    for at in due_snapshots(ends[0], ends[1], replace(settings, as_of=None)):
+    for at in _moments(ends[0], ends[1], settings):
         while pending and pending[-1][0] < period(at, settings):
             newest = max(newest, pending[-1][0])
             digest.update(repr(pending.pop()).encode())
         if period(at, settings) - newest <= matters:
             planned.append(Snapshot(at, digest.copy().hexdigest()))
     return planned
+
+
+def as_made(
+    workspace: Workspace, table: Table, planned: Sequence[Snapshot], lost: Collection[datetime]
+) -> list[Snapshot]:
+    """`planned`, of which those at `lost` moments, whose sources are gone, are due as they were made, if they were."""
+    manifest = snapshot_manifest.read(workspace.folder(table))
+    made = {at: Snapshot(at, manifest[at].input_hash) for at in lost if at in manifest}
+    return [made.get(one.at, one) for one in planned]
 
 
 def run(
@@ -146,11 +163,13 @@ def run(
 ) -> JobReport:
     """Bring `table` up to date with `planned`, up to the horizon of `settings`.
 
-    In the report `fresh` and `made` count rows, `failed` what the last snapshot left out, by reason.
+    In the report `fresh` and `made` count rows, `failed` what the last snapshot left out, by reason; `due` is the first
+    one to come where none is due yet.
     """
     folder = workspace.folder(table)
     manifest = _without_undue(folder, snapshot_manifest.read(folder), planned, producer, settings)
-    planned = [snapshot for snapshot in planned if snapshot.at <= settings.horizon]
+    to_come = [snapshot.at for snapshot in planned if snapshot.at > settings.horizon]
+    planned = planned[: len(planned) - len(to_come)]
     state: pl.DataFrame | None = None
     fresh, made = 0, 0
     with progress(len(planned), table.name, unit="snapshot") as bar:
@@ -172,7 +191,9 @@ def run(
     if state is not None:
         last = manifest[planned[-1].at]
         snapshot_state.save(folder, planned[-1].at, last.producer, last.input_hash, state)
-    return JobReport(table.name, fresh, made, Counter(manifest[planned[-1].at].dropped if planned else {}))
+    if not planned:
+        return JobReport(table.name, 0, 0, due=min(to_come, default=None))
+    return JobReport(table.name, fresh, made, Counter(manifest[planned[-1].at].dropped))
 
 
 def write_snapshot(

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import duckdb
+import polars as pl
 
 from enrich import log_days, log_in_place, parts, snapshot_manifest, tables
 from enrich.agreement import Agreement, agreements
@@ -23,6 +24,7 @@ from enrich.history import History
 from enrich.importers.report import ImportReport
 from enrich.left_out import left_out
 from enrich.normalise import normalise_query
+from enrich.snapshots import SnapshotSettings, first_due
 from enrich.tables import BYTES, ENRICHED, FLOATS, SOURCES, STRINGS, Kind, Table
 from enrich.workspace import Workspace
 
@@ -80,6 +82,8 @@ class _Catalogue:
     images: int
     links: int
     queries: int  # in the log
+    first_logged: datetime | None
+    first_saved: datetime | None
 
     def expected(self, table: Table) -> int | None:
         match table.key:
@@ -122,9 +126,12 @@ def _catalogue(workspace: Workspace) -> _Catalogue:
     kept = f"FROM {pins} WHERE pin_id NOT IN (SELECT id FROM {deletions} WHERE kind = 'pin')"
     connection = duckdb.connect()
     count, images, links = connection.sql(f"SELECT count(*), count(image_uri), count(link_url) {kept}").fetchall()[0]
-    spellings = History(workspace).log().select("query").distinct().to_polars()["query"]
+    log = History(workspace).log()
+    spellings = log.select("query").distinct().to_polars()["query"]
     keys = {normalise_query(query) for query in spellings} - {""}
-    return _Catalogue(count, images, links, len(keys))
+    logged = log.aggregate(first=log.event_timestamp.min()).to_polars()["first"].item() if keys else None
+    saved = parts.scan(workspace.folder(tables.BOARD_PINS)).select(pl.col("saved_at").min()).collect().item()
+    return _Catalogue(count, images, links, len(keys), logged, saved)
 
 
 def _enriched(workspace: Workspace, table: Table, catalogue: _Catalogue) -> EnrichedStatus:
@@ -201,7 +208,21 @@ def _absences(
     if not rows["interests"]:
         notes.append("no interests: queries get no interests and no shopping intent")
     todo = [table for table in enriched if not table.rows and table.table not in hopeless]
-    return notes + [f"{table.table} has no rows yet: `{table.writer}` fills it" for table in todo]
+    first = dict.fromkeys(from_log[:4], catalogue.first_logged)
+    first |= dict.fromkeys(("pin_boards", "pin_graph"), catalogue.first_saved)
+    return notes + [f"{table.table} has no rows yet: {_filled(table, first.get(table.table))}" for table in todo]
+
+
+def _filled(table: EnrichedStatus, first: datetime | None) -> str:
+    """What fills a table whose sources begin at `first`, or when it can be filled."""
+    usual = SnapshotSettings()
+    due = first_due(first, usual) if first else None
+    if due is None or due <= usual.horizon:
+        return f"`{table.writer}` fills it"
+    return (
+        f"its first snapshot is due {due:%Y-%m-%d}, for they are {usual.cadence_days} days apart; --cadence-days "
+        "makes them closer"
+    )
 
 
 def _erased(workspace: Workspace) -> list[str]:

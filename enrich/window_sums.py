@@ -7,6 +7,9 @@ Reads what each day says (`log_days.py`); writes W/log_days/sums/NAME/, the sums
 that are in them (`save`). The next window is made of the last one's sums, the days that are new and, with a minus,
 those that left it or were written anew since: whole numbers, so that the result is that of the whole window. Where
 more rows changed than the window has, or a day that left cannot be read any more, the whole window is summed.
+
+What is kept is the least of all days (`Sum.earliest`) needs no day again that went with the log's first ones: it is
+remembered without them.
 """
 
 from __future__ import annotations
@@ -21,9 +24,10 @@ from uuid import uuid4
 
 import ibis.expr.types as ir
 
-from enrich.log_days import Kind, LogDays
+from enrich.log_days import LEAST, Kind, LogDays
 from enrich.log_index import Day
 
+DAYS = "days.json"  # beside the sums: of which days they are; LEAST beside a least
 T = TypeVar("T")
 
 
@@ -39,6 +43,7 @@ class Sum(NamedTuple):
 class _State(NamedTuple):
     table: ir.Table | None  # None: of no days
     has: frozenset[Day]
+    earliest: bool = False
 
 
 _NOTHING = _State(None, frozenset())
@@ -57,15 +62,28 @@ class WindowSums:
         """The sums of the days from `start` until before `end`; what an earlier call for `sum` gave is dropped."""
         wanted = self._days.between(start, end)
         state = self._states.get(sum.name) or self._load(sum.name)
+        if sum.earliest:
+            state = self._of_present_and_past(state, wanted)
+            wanted |= state.has
         new, left = wanted - state.has, state.has - wanted
-        lost = left if sum.earliest else [day for day in left if not self._days.has(day)]
-        if lost or _rows(new) + _rows(left) >= _rows(wanted):
+        lost = any(not self._days.has(day) for day in left)
+        if not sum.earliest and (lost or _rows(new) + _rows(left) >= _rows(wanted)):
             state, new, left = _NOTHING, wanted, frozenset()
         if new or left or state.table is None:
-            state = _State(self._keep(sum, self._added(sum, state, new, left)), wanted)
+            state = _State(self._keep(sum, self._added(sum, state, new, left)), wanted, sum.earliest)
         self._states[sum.name] = state
         assert state.table is not None
         return state.table
+
+    def _of_present_and_past(self, state: _State, wanted: frozenset[Day]) -> _State:
+        """The part of a least that still holds: all of it, or what is of the days that the log let go, or nothing."""
+        past = state.has.intersection(self._days.past)
+        if state.has <= wanted | past:
+            return state
+        until = max((day.number for day in past), default=-1)
+        if state.table is None or not past or any(day.number <= until for day in state.has - past):
+            return _NOTHING
+        return _State(state.table.filter(state.table.n <= until), past, True)
 
     def save(self) -> None:
         """Keep the sums for the next run, and let go of the days that none of them has any more."""
@@ -73,6 +91,7 @@ class WindowSums:
             if state.table is not None and _read_days(self._saved(name)) != state.has:
                 self._write(name, state)
         saved = [folder for sum in self._folder.glob("*") if (folder := self._saved(sum.name))]
+        saved = [folder for folder in saved if not (folder / LEAST).exists()]  # a least needs no day again
         self._days.prune(day for folder in saved for day in _read_days(folder))
 
     def _added(self, sum: Sum, state: _State, new: frozenset[Day], left: frozenset[Day]) -> ir.Table:
@@ -107,7 +126,9 @@ class WindowSums:
         if folder is None:
             return _NOTHING
         files = sorted(map(str, folder.glob("*.parquet")))
-        return _State(self._days.backend.read(files), _read_days(folder)) if files else _NOTHING
+        if not files:
+            return _NOTHING
+        return _State(self._days.backend.read(files), _read_days(folder), (folder / LEAST).exists())
 
     def _write(self, name: str, state: _State) -> None:
         assert state.table is not None
@@ -116,7 +137,7 @@ class WindowSums:
         stale = list(folder.iterdir())
         aside, place = folder / f".{uuid4().hex}", folder / uuid4().hex
         self._days.backend.write(state.table, aside)
-        (aside / "days.json").write_text(json.dumps(sorted(state.has)))
+        (aside / (LEAST if state.earliest else DAYS)).write_text(json.dumps(sorted(state.has)))
         aside.replace(place)
         for other in stale:
             shutil.rmtree(other)
@@ -145,4 +166,5 @@ def _rows(days: frozenset[Day]) -> int:
 def _read_days(folder: Path | None) -> frozenset[Day]:
     if folder is None:
         return frozenset()
-    return frozenset(Day(*day) for day in json.loads((folder / "days.json").read_text()))
+    path = folder / LEAST if (folder / LEAST).exists() else folder / DAYS
+    return frozenset(Day(*day) for day in json.loads(path.read_text()))

@@ -60,7 +60,9 @@ def run_settings(flags: Flags, captions: CaptionSettings | None = None) -> RunSe
     from enrich.steps import RunSettings
 
     base = RunSettings()
-    as_of = flags.as_of.replace(tzinfo=UTC) if flags.as_of else None
+    as_of = flags.as_of
+    if as_of:
+        as_of = as_of.astimezone(UTC) if as_of.tzinfo else as_of.replace(tzinfo=UTC)
     snapshots = SnapshotSettings(cadence_days=flags.cadence_days, as_of=as_of)
     backend = BackendLimits(flags.memory, flags.threads, engine=flags.log_engine)
     return RunSettings(

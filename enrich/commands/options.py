@@ -115,15 +115,16 @@ ENGAGED_QUERIES = console.options(
         type=click.Choice(["full", "merge"]),
         default=_USUAL.refresh,
         show_default=True,
-        help="Aggregate the whole window at each snapshot, or merge the new period with the previous top 20.",
+        help="Aggregate the whole window at each snapshot, or merge the new period with the previous top 40, those of "
+        "too few users among them.",
     ),
     ENCODER,
 )
 BEHAVIOUR = console.options(
     click.option(
         "--as-of",
-        type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]),
-        help="Compute only what was known at this time (UTC).  [default: now]",
+        type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]),
+        help="Compute only what was known at this time (UTC, or with its zone).  [default: now]",
     ),
     click.option(
         "--cadence-days",
@@ -142,7 +143,7 @@ BEHAVIOUR = console.options(
         metavar="SIZE",
         default=_USUAL.memory,
         show_default=True,
-        help="DuckDB's; what is more goes to disk.",
+        help="DuckDB's share; what is more goes to disk.",
     ),
     click.option(
         "--threads", type=click.IntRange(min=1), help="DuckDB's.  [default: a thread a core]", show_default=False

@@ -112,7 +112,8 @@ def _run(step: str | None, flags: Flags, workspace: Path | None, as_json: bool) 
 def _made(report: JobReport) -> str:
     before = f" ({report.settled:,} of them failed before)" if report.settled else ""
     left = f", {report.left:,} left for the next run" if report.left else ""
-    did = f"{report.table}: {report.made:,} made, {report.fresh:,} fresh{before}{left}"
+    due = f", its first snapshot is due {report.due:%Y-%m-%d}" if report.due else ""
+    did = f"{report.table}: {report.made:,} made, {report.fresh:,} fresh{before}{left}{due}"
     if counts_sources(report.table):
         return ", ".join([did, *left_out(report.table, report.failed)])
     failed = _by_reason(report)

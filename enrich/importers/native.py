@@ -2,10 +2,10 @@
 
     enrich import native DIR
 
-Parquet, csv, tsv or JSON lines, gzipped or not; a table is one file or a folder of parts (of hive partitions too, whose
-names give columns: engagements/day=2025-01-01/part.parquet); all but pins may be absent. Column names may be in any
-case or given (mapped_columns.py), types are lenient (clean.py), and a relative image_uri is a path in the folder. Files
-and columns of other names are not read, and named in the report.
+Parquet, csv, tsv or JSON lines, gzipped or not; a table is one file or a folder of parts, engagements/ or
+engagements.parquet/ (of hive partitions too, whose names give columns: engagements/day=2025-01-01/part.parquet); all
+but pins may be absent. Column names may be in any case or given (mapped_columns.py), types are lenient (clean.py), and
+a relative image_uri is a path in the folder. Files and columns of other names are not read, and named in the report.
 """
 
 from __future__ import annotations
@@ -49,7 +49,11 @@ def load_folder(path: Path, mapping: Mapping = NO_MAPPING, log: str | None = Non
 
 
 def _absolute(uri: str) -> str:
-    return uri if "://" in uri else str(Path(uri).expanduser().resolve())
+    """With an end that says of a folder of parts that it is one where its name does not: log.parquet/."""
+    if "://" in uri:
+        return uri
+    path = Path(uri).expanduser().resolve()
+    return f"{path}/" if path.suffix == ".parquet" and path.is_dir() else str(path)
 
 
 def _unread_columns(raw: RawTable, mapping: Mapping) -> str | None:
@@ -60,7 +64,7 @@ def _unread_columns(raw: RawTable, mapping: Mapping) -> str | None:
 
 
 def _unread_files(folder: Path, read: list[Path]) -> list[str]:
-    others = [e.name for e in sorted(folder.iterdir()) if e.is_file() and files.kind(e) and e not in read]
+    others = [e.name for e in sorted(folder.iterdir()) if files.kind(e) and e not in read]
     return [f"files that are not read, for no table has their name: {', '.join(others[:20])}"] if others else []
 
 
@@ -70,7 +74,7 @@ def locate(folder: Path, table: Table) -> Path | None:
         entry
         for entry in sorted(folder.iterdir())
         if (entry.is_dir() and entry.name.lower() == table.name)
-        or (entry.is_file() and files.kind(entry) and files.stem(entry) == table.name)
+        or (files.kind(entry) and files.stem(entry) == table.name)  # a folder of parts too: engagements.parquet/
     ]
     if len(found) > 1:
         names = ", ".join(entry.name for entry in found)

@@ -113,6 +113,7 @@ def _write(raw: RawCatalogue, catalogue: Catalogue, workspace: Workspace, aside:
         *(note for found in staged for note in _default_notes(found, span)),
         *revised,
         *_reference_notes(aside, before),
+        *_boardless_note(aside),
     )
     reports = (*(report for _, report in finished), *((in_place,) if in_place else ()))
     report = ImportReport(catalogue.format, catalogue.origin, reports, notes)
@@ -269,6 +270,19 @@ def _reference_notes(aside: Path, before: pl.LazyFrame) -> Iterator[str]:
             yield f"{table.name}: {unknown:,} name a pin that the catalogue does not have"
         if unseen:
             yield f"{table.name}: {unseen:,} precede their pin's updated_at (else created_at) and will not see its text"
+
+
+def _boardless_note(aside: Path) -> Iterator[str]:
+    """Saves to a board that is not there, for the boards were not given or dropped: nothing is made of them."""
+    saves, boards = (aside / f"{table.name}.parquet" for table in (BOARD_PINS, BOARDS))
+    if not saves.is_file():
+        return
+    lost = pl.scan_parquet(saves)
+    if boards.is_file():
+        lost = lost.join(pl.scan_parquet(boards), on="board_id", how="anti")
+    count = lost.select(pl.len()).collect(engine="streaming").item()
+    if count:
+        yield f"{BOARD_PINS.name}: {count:,} name a board that the catalogue does not have, and are not counted"
 
 
 def _batches(path: Path) -> Iterator[pa.Table]:

@@ -3,7 +3,9 @@
     enrich import ubi PATH
 
 PATH is a file or a folder; lines are told apart by what they hold (an action_name, a user_query, judgmentRatings).
-Actions become events by `EVENT_OF_ACTION`; those about no object (searches, filters, exits) are left out and noted.
+Actions become events by `EVENT_OF_ACTION`; those about no object (searches, filters, exits) are left out and noted, and
+unknown ones about an object dropped as such. An event that names no client is its query's client's, else a session
+stands in for the user.
 `position.ordinal` may be an object's field or the position itself; where one of them is 0, ordinals count from 0.
 Pins are the objects seen in events and judgments, with the description that events carry, where they carry one.
 Levels of judgments: 100, 10, 1, 0 are exact 5, substitute 4, complement 2, irrelevant 1.
@@ -37,6 +39,7 @@ _FIELDS = {  # where a line has what we read of it; attributes may be an object 
     "query_id": "json->>'query_id'",
     "query": "json->>'user_query'",
     "user_hash": "coalesce(json->>'client_id', json->>'user_id')",
+    "session": "coalesce(json->>'session_id', attributes->>'session_id', attributes->'session'->>'session_id')",
     "event_timestamp": "json->>'timestamp'",
     "pin_id": "attributes->'object'->>'object_id'",
     "position": "coalesce(attributes->'position'->>'ordinal', attributes->>'position')",
@@ -57,7 +60,9 @@ def load(path: Path) -> RawCatalogue:
     _make_events(engine)
     _read_judgments(engine, sorted(path.rglob("*.json")) if path.is_dir() else [path] if path.suffix == ".json" else [])
     _make_pins(engine)
-    tallies = "(SELECT count(*) FROM events), (SELECT count(*) FROM judgments), count(*), count(*) - count(title)"
+    tallies = (
+        "(SELECT count(*) FROM events WHERE known), (SELECT count(*) FROM judgments), count(*), count(*) - count(title)"
+    )
     counts = engine.sql(f"SELECT {tallies} FROM pins").fetchall()[0]
     if not any(counts[:2]):
         raise BadInput(
@@ -105,23 +110,30 @@ def _read_lines(engine: duckdb.DuckDBPyConnection, paths: list[Path]) -> int:
 
 
 def _make_events(engine: duckdb.DuckDBPyConnection) -> None:
-    """`events`: those about an object, as engagements with their query and description; `others`: actions left out."""
+    """`events`: those about an object, as engagements with their query and description, where the action is not `known`
+    under its own name; `others`: actions left out.
+    """
     cases = " ".join(f"WHEN '{action}' THEN '{event}'" for action, event in EVENT_OF_ACTION.items())
     engine.execute(
-        "CREATE TEMP TABLE asked AS SELECT query_id, min_by(query, (event_timestamp, query)) AS query FROM lines "
+        "CREATE TEMP TABLE asked AS SELECT query_id, min_by(query, (event_timestamp, query)) AS query, "
+        "min_by(user_hash, (event_timestamp, query)) AS user_hash, "
+        "min_by(session, (event_timestamp, query)) AS session FROM lines "
         "WHERE action IS NULL AND query IS NOT NULL AND query_id IS NOT NULL GROUP BY query_id"
     )
     engine.execute(
-        f"CREATE TEMP TABLE others AS SELECT action, count(*) AS n FROM lines WHERE action IS NOT NULL AND "
-        f"(pin_id IS NULL OR (CASE lower(action) {cases} END) IS NULL) GROUP BY action"
+        "CREATE TEMP TABLE others AS SELECT action, count(*) AS n FROM lines WHERE action IS NOT NULL AND "
+        "pin_id IS NULL GROUP BY action"
     )
-    engine.execute(
-        "CREATE TABLE events AS SELECT coalesce(l.query, a.query) AS query, l.pin_id, "
-        f"CASE lower(l.action) {cases} END AS event, TRY_CAST(l.position AS DOUBLE) AS position, l.user_hash, "
-        "l.event_timestamp, l.description FROM lines l LEFT JOIN asked a ON l.query_id = a.query_id "
-        "WHERE event IS NOT NULL AND l.pin_id IS NOT NULL"
+    engine.execute(  # an unknown action is dropped for itself, whether it has a query or none
+        f"CREATE TABLE events AS SELECT (CASE lower(l.action) {cases} END) IS NOT NULL AS known, "
+        "coalesce(l.query, a.query, CASE WHEN NOT known THEN l.action END) AS query, l.pin_id, "
+        f"CASE lower(l.action) {cases} ELSE l.action END AS event, "
+        "TRY_CAST(l.position AS DOUBLE) AS position, "
+        "coalesce(l.user_hash, a.user_hash, 'session:' || coalesce(l.session, a.session)) AS user_hash, "
+        "coalesce(l.user_hash, a.user_hash) IS NULL AS unnamed, l.event_timestamp, l.description "
+        "FROM lines l LEFT JOIN asked a ON l.query_id = a.query_id WHERE l.action IS NOT NULL AND l.pin_id IS NOT NULL"
     )
-    if engine.sql("SELECT min(position) FROM events").fetchall()[0][0] == 0:
+    if engine.sql("SELECT min(position) FROM events WHERE known").fetchall()[0][0] == 0:
         engine.execute("UPDATE events SET position = position + 1")
 
 
@@ -145,12 +157,20 @@ def _make_pins(engine: duckdb.DuckDBPyConnection) -> None:
     """`pins`: every object that was seen or judged, with the latest description that an event carries."""
     engine.execute(
         "CREATE TABLE pins AS SELECT pin_id, max_by(description, event_timestamp) AS title FROM "
-        "(SELECT pin_id, description, event_timestamp FROM events UNION ALL SELECT pin_id, NULL, NULL FROM judgments) "
-        "WHERE pin_id IS NOT NULL GROUP BY pin_id ORDER BY pin_id"
+        "(SELECT pin_id, description, event_timestamp FROM events WHERE known "
+        "UNION ALL SELECT pin_id, NULL, NULL FROM judgments) WHERE pin_id IS NOT NULL GROUP BY pin_id ORDER BY pin_id"
     )
 
 
 def _left_out(engine: duckdb.DuckDBPyConnection) -> list[str]:
-    others = engine.sql("SELECT action, n FROM others ORDER BY n DESC, action DESC").fetchall()
-    named = ", ".join(f"{action} {count:,}" for action, count in others[:8])
-    return [f"{sum(n for _, n in others):,} events are about no object and left out: {named}"] if others else []
+    """Notes of the actions about no object, of those that are unknown, and of the sessions that stand in for users."""
+    notes = []
+    unknown = "SELECT event, count(*) AS n FROM events WHERE NOT known GROUP BY event"
+    for actions, what in (("FROM others", "are about no object and left out"), (unknown, "have an unknown action")):
+        found = engine.sql(f"SELECT * FROM ({actions}) ORDER BY 2 DESC, 1 DESC").fetchall()
+        named = ", ".join(f"{action} {count:,}" for action, count in found[:8])
+        notes += [f"{sum(n for _, n in found):,} events {what}: {named}"] if found else []
+    sessions = engine.sql("SELECT count(*) FROM events WHERE known AND unnamed AND user_hash IS NOT NULL").fetchall()
+    if sessions[0][0]:
+        notes.append(f"{sessions[0][0]:,} events name no client: their sessions stand in for users")
+    return notes

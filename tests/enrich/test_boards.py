@@ -54,7 +54,7 @@ def test_near_duplicates_are_one_title_in_its_commonest_spelling(workspace: Work
 @pytest.mark.parametrize(
     "title",
     ["my pins", "Stuff", "❤️", "misc.", "to sort", "Board 3", "2024", "Mis cosas", "Mes idées", "Meine Sachen", "Coisas",
-     "お気に入り", "Le mie cose", "favoritos", "Épinglés", "私の", "jane@example.com", ""],
+     "お気に入り", "Le mie cose", "favoritos", "Épinglés", "私の", "jane@example.com", "my p\u200bins", ""],
 )  # fmt: skip
 def test_generic_titles_say_nothing(title: str) -> None:
     assert read_title(title).words == ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,14 @@ def test_every_option_is_a_flag_of_the_steps(name: str) -> None:
 
 def test_without_flags_every_step_runs_by_its_own_defaults() -> None:
     assert run_settings(Flags()) == RunSettings()
+
+
+def test_as_of_is_a_time_of_any_zone() -> None:
+    """Without one it is UTC's."""
+    option = next(one for one in enrich.commands["queries"].params if one.name == "as_of")
+    for text in ("2024-03-01T00:00:00Z", "2024-03-01T02:00:00+02:00", "2024-03-01T00:00:00", "2024-03-01"):
+        read = option.type.convert(text, option, None)
+        assert run_settings(Flags(as_of=read)).boards.snapshots.as_of == datetime(2024, 3, 1, tzinfo=UTC)
 
 
 def test_the_help_names_the_default_of_min_users(capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,6 +18,7 @@ from enrich.boards import BoardSettings
 from enrich.engagement import EngagementSettings
 from enrich.erasure import last_erasure, run_erasure
 from enrich.graph import GraphSettings
+from enrich.history import History
 from enrich.queries import QuerySettings
 from enrich.query_features import QueryFeatureSettings
 from enrich.snapshots import SnapshotSettings
@@ -191,6 +192,21 @@ def test_a_pin_that_is_back_is_enriched_as_if_it_had_never_gone(catalogue: Works
     assert rows.select("title", "reason", "event_timestamp").rows() == [("my confession", None, day(1))]
     served = parts.latest(catalogue.folder(PIN_SERVING), PIN_SERVING)
     assert served.filter(pl.col("pin_id") == "p")["payload"][0] is not None
+
+
+def test_a_user_is_deleted_in_whatever_case_the_hash_is_written(workspace: Workspace) -> None:
+    """Counting takes AB and ab for one person, and so does deleting."""
+    event = {"pin_id": "a", "event": "click", "event_timestamp": day(1, 1)}
+    write_rows(workspace, BOARDS, {"board_id": "b", "title": "diary", "owner_hash": "aB", "created_at": day(1)})
+    write_rows(workspace, BOARD_PINS, {"board_id": "b", "pin_id": "a", "saved_at": day(1)})
+    users = ("AB", "ab", "abc", None)
+    write_rows(workspace, ENGAGEMENTS, *({"query": f"q{nth}", "user_hash": u} | event for nth, u in enumerate(users)))
+    write_rows(workspace, DELETIONS, {"kind": "user", "id": "Ab", "deleted_at": day(5)})
+    history = History(workspace)
+    assert history.days().days[0].rows == 2 and history.saves().count().execute() == 0
+    run_erasure(workspace)
+    left = [pl.read_parquet(parts.glob(workspace.folder(table))) for table in (ENGAGEMENTS, BOARDS, BOARD_PINS)]
+    assert sorted(left[0]["query"]) == ["q2", "q3"] and left[1].is_empty() and left[2].is_empty()
 
 
 def test_a_query_that_another_user_asked_too_stays(catalogue: Workspace, encoder: str) -> None:

@@ -182,14 +182,43 @@ def test_ubi_events_take_their_query_by_id_and_a_position_of_either_shape(folder
     (folder / "labels.json").write_text(json.dumps({"judgmentRatings": [{"query": "shoe", "ratings": ratings}]}))
     report = import_catalogue(Format.UBI, folder, fresh)
     assert rows(fresh, ENGAGEMENTS, "query", "pin_id", "event", "position", "user_hash") == [
-        ("boot", "B2", "click", None, None),
-        ("shoe", "B1", "impression", 1, None),
+        ("boot", "B2", "click", None, "c"),
+        ("shoe", "B1", "impression", 1, "c"),
         ("shoe", "B2", "save", 3, "c9"),
     ]
     assert rows(fresh, PINS, "pin_id", "title") == [("B1", "a B1"), ("B2", "a B2"), ("B3", None)]
     assert rows(fresh, JUDGMENTS, "query", "pin_id", "level") == [("shoe", "B1", 5.0), ("shoe", "B3", 2.0)]
     assert report.tables[1].dropped == {"missing-query": 1}
     assert report.notes[0] == "1 events are about no object and left out: search 1"
+
+
+def test_a_session_stands_in_for_the_client_that_ubi_does_not_name(folder, fresh):
+    """The event's own client, else the query's, else the session of either."""
+    (folder / "bulk.ndjson").write_text(
+        lines(
+            {"query_id": "q1", "user_query": "shoe", "timestamp": 1735689600000},
+            {"query_id": "q2", "user_query": "hat", "session_id": "s2", "timestamp": 1735689600000},
+            {"query_id": "q3", "user_query": "cap", "session_id": "s3", "client_id": "c3", "timestamp": 1735689600000},
+            ubi_event("click", "B1", 1, session_id="s1"),
+            ubi_event("click", "B2", 1, query_id="q2"),
+            ubi_event("click", "B3", 1, query_id="q3", session_id="s1"),
+            ubi_event("click", "B4", 1),
+        )
+    )
+    report = import_catalogue(Format.UBI, folder, fresh)
+    assert sorted(rows(fresh, ENGAGEMENTS, "pin_id", "user_hash")) == [
+        ("B1", "session:s1"), ("B2", "session:s2"), ("B3", "c3"), ("B4", None),
+    ]  # fmt: skip
+    assert report.notes[0] == "2 events name no client: their sessions stand in for users"
+
+
+def test_an_unknown_action_about_an_object_is_an_unknown_event(folder, fresh):
+    known = [ubi_event("click", f"B{nth}", 1, user_query="shoe") for nth in range(3)]
+    (folder / "bulk.ndjson").write_text(lines(*known, ubi_event("Item Hover", "B9", 1)))
+    report = import_catalogue(Format.UBI, folder, fresh)
+    assert report.tables[1].dropped == {"unknown-event": 1}
+    assert report.notes[0] == "1 events have an unknown action: Item Hover 1"
+    assert [pin for (pin,) in rows(fresh, PINS, "pin_id")] == ["B0", "B1", "B2"]
 
 
 def test_ubi_parquet_gives_what_ndjson_gives(folder, fresh):
@@ -258,7 +287,7 @@ def test_the_real_chorus_catalogue_has_the_levels_its_readme_says(shared_data, f
 def test_real_ubi_events_and_labels(shared_data, fresh):
     report = import_catalogue(Format.UBI, shared_data / "ubi", fresh)
     counts = {table.table: (table.kept, dict(table.dropped)) for table in report.tables}
-    assert counts["engagements"] == (2_406, {"missing-query": 136})
+    assert counts["engagements"] == (2_406, {"missing-query": 136, "unknown-event": 196})
     assert counts["judgments"] == (6_678, {})
 
 

@@ -57,6 +57,18 @@ def snapshot(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
+def test_saves_to_a_board_that_is_not_there_are_counted(two_pins: Path, tmp_path: Path) -> None:
+    """Board 2 was dropped, board 3 never given; then there is no file of boards at all."""
+    (two_pins / "board_pins.csv").write_text(
+        "board_id,pin_id,saved_at\n1,1,2024-01-01\n2,1,2024-01-01\n3,2,2024-01-01\n"
+    )
+    (two_pins / "boards.csv").write_text("board_id,title,created_at\n1,shoes,2024-01-01\n2,hats,1950-01-01\n")
+    said = "board_pins: {} name a board that the catalogue does not have, and are not counted"
+    assert said.format(2) in import_catalogue("native", two_pins, Workspace.at(tmp_path / "w")).notes
+    (two_pins / "boards.csv").unlink()
+    assert said.format(3) in import_catalogue("native", two_pins, Workspace.at(tmp_path / "w")).notes
+
+
 def test_pins_and_judgments_alone_make_a_workspace(folder, fresh):
     report = import_catalogue("native", folder, fresh)
     pins = rows(fresh, PINS).sort("pin_id")

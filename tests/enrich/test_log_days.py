@@ -11,10 +11,12 @@ from typing import Any
 
 import ibis.expr.types as ir
 import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from table_rows import day, write_rows
+from tiny_encoder import tiny_encoder
 
 from enrich import log_in_place, parts, steps
 from enrich.backends import BackendLimits
@@ -26,9 +28,18 @@ from enrich.log_days import Kind, LogDays
 from enrich.log_in_place import LogInPlace
 from enrich.log_index import Day
 from enrich.queries import QuerySettings, run_pin_queries
+from enrich.query_features import QueryFeatureSettings, run_query_features
 from enrich.snapshots import SnapshotSettings
 from enrich.steps import RunSettings, Step
-from enrich.tables import DELETIONS, ENGAGEMENTS, PIN_ENGAGEMENT, PIN_QUERIES, QUERY_PIN_ENGAGEMENT
+from enrich.tables import (
+    DELETIONS,
+    ENGAGEMENTS,
+    PIN_ENGAGEMENT,
+    PIN_QUERIES,
+    PINS,
+    QUERY_FEATURES,
+    QUERY_PIN_ENGAGEMENT,
+)
 from enrich.window_sums import Sum, WindowSums
 from enrich.workspace import Catalogue, Workspace
 
@@ -233,6 +244,55 @@ def test_what_no_query_may_say_is_kept_as_a_hash(log: Path, tmp_path: Path) -> N
     assert files and not any("jane" in str(pl.read_parquet(file).to_dicts()) for file in files)
 
 
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return tiny_encoder(tmp_path_factory.mktemp("encoder"))
+
+
+def features(workspace: Workspace, encoder: str) -> dict[str, int]:
+    """The parts of query_features, and when each was written."""
+    history = History(workspace)
+    settings = QueryFeatureSettings(model=encoder, window=timedelta(days=3))
+    run_query_features(workspace, history, history.days(), settings, DAILY)
+    return {part.name: part.stat().st_mtime_ns for part in workspace.folder(QUERY_FEATURES).glob("part-snapshot*")}
+
+
+def first_engaged(workspace: Workspace) -> list[tuple[str, int]]:
+    least = pl.read_parquet(workspace.root / "log_days" / "sums" / "pin-first-engaged" / "*" / "*.parquet")
+    return sorted((pin, number - FIRST + 1) for pin, number in least.select("pin_id", "n").iter_rows())
+
+
+def test_a_pin_is_engaged_with_first_on_a_day_that_is_forgotten(log: Path, tmp_path: Path, encoder: str) -> None:
+    """Its new category, or its deletion, leaves alone what cannot be made again, and no day stays for its sake."""
+
+    def pins(category: str) -> None:
+        rows = [{"pin_id": pin, "category": category, "created_at": day(1)} for pin in "ab"]
+        columns = {f.name: pa.array([row.get(f.name) for row in rows], f.type) for f in PINS.schema}
+        parts.replace(workspace.folder(PINS), PINS, pa.table(columns))
+
+    workspace = in_place(tmp_path / "w", log)
+    pins("vases")
+    for on in range(1, 8):
+        write_day(log, on, *busy(on))
+    made = features(workspace, encoder)
+    for on in (1, 2, 3):
+        shutil.rmtree(log / f"day={day(on):%Y-%m-%d}")
+    assert features(workspace, encoder) == made
+    held = {int(folder.name.split("-")[0]) - FIRST + 1 for folder in (workspace.root / "log_days" / "pairs").iterdir()}
+    assert held == {4, 5, 6, 7}
+    write_day(log, 7, *busy(7), click(7, "lamp", "c", "save"))
+    features(workspace, encoder)
+    assert first_engaged(workspace) == [("a", 1), ("b", 1), ("c", 7)], "day 7 is another one, day 1 is gone"
+    pins("lamps")
+    anew = features(workspace, encoder)
+    stood = {f"part-snapshot-{day(on):%Y%m%d}T000000Z.parquet" for on in range(2, 7)}
+    assert {name for name, at in anew.items() if made.get(name) == at} == stood, "7 and 8 see 4 to 7"
+    write_rows(workspace, DELETIONS, {"kind": "pin", "id": "b", "deleted_at": day(9)})
+    after = features(workspace, encoder)
+    assert first_engaged(workspace) == [("a", 1), ("c", 7)]
+    assert stood <= {name for name, at in after.items() if made.get(name) == at}
+
+
 def test_a_log_that_lets_its_first_days_go_goes_on(log: Path, tmp_path: Path) -> None:
     """As logs are kept for a time: what was said when they were there stands, and nothing is computed anew."""
 
@@ -264,6 +324,24 @@ def test_an_imported_log_is_counted_by_day_too(workspace: Workspace, log: Path) 
         write_day(log, on, *busy(on))
     found, whole = rows(workspace), afresh(log)
     assert same([f.drop("input_hash") for f in found], [f.drop("input_hash") for f in whole])
+
+
+def test_days_that_an_import_has_no_more_are_unsaid(workspace: Workspace) -> None:
+    """A log in place lets its first days go; a folder that is imported again says what there is."""
+
+    def import_saves(query: str, *on: int) -> None:
+        found = [click(nth, query, "a", "save", user) for nth in on for user in ("u1", "u2")]
+        columns = {f.name: pa.array([row.get(f.name) for row in found], f.type) for f in ENGAGEMENTS.schema}
+        parts.replace(workspace.folder(ENGAGEMENTS), ENGAGEMENTS, pa.table(columns))
+
+    import_saves("wrong old", 1, 2)
+    run(workspace)
+    import_saves("new", 4, 5)
+    run(workspace)
+    said = rows(workspace)[0].select("event_timestamp", "engaged_queries").rows()
+    assert said == [(day(5), ["new"]), (day(6), ["new"])]
+    held = [str(pl.read_parquet(file).to_dicts()) for file in (workspace.root / "log_days").rglob("*.parquet")]
+    assert held and not any("wrong old" in text for text in held)
 
 
 class Killed(Exception):

@@ -65,6 +65,20 @@ def test_the_rules_of_the_importers_hold_and_are_counted(two_pins: Path, tmp_pat
     assert next(source.rows for source in status(workspace).sources if source.table == "engagements") == 10
 
 
+def test_a_folder_of_parts_may_be_named_as_a_file(two_pins: Path, tmp_path: Path) -> None:
+    """As Spark and Dask name them, in a folder that is imported and where a log is left."""
+    for nth in (1, 2):
+        write_day(two_pins / "engagements.parquet", nth, [row(query=f"q{nth}")])
+        write_day(tmp_path / "log.parquet", nth, [row(query=f"q{nth}")])
+    imported, left = Workspace.at(tmp_path / "i"), Workspace.at(tmp_path / "l")
+    report = import_catalogue("native", two_pins, imported)
+    assert not any("not read, for no table" in note for note in report.notes)
+    import_catalogue("native", two_pins, left, log=f"{tmp_path}/log.parquet/")
+    for workspace in (imported, left):
+        assert sorted(History(workspace).log().to_polars()["query"]) == ["q1", "q2"]
+        assert History(workspace).days().days[0].rows == 2
+
+
 def test_the_rules_are_those_of_an_import(two_pins: Path, tmp_path: Path) -> None:
     write_day(two_pins / "engagements", 1, ROWS)
     write_day(tmp_path / "log", 1, ROWS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,7 +27,30 @@ def test_control_characters_and_lone_surrogates_are_dropped() -> None:
     assert collapse_space("a\x00b\ud800 \u2003c") == "ab c"
 
 
-@given(st.text())
+@pytest.mark.parametrize(
+    "typed", ["va\u200bse", "vase\ufeff", "\u200evase", "va\u00adse", "va\u200dse", "\u2066vase\u2069", "v\u2060ase"]
+)
+def test_what_cannot_be_seen_makes_no_other_query_and_no_other_term(typed: str) -> None:
+    assert normalise_query(typed) == "vase"
+    assert terms(f"{typed} 木") == ["vase", "木"]
+
+
+def test_joiners_stay_in_texts_and_split_no_word() -> None:
+    assert collapse_space("می\u200cخواهم \u200b👩\u200d🍳") == "می\u200cخواهم 👩\u200d🍳"
+    assert terms("می\u200cخواهم") == terms("میخواهم") == ["میخواهم"]
+    assert terms("क्\u200dया") == ["क्या"]
+    assert normalise_query("می\u200cخواهم") == normalise_query("میخواهم")
+
+
+def test_a_sign_that_can_be_seen_is_no_format_to_drop() -> None:
+    assert collapse_space("\u06ddb") == "\u06ddb"
+
+
+def test_a_letter_meets_its_accent_over_what_cannot_be_seen() -> None:
+    assert normalise_query("e\u200b\u0301") == "é"
+
+
+@given(st.text() | st.text(alphabet="ae\u0301\u200b\u200c\u200d\ufeff\u00ad क\u094d"))
 def test_normalising_twice_is_normalising_once(text: str) -> None:
     once = normalise_query(text)
     assert normalise_query(once) == once

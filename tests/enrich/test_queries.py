@@ -254,7 +254,7 @@ def test_no_log_is_no_work(workspace: Workspace, encoder: str) -> None:
 
 def test_weights_are_read_as_four_numbers() -> None:
     assert EventWeights.parse("1,3,5,-1") == EventWeights(1, 3, 5, -1)
-    for text in ("1,2,3", "1,2,3,x", "1,2,3,nan", ""):
+    for text in ("1,2,3", "1,2,3,x", "1,2,3,nan", "", "1e15,1,1,1", "1,2,3,-inf"):
         with pytest.raises(BadInput, match="click,long_click,save,hide"):
             EventWeights.parse(text)
 

@@ -55,6 +55,25 @@ def put_caption(
     job.append(workspace, PIN_CAPTION, row, producer)
 
 
+def test_rows_younger_than_any_snapshot_are_said_to_wait_for_one(two_pins, tmp_path, capsys):
+    """Snapshots are multiples of 30 days, and the row below is not older than the last of these."""
+    now = datetime.now(UTC)
+    due = datetime.fromtimestamp(0, UTC) + (now - datetime.fromtimestamp(0, UTC)) // timedelta(days=30) * timedelta(
+        days=30
+    )
+    (two_pins / "engagements.csv").write_text(
+        f"query,pin_id,event,event_timestamp\nshoe,1,click,{max(due, now - timedelta(minutes=1)):%Y-%m-%dT%H:%M:%SZ}\n"
+    )
+    where, next_one = ["--workspace", str(tmp_path / "w")], f"{due + timedelta(days=30):%Y-%m-%d}"
+    assert console.run(command, ["import", "native", str(two_pins), *where]) == 0
+    capsys.readouterr()
+    assert console.run(command, ["engagement", *where]) == 0
+    assert f"pin_engagement: 0 made, 0 fresh, its first snapshot is due {next_one}" in capsys.readouterr().out
+    notes = status(Workspace.at(tmp_path / "w")).notes
+    assert any(f"pin_engagement has no rows yet: its first snapshot is due {next_one}" in note for note in notes)
+    assert console.run(command, ["engagement", "--as-of", "2024-03-01T00:00:00Z", *where]) == 0
+
+
 def test_a_table_older_than_one_of_its_columns_is_counted_without_it(catalogue):
     put_caption(catalogue, "1", "a shoe", None, "m", 1)
     for part in catalogue.folder(PIN_CAPTION).glob("*.parquet"):
