@@ -20,7 +20,9 @@ from enrich.tables import LEVELS
 from relevance.metrics import Floats, Ints, confidence_bin
 from relevance.reliability import Claim
 
-LEAST_QUERIES = 10  # with fewer, draws are so much alike that an interval would be far too narrow
+LEAST_QUERIES = (
+    10  # that a measure has rows of: with fewer, draws are so much alike that an interval would be far too narrow
+)
 _CELLS_AT_ONCE = 4_000_000  # float64 held while ranked pairs are drawn: 32 MB
 _DIGITS = 12  # that a difference keeps: what is equal would else differ by how sums are rounded
 
@@ -50,8 +52,8 @@ class Estimate(NamedTuple):
 class Difference(NamedTuple):
     """a - b by query and a ÷ b, each with its interval; `p_value` is two-sided, of "no difference".
 
-    Where there is no interval (fewer than LEAST_QUERIES, or draws that mostly leave a or b undefined) it is nan, and
-    so is `p_value`.
+    Where there is no interval (a or b has rows of fewer than LEAST_QUERIES, or draws that mostly leave one undefined)
+    it is nan, and so is `p_value`.
     """
 
     value: float
@@ -73,6 +75,10 @@ def p_text(p_value: float) -> str:
 class Statistic(Protocol):
     """A measure that can be drawn again."""
 
+    @property
+    def queries(self) -> int:
+        """How many queries it has rows of; the others say nothing, however often they are drawn."""
+
     def values(self, draws: Floats) -> Floats:
         """Its value on each draw; `draws` [b, q] says how often each query was drawn. nan where undefined."""
 
@@ -83,6 +89,11 @@ class Sums:
 
     by_query: Floats  # [q, k]
     finish: Callable[[Floats], Floats]  # [b, k] -> [b]
+
+    @property
+    def queries(self) -> int:
+        """Those that add something to a sum."""
+        return int(np.count_nonzero(np.any(self.by_query != 0, axis=1)))
 
     def values(self, draws: Floats) -> Floats:
         return self.finish(draws @ self.by_query)
@@ -96,6 +107,10 @@ class RankedPairs:
     positive: Floats  # [n] 1 or 0
     group: Ints  # [n] rows of one score share a group, 0 upwards
     cells_at_once: int = _CELLS_AT_ONCE
+
+    @property
+    def queries(self) -> int:
+        return len(np.unique(self.query))
 
     def values(self, draws: Floats) -> Floats:
         step = max(1, self.cells_at_once // max(1, len(self.query)))
@@ -184,7 +199,7 @@ def estimate(statistic: Statistic, draws: Floats, confidence: float = 0.95) -> E
     value = float(statistic.values(_once(draws))[0])
     if np.isnan(value):
         return Estimate(value, value, value, "not defined on these rows")
-    low, high = _interval(statistic.values(draws), draws, confidence)
+    low, high = _interval(statistic.values(draws), statistic.queries, confidence)
     return Estimate(value, low, high, "too few queries for an interval" if np.isnan(low) else None)
 
 
@@ -200,13 +215,14 @@ def difference(a: Statistic, b: Statistic, draws: Floats, confidence: float = 0.
     value_a, value_b = a.values(once), b.values(once)
     drawn_a, drawn_b = a.values(draws), b.values(draws)
     gaps, value = (drawn_a - drawn_b).round(_DIGITS), float((value_a - value_b)[0])
-    low, high = _interval(gaps, draws, confidence)
-    ratio_low, ratio_high = _interval(divided(drawn_a, drawn_b), draws, confidence)
+    queries = min(a.queries, b.queries)
+    low, high = _interval(gaps, queries, confidence)
+    ratio_low, ratio_high = _interval(divided(drawn_a, drawn_b), queries, confidence)
     return Difference(
         value=value,
         low=low,
         high=high,
-        p_value=float("nan") if np.isnan(low) else _p_value(value, gaps[~np.isnan(gaps)], draws.shape[1]),
+        p_value=float("nan") if np.isnan(low) else _p_value(value, gaps[~np.isnan(gaps)], queries),
         ratio=float(divided(value_a, value_b)[0]),
         ratio_low=ratio_low,
         ratio_high=ratio_high,
@@ -241,13 +257,14 @@ def _p_value(value: float, gaps: Floats, queries: int) -> float:
     return min(counted, max(2 * float(stats.t.sf(abs(value) / error, queries - 1)), float(np.finfo(np.float64).tiny)))
 
 
-def _interval(values: Floats, draws: Floats, confidence: float) -> tuple[float, float]:
+def _interval(values: Floats, queries: int, confidence: float) -> tuple[float, float]:
     """Percentiles of the values drawn; two nans where these would mislead.
 
-    So it is with fewer than `LEAST_QUERIES`, and where more draws are undefined than the interval leaves out.
+    So it is where fewer than `LEAST_QUERIES` say something, and where more draws are undefined than the interval leaves
+    out.
     """
     defined = values[~np.isnan(values)]
-    if draws.shape[1] < LEAST_QUERIES or len(defined) < confidence * len(values):
+    if queries < LEAST_QUERIES or len(defined) < confidence * len(values):
         return float("nan"), float("nan")
     low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)

@@ -185,6 +185,24 @@ def test_with_a_handful_of_queries_there_is_no_interval_and_no_p_value():
     assert intervals.estimate(better, draws).reason == "too few queries for an interval"
 
 
+@pytest.mark.parametrize("kind", ["mean", "auroc"])
+def test_the_floor_is_of_queries_that_have_rows_of_the_measure(kind):
+    """Rows in 4 of 500 queries, all alike: an interval of width 0 and p .001 would be a verdict on four. Ten may."""
+    draws = intervals.draw_queries(500, BootstrapSettings(draws=200))
+    for queries, sure in ((4, False), (9, False), (30, True)):
+        query = np.repeat(np.arange(queries) * 15, 2)
+        right = np.tile([True, False], queries)
+        if kind == "mean":
+            one, other = (intervals.mean(query, np.full(len(query), value), 500) for value in (1.0, 0.0))
+        else:
+            one, other = (intervals.auroc(query, right, sign * right) for sign in (1.0, -1.0))
+        assert one.queries == queries
+        found, gap = intervals.estimate(one, draws), intervals.difference(one, other, draws)
+        assert (found.value, gap.value) == (1, 1)
+        assert np.isnan([found.low, gap.low, gap.p_value]).any() != sure
+        assert found.reason == (None if sure else "too few queries for an interval")
+
+
 def test_what_differs_by_rounding_alone_is_no_difference():
     """.1 + .2 is not .3: the draws' gaps of 1e-17 count as none."""
     query = np.arange(20)
