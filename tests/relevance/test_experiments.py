@@ -18,6 +18,7 @@ from relevance.experiments.ablation import not_given, without_it
 from relevance.experiments.arms import Arm, Scored
 from relevance.experiments.budget import Clock, Scale
 from relevance.experiments.ground import Ground, grounds_of, subset, thinned
+from relevance.experiments.label_budget import _multiples
 from relevance.experiments.measuring import measured
 from relevance.experiments.names import Name
 from relevance.experiments.records import Found, Result
@@ -64,6 +65,14 @@ def test_more_labels_are_set_against_the_teacher_and_a_second_run_trains_nothing
     assert str(EXPERIMENTS[Name.LABEL_BUDGET].run(again).arms) == str(found.arms)  # nan is not nan
     assert not again.bench.done
     assert sorted(path.name for path in room.iterdir()) == ["backbone", "experiments"]  # nothing that serves
+
+
+@pytest.mark.parametrize(
+    ("soft", "times"),
+    [(99, []), (100, [1]), (105, [1]), (170, [1, 1.7]), (215, [1, 2.1]), (700, [1, 2, 4, 7]), (800, [1, 2, 4, 8])],
+)
+def test_the_last_point_of_a_label_budget_is_all_that_the_log_holds(soft: int, times: list[float]) -> None:
+    assert _multiples(100, soft) == times
 
 
 def test_answers_are_found_again_without_the_models_that_gave_them(tmp_path: Path) -> None:
