@@ -184,9 +184,11 @@ def _numbers(values: ArrayLike, name: str) -> Floats:
     except ValueError as error:
         raise BadInput(f"expected {name} as a list of numbers, found lists of unequal length") from error
     if found.dtype.kind == "O":
-        odd = next((one for one in found.flat if not isinstance(one, Real) or isinstance(one, bool)), None)
-        if odd is not None or any(one is None for one in found.flat):
-            raise BadInput(f"expected {name} as numbers 1..{LEVELS[-1]}, found {odd!r}; leave out what is not judged")
+        odd = [one for one in found.flat if isinstance(one, bool) or not isinstance(one, Real)]
+        if odd:
+            raise BadInput(
+                f"expected {name} as numbers 1..{LEVELS[-1]}, found {odd[0]!r}; leave out what is not judged"
+            )
     elif found.size and found.dtype.kind not in "iuf":
         raise BadInput(
             f"expected {name} as numbers 1..{LEVELS[-1]}, found {found.flat[0]!r}; leave out what is not judged"

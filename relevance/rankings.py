@@ -123,11 +123,11 @@ def _check_nested(given: object, wanted: str) -> None:
 
 def is_whole(value: object) -> bool:
     """Whether it is a whole number, and no truth value."""
-    return isinstance(value, Integral) and not isinstance(value, bool)
+    return not isinstance(value, bool) and isinstance(value, Integral)
 
 
 def is_finite(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
+    return not isinstance(value, bool) and isinstance(value, Real) and isfinite(value)
 
 
 def check_gains(qrels: Qrels, gains: Mapping[int, float]) -> None:
