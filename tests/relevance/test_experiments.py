@@ -13,7 +13,7 @@ from enrich import console
 from enrich.errors import BadInput
 from enrich.workspace import Workspace
 from relevance.cli import relevance
-from relevance.experiments import page
+from relevance.experiments import ablation, page
 from relevance.experiments.ablation import not_given, without_it
 from relevance.experiments.arms import Arm, Scored
 from relevance.experiments.budget import Clock, Scale
@@ -28,6 +28,7 @@ from relevance.experiments.site import STUDENT_ARM, TEACHER_ARM, Wanted
 from relevance.experiments.transfer import _Arms, reading, splits, unknown_share
 from relevance.judging.figures import Measure
 from relevance.splits import WHOLE_LOG, Split
+from relevance.text import DEFAULT_FIELDS
 from relevance.text_fields import Field
 from tests.relevance.tiny_experiments import Nothing, Unjudged, judged_rows, site, site_and_plan
 
@@ -85,6 +86,21 @@ def test_answers_are_found_again_without_the_models_that_gave_them(tmp_path: Pat
     again = site(tmp_path, Name.ROBUSTNESS, minutes=OVER)
     EXPERIMENTS[Name.ROBUSTNESS].run(again)
     assert not again.bench.done
+
+
+def test_fields_are_added_one_by_one_to_teacher_and_student_and_the_plan_knows(room: Path) -> None:
+    """Three fields: title, title + description, then the whole model, of either kind; so are the comparisons."""
+    fields = (Field.TITLE, Field.DESCRIPTION, Field.CAPTION)
+    names = [arm.name for arm in ablation._Arms(site(room, Name.ABLATION)).all(fields, True)]
+    steps = [f"{model} {added}" for model in (TEACHER_ARM, STUDENT_ARM) for added in ("title", "title + description")]
+    assert names[-4:] == steps
+    added = ablation._versus(fields, True)[-4:]
+    assert [(one.model, one.rival) for one in added] == [
+        (steps[1], steps[0]), (TEACHER_ARM, steps[1]), (steps[3], steps[2]), (STUDENT_ARM, steps[3])]  # fmt: skip
+    _, plan = site_and_plan(room, Name.ABLATION)
+    whole, fewer = (ablation.demand(replace(plan.scale, groups=groups), Wanted()) for groups in (3, 2))
+    one_student = fewer.student_rows / (1 + len(DEFAULT_FIELDS))
+    assert whole.student_rows - fewer.student_rows == pytest.approx((len(DEFAULT_FIELDS) - 2) * one_student)
 
 
 def test_what_was_left_out_is_added_by_the_next_run(tmp_path: Path) -> None:
