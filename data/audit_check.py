@@ -52,6 +52,7 @@ from relevance.training_frame import HUMAN, training_frame  # noqa: E402
 
 CHANCE, JUDGED_CHANCE, NONE, ALL = "random", "random, judged", "none", "all reasons"
 _AGAINST = {Reason.DOUBTED.value: JUDGED_CHANCE}  # what an arm is held against, of pairs that were judged already
+People = Sequence[Annotator]  # of the world that --seed names
 _UNJUDGED = tuple(one for one in Reason if one is not Reason.DOUBTED)
 
 
@@ -91,15 +92,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ[ENVIRONMENT_VARIABLE] = str(workspace.root)
     settings = RunSettings(plan=PlanSettings(folds=1), accept_drift=True)
     pipeline, truth = Pipeline(workspace, settings), Truth.of(flags.seed)
+    people = make_annotators(flags.seed)
     held = _held(pipeline, truth)
     right: dict[str, list[Ints]] = {}
     for repeat in range(flags.repeats):
         rows = pool(pipeline, AuditSettings(pairs=flags.pairs, seed=repeat))
         chosen = _chosen(rows, pipeline.folds[-1].split.train, flags.pairs, repeat)
         if not repeat:
-            _print_yield(chosen, truth, np.random.default_rng(flags.seed))
+            _print_yield(chosen, truth, people, np.random.default_rng(flags.seed))
         for name, pairs in tqdm(_arms(chosen), desc=f"repeat {repeat + 1}", disable=None):
-            found = _retrained(pipeline, pairs, truth, repeat, held)
+            found = _retrained(pipeline, pairs, truth, people, repeat, held)
             right.setdefault(name, []).append(np.stack([found == held.gold, found == held.true]))
     _print_gain({name: np.mean(ones, axis=0) for name, ones in right.items()}, held, flags.pairs)
     return 0
@@ -145,8 +147,7 @@ def _arms(chosen: Mapping[str, pl.DataFrame]) -> list[tuple[str, pl.DataFrame | 
     return [(NONE, None), *((name, rows) for name, rows in chosen.items() if rows.height)]
 
 
-def _print_yield(chosen: Mapping[str, pl.DataFrame], truth: Truth, rng: Rng) -> None:
-    people = make_annotators(SampleSettings().seed)
+def _print_yield(chosen: Mapping[str, pl.DataFrame], truth: Truth, people: People, rng: Rng) -> None:
     for name, pairs in chosen.items():
         true = truth.levels(pairs)
         if pairs["level"].is_null().all():
@@ -164,16 +165,18 @@ def _print_yield(chosen: Mapping[str, pl.DataFrame], truth: Truth, rng: Rng) -> 
         )
 
 
-def _verdict(rng: Rng, people: Sequence[Annotator], relevance: float) -> int:
+def _verdict(rng: Rng, people: People, relevance: float) -> int:
     return vote(rng, people[int(rng.integers(len(people)))], float(relevance))
 
 
-def _retrained(pipeline: Pipeline, pairs: pl.DataFrame | None, truth: Truth, seed: int, held: Held) -> Ints:
+def _retrained(
+    pipeline: Pipeline, pairs: pl.DataFrame | None, truth: Truth, people: People, seed: int, held: Held
+) -> Ints:
     """The levels that a student of human labels says of the held-out pairs, the verdicts on `pairs` learned as well."""
     split, features = pipeline.folds[-1].split, pipeline.judged.features
     rows = of_queries(features, split.train)
     if pairs is not None:
-        rows = _with_verdicts(pipeline, rows, pairs, truth, seed)
+        rows = _with_verdicts(pipeline, rows, pairs, truth, people, seed)
     settings = replace(pipeline.settings.student, seed=seed)
     with tempfile.TemporaryDirectory() as folder:
         dev = of_queries(features, split.dev)
@@ -183,10 +186,10 @@ def _retrained(pipeline: Pipeline, pairs: pl.DataFrame | None, truth: Truth, see
 
 
 def _with_verdicts(
-    pipeline: Pipeline, rows: pl.DataFrame, pairs: pl.DataFrame, truth: Truth, seed: int
+    pipeline: Pipeline, rows: pl.DataFrame, pairs: pl.DataFrame, truth: Truth, people: People, seed: int
 ) -> pl.DataFrame:
     """The rows, a simulated verdict among the votes of each of `pairs`; unjudged ones are a day after the last one."""
-    rng, people = np.random.default_rng([seed, 7]), make_annotators(SampleSettings().seed)
+    rng = np.random.default_rng([seed, 7])
     said = [float(_verdict(rng, people, one)) for one in truth.of_pairs(pairs)]
     verdicts = pairs.select("query", "pin_id", verdict=pl.Series(said, dtype=pl.Float32))
     if pairs["level"].is_null().all():

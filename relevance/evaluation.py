@@ -2,7 +2,8 @@
 
 Reads each model's `Predictions` (judging/gold.py) and gives an `Evaluation` (judging/figures.py), which `report.py`
 renders; run by `relevance evaluate`. A pair that a model does not answer counts against its ranking and, since nothing
-can be said of its level, is left out of that model's other measures and shown by its `answered`.
+can be said of its level, is left out of that model's other measures and shown by its `answered`. Two models are
+compared in those measures on the pairs that both answer.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ from relevance.reliability import Curve, cumulative_claims, exact_claims, top_cl
 
 __all__ = ["Versus", "evaluate"]
 
+_RANKED = (Measure.NDCG, Measure.SDCG, Measure.PRECISION, Measure.TAU_BY_QUERY, Measure.JUDGED)
+
 
 def evaluate(
     predictions: Sequence[Predictions],
@@ -92,27 +95,47 @@ class _Model(NamedTuple):
     name: str
     answered: int
     statistics: dict[Measure, Statistic]
-    query: Ints  # of each row, by its index
-    levels: Ints
+    rows: pl.DataFrame  # the pairs answered, and `index`, whose query each is of
     probabilities: Floats | None
 
     @classmethod
     def of(cls, one: Predictions, gold: Gold, settings: EvaluationSettings) -> _Model:
         index = pl.DataFrame({"query": gold.queries, "index": range(len(gold.queries))})
         rows = one.judged.join(index, on="query", maintain_order="left")
-        query = rows["index"].to_numpy().astype(np.int64)
-        levels = rows["level"].to_numpy().astype(np.int64)
         probabilities = probabilities_of(one.model, rows)
-        statistics = _rankings(one, gold)
-        if probabilities is not None:
-            statistics |= level_statistics(query, levels, probabilities, queries := len(gold.queries))
-            statistics[Measure.TAU] = intervals.tau(query, levels, metrics.most_probable(probabilities), queries)
-            claim = top_claim(levels, probabilities)
-            statistics[Measure.ECE] = intervals.calibration(query, claim, queries, settings.bins)
-        else:
-            score = rows["score"].to_numpy().astype(np.float64)
-            statistics |= {m: intervals.auroc(query, levels >= k, score) for m, k in AUROC_LEVELS.items()}
-        return cls(one.model, rows.height, statistics, query, levels, probabilities)
+        statistics = _rankings(one, gold) | _of_pairs(rows, probabilities, len(gold.queries), settings)
+        return cls(one.model, rows.height, statistics, rows, probabilities)
+
+    @property
+    def query(self) -> Ints:
+        """Of each row, by its index."""
+        return self.rows["index"].to_numpy().astype(np.int64)
+
+    @property
+    def levels(self) -> Ints:
+        return self.rows["level"].to_numpy().astype(np.int64)
+
+    def on(self, pairs: pl.DataFrame, queries: int, settings: EvaluationSettings) -> dict[Measure, Statistic]:
+        """Its statistics, those of pairs on these alone."""
+        rows = self.rows.join(pairs, on=["query", "pin_id"], how="semi", maintain_order="left")
+        if rows.height == self.rows.height:
+            return self.statistics
+        ranked = {measure: self.statistics[measure] for measure in _RANKED}
+        return ranked | _of_pairs(rows, probabilities_of(self.name, rows), queries, settings)
+
+
+def _of_pairs(
+    rows: pl.DataFrame, probabilities: Floats | None, queries: int, settings: EvaluationSettings
+) -> dict[Measure, Statistic]:
+    """What is measured pair by pair."""
+    query, levels = (rows[name].to_numpy().astype(np.int64) for name in ("index", "level"))
+    if probabilities is None:
+        score = rows["score"].to_numpy().astype(np.float64)
+        return {m: intervals.auroc(query, levels >= k, score) for m, k in AUROC_LEVELS.items()}
+    return level_statistics(query, levels, probabilities, queries) | {
+        Measure.TAU: intervals.tau(query, levels, metrics.most_probable(probabilities), queries),
+        Measure.ECE: intervals.calibration(query, top_claim(levels, probabilities), queries, settings.bins),
+    }
 
 
 def _rankings(one: Predictions, gold: Gold) -> dict[Measure, Statistic]:
@@ -180,19 +203,20 @@ def _level_errors(
 def _compare(
     models: Sequence[_Model], comparisons: Sequence[Versus], draws: Floats, settings: EvaluationSettings
 ) -> list[Comparison]:
-    by_name = {model.name: model for model in models}
+    """On the pairs that both answered, rankings on all queries; of Judged@10 more is not better, nor worse."""
+    by_name, confidence = {model.name: model for model in models}, settings.bootstrap.confidence
     missing = {name for versus in comparisons for name in versus} - set(by_name)
     if missing:
         raise BadInput(f"expected comparisons among {', '.join(by_name)}, found {', '.join(sorted(missing))}")
-    found = [
-        Comparison(
-            versus.model, versus.rival, measure, intervals.difference(a, b, draws, settings.bootstrap.confidence)
-        )
-        for versus in comparisons
-        for measure in Measure
-        if (a := by_name[versus.model].statistics.get(measure)) is not None
-        and (b := by_name[versus.rival].statistics.get(measure)) is not None
-    ]
+    found = []
+    for versus in comparisons:
+        one, other = by_name[versus.model], by_name[versus.rival]
+        a, b = (model.on(than.rows, draws.shape[1], settings) for model, than in ((one, other), (other, one)))
+        found += [
+            Comparison(*versus, measure, intervals.difference(a[measure], b[measure], draws, confidence))
+            for measure in Measure
+            if measure in a and measure in b and measure is not Measure.JUDGED
+        ]
     return _corrected(found)
 
 

@@ -13,14 +13,18 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from enrich.errors import BadInput
 from enrich.tables import LEVELS
 from relevance.metrics import Floats, Ints, confidence_bin
 from relevance.reliability import Claim
 
-LEAST_QUERIES = 10  # with fewer, draws are so much alike that an interval would be far too narrow
+LEAST_QUERIES = (
+    10  # that a measure has rows of: with fewer, draws are so much alike that an interval would be far too narrow
+)
 _CELLS_AT_ONCE = 4_000_000  # float64 held while ranked pairs are drawn: 32 MB
+_DIGITS = 12  # that a difference keeps: what is equal would else differ by how sums are rounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +52,8 @@ class Estimate(NamedTuple):
 class Difference(NamedTuple):
     """a - b by query and a ÷ b, each with its interval; `p_value` is two-sided, of "no difference".
 
-    Where there is no interval (fewer than LEAST_QUERIES, or draws that mostly leave a or b undefined) it is nan, and
-    so is `p_value`.
+    Where there is no interval (a or b has rows of fewer than LEAST_QUERIES, or draws that mostly leave one undefined)
+    it is nan, and so is `p_value`.
     """
 
     value: float
@@ -71,6 +75,10 @@ def p_text(p_value: float) -> str:
 class Statistic(Protocol):
     """A measure that can be drawn again."""
 
+    @property
+    def queries(self) -> int:
+        """How many queries it has rows of; the others say nothing, however often they are drawn."""
+
     def values(self, draws: Floats) -> Floats:
         """Its value on each draw; `draws` [b, q] says how often each query was drawn. nan where undefined."""
 
@@ -81,6 +89,11 @@ class Sums:
 
     by_query: Floats  # [q, k]
     finish: Callable[[Floats], Floats]  # [b, k] -> [b]
+
+    @property
+    def queries(self) -> int:
+        """Those that add something to a sum."""
+        return int(np.count_nonzero(np.any(self.by_query != 0, axis=1)))
 
     def values(self, draws: Floats) -> Floats:
         return self.finish(draws @ self.by_query)
@@ -94,6 +107,10 @@ class RankedPairs:
     positive: Floats  # [n] 1 or 0
     group: Ints  # [n] rows of one score share a group, 0 upwards
     cells_at_once: int = _CELLS_AT_ONCE
+
+    @property
+    def queries(self) -> int:
+        return len(np.unique(self.query))
 
     def values(self, draws: Floats) -> Floats:
         step = max(1, self.cells_at_once // max(1, len(self.query)))
@@ -182,23 +199,30 @@ def estimate(statistic: Statistic, draws: Floats, confidence: float = 0.95) -> E
     value = float(statistic.values(_once(draws))[0])
     if np.isnan(value):
         return Estimate(value, value, value, "not defined on these rows")
-    low, high = _interval(statistic.values(draws), draws, confidence)
+    low, high = _interval(statistic.values(draws), statistic.queries, confidence)
     return Estimate(value, low, high, "too few queries for an interval" if np.isnan(low) else None)
 
 
 def difference(a: Statistic, b: Statistic, draws: Floats, confidence: float = 0.95) -> Difference:
-    """a against b on the same draws. The p-value counts draws on the other side of zero, twice the smaller side."""
+    """a against b on the same draws. The p-value counts draws on the other side of zero, twice the smaller side.
+
+    Where no draw lies there, the least that can be counted is 2 / (draws + 1), which Holm's correction of a hundred
+    comparisons would never let pass. Below it p is the tail of Student's t at the difference over its bootstrap
+    standard error (Efron & Tibshirani 1993, "An Introduction to the Bootstrap", 12.4), degrees of freedom one less than
+    the queries.
+    """
     once = _once(draws)
     value_a, value_b = a.values(once), b.values(once)
     drawn_a, drawn_b = a.values(draws), b.values(draws)
-    gaps = (drawn_a - drawn_b).round(12)  # or what is equal would differ by how sums are rounded
-    low, high = _interval(gaps, draws, confidence)
-    ratio_low, ratio_high = _interval(divided(drawn_a, drawn_b), draws, confidence)
+    gaps, value = (drawn_a - drawn_b).round(_DIGITS), float((value_a - value_b)[0])
+    queries = min(a.queries, b.queries)
+    low, high = _interval(gaps, queries, confidence)
+    ratio_low, ratio_high = _interval(divided(drawn_a, drawn_b), queries, confidence)
     return Difference(
-        value=float((value_a - value_b)[0]),
+        value=value,
         low=low,
         high=high,
-        p_value=float("nan") if np.isnan(low) else _p_value(gaps[~np.isnan(gaps)]),
+        p_value=float("nan") if np.isnan(low) else _p_value(value, gaps[~np.isnan(gaps)], queries),
         ratio=float(divided(value_a, value_b)[0]),
         ratio_low=ratio_low,
         ratio_high=ratio_high,
@@ -220,19 +244,27 @@ def _once(draws: Floats) -> Floats:
     return np.ones((1, draws.shape[1]))
 
 
-def _p_value(gaps: Floats) -> float:
-    """Twice the smaller share of draws at or beyond zero, the gaps seen counted among the draws; never 0."""
+def _p_value(value: float, gaps: Floats, queries: int) -> float:
+    """Twice the smaller share of draws at or beyond zero, the gaps seen counted among the draws; never 0.
+
+    With no draw there, the tail of t where that is less; gaps that are all alike have no spread to hold it against.
+    """
     tail = min(int((gaps <= 0).sum()), int((gaps >= 0).sum()))
-    return min(1.0, 2 * (tail + 1) / (len(gaps) + 1))
+    counted = min(1.0, 2 * (tail + 1) / (len(gaps) + 1))
+    error = float(gaps.std(ddof=1))
+    if tail or error <= 10.0**-_DIGITS:
+        return counted
+    return min(counted, max(2 * float(stats.t.sf(abs(value) / error, queries - 1)), float(np.finfo(np.float64).tiny)))
 
 
-def _interval(values: Floats, draws: Floats, confidence: float) -> tuple[float, float]:
+def _interval(values: Floats, queries: int, confidence: float) -> tuple[float, float]:
     """Percentiles of the values drawn; two nans where these would mislead.
 
-    So it is with fewer than `LEAST_QUERIES`, and where more draws are undefined than the interval leaves out.
+    So it is where fewer than `LEAST_QUERIES` say something, and where more draws are undefined than the interval leaves
+    out.
     """
     defined = values[~np.isnan(values)]
-    if draws.shape[1] < LEAST_QUERIES or len(defined) < confidence * len(values):
+    if queries < LEAST_QUERIES or len(defined) < confidence * len(values):
         return float("nan"), float("nan")
     low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)

@@ -8,6 +8,7 @@ Of rankings there are means over the judged queries; rankings.py has their rules
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Real
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -49,7 +50,7 @@ def auroc_at_least(levels: ArrayLike, probabilities: ArrayLike, level: int) -> f
     `level` is 2..5 ("AUROC 3+" is level 3). Raises Undefined when every row is on one side.
     """
     gold, probs = _rows(levels, probabilities)
-    if level not in LEVELS[1:]:
+    if not rankings.is_whole(level) or level not in LEVELS[1:]:
         raise BadInput(f"expected a level of 2..5 for AUROC, found {level!r}; 3 measures levels 3, 4, 5 against 1, 2")
     positive = gold >= level
     if positive.all() or not positive.any():
@@ -72,8 +73,8 @@ def quadratic_kappa(levels: ArrayLike, predicted: ArrayLike) -> float:
 def calibration_error(levels: ArrayLike, probabilities: ArrayLike, bins: int = 15) -> float:
     """Expected calibration error of the most probable level, in `bins` equal bins of confidence (Guo et al. 2017)."""
     gold, probs = _rows(levels, probabilities)
-    if bins < 1:
-        raise BadInput(f"expected at least one bin, found {bins}; 15 is usual")
+    if not rankings.is_whole(bins) or bins < 1:
+        raise BadInput(f"expected at least one bin, a whole number, found {bins!r}; 15 is usual")
     confidence = probs.max(axis=1)
     gap = np.bincount(confidence_bin(confidence, bins), weights=(most_probable(probs) == gold) - confidence)
     return float(np.abs(gap).sum() / len(gold))
@@ -84,7 +85,7 @@ def kendall_tau(levels: ArrayLike, values: ArrayLike) -> float:
 
     Raises Undefined where one of the two is the same in every row.
     """
-    gold, said = _levels(levels, "levels"), np.asarray(values, np.float64)
+    gold, said = _levels(levels, "levels"), _numbers(values, "values")
     _same_length(gold, said, "values")
     if not np.isfinite(said).all():
         raise BadInput(f"expected finite values, found {said[~np.isfinite(said)][0]}")
@@ -167,13 +168,32 @@ def _rows(levels: ArrayLike, probabilities: ArrayLike) -> tuple[Ints, Floats]:
 
 
 def _levels(values: ArrayLike, name: str) -> Ints:
-    found = np.asarray(values)
+    found = _numbers(values, name)
     if found.ndim != 1 or found.size == 0:
         raise BadInput(f"expected {name} as a list of at least one level, found shape {list(found.shape)}")
     if not np.isin(found, LEVELS).all():
         odd = found[~np.isin(found, LEVELS)][0]
         raise BadInput(f"expected {name} to be whole numbers 1..{LEVELS[-1]}, found {odd!r}; map other scales onto it")
     return found.astype(np.int64)
+
+
+def _numbers(values: ArrayLike, name: str) -> Floats:
+    """As float64. Raises BadInput for what is ragged, text, a truth value or nothing at all."""
+    try:
+        found = np.asarray(values)
+    except ValueError as error:
+        raise BadInput(f"expected {name} as a list of numbers, found lists of unequal length") from error
+    if found.dtype.kind == "O":
+        odd = [one for one in found.flat if isinstance(one, bool) or not isinstance(one, Real)]
+        if odd:
+            raise BadInput(
+                f"expected {name} as numbers 1..{LEVELS[-1]}, found {odd[0]!r}; leave out what is not judged"
+            )
+    elif found.size and found.dtype.kind not in "iuf":
+        raise BadInput(
+            f"expected {name} as numbers 1..{LEVELS[-1]}, found {found.flat[0]!r}; leave out what is not judged"
+        )
+    return found.astype(np.float64)
 
 
 def _same_length(gold: Ints, other: NDArray[np.generic], name: str) -> None:

@@ -14,12 +14,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from math import isfinite, isnan, log2, nan
+from numbers import Integral, Real
 from types import MappingProxyType
 from typing import Any
 
 from scipy.stats import kendalltau
 
 from enrich.errors import BadInput
+from enrich.tables import LEVELS
 
 Qrels = Mapping[str, Mapping[str, int]]  # query -> pin -> level
 Run = Mapping[str, Mapping[str, float]]  # query -> pin -> score, higher is better
@@ -68,6 +70,8 @@ def precision_by_query(qrels: Qrels, run: Run, cutoff: int = 8, level: int = REL
     from ir_measures import P
 
     check_ranking(qrels, run, cutoff)
+    if not is_whole(level) or level not in LEVELS:
+        raise BadInput(f"expected a level of 1..{LEVELS[-1]} to be relevant from, found {level!r}; {RELEVANT} is usual")
     return _measured(P(rel=level) @ cutoff, qrels, run)
 
 
@@ -89,23 +93,51 @@ def kendall_by_query(qrels: Qrels, run: Run) -> dict[str, float]:
 
 
 def check_ranking(qrels: Qrels, run: Run, cutoff: int) -> None:
-    """Raises BadInput for a cutoff below 1, nothing judged, or a score that is none."""
-    if cutoff < 1:
-        raise BadInput(f"expected a cutoff of 1 or more, found {cutoff}; 20 gives nDCG@20")
+    """Raises BadInput for a cutoff that is no count, nothing judged, and what is no level or score."""
+    if not is_whole(cutoff) or cutoff < 1:
+        raise BadInput(f"expected a cutoff of 1 or more, a whole number, found {cutoff!r}; 20 gives nDCG@20")
+    _check_nested(qrels, "qrels as {query: {pin: level}}")
+    _check_nested(run, "a run as {query: {pin: score}}")
     if not any(qrels.values()):
         raise BadInput("expected qrels with at least one judged query, found none; judge some pairs first")
-    for query, pins in run.items():
-        for pin, score in pins.items():
-            if not isfinite(score):
-                raise BadInput(f"expected finite scores, found {score} for pin {pin!r} of query {query!r}")
+    for query, pins in qrels.items():
+        for pin, level in pins.items():
+            if not is_whole(level):
+                raise BadInput(f"expected whole levels, found {level!r} for pin {pin!r} of query {query!r}")
+    for query, scores in run.items():
+        for pin, score in scores.items():
+            if not is_finite(score):
+                raise BadInput(f"expected finite scores, found {score!r} for pin {pin!r} of query {query!r}")
+
+
+def _check_nested(given: object, wanted: str) -> None:
+    if not isinstance(given, Mapping):
+        raise BadInput(f"expected {wanted}, found {type(given).__name__}")
+    for query, pins in given.items():
+        if not isinstance(query, str) or not isinstance(pins, Mapping):
+            raise BadInput(f"expected {wanted}, found {type(pins).__name__} for query {query!r}")
+        odd = next((pin for pin in pins if not isinstance(pin, str)), None)
+        if odd is not None or None in pins:
+            raise BadInput(f"expected {wanted}, ids as text, found pin {odd!r} of query {query!r}")
+
+
+def is_whole(value: object) -> bool:
+    """Whether it is a whole number, and no truth value."""
+    return not isinstance(value, bool) and isinstance(value, Integral)
+
+
+def is_finite(value: object) -> bool:
+    return not isinstance(value, bool) and isinstance(value, Real) and isfinite(value)
 
 
 def check_gains(qrels: Qrels, gains: Mapping[int, float]) -> None:
-    """Raises BadInput for a level without a gain, and for gains that are none."""
+    """Raises BadInput for a level without a gain, and for gains that are none; of qrels that `check_ranking` passed."""
+    if not isinstance(gains, Mapping):
+        raise BadInput(f"expected gains as {{level: gain}}, found {type(gains).__name__}")
     unknown = {level for pins in qrels.values() for level in pins.values()} - set(gains)
     if unknown:
         raise BadInput(f"expected every level of the qrels in the gain table {dict(gains)}, found {sorted(unknown)}")
-    if not all(isfinite(gain) and gain >= 0 for gain in gains.values()):
+    if not all(is_finite(gain) and gain >= 0 for gain in gains.values()):
         raise BadInput(f"expected gains that are finite and not negative, found {dict(gains)}")
 
 

@@ -1,12 +1,13 @@
 """An experiment analysed: every outcome's effect, overall, by week, by country and language (`relevance abtest`).
 
 Reads the log and the workspace's judgments and engagements; returns the `Analysis` that page.py renders. Effects are
-of treatment less control, by user (effects.py). Segments' p-values are Holm-corrected over the outcome's segments.
+of treatment less control, by user (effects.py). Segments' p-values are Holm-corrected over the outcome's segments, the
+whole log's over all outcomes of all treatments.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil, isfinite, nan
@@ -24,7 +25,7 @@ from enrich.workspace import Workspace
 from relevance.abtest import effects
 from relevance.abtest.effects import Adjusted, Change, Effect, Sums
 from relevance.abtest.log import ExperimentLog, read_log
-from relevance.abtest.outcomes import Outcome, outcomes
+from relevance.abtest.outcomes import RANKED, Outcome, outcomes
 from relevance.framing.judged import Judged
 from relevance.intervals import holm
 
@@ -39,7 +40,9 @@ class AbtestSettings:
     control: str = "control"
     confidence: float = 0.95
     power: float = 0.8  # of the least detectable effect
-    plausible_lift: float = 0.05  # of the control's value: the effects for which the always-valid test is made
+    plausible_lift: float = (
+        0.05  # of the control's value at the first look: the effects for which the always-valid test is made
+    )
     segment_users: int = 50  # of an arm, below which a segment is not shown
     shares: tuple[float, ...] = ()  # of the arms planned, control first; none: equal
     broken_ratio: float = 1e-3  # p-value of the sample ratio below which arms cannot be compared
@@ -80,6 +83,7 @@ class Result(NamedTuple):
     fading: Change | None  # the last week's effect less the first's, of whole weeks where there are two
     segments: tuple[Segment, ...]
     reason: str | None = None  # why there is no effect
+    p_holm: float = nan  # the effect's, corrected for all outcomes of all treatments
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,8 @@ class Analysis:
     end: datetime
     sample_ratio_p: float
     judged_share: float  # of impressions
+    unplaced: int  # impressions without a position: their searches have no nDCG and no P@8
+    sessions: int  # among the users, those that are sessions, for nobody said whose
     results: tuple[Result, ...]
     settings: AbtestSettings
 
@@ -132,23 +138,34 @@ def analyse_log(log: ExperimentLog, judged: pl.DataFrame, before: pl.DataFrame, 
     events = log.events
     impressions = events.filter(pl.col("event") == "impression")
     known = impressions.join(judged.select("query", "pin_id"), on=["query", "pin_id"], how="semi")
+    start, unplaced = _moment(events["event_timestamp"].min()), bool(impressions["position"].is_null().all())
     found = [(outcome, rows.join(before, on="user", how="left")) for outcome, rows in outcomes(events, judged)]
     return Analysis(
         users=log.users,
         crossed=log.crossed,
         dropped=dict(log.dropped),
         events=events.height,
-        start=_moment(events["event_timestamp"].min()),
+        start=start,
         end=_moment(events["event_timestamp"].max()),
         sample_ratio_p=effects.sample_ratio_p([log.users[arm] for arm in arms], settings.shares or [1.0] * len(arms)),
         judged_share=known.height / impressions.height if impressions.height else 0.0,
-        results=tuple(
-            _Comparison(outcome, treatment, rows, _moment(events["event_timestamp"].min()), settings).result()
-            for treatment in treatments
-            for outcome, rows in found
+        unplaced=impressions["position"].null_count(),
+        sessions=log.sessions,
+        results=_corrected(
+            [
+                _Comparison(outcome, treatment, rows, start, settings, unplaced).result()
+                for treatment in treatments
+                for outcome, rows in found
+            ]
         ),
         settings=settings,
     )
+
+
+def _corrected(results: Sequence[Result]) -> tuple[Result, ...]:
+    """With Holm's p-value over all of them: who asks about eight things finds something."""
+    corrected = holm([one.effect.p_value for one in results])
+    return tuple(one._replace(p_holm=p) for one, p in zip(results, corrected, strict=True))
 
 
 class _Comparison(NamedTuple):
@@ -159,12 +176,12 @@ class _Comparison(NamedTuple):
     rows: pl.DataFrame
     start: datetime
     settings: AbtestSettings
+    unplaced: bool  # whether no impression has a position
 
     def result(self) -> Result:
         sides = self.sides(self.rows)
         if sides is None:
-            reason = "no row of one arm" if self.rows.height else "nothing judged was shown"
-            return Result(self.treatment, self.outcome, _NOTHING, None, 1.0, nan, (), None, (), reason)
+            return Result(self.treatment, self.outcome, _NOTHING, None, 1.0, nan, (), None, (), self._reason())
         overall = effects.effect(*sides, self.settings.confidence)
         detectable = effects.least_detectable(overall.standard_error, self.settings.power, self.settings.confidence)
         return Result(
@@ -172,11 +189,18 @@ class _Comparison(NamedTuple):
             outcome=self.outcome,
             effect=overall,
             adjusted=effects.adjusted(*sides, self.settings.confidence),
-            always_valid_p=self._always_valid_p(overall.control),
+            always_valid_p=self._always_valid_p(),
             least_detectable=detectable / abs(overall.control) if overall.control else nan,
             weeks=tuple(self._weeks()),
             fading=self._fading(),
             segments=tuple(self._segments()),
+        )
+
+    def _reason(self) -> str:
+        if self.rows.height:
+            return "no row of one arm"
+        return (
+            "no impression has a position" if self.unplaced and self.outcome in RANKED else "nothing judged was shown"
         )
 
     def sides(self, rows: pl.DataFrame) -> tuple[Sums, Sums] | None:
@@ -184,15 +208,19 @@ class _Comparison(NamedTuple):
         found = tuple(_sums(rows.filter(pl.col("arm") == arm)) for arm in (self.settings.control, self.treatment))
         return (found[0], found[1]) if all(len(side.n) and side.n.sum() > 0 for side in found) else None
 
-    def _always_valid_p(self, control: float) -> float:
-        """One look at the end of each day that brought something, at all that was seen by then."""
+    def _always_valid_p(self) -> float:
+        """One look at the end of each day that brought something, at all that was seen by then.
+
+        What is plausible is a share of the control's value as of the first look: later values are not known then.
+        """
         looks = []
         for day in (self.rows["at"] - self.start).dt.total_days().unique().sort():
             end = self.start + (day + 1) * _DAY
             sides = self.sides(self.rows.filter(pl.col("at") < end))
             if sides is not None:
                 looks.append(effects.effect(*sides, self.settings.confidence))
-        return effects.always_valid_p(looks, self.settings.plausible_lift * abs(control))
+        first = next(filter(effects.is_look, looks), None)
+        return effects.always_valid_p(looks, self.settings.plausible_lift * abs(first.control)) if first else 1.0
 
     def _by_week(self) -> dict[int, pl.DataFrame]:
         week = ((self.rows["at"] - self.start).dt.total_days() // _WEEK_DAYS + 1).alias("week")

@@ -16,6 +16,7 @@ from scipy import stats
 
 from relevance.metrics import Floats
 
+LOOK_USERS = 20  # of an arm, before which nobody looks: of fewer a variance is too rough to go by
 _LEAST_USERS = 2  # of an arm, to have a variance
 _ROUNDING = 1e-12  # of the values: a standard error below it is how sums are rounded, and no spread of users
 
@@ -40,7 +41,7 @@ class Sums(NamedTuple):
 class Effect(NamedTuple):
     """Treatment less control, with its interval and two-sided p-value.
 
-    These are nan, and so is the standard error, where an arm has fewer than two users or all users of an arm are alike:
+    These are nan, and so is the standard error, where either arm has fewer than two users, or users who are all alike:
     who has seen no spread cannot say how far chance reaches.
     """
 
@@ -99,7 +100,7 @@ def adjusted(control: Sums, treatment: Sums, confidence: float = 0.95) -> Adjust
     plain = effect(control, treatment, confidence)
     if isnan(plain.standard_error):
         return None
-    left = 0.0 if isnan(found.standard_error) else (found.standard_error / plain.standard_error) ** 2
+    left = sum(float(one.var(ddof=1)) / len(one) for one in shares) / plain.standard_error**2
     return Adjusted(found, 1 - left)
 
 
@@ -112,7 +113,7 @@ def _effect(control: Sums, treatment: Sums, shift: float, c: Floats, t: Floats, 
     if min(users) < _LEAST_USERS or isnan(gap):
         return nothing
     v_c, v_t = float(c.var(ddof=1)) / users[0], float(t.var(ddof=1)) / users[1]
-    if sqrt(v_c + v_t) <= _ROUNDING * max(abs(r_c), abs(r_t)):
+    if sqrt(min(v_c, v_t)) <= _ROUNDING * max(abs(r_c), abs(r_t)):
         return nothing
     test = _Test.of(gap, v_c, v_t, users, confidence)
     spread = test.reach * sqrt(v_t + (1 + lift) ** 2 * v_c) / abs(r_c) if r_c else nan
@@ -150,22 +151,25 @@ def change(first: tuple[Sums, Sums], last: tuple[Sums, Sums], confidence: float 
     if min(users) < _LEAST_USERS or isnan(gap):
         return Change(before, after, gap, nan, nan, nan)
     v_c, v_t = (float((last[arm].shares - first[arm].shares).var(ddof=1)) / users[arm] for arm in (0, 1))
-    if sqrt(v_c + v_t) <= _ROUNDING * max(abs(side.value) for side in (*first, *last)):
+    if sqrt(min(v_c, v_t)) <= _ROUNDING * max(abs(side.value) for side in (*first, *last)):
         return Change(before, after, gap, nan, nan, nan)
     test = _Test.of(gap, v_c, v_t, users, confidence)
     return Change(before, after, gap, test.low, test.high, test.p_value)
+
+
+def is_look(found: Effect) -> bool:
+    """Whether the always-valid test may look at it: LOOK_USERS in each arm, and a spread among them."""
+    return min(found.users) >= LOOK_USERS and not isnan(found.standard_error)
 
 
 def always_valid_p(looks: Sequence[Effect], plausible: float) -> float:
     """A p-value that holds however often one looks and whenever one stops: the least over the looks so far.
 
     The mixture sequential ratio test (Robbins 1970; Johari, Koomen, Pekelis & Walsh 2017, "Peeking at A/B Tests"), with
-    differences normal around 0 of standard deviation `plausible`. Looks without a variance say nothing.
+    differences normal around 0 of standard deviation `plausible`. What is no look (`is_look`) says nothing.
     """
     least = 1.0
-    for look in looks:
-        if isnan(look.standard_error):
-            continue
+    for look in filter(is_look, looks):
         variance, mixed = look.standard_error**2, plausible**2
         evidence = 0.5 * log(variance / (variance + mixed)) + mixed * look.difference**2 / (
             2 * variance * (variance + mixed)

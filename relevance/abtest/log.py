@@ -1,7 +1,8 @@
 """An experiment's log as searches and sessions of users, each in one arm.
 
 Reads the workspace's `experiment_log`, or a file or folder with its columns (parquet, csv, tsv, jsonl), cleaned as
-`enrich import` cleans it. Users seen in two arms were not randomised: they are left out and counted.
+`enrich import` cleans it. Where user_hash is null the session stands for a user, and is counted as one. Users seen in
+two arms were not randomised: they are left out and counted.
 """
 
 from __future__ import annotations
@@ -25,12 +26,13 @@ _KEY = ("request_id", "pin_id", "event")
 
 
 class ExperimentLog(NamedTuple):
-    """`events`: the table's rows with `user` (who was randomised: user_hash, else session), query normalised."""
+    """`events`: the table's rows with `user` (user_hash, or session_id where that is null), query normalised."""
 
     events: pl.DataFrame
     users: dict[str, int]  # by arm
     crossed: int  # users that were in two arms, left out
     dropped: Counter[str]  # rows by reason
+    sessions: int = 0  # among the users, sessions that stand for one
 
 
 def read_log(workspace: Workspace, path: Path | None = None) -> ExperimentLog:
@@ -55,7 +57,8 @@ def experiment_log(rows: pl.DataFrame) -> ExperimentLog:
     keys = pl.DataFrame({"query": spelled, "key": [normalise_query(text) for text in spelled]})
     events = kept.join(keys, on="query", how="left").drop("query").rename({"key": "query"})
     by_arm = events.group_by("arm").agg(pl.col("user").n_unique()).sort("arm")
-    return ExperimentLog(events, dict(by_arm.iter_rows()), crossed.height, Counter())
+    sessions = events.filter(pl.col("user_hash").is_null())["user"].n_unique()
+    return ExperimentLog(events, dict(by_arm.iter_rows()), crossed.height, Counter(), sessions)
 
 
 def _table(workspace: Workspace) -> tuple[pl.DataFrame, Counter[str]]:

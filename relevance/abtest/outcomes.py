@@ -8,6 +8,8 @@ Reads an `ExperimentLog` and the judged pairs (query, pin_id, level); pure.
   Bpref"), against the best order of all that is judged for the query; gains as in `relevance evaluate`.
 - P(level ≥ 4)@8: of the judged among a search's first 8 impressions, the share that is relevant.
 - hides: a guardrail, hides by impression.
+
+nDCG and precision need the order shown: a search with an impression of no position has neither.
 """
 
 from __future__ import annotations
@@ -33,6 +35,9 @@ class Outcome(StrEnum):
     @property
     def lower_is_better(self) -> bool:
         return self is Outcome.HIDES
+
+
+RANKED = frozenset({Outcome.NDCG, Outcome.PRECISION})  # which need positions
 
 
 def outcomes(events: pl.DataFrame, judged: pl.DataFrame) -> Iterator[tuple[Outcome, pl.DataFrame]]:
@@ -65,7 +70,10 @@ def _where() -> list[pl.Expr]:
 
 def _shown_levels(events: pl.DataFrame, judged: pl.DataFrame) -> pl.DataFrame:
     """Judged impressions, a pin once a search, with `place`, from 1, among all of its impressions."""
-    shown = events.filter(pl.col("event") == "impression").sort("request_id", "position", "event_timestamp", "pin_id")
+    impressions = events.filter(pl.col("event") == "impression")
+    unplaced = impressions.filter(pl.col("position").is_null())
+    ordered = impressions.join(unplaced, on="request_id", how="anti")  # else what has no position would stand first
+    shown = ordered.sort("request_id", "position", "event_timestamp", "pin_id")
     placed = shown.unique(["request_id", "pin_id"], keep="first", maintain_order=True).with_columns(
         place=pl.int_range(1, pl.len() + 1).over("request_id")
     )

@@ -7,7 +7,9 @@ from math import isnan
 
 from enrich.normalise import collapse_space
 from relevance.abtest.analysis import Analysis, Result
+from relevance.abtest.effects import LOOK_USERS
 from relevance.abtest.judging_plan import JudgingPlan
+from relevance.abtest.outcomes import PRECISION_CUTOFF
 from relevance.intervals import p_text
 
 
@@ -36,12 +38,18 @@ def render_plan(plan: JudgingPlan) -> str:
 def _log(found: Analysis) -> Iterator[str]:
     arms = ", ".join(f"{collapse_space(arm)} {users:,}" for arm, users in found.users.items())
     yield f"{found.events:,} events, {found.start:%F %H:%M} to {found.end:%F %H:%M} UTC; users: {arms}"
+    if found.sessions:
+        of = "" if found.sessions == sum(found.users.values()) else f"{found.sessions:,} "
+        yield f"{of}sessions stand for users: the log does not say whose they are"
     if found.crossed:
         yield f"left out: {found.crossed:,} users who were in two arms"
     for reason, count in found.dropped.items():
         yield f"left out: {count:,} rows, {reason}"
     verdict = "BROKEN: do not compare the arms" if found.ratio_is_broken else "as planned"
     yield f"sample ratio: {verdict} (χ² p {found.sample_ratio_p:.3g})"
+    if found.unplaced:
+        ranked = f"no nDCG and no P@{PRECISION_CUTOFF} of searches with"
+        yield f"{ranked} an impression of no position: {found.unplaced:,} such"
     yield f"judged: {found.judged_share:.1%} of the impressions"
 
 
@@ -54,13 +62,15 @@ def _result(found: Analysis, result: Result) -> Iterator[str]:
         return
     effect = result.effect
     yield f"  {effect.control:.4f} -> {effect.treatment:.4f}, users {effect.users[0]:,} and {effect.users[1]:,}"
-    yield f"  difference      {_interval(effect.difference, effect.low, effect.high)}, p {p_text(effect.p_value)}"
+    p_values = f"p {p_text(effect.p_value)}, {p_text(result.p_holm)} (Holm)"
+    yield f"  difference      {_interval(effect.difference, effect.low, effect.high)}, {p_values}"
     yield f"  lift            {_interval(effect.lift, effect.lift_low, effect.lift_high, '+.1%')}"
     if result.adjusted is not None:
         own, removed = result.adjusted.effect, result.adjusted.variance_removed
         told = _interval(own.difference, own.low, own.high)
         yield f"  with CUPED      {told}, p {p_text(own.p_value)}; variance removed {removed:.1%}"
-    yield f"  always valid    p {p_text(result.always_valid_p)}, however often it was looked at"
+    looked = f"however often it was looked at, from {LOOK_USERS} users an arm on"
+    yield f"  always valid    p {p_text(result.always_valid_p)}, {looked}"
     least = "-" if isnan(result.least_detectable) else f"{result.least_detectable:.1%}"
     yield f"  least effect that {found.settings.power:.0%} of such experiments find: {least}"
     for week in result.weeks if len(result.weeks) > 1 else ():

@@ -123,7 +123,7 @@ def latency(given: Given) -> None:
 )
 @_asked
 def transfer(given: Given, train_lang: str) -> None:
-    """Trained on one language, tested on each other: against training on all, with and without teacher labels there."""
+    """Trained on one language, tested on each other: against judgments and teacher labels of all."""
     _run(Name.TRANSFER, given, train_lang=train_lang)
 
 

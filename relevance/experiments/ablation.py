@@ -4,7 +4,7 @@
     teacher, F not given         the same one, asked about pins that lack F: what losing F in production costs
     teacher without F            retrained without F: what F adds
     teacher A + B                retrained on the first fields alone, added in the order in which they are read
-    student, …                   the same of the student, whose soft labels are the whole teacher's in every arm
+    student, …                   all of these of the student, whose soft labels are the whole teacher's in every arm
 
 A field that a student lacks is gone from its matching features, its payload and its text vector, which is made anew;
 the graph vector stays. `--fields boards,queries` makes the arms of these fields alone and adds nothing one by one.
@@ -50,9 +50,9 @@ def demand(scale: Scale, wanted: Wanted) -> Demand:
     one_by_one = 0 if wanted.fields or scale.groups < _ADDED else len(_ALL) - 2  # the last is a `without` too
     teachers = 1 + chosen + one_by_one
     asks = (1 + 2 * chosen + (one_by_one and one_by_one + 1)) * scale.test_pairs + scale.soft_pairs * learning
-    students = (1 + chosen) * (2 * scale.train_pairs + scale.soft_pairs) * learning
+    students = (1 + chosen + one_by_one) * (2 * scale.train_pairs + scale.soft_pairs) * learning
     backbone = wanted.backbones[0] if wanted.backbones else ""
-    texts = _CONTENT_FIELDS * 0.4 * (scale.train_pairs + scale.folds * scale.test_pairs) * learning
+    texts = (_CONTENT_FIELDS + one_by_one) * 0.4 * (scale.train_pairs + scale.folds * scale.test_pairs) * learning
     asked = {backbone: float(each * asks)}
     timing = _SHARE * 60 * wanted.minutes
     return Demand({backbone: float(teachers * each)}, asked, float(students * each), texts, seconds=20 + timing)
@@ -70,7 +70,7 @@ def run(site: Site) -> Found:
     drawings = [
         _drawing(comparisons, fields, TEACHER_ARM),
         _drawing(comparisons, fields, STUDENT_ARM),
-        *([_added(found, fields)] if one_by_one else []),
+        *([_added(found, fields, model) for model in (TEACHER_ARM, STUDENT_ARM)] if one_by_one else []),
     ]
     notes = [f"No pin has {field}: nothing to take out." for field in site.wanted.fields or _ALL if field not in fields]
     if site.scale.groups < _STUDENTS:
@@ -102,9 +102,9 @@ def without_it(model: str, field: Field) -> str:
     return f"{model} without {field}"
 
 
-def _one_by_one(fields: Sequence[Field]) -> list[tuple[str, tuple[Field, ...]]]:
+def _one_by_one(fields: Sequence[Field], model: str) -> list[tuple[str, tuple[Field, ...]]]:
     """Fields added one by one up to the last but one: each arm's name, and what it does not read."""
-    return [(f"teacher {' + '.join(fields[:count])}", tuple(fields[count:])) for count in range(1, len(fields))]
+    return [(f"{model} {' + '.join(fields[:count])}", tuple(fields[count:])) for count in range(1, len(fields))]
 
 
 class _Made(Protocol):
@@ -125,7 +125,11 @@ class _Arms:
         students = [Arm(STUDENT_ARM, partial(self._dropped, self.student, ()))]
         students += [Arm(not_given(STUDENT_ARM, f), partial(self._dropped, self.student, (f,))) for f in fields]
         students += [Arm(without_it(STUDENT_ARM, f), partial(self._retrained, self.student, (f,))) for f in fields]
-        added = [Arm(name, partial(self._retrained, self.teacher, left_out)) for name, left_out in _one_by_one(fields)]
+        added = [
+            Arm(name, partial(self._retrained, made, left_out))
+            for model, made in ((TEACHER_ARM, self.teacher), (STUDENT_ARM, self.student))
+            for name, left_out in _one_by_one(fields, model)
+        ]
         whole = Arm(TEACHER_ARM, partial(self._dropped, self.teacher, ()), essential=True)
         students = students if self._site.scale.groups >= _STUDENTS else []
         return [whole, *teachers, *students, *(added if one_by_one else [])]
@@ -159,8 +163,11 @@ def _versus(fields: Sequence[Field], one_by_one: bool) -> list[Versus]:
         for name in (without_it, not_given)
         for field in fields
     ]
-    names = [*(name for name, _ in _one_by_one(fields)), TEACHER_ARM]
-    added = [Versus(more, less) for less, more in itertools.pairwise(names)]
+    added = [
+        Versus(more, less)
+        for model in (TEACHER_ARM, STUDENT_ARM)
+        for less, more in itertools.pairwise([*(name for name, _ in _one_by_one(fields, model)), model])
+    ]
     return [*lacking, *(added if one_by_one else [])]
 
 
@@ -244,9 +251,9 @@ def _drawing(comparisons: Sequence[Compared], fields: Sequence[Field], model: st
     return Drawing(f"What the {model} loses with a field", differences(f"Fields of the {model}", rows), said, True)
 
 
-def _added(found: Sequence[ArmFigures], fields: Sequence[Field]) -> Drawing | None:
+def _added(found: Sequence[ArmFigures], fields: Sequence[Field], model: str) -> Drawing | None:
     arms = {one.arm: one for one in found}
-    names = [*(name for name, _ in _one_by_one(fields)), TEACHER_ARM]
+    names = [*(name for name, _ in _one_by_one(fields, model)), model]
     rows = [
         (fields[0] if place == 0 else f"+ {fields[place]}", arms[name].estimate(Measure.ACCURACY))
         for place, name in enumerate(names)
@@ -255,9 +262,9 @@ def _added(found: Sequence[ArmFigures], fields: Sequence[Field]) -> Drawing | No
     if len(rows) < 2:
         return None
     return Drawing(
-        "Fields added one by one",
-        estimates("Accuracy as fields are added", rows),
-        "Accuracy of the teacher.",
+        f"Fields added one by one to the {model}",
+        estimates(f"Accuracy of the {model} as fields are added", rows),
+        f"Accuracy of the {model}.",
         True,
     )
 

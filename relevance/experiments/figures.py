@@ -37,6 +37,10 @@ class OverSeeds:
     seeds: tuple[Statistic, ...]
     _known: dict[int, Floats] = field(default_factory=dict)
 
+    @property
+    def queries(self) -> int:
+        return min(one.queries for one in self.seeds)
+
     def values(self, draws: Floats) -> Floats:
         if len(draws) not in self._known:
             self._known[len(draws)] = np.mean([one.values(draws) for one in self.seeds], axis=0)

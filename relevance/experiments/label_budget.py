@@ -1,7 +1,7 @@
 """`relevance experiment label-budget`: the student's accuracy by how many labels it learned from, and whose.
 
     people N             a quarter, a half, all of the judged training rows, by whole queries
-    people + teacher M   all of them, and once, twice, four times ... as many soft labels, as the log holds
+    people + teacher M   all of them, and once, twice, four times ... as many soft labels, last as many as the log holds
     teacher M            soft labels alone
 
 One teacher a fold, taught by all judged training rows, gives the soft labels, and is the line that students are held
@@ -63,21 +63,27 @@ def run(site: Site) -> Found:
     return Found(found, figures.compare(versus), (), drawings, tuple(notes), gathered.left_out)
 
 
-def _multiples(human: int, soft: int) -> list[int]:
-    """1, 2, 4 ... times the human rows, as far as the soft labels go."""
-    return [2**power for power in range(int(log2(soft / human)) + 1)] if 0 < human <= soft else []
+def _multiples(human: int, soft: int) -> list[float]:
+    """1, 2, 4 ... times the human rows, and last as many times, in tenths, as there are soft labels.
+
+    A last one within a tenth of the power of two before it takes its place: it would be no point of its own.
+    """
+    if not 0 < human <= soft:
+        return []
+    powers, most = [float(2**power) for power in range(int(log2(soft / human)) + 1)], 10 * soft // human / 10
+    return [one for one in powers if most >= 1.1 * one] + [most]
 
 
 def _people(share: float) -> str:
     return "people's labels" if share == 1 else f"{share:.0%} of people's labels"
 
 
-def _both(many: int) -> str:
-    return f"people's + {many}x teacher's"
+def _both(many: float) -> str:
+    return f"people's + {many:g}x teacher's"
 
 
-def _alone(many: int) -> str:
-    return f"{many}x teacher's alone"
+def _alone(many: float) -> str:
+    return f"{many:g}x teacher's alone"
 
 
 class _Arms:
@@ -93,18 +99,18 @@ class _Arms:
     def of_people(self) -> list[Arm]:
         return [self._arm(_people(share), share, 0, essential=share == 1) for share in reversed(_SHARES)]
 
-    def of_both(self, times: list[int]) -> list[Arm]:
+    def of_both(self, times: list[float]) -> list[Arm]:
         return [self._arm(_both(many), 1.0, many) for many in times]
 
-    def of_teacher(self, times: list[int]) -> list[Arm]:
+    def of_teacher(self, times: list[float]) -> list[Arm]:
         return [self._arm(_alone(many), 0.0, many) for many in times]
 
-    def _arm(self, name: str, share: float, many: int, essential: bool = False) -> Arm:
+    def _arm(self, name: str, share: float, many: float, essential: bool = False) -> Arm:
         rows = min(ground.train.height for ground in self._site.grounds)
-        self._numbers[name] = {"human_rows": share * rows, "soft_rows": float(many * rows)}
+        self._numbers[name] = {"human_rows": share * rows, "soft_rows": float(round(many * rows))}
         return Arm(name, partial(self._answer, share, many), essential=essential)
 
-    def _answer(self, share: float, many: int, ground: Ground, seed: int) -> Scored:
+    def _answer(self, share: float, many: float, ground: Ground, seed: int) -> Scored:
         site, bench = self._site, self._site.bench
         settings = replace(bench.student_settings, seed=seed)
         wanted = round(share * ground.train.height)
@@ -112,7 +118,7 @@ class _Arms:
         soft: pl.DataFrame | None = None
         if many:
             labelled = site.soft_labels(ground, site.teacher(ground, seed))
-            soft = thinned(labelled, many * ground.train.height, site.wanted.seed)
+            soft = thinned(labelled, round(many * ground.train.height), site.wanted.seed)
         return bench.answered(bench.student(human, ground.dev, soft, settings), ground.test)
 
 

@@ -11,15 +11,17 @@ each half is tested by models that may have learned from the other:
     student, all languages    judgments of all
 
 The teacher that labels is the one that knows the language alone: what its labels carry elsewhere is what is asked. Of
-each language the report gives the share of its query tokens that the backbone's tokenizer does not know; where that
-is large the backbone cannot read the script, and its figures are a floor.
+each language the report gives how many of its query tokens the backbone's tokenizer does not know, and how many are
+single letters; where queries or pins fall apart so, the backbone cannot read the script, and its figures are a floor.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
+from typing import NamedTuple
 
 import polars as pl
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
@@ -37,10 +39,27 @@ from relevance.experiments.records import Drawing, Found, Table, Value
 from relevance.experiments.site import Experiment, Site, Wanted, languages, runs
 from relevance.judging.figures import Measure, Versus
 from relevance.splits import WHOLE_LOG, Split, primary_language, split_by_language
+from relevance.text import pin_texts_from_frame, plain_text
 
 _HALVES = 2
 _DEV_EVERY = 10  # of the other languages' training queries one in so many stops training
-_UNREADABLE = 0.2  # share of unknown tokens in a language's queries from which its figures are a floor
+_UNKNOWN = 0.2  # share of tokens from which a language's figures are a floor: unknown ones alone
+_IN_PIECES = 0.5  # unknown ones and single letters; of languages that a tokenizer was made for it is a third at most
+_HAN = "CJK UNIFIED"  # how Unicode names signs of which one may be a word
+
+
+class Reading(NamedTuple):
+    """How a tokenizer reads texts: the shares of tokens that it does not know, and that are one letter each."""
+
+    unknown: float
+    letters: float
+
+    @property
+    def fails(self) -> bool:
+        return self.unknown > _UNKNOWN or self.unknown + self.letters > _IN_PIECES
+
+    def __str__(self) -> str:
+        return f"{self.unknown:.0%} unknown, {self.letters:.0%} single letters"
 
 
 def splits(judged: pl.DataFrame, wanted: Wanted) -> list[tuple[str, Split]]:
@@ -93,9 +112,9 @@ def run(site: Site) -> Found:
         Versus(names["soft_all"], names["student_all"]),
     ]
     tested = _languages(gathered)
-    unknown = {lang: arms.unknown(lang) for lang in tested}
-    table, drawings = _by_language(gathered, tested, unknown)
-    notes = arms.notes(tested, unknown)
+    read = {lang: arms.read(lang) for lang in tested}
+    table, drawings = _by_language(gathered, tested, {lang: queries for lang, (queries, _) in read.items()})
+    notes = arms.notes(read)
     return Found(
         figures.arms(arms.numbers), figures.compare(versus), (table,), drawings, tuple(notes), gathered.left_out
     )
@@ -151,21 +170,30 @@ class _Arms:
     def _with_labels(self, ground: Ground, seed: int, everywhere: bool) -> Model:
         """A student of the language's judgments and its teacher's labels, of as many pairs in either case."""
         site = self._site
-        scope = ground._replace(split=replace(ground.split, log=WHOLE_LOG))
-        soft = site.bench.soft(scope, site.scale.soft_pairs)
+        soft = self._soft(ground)
         own = soft.filter(languages(soft).eq_missing(self._lang))
         chosen = thinned(soft, own.height, site.wanted.seed) if everywhere else own
         labelled = site.bench.labelled(self._teacher(ground, seed), chosen) if chosen.height else None
         settings = replace(site.bench.student_settings, seed=seed)
         return site.bench.student(ground.train, ground.dev, labelled, settings)
 
+    def _soft(self, ground: Ground) -> pl.DataFrame:
+        """Pairs to label, of all languages."""
+        scope = ground._replace(split=replace(ground.split, log=WHOLE_LOG))
+        return self._site.bench.soft(scope, self._site.scale.soft_pairs)
+
     def _with_all(self, ground: Ground) -> Ground:
-        """The ground, learning from the other halves' queries too, one in ten of which goes to dev."""
+        """The ground, learning from the other halves' queries too, one in ten of which goes to dev.
+
+        Not from those of the language itself that the plan cut: all arms have as many of these.
+        """
         seen = ground.split.train | ground.split.dev | ground.split.test | ground.split.left_out
-        rest = sorted(set(self._site.judged["query"].unique()) - seen)
+        judged = self._site.judged
+        own = judged.filter(languages(judged) == self._lang)["query"]
+        rest = sorted(set(judged["query"].unique()) - seen - set(own))
         dev, train = frozenset(rest[::_DEV_EVERY]), frozenset(rest) - frozenset(rest[::_DEV_EVERY])
         split = replace(ground.split, train=ground.split.train | train, dev=ground.split.dev | dev, log=WHOLE_LOG)
-        more = [self._site.judged.filter(pl.col("query").is_in(sorted(side))) for side in (train, dev)]
+        more = [judged.filter(pl.col("query").is_in(sorted(side))) for side in (train, dev)]
         return ground._replace(
             name=f"{ground.name}, all",
             train=pl.concat([ground.train, more[0]]),
@@ -173,23 +201,30 @@ class _Arms:
             split=split,
         )
 
-    def unknown(self, lang: str) -> float:
-        """Share of the language's tested query tokens that the backbone does not know."""
+    @cached_property
+    def _tokenizer(self) -> PreTrainedTokenizerBase:
         backbone = self._site.bench.teacher_settings.backbone
         folder = checkpoints.locate(backbone, "a backbone").folder if backbone else default_model_path()
-        test = pl.concat([ground.test for ground in self._site.grounds])
-        asked = test.filter(languages(test).eq_missing(lang))["query"].unique().sort().to_list()
-        return unknown_share(AutoTokenizer.from_pretrained(folder, trust_remote_code=False), asked)
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
-    def notes(self, tested: Sequence[str], unknown: dict[str, float]) -> list[str]:
-        floors = [f"{lang} ({unknown[lang]:.0%} of its query tokens)" for lang in tested if unknown[lang] > _UNREADABLE]
+    def read(self, lang: str) -> tuple[Reading, Reading]:
+        """How the backbone reads the language's tested queries, and the pins they are tested with."""
+        test = pl.concat([ground.test for ground in self._site.grounds])
+        rows = test.filter(languages(test).eq_missing(lang))
+        pins = [plain_text(pin) for pin in pin_texts_from_frame(rows.unique("pin_id", maintain_order=True))]
+        queries = rows["query"].unique().sort().to_list()
+        return reading(self._tokenizer, queries), reading(self._tokenizer, pins)
+
+    def notes(self, read: Mapping[str, tuple[Reading, Reading]]) -> list[str]:
+        floors = [f"{lang} (queries: {queries}; pins: {pins})" for lang, (queries, pins) in read.items()
+                  if queries.fails or pins.fails]  # fmt: skip
         found = []
         if floors:
             found.append(
-                f"The backbone's tokenizer does not know {', '.join(floors)}: what is measured there is a floor, of a "
-                "model that cannot read the script."
+                f"The backbone's tokenizer cannot read {', '.join(floors)}: what is measured there is a floor, of a "
+                "model that sees no words of the script."
             )
-        if not any(self._site.bench.soft(g, self._site.scale.soft_pairs).height for g in self._site.grounds):
+        if not any(self._soft(ground).height for ground in self._site.grounds):
             found.append("There were no pairs for the teacher to label: what its labels carry cannot be shown.")
         return found
 
@@ -203,6 +238,32 @@ def unknown_share(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> f
     return ids.count(tokenizer.unk_token_id) / max(1, len(ids))
 
 
+def reading(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> Reading:
+    """Of the texts' tokens that hold a letter, or are unknown; all 0 without one.
+
+    A single Han sign is a word as often as not, and no sign of failing. A tokenizer that does not tell what part of the
+    text a token is (a slow one) shows unknown tokens only.
+    """
+    if not texts:
+        return Reading(0.0, 0.0)
+    told = tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=tokenizer.is_fast)
+    if not tokenizer.is_fast:
+        return Reading(unknown_share(tokenizer, texts), 0.0)
+    unknown = letters = tokens = 0
+    for text, ids, places in zip(texts, told["input_ids"], told["offset_mapping"], strict=True):
+        for token, (start, end) in zip(ids, places, strict=True):
+            piece = text[start:end].strip()
+            known = tokenizer.unk_token_id is None or token != tokenizer.unk_token_id
+            unknown += not known
+            letters += known and len(piece) == 1 and piece.isalpha() and not _is_han(piece)
+            tokens += not known or any(sign.isalpha() for sign in piece)
+    return Reading(unknown / max(1, tokens), letters / max(1, tokens))
+
+
+def _is_han(sign: str) -> bool:
+    return unicodedata.name(sign, "").startswith(_HAN)
+
+
 def _languages(gathered: Gathered) -> list[str]:
     """Those tested, most pairs first."""
     rows = next(iter(gathered.answers.values()))[0]
@@ -212,7 +273,7 @@ def _languages(gathered: Gathered) -> list[str]:
 
 
 def _by_language(
-    gathered: Gathered, tested: Sequence[str], unknown: dict[str, float]
+    gathered: Gathered, tested: Sequence[str], read: Mapping[str, Reading]
 ) -> tuple[Table, tuple[Drawing, ...]]:
     rows: list[tuple[Value, ...]] = []
     drawn = []
@@ -228,7 +289,8 @@ def _by_language(
                 lang,
                 first.queries,
                 first.pairs,
-                f"{unknown[lang]:.1%}",
+                f"{read[lang].unknown:.1%}",
+                f"{read[lang].letters:.1%}",
                 *(one.estimate(Measure.ACCURACY) for one in figures),
             )
         )
@@ -237,11 +299,11 @@ def _by_language(
             Drawing(
                 f"Accuracy in {lang}",
                 estimates(f"Accuracy in {lang}", shown),
-                f"{first.pairs:,} pairs of {first.queries:,} queries; {unknown[lang]:.1%} of query tokens unknown.",
+                f"{first.pairs:,} pairs of {first.queries:,} queries; query tokens: {read[lang]}.",
                 True,
             )
         )
-    columns = ("language", "queries", "pairs", "unknown tokens", *gathered.answers)
+    columns = ("language", "queries", "pairs", "unknown tokens", "single letters", *gathered.answers)
     said = "Accuracy in each other language; with fewer than ten tested queries there is no interval."
     return Table("By language", said, columns, tuple(rows)), tuple(drawn)
 

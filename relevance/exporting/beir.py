@@ -1,9 +1,10 @@
-"""The catalogue and its judgments as a BEIR data set: corpus.jsonl, queries.jsonl and qrels/SPLIT.tsv.
+"""The catalogue and its judgments as a BEIR data set: corpus.jsonl, queries.jsonl, qrels/SPLIT.tsv and scale.json.
 
     relevance export beir DIR
 
 Reads the pins' texts as they are now and the judged pairs; `enrich import beir DIR` reads it back. A score is the level
-less one, so that 0 is what nobody wants, as tools take it. `text` is all that a pin says but its title: description,
+less one, so that 0 is what nobody wants, as tools take it; scale.json says that the highest there can be is 4, or
+levels would come back raised where no pair is at level 5. `text` is all that a pin says but its title: description,
 caption and link; what people did with it (boards, engaged queries) is left out, for it may hold the queries themselves.
 """
 
@@ -17,8 +18,9 @@ from pathlib import Path
 import polars as pl
 
 from enrich import parts
+from enrich.importers.beir import HIGHEST, SCALE_FILE
 from enrich.live_pins import deleted_pins
-from enrich.tables import PINS
+from enrich.tables import LEVELS, PINS
 from enrich.workspace import Workspace
 from relevance.catalogue import field_texts
 from relevance.exporting.ids import document_id, query_id
@@ -48,6 +50,7 @@ def write_beir(workspace: Workspace, folder: Path, splits: Mapping[str, pl.DataF
     _write_lines(folder / "queries.jsonl", (_json({"_id": query_id(query), "text": query}) for query in asked))
     for split, pairs in splits.items():
         _write_lines(folder / "qrels" / f"{split}.tsv", ["query-id\tcorpus-id\tscore", *_scores(pairs)])
+    _write_lines(folder / SCALE_FILE, [json.dumps({HIGHEST: LEVELS[-1] - 1})])
     return BeirExport(folder, len(ids), {split: pairs.height for split, pairs in splits.items()})
 
 

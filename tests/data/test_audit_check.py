@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from data.audit_check import CHANCE, JUDGED_CHANCE, Truth, _arms, _chosen, _with_verdicts
+from data.sample_maker.judgments import Annotator, make_annotators
 from relevance.audit.worth import Reason
 
 TRUTH = Truth(np.array([[5.0, 1.0]]), {"q": 0}, {"a": 0, "b": 1})
@@ -24,10 +25,22 @@ def test_a_verdict_is_one_more_vote():
         {"query": ["q", "q"], "pin_id": ["a", "b"], "level": [5, 5], "votes": [[5.0] * 3] * 2},
         schema_overrides={"votes": pl.List(pl.Float32)},
     )
-    found = _with_verdicts(SimpleNamespace(), rows, rows.filter(pl.col("pin_id") == "b"), TRUTH, seed=0)
+    found = _with_verdicts(
+        SimpleNamespace(), rows, rows.filter(pl.col("pin_id") == "b"), TRUTH, make_annotators(1), seed=0
+    )
     assert found["votes"].to_list() == [[5.0] * 3, [5.0] * 3 + [1.0]]
     assert found["level"].to_list() == [5, 4]
     assert found.columns == rows.columns
+
+
+def test_verdicts_are_of_the_people_of_the_world_asked_for():
+    """People who see four levels more than there are say 5 of b, which is a 1."""
+    rows = pl.DataFrame(
+        {"query": ["q"], "pin_id": ["b"], "level": [1], "votes": [[1.0]]},
+        schema_overrides={"votes": pl.List(pl.Float32)},
+    )
+    kind = [Annotator("kind", 4.0, 0.0, 0.0)]
+    assert _with_verdicts(SimpleNamespace(), rows, rows, TRUTH, kind, seed=0)["votes"].to_list() == [[1.0, 5.0]]
 
 
 def pool(unjudged: int, judged: int) -> pl.DataFrame:

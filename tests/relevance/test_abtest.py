@@ -92,6 +92,81 @@ def test_users_who_are_all_alike_give_no_interval_and_no_verdict() -> None:
         assert np.isnan(effects.change(same, same).p_value)
 
 
+def test_one_arm_of_users_who_are_alike_gives_no_interval_either() -> None:
+    """Nobody of control saved, of treatment one in three: the spread of one arm is not that of two."""
+    for control, treatment in (([0.0] * 30, [0.0, 0.0, 1.0] * 10), ([0.0, 0.0, 1.0] * 10, [1.0] * 30)):
+        sides = sums(control, before=list(range(30))), sums(treatment, before=list(range(30)))
+        found = effects.effect(*sides)
+        assert np.isnan([found.low, found.p_value, found.lift_low, found.standard_error]).all()
+        assert not effects.is_look(found)
+        assert effects.adjusted(*sides) is None
+        assert np.isnan(effects.change((sides[0], sides[0]), sides).p_value)
+
+
+def test_looks_begin_with_twenty_users_in_each_arm() -> None:
+    early, due = (effects.effect(sums([0.0, 1.0] * half), sums([9.0, 10.0] * 15)) for half in (9, 10))
+    assert (early.users, due.users) == ((18, 30), (20, 30))
+    assert effects.always_valid_p([early], 0.5) == 1
+    assert effects.always_valid_p([early, due], 0.5) == effects.always_valid_p([due], 0.5) < 1e-4
+
+
+def test_what_is_plausible_is_fixed_by_the_first_look_and_not_by_later_days() -> None:
+    """Day 1: control saves one in two of 40. Day 9 makes it one in twenty: the prior stays at 5 % of one half."""
+    rows = [
+        event(f"{arm}{date}-{number}", arm, what, event_timestamp=day(date))
+        for date, users, every in ((1, 40, 2), (9, 400, 400))
+        for arm in ("control", "t")
+        for number in range(users)
+        for what in ("impression", "save")[: 1 + (number % every == 0 or ((date, arm) == (1, "t") and number % 4 == 1))]
+    ]
+    log_ = experiment_log(frame(*rows))
+    found = analyse_log(log_, JUDGED, log_.events.select(pl.col("user").unique(), before=pl.lit(0.0)), AbtestSettings())
+    first = effects.effect(sums([1.0, 0.0] * 20), sums([1.0, 1.0, 1.0, 0.0] * 10))
+    assert found.results[0].always_valid_p == pytest.approx(effects.always_valid_p([first], 0.05 * 0.5))
+    assert found.results[0].always_valid_p < 1
+
+
+def test_all_outcomes_of_all_treatments_are_corrected_together() -> None:
+    three = pl.concat([many(120), many(120).filter(pl.col("arm") == "treatment").with_columns(
+        pl.col("user_hash", "session_id", "request_id") + "x", arm=pl.lit("other"))])  # fmt: skip
+    log_ = experiment_log(three)
+    before = log_.events.select(pl.col("user").unique(), before=pl.lit(0.0))
+    found = analyse_log(log_, JUDGED, before, AbtestSettings())
+    plain = [one.effect.p_value for one in found.results]
+    assert len(plain) == 8 and np.isfinite(plain).sum() == 2  # fulfilment twice: of the others all users are alike
+    assert [one.p_holm for one in found.results] == pytest.approx(holm(plain), nan_ok=True)
+    assert found.results[0].p_holm == pytest.approx(2 * plain[0])
+    assert "(Holm)" in next(line for line in page.render(found).splitlines() if line.startswith("  difference"))
+
+
+def test_a_log_without_positions_has_no_ndcg_and_no_precision() -> None:
+    """And in a log of both, a search with an impression of no position is left out, and the impression counted."""
+    whole = many(80)
+    for rows, unplaced, reason in (
+        (whole.with_columns(position=pl.lit(None, pl.Int64)), 80, "no impression has a position"),
+        (whole.with_columns(position=pl.when(pl.col("user_hash") != "u0").then("position")), 1, None),
+    ):
+        log_ = experiment_log(rows)
+        before = log_.events.select(pl.col("user").unique(), before=pl.lit(0.0))
+        found = analyse_log(log_, JUDGED, before, AbtestSettings())
+        assert found.unplaced == unplaced
+        assert [one.reason for one in found.results] == [None, reason, reason, None]
+        assert f"an impression of no position: {unplaced}" in page.render(found)
+    assert found.results[1].effect.users == (39, 40)
+
+
+def test_sessions_that_stand_for_users_are_said_to() -> None:
+    for rows, said in (
+        (many(40).with_columns(user_hash=pl.lit(None, pl.String)), "\nsessions stand for users"),
+        (many(40).with_columns(user_hash=pl.when(pl.col("user_hash") != "u1").then("user_hash")), "\n1 sessions stand"),
+        (many(40), None),
+    ):
+        log_ = experiment_log(rows)
+        before = log_.events.select(pl.col("user").unique(), before=pl.lit(0.0))
+        told = page.render(analyse_log(log_, JUDGED, before, AbtestSettings()))
+        assert said in told if said else "stand for users" not in told
+
+
 def test_a_change_of_the_effect_is_welchs_test_of_what_each_user_changed_by() -> None:
     rng = np.random.default_rng(4)
     first, last = ([sums(list(rng.normal(arm, 1, 30 + arm))) for arm in (0, 1)] for _ in range(2))
@@ -169,13 +244,13 @@ def test_precision_counts_the_first_eight_places_judged_or_not() -> None:
 
 
 def many(users: int) -> pl.DataFrame:
-    """Half the users in each arm; all of treatment save, of control every second one; weeks by turns."""
+    """Half the users in each arm; of treatment nine in ten save, of control all of one week; weeks by turns."""
     rows = []
     for number in range(users):
         arm = ("control", "treatment")[number % 2]
         at = {"event_timestamp": day(1 + 7 * (number // 2 % 2)), "country": ("US", "DE")[number % 3 == 0]}
         rows.append(event(f"u{number}", arm, "impression", **at))
-        if arm == "treatment" or number % 4 == 0:
+        if number % 40 not in (1, 23) and (arm == "treatment" or number % 4 == 0):
             rows.append(event(f"u{number}", arm, "save", **at))
     return frame(*rows)
 
@@ -184,15 +259,16 @@ def test_an_analysis_tells_weeks_and_segments() -> None:
     log_ = experiment_log(many(400))
     found = analyse_log(log_, JUDGED, log_.events.select(pl.col("user").unique(), before=pl.lit(0.0)), AbtestSettings())
     fulfilment = found.results[0]
-    assert (fulfilment.effect.control, fulfilment.effect.treatment) == (0.5, 1.0)
-    assert fulfilment.effect.low < 0.5 < fulfilment.effect.high
-    assert fulfilment.always_valid_p < 1e-6
+    assert (fulfilment.effect.control, fulfilment.effect.treatment) == (0.5, 0.9)
+    assert fulfilment.effect.low < 0.4 < fulfilment.effect.high
+    assert fulfilment.always_valid_p < 1e-5
     assert [week.number for week in fulfilment.weeks] == [1, 2]
     # of control, those of the first week are the ones that save
-    assert [week.effect.difference for week in fulfilment.weeks] == pytest.approx([0, 1])
+    assert [week.effect.difference for week in fulfilment.weeks] == pytest.approx([-0.1, 0.9])
+    assert np.isnan([week.effect.p_value for week in fulfilment.weeks]).all()  # in a week all of control are alike
     assert fulfilment.fading is not None
     assert fulfilment.fading.difference == pytest.approx(1)
-    assert np.isnan(fulfilment.fading.low)  # every user changed alike: no spread, no interval
+    assert np.isnan(fulfilment.fading.low)  # every user of control changed alike: no spread, no interval
     assert {(one.column, one.value) for one in fulfilment.segments} == {
         ("country", "US"),
         ("country", "DE"),
@@ -270,7 +346,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "nDCG@20: treatment - control" in lines
     assert "  not to be had: nothing judged was shown" in lines
     said = json.loads(lines[-1])
-    assert said["results"][0]["effect"]["difference"] == 0.5
+    assert said["results"][0]["effect"]["difference"] == pytest.approx(0.4)
     assert console.run(relevance, ["abtest", "--workspace", str(here.root), "--control", "c"]) == 2
     assert "expected events of an arm 'c'" in capsys.readouterr().err
 

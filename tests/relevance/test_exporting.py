@@ -121,6 +121,27 @@ def test_beir_is_read_back_by_its_importer(catalogue, tmp_path):
     assert levels == {"p1": 5, document_id("p 2"): 2, "p3": 1}
 
 
+@pytest.mark.parametrize("most", [4, 2, 1])
+def test_beir_levels_come_back_where_no_pair_is_at_level_5(catalogue, tmp_path, most):
+    """Scores are not stretched to the highest found, which is no level 5; with level 1 alone none is above 0."""
+    told = gold(catalogue).with_columns(pl.col("level").clip(upper_bound=most))
+    write_beir(catalogue, tmp_path / "out", {"test": told})
+    back = Workspace.at(tmp_path / "back")
+    import_catalogue("beir", tmp_path / "out", back)
+    run_judgments(back)
+    levels = dict(gold(back).select("pin_id", "level").iter_rows())
+    assert levels == {"p1": min(most, 5), document_id("p 2"): min(most, 2), "p3": 1}
+
+
+def test_a_scale_that_is_none_is_one_line(catalogue, tmp_path):
+    write_beir(catalogue, tmp_path / "out", {"test": gold(catalogue)})
+    for written in ('{"highest_grade": "4"}', '{"highest_grade": 0}', "{"):
+        (tmp_path / "out" / "scale.json").write_text(written)
+        with pytest.raises(BadInput, match=r"scale\.json") as caught:
+            import_catalogue("beir", tmp_path / "out", Workspace.at(tmp_path / "back"))
+        assert "\n" not in str(caught.value)
+
+
 def test_trec_levels_are_read_back_as_levels(catalogue, tmp_path):
     """Grades 2 of 5 would be level 3 on a scale from 0; "level" in the iteration says that they are none."""
     folder = tmp_path / "out"

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.stats import bootstrap as scipy_bootstrap
+from scipy.stats import t
 
 from enrich.errors import BadInput
 from relevance import intervals, metrics
@@ -97,6 +98,28 @@ def test_a_difference_is_paired_by_query():
     assert found.p_value == pytest.approx(2 / 2001)
 
 
+def test_a_difference_beyond_all_draws_has_the_p_value_of_students_t():
+    """Gaps of .1 and .3 by turns, mean .2: t = .2 ÷ (.1 / √40) = 12.6, where no draw of 2,000 reaches zero."""
+    query, gap = np.arange(40), np.tile([0.1, 0.3], 20)
+    draws = intervals.draw_queries(40, BootstrapSettings())
+    found = intervals.difference(intervals.mean(query, gap, 40), intervals.mean(query, np.zeros(40), 40), draws)
+    assert np.log10(found.p_value) == pytest.approx(np.log10(2 * t.sf(12.6, 39)), abs=1)
+    assert max(intervals.holm([found.p_value] * 114)) < 1e-9  # 2 / 2001 would be .114
+
+
+def test_what_the_draws_can_count_is_counted_and_the_tail_never_lies_above_it():
+    """A tenth of 40 queries loses what the others gain: p is a share of the draws, a multiple of 2 / 2001."""
+    query, draws = np.arange(40), intervals.draw_queries(40, BootstrapSettings())
+    nothing, p_values = intervals.mean(query, np.zeros(40), 40), []
+    for better in (24, 28, 31, 34, 37, 40):
+        gap = np.where(query < better, 1.0, -1.0) + query / 1000
+        p_values.append(intervals.difference(intervals.mean(query, gap, 40), nothing, draws).p_value)
+    counted = [p for p in p_values if p > 2 / 2001]
+    assert len(counted) >= 2
+    assert [p * 2001 / 2 for p in counted] == pytest.approx([round(p * 2001 / 2) for p in counted])
+    assert p_values == sorted(p_values, reverse=True) and p_values[-1] < 2 / 2001
+
+
 def test_equal_models_do_not_differ():
     query, values = np.arange(20), np.linspace(0, 1, 20)
     draws = intervals.draw_queries(20, BootstrapSettings())
@@ -160,6 +183,24 @@ def test_with_a_handful_of_queries_there_is_no_interval_and_no_p_value():
     assert found.value == 0.5
     assert np.isnan([found.low, found.high, found.p_value]).all()
     assert intervals.estimate(better, draws).reason == "too few queries for an interval"
+
+
+@pytest.mark.parametrize("kind", ["mean", "auroc"])
+def test_the_floor_is_of_queries_that_have_rows_of_the_measure(kind):
+    """Rows in 4 of 500 queries, all alike: an interval of width 0 and p .001 would be a verdict on four. Ten may."""
+    draws = intervals.draw_queries(500, BootstrapSettings(draws=200))
+    for queries, sure in ((4, False), (9, False), (30, True)):
+        query = np.repeat(np.arange(queries) * 15, 2)
+        right = np.tile([True, False], queries)
+        if kind == "mean":
+            one, other = (intervals.mean(query, np.full(len(query), value), 500) for value in (1.0, 0.0))
+        else:
+            one, other = (intervals.auroc(query, right, sign * right) for sign in (1.0, -1.0))
+        assert one.queries == queries
+        found, gap = intervals.estimate(one, draws), intervals.difference(one, other, draws)
+        assert (found.value, gap.value) == (1, 1)
+        assert np.isnan([found.low, gap.low, gap.p_value]).any() != sure
+        assert found.reason == (None if sure else "too few queries for an interval")
 
 
 def test_what_differs_by_rounding_alone_is_no_difference():

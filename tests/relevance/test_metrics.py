@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import ir_measures
 import numpy as np
@@ -222,6 +223,71 @@ def test_malformed_input_gives_one_line(levels, probabilities, words):
     with pytest.raises(BadInput, match=words) as caught:
         metrics.accuracy(levels, probabilities)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "odd", [[1, None], [1, "two"], ["1", "2"], [True, False], [[1], [1, 2]], [1, math.nan], None, "no"]
+)
+def test_levels_that_are_none_give_one_line_of_every_measure(odd):
+    for measure in (metrics.accuracy, metrics.within_one, metrics.calibration_error):
+        _one_line(lambda measure=measure: measure(odd, ONE_HOT[:2]))
+    for measure in (metrics.quadratic_kappa, metrics.kendall_tau):
+        _one_line(lambda measure=measure: measure(odd, [1, 2]))
+        _one_line(lambda measure=measure: measure([1, 2], odd))
+
+
+def test_whole_levels_may_be_floats_or_objects():
+    for levels in ([1.0, 2.0], np.array([1, 2], object), np.array([1, 2], np.int8)):
+        assert metrics.accuracy(levels, ONE_HOT[:2]) == 1
+
+
+def test_counts_and_levels_that_are_no_whole_numbers_give_one_line():
+    for bins in (2.5, 0, "15", None):
+        _one_line(lambda bins=bins: metrics.calibration_error([1, 2], ONE_HOT[:2], bins))
+    for level in (3.0, 4.5, 1, "3", None):
+        _one_line(lambda level=level: metrics.auroc_at_least([1, 5], ONE_HOT[:2], level))
+    for level in (4.5, 7, 0, "4", None):
+        _one_line(lambda level=level: metrics.precision({"q": {"a": 5}}, {"q": {"a": 1.0}}, 8, level))
+    for cutoff in (2.5, "8", None, True):
+        for measure in (metrics.ndcg, metrics.sdcg, metrics.precision):
+            _one_line(lambda measure=measure, cutoff=cutoff: measure({"q": {"a": 5}}, {"q": {"a": 1.0}}, cutoff))
+
+
+@pytest.mark.parametrize(
+    ("qrels", "run"),
+    [
+        ([("q", "a", 5)], {}),
+        ({"q": ["a"]}, {}),
+        (None, {}),
+        ({"q": {"a": 4.0}}, {"q": {"a": 1.0}}),
+        ({"q": {"a": "5"}}, {"q": {"a": 1.0}}),
+        ({"q": {"a": None}}, {"q": {"a": 1.0}}),
+        ({"q": {"a": 5, 7: 4}}, {"q": {"a": 1.0}}),
+        ({1: {"a": 5}}, {"q": {"a": 1.0}}),
+        ({"q": {"a": 5}}, {"q": {"a": None}}),
+        ({"q": {"a": 5}}, {"q": {"a": "1.0"}}),
+        ({"q": {"a": 5}}, {"q": {"a": 1.0, None: 2.0}}),
+        ({"q": {"a": 5}}, {"q": ["a"]}),
+        ({"q": {"a": 5}}, [("q", "a", 1.0)]),
+        ({"q": {"a": 5}}, None),
+    ],
+)
+def test_qrels_and_runs_of_another_shape_give_one_line_of_every_measure(qrels, run):
+    for measure in (metrics.ndcg, metrics.sdcg, metrics.precision, metrics.kendall_tau_by_query):
+        _one_line(lambda measure=measure: measure(qrels, run))
+    _one_line(lambda: rankings.judged_by_query(qrels, run))
+
+
+def test_gains_of_another_shape_give_one_line():
+    for gains in (None, [1, 2], dict.fromkeys(range(1, 6)), dict.fromkeys(range(1, 6), "1")):
+        for measure in (metrics.ndcg, metrics.sdcg):
+            _one_line(lambda measure=measure, gains=gains: measure({"q": {"a": 5}}, {}, 20, gains))
+
+
+def _one_line(measure: Callable[[], object]) -> None:
+    with pytest.raises(BadInput) as caught:
+        measure()
+    assert str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_what_one_class_cannot_define_is_said():
