@@ -47,9 +47,7 @@ class StudentSettings:
     """How a student is built and trained; recorded in its folder."""
 
     network: NetworkSettings = field(default_factory=NetworkSettings)
-    text_encoder: str | None = (
-        None  # of queries without a stored vector; None: all-MiniLM-L6-v2, or the workspace's
-    )
+    text_encoder: str | None = None  # of queries without a stored vector; None: all-MiniLM-L6-v2, or the workspace's
     gold_share: float = 0.5  # of a human row's target that is its gold level; the rest is the annotators' votes
     human_weight: float = 1.0  # of a human row's loss, a teacher row's being 1
     peer_share: float = 0.5  # of a soft label that a student of human labels has a say in; the rest is the teacher's
