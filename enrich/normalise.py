@@ -12,11 +12,9 @@ import regex
 
 MAX_QUERY_CHARACTERS = 500
 _SPACE = regex.compile(r"\s+")
-_SHOWN = (
-    r"\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"  # format characters that are signs themselves
-)
-_CONTROL = regex.compile(rf"(?V1)[[\p{{Cc}}\p{{Cs}}\p{{Cf}}]--[\s\u200c\u200d{_SHOWN}]]")
-_UNSEEN = regex.compile(rf"(?V1)[\p{{Cf}}--[{_SHOWN}]]")
+SHOWN = "\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"  # format characters that are signs themselves
+_CONTROL = regex.compile(rf"(?V1)[[\p{{Cc}}\p{{Cs}}\p{{Cf}}]--[\s\u200c\u200d{SHOWN}]]")
+_UNSEEN = regex.compile(rf"(?V1)[\p{{Cf}}--[{SHOWN}]]")
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}ー"  # scripts written without spaces
 _TERM = regex.compile(rf"[{_UNSPACED}]+|(?![{_UNSPACED}])[\p{{L}}\p{{N}}](?:(?![{_UNSPACED}])[\p{{L}}\p{{M}}\p{{N}}])*")
 _ASCII_TERM = re.compile(r"[a-z0-9]+")

@@ -1,7 +1,7 @@
 """The owner's own words, tidied: `pin_text`.
 
 Reads pins and deletions; writes pin_text (`enrich texts`). HTML entities are decoded, tags dropped, white space
-collapsed, control characters dropped; what is then empty is null. The language is the pin's own, else identified from
+collapsed, control and format characters dropped; what is then empty is null. The language is the pin's own, else identified from
 title and description. Everything is an expression over a column but the language of texts that do not say theirs.
 """
 
@@ -17,10 +17,11 @@ import polars as pl
 from enrich import job, language
 from enrich.job import JobReport, JobSettings
 from enrich.live_pins import live_pins
+from enrich.normalise import SHOWN
 from enrich.tables import PIN_TEXT
 from enrich.workspace import Workspace
 
-RULES = "texts 1"  # the version of the rules below
+RULES = "texts 2"  # the version of the rules below
 _FIELDS = ("title", "description", "lang", "category")
 _ENTITY = r"&(?:[A-Za-z][A-Za-z0-9]{1,31}|#\d{1,7}|#[xX][0-9A-Fa-f]{1,6});"
 _ENTITIES = re.compile(_ENTITY)
@@ -30,7 +31,7 @@ _TAG = (
     r"header|hr|html|i|iframe|img|li|main|meta|ol|p|pre|script|section|small|span|strike|strong|style|sub|sup|table|tbody|"
     r"td|tfoot|th|thead|title|tr|u|ul|video)(?:\s[^<>]*)?/?>"
 )
-_CONTROL = r"[\p{Cc}--\s]"
+_CONTROL = rf"[[\p{{Cc}}\p{{Cf}}]--[\s\x{{200C}}\x{{200D}}{SHOWN}]]"  # as `normalise.collapse_space` drops
 
 
 @dataclass(frozen=True, slots=True)

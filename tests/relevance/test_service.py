@@ -321,14 +321,12 @@ def test_a_full_queue_is_a_429_and_a_hung_store_a_partial_answer_in_time(scorer,
     body, answers = {"query": "blue chair", "pin_ids": PINS[:3]}, []
     with client_of(parts) as client:
         before = counted(client)
-        late = client.post("/score", json={**body, "deadline_ms": 1})
-        assert late.status_code == 200 and late.json()["partial"] and late.json()["degraded"]
-        assert all(pin["missing"] == ["deadline", "pin"] for pin in late.json()["pins"])
         ask = threading.Thread(target=lambda: answers.append(client.post("/score", json=body)))
         ask.start()
         assert held.asked.wait(60)
         timed_out = client.post("/score", json={**body, "deadline_ms": 5})  # waits for the one thread, in the queue
-        assert timed_out.status_code == 200 and timed_out.json()["partial"]
+        assert timed_out.status_code == 200 and timed_out.json()["partial"] and timed_out.json()["degraded"]
+        assert all(pin["missing"] == ["deadline", "pin"] for pin in timed_out.json()["pins"])
         waits = threading.Thread(target=lambda: answers.append(client.post("/score", json=body)))
         waits.start()
         while "relevance_waiting_requests 1.0" not in client.get("/metrics").text:
@@ -339,7 +337,7 @@ def test_a_full_queue_is_a_429_and_a_hung_store_a_partial_answer_in_time(scorer,
         ask.join()
         waits.join()
         assert [answer.json()["partial"] for answer in answers] == [False, False]
-        assert [after - was for after, was in zip(counted(client), before, strict=True)] == [1, 2]
+        assert [after - was for after, was in zip(counted(client), before, strict=True)] == [1, 1]
 
 
 def test_a_short_deadline_leaves_most_of_itself_for_scoring(scorer, monkeypatch):
