@@ -12,7 +12,8 @@ import regex
 
 MAX_QUERY_CHARACTERS = 500
 _SPACE = regex.compile(r"\s+")
-SHOWN = "\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"  # format characters that are signs themselves
+# Format characters that are signs themselves.
+SHOWN = "\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
 _CONTROL = regex.compile(rf"(?V1)[[\p{{Cc}}\p{{Cs}}\p{{Cf}}]--[\s\u200c\u200d{SHOWN}]]")
 _UNSEEN = regex.compile(rf"(?V1)[\p{{Cf}}--[{SHOWN}]]")
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}ー"  # scripts written without spaces
