@@ -1,8 +1,9 @@
 """The owner's own words, tidied: `pin_text`.
 
 Reads pins and deletions; writes pin_text (`enrich texts`). HTML entities are decoded, tags dropped, white space
-collapsed, control and format characters dropped; what is then empty is null. The language is the pin's own, else identified from
-title and description. Everything is an expression over a column but the language of texts that do not say theirs.
+collapsed, control and format characters dropped; what is then empty is null. The language is the pin's own, else
+identified from title and description. Everything is an expression over a column but the language of texts that do not
+say theirs.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The pairs among which an audit chooses, and what each is worth: from the models' opinions and what is judged.
 
-Reads soft labels and the students of all folds (pairs that nobody judged), and what models that never saw a judged
-pair's query say of it: held-out predictions, and of the queries that were taught, students taught on the others. Writes
-FOLD/predictions. Pairs judged since the soft labels were made are left out.
+Reads soft labels and the students of all folds, or the two of one split (pairs that nobody judged), and what models
+that never saw a judged pair's query say of it: held-out predictions, and of the queries that were taught, students
+taught on the others. Writes FOLD/predictions. Pairs judged since the soft labels were made are left out.
 """
 
 from __future__ import annotations
