@@ -44,8 +44,8 @@ def audit(
 ) -> None:
     """Choose pairs where a person's time is worth most, and write a csv and an offline page to label them.
 
-    unsure: the teacher's entropy; apart: teacher against student; split: the students of all folds, or one split's
-    two; rare: strata of the log that few judgments reach; doubted: judged pairs whose level held-out predictions contradict.
+    unsure: the teacher's entropy; apart: teacher against student; split: the students of all folds, or one split's two;
+    rare: strata of the log that few judgments reach; doubted: judged pairs whose level held-out predictions contradict.
     With --read FILE the labels become judgments of annotator audit:NAME, and gold levels.
     """
     if labels is not None:
