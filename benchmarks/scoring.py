@@ -39,6 +39,7 @@ from benchmarks._report import FEATURE_STORE, Mark, Report, finish, percentile, 
 from benchmarks.rivals.scoring_plain import VIEWS, CrossEncoder, PlainScorer, whole_texts
 from enrich import parts
 from enrich.pin_payload import PinBatch, unpack_pins
+from enrich.query_payload import PAIR_COLUMNS
 from enrich.serving import ServingSettings, run_serving
 from enrich.tables import QUERY_FEATURES, QUERY_PIN_ENGAGEMENT
 from enrich.text_encoder import TextEncoder
@@ -103,10 +104,9 @@ def prepared(root: Path, pins: int) -> Workspace:
     columns = {f.name: pa.array(row.get(f.name, [same.get(f.name)]), f.type) for f in QUERY_FEATURES.schema}
     parts.append(workspace.folder(QUERY_FEATURES), QUERY_FEATURES, pa.table(columns))
     some = np.random.default_rng(8).choice(pins, min(PAIRS, pins), replace=False)
-    pairs = same | {"query": QUERY, "pin_id": [f"pin{i:08d}" for i in some]}
-    rates = {f.name: pairs.get(f.name, 0.5 if "_rate_" in f.name else 9) for f in QUERY_PIN_ENGAGEMENT.schema}
-    rows = {name: value if isinstance(value, list) else [value] * len(some) for name, value in rates.items()}
-    table = pa.table({f.name: pa.array(rows[f.name], f.type) for f in QUERY_PIN_ENGAGEMENT.schema})
+    shared = same | {"query": QUERY} | {name: 0.5 if "_rate_" in name else 9 for name in PAIR_COLUMNS}
+    pairs = [shared | {"pin_id": f"pin{i:08d}"} for i in some.tolist()]
+    table = pa.Table.from_pylist(pairs, QUERY_PIN_ENGAGEMENT.schema)
     parts.append(workspace.folder(QUERY_PIN_ENGAGEMENT), QUERY_PIN_ENGAGEMENT, table)
     run_serving(workspace, ServingSettings())
     return workspace
