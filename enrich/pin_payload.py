@@ -56,8 +56,6 @@ _HEAD_1 = np.dtype([
 ])  # fmt: skip
 _HEAD_2 = np.dtype([("until", "<i8", len(LOG)), *_HEAD_1.descr])
 HEAD = np.dtype([("until", "<i8", len(LOG)), ("scales", "<f4", len(VECTORS)), ("key", "<u8"), *_HEAD_1.descr])
-
-
 Ids64 = npt.NDArray[np.uint64]
 
 

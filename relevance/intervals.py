@@ -20,9 +20,7 @@ from enrich.tables import LEVELS
 from relevance.metrics import Floats, Ints, confidence_bin
 from relevance.reliability import Claim
 
-LEAST_QUERIES = (
-    10  # that a measure has rows of: with fewer, draws are so much alike that an interval would be far too narrow
-)
+LEAST_QUERIES = 10  # that a measure has rows of; with fewer, draws are so alike that intervals would be far too narrow
 _CELLS_AT_ONCE = 4_000_000  # float64 held while ranked pairs are drawn: 32 MB
 _DIGITS = 12  # that a difference keeps: what is equal would else differ by how sums are rounded
 

@@ -40,9 +40,7 @@ class AbtestSettings:
     control: str = "control"
     confidence: float = 0.95
     power: float = 0.8  # of the least detectable effect
-    plausible_lift: float = (
-        0.05  # of the control's value at the first look: the effects for which the always-valid test is made
-    )
+    plausible_lift: float = 0.05  # of the control's first value: effects that the always-valid test is made for
     segment_users: int = 50  # of an arm, below which a segment is not shown
     shares: tuple[float, ...] = ()  # of the arms planned, control first; none: equal
     broken_ratio: float = 1e-3  # p-value of the sample ratio below which arms cannot be compared
