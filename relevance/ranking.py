@@ -50,8 +50,8 @@ class UtilityWeights:
 
     def __post_init__(self) -> None:
         values = (self.relevance, self.click, self.long_click, self.save, self.hide, self.caller)
-        numbers = all(isinstance(value, int | float) and abs(value) <= _GREATEST for value in values)  # nan is not
-        if not numbers or self.relevance < 0:
+        kinds = (int, float, np.floating)
+        if not all(isinstance(value, kinds) and abs(value) <= _GREATEST for value in values) or self.relevance < 0:
             raise BadInput(
                 f"expected weights of at most {_GREATEST:g} in size and a relevance weight of 0 or more, found {values}"
             )
