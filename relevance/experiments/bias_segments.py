@@ -10,6 +10,7 @@ told is not there.
     category     of the pin
     impressions  of the pin: often seen (the upper half of those seen), seldom, never
     country      from which the pair was mostly seen
+    users        by whom it was mostly seen: heavy, regular or light ones, thirds of the log by the rows of a user
     annotators   how many people judged the pair; by name where one person did
 """
 
@@ -18,19 +19,21 @@ from __future__ import annotations
 from collections import Counter
 
 import ibis
+import ibis.expr.types as ir
 import polars as pl
 
 from enrich.history import History
 from enrich.tables import PINS
 from enrich.workspace import Workspace
 from relevance.experiments.site import Site, languages
-from relevance.judging.segments import mostly_from
-from relevance.labelling.strata import frequency_classes
+from relevance.judging.segments import most_rows
+from relevance.labelling.strata import FREQUENCIES, frequency_classes
 
-SEGMENTS = ("frequency", "interest", "language", "category", "impressions", "country", "annotators")
+SEGMENTS = ("frequency", "interest", "language", "category", "impressions", "country", "users", "annotators")
 _PAIR = ["query", "pin_id"]
 _FREQUENCY, _INTERESTS = "query_features__frequency", "query_features__interests"
 _IMPRESSIONS = "pin_engagement__impressions_365d"
+_USERS = dict(zip(FREQUENCIES, ("heavy", "regular", "light"), strict=True))
 
 
 def segmented(rows: pl.DataFrame, site: Site) -> pl.DataFrame:
@@ -43,7 +46,7 @@ def segmented(rows: pl.DataFrame, site: Site) -> pl.DataFrame:
     if _IMPRESSIONS in rows.columns:
         found = found.with_columns(_impressions(rows[_IMPRESSIONS]).alias("impressions"))
     found = _joined(found, _categories(site), ["pin_id"])
-    found = _joined(found, site.countries(found.select(_PAIR)), _PAIR)
+    found = _joined(found, site.audiences(found.select(_PAIR)), _PAIR)
     found = _joined(found, _annotators(site), _PAIR)
     known = [name for name in SEGMENTS if name in found.columns and found[name].null_count() < found.height]
     return found.select(known)
@@ -74,17 +77,42 @@ def _categories(site: Site) -> pl.DataFrame:
     return pins.select("pin_id", "category").drop_nulls().unique("pin_id").collect()
 
 
-def countries_of(workspace: Workspace, pairs: pl.DataFrame) -> pl.DataFrame:
-    """query, pin_id, country: where most rows of each pair's log are from, the first by name where two have as many.
+def audiences_of(workspace: Workspace, pairs: pl.DataFrame) -> pl.DataFrame:
+    """query, pin_id, country, users: of most rows of each pair's log, the first by name where two have as many.
 
     Of the `pairs` alone: the log may be long, and lie where it was left.
     """
     history = History(workspace)
     log = history.live(history.log())
     pins = ibis.memtable(pairs.select("pin_id").unique().to_arrow())
-    seen = log.filter(log.country.notnull()).semi_join(pins, "pin_id")
-    counts: pl.DataFrame = seen.group_by("query", "pin_id", "country").agg(rows=seen.count()).to_polars()
-    return mostly_from(counts, pairs.select(_PAIR).unique())
+    log = log.mutate(user_hash=log.user_hash.lower())
+    seen = log.semi_join(pins, "pin_id")
+    asked = pairs.select(_PAIR).unique()
+    by_users = seen.join(_users(log), "user_hash")
+    return most_rows(_counts(seen, "country"), asked, "country").join(
+        most_rows(_counts(by_users, "users"), asked, "users"), on=_PAIR, how="full", coalesce=True
+    )
+
+
+def _counts(seen: ir.Table, what: str) -> pl.DataFrame:
+    seen = seen.filter(seen[what].notnull())
+    counts: pl.DataFrame = seen.group_by("query", "pin_id", what).agg(rows=seen.count()).to_polars()
+    return counts
+
+
+def _users(log: ir.Table) -> ir.Table:
+    """user_hash, users: heavy, regular, light."""
+    named = log.filter(log.user_hash.notnull())
+    volumes = named.group_by("user_hash").agg(volume=named.count())
+    sizes: pl.DataFrame = volumes.group_by("volume").agg(users=volumes.count()).to_polars()
+    classes = frequency_classes(dict(sizes.select("volume", "users").iter_rows()))
+    of_volume = ibis.memtable(
+        pl.DataFrame(
+            {"volume": list(classes), "users": [_USERS[one] for one in classes.values()]},
+            schema={"volume": pl.Int64, "users": pl.String},
+        ).to_arrow()
+    )
+    return volumes.join(of_volume, "volume").select("user_hash", "users")
 
 
 def _annotators(site: Site) -> pl.DataFrame:

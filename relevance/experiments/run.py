@@ -25,7 +25,7 @@ from relevance.catalogue import catalogue_texts
 from relevance.experiments import measuring
 from relevance.experiments.ablation import ABLATION
 from relevance.experiments.arms import Bench
-from relevance.experiments.bias_segments import countries_of
+from relevance.experiments.bias_segments import audiences_of
 from relevance.experiments.budget import Clock, Plan, Rates, Scale, plan
 from relevance.experiments.encoders import ENCODERS
 from relevance.experiments.ground import OfWorkspace, grounds_of
@@ -88,7 +88,7 @@ def run_experiment(
         catalogue=lambda: catalogue_texts(workspace)["text"],
         votes=lambda: counted_votes(workspace).collect(),
         table=lambda table: parts.scan(workspace.folder(table)),
-        countries=partial(countries_of, workspace),
+        audiences=partial(audiences_of, workspace),
     )
     made = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC by relevance experiment {name}."
     catalogue = workspace.catalogue

@@ -59,7 +59,7 @@ class Site:
     catalogue: Callable[[], pl.Series]  # every pin's text
     votes: Callable[[], pl.DataFrame]  # the judgments table, one row a vote
     table: Callable[[Table], pl.LazyFrame]  # a source table of the workspace; no columns where there is none
-    countries: Callable[[pl.DataFrame], pl.DataFrame] = lambda _: pl.DataFrame()  # of pairs, where they are seen
+    audiences: Callable[[pl.DataFrame], pl.DataFrame] = lambda _: pl.DataFrame()  # of pairs, by whom they are seen
     encoder_of: Callable[[str], TextEncoder] = TextEncoder
 
     @property

@@ -66,19 +66,19 @@ def _countries(workspace: Workspace, queries: pl.Series) -> pl.DataFrame:
     log = History(workspace).log()
     log = log.filter(log.country.notnull())
     counts: pl.DataFrame = log.group_by("query", "country").agg(rows=log.count()).to_polars()
-    return mostly_from(counts, pl.DataFrame({"query": queries.unique()}))
+    return most_rows(counts, pl.DataFrame({"query": queries.unique()}), "country")
 
 
-def mostly_from(counts: pl.DataFrame, asked: pl.DataFrame) -> pl.DataFrame:
-    """`asked` (query, its key, and what else tells a group apart) with the country of most rows of each, the first by
-    name where two have as many; `counts` has query (as typed), the like columns, country, rows.
+def most_rows(counts: pl.DataFrame, asked: pl.DataFrame, what: str) -> pl.DataFrame:
+    """`asked` (query, its key, and what else tells a group apart) with the `what` of most rows of each, the first by
+    name where two have as many; `counts` has query (as typed), the like columns, `what`, rows.
     """
     on = asked.columns
     keys = query_keys(counts["query"].unique()).select("raw", key="query")
     by_key = counts.join(keys, left_on="query", right_on="raw").drop("query").rename({"key": "query"})
-    summed = by_key.join(asked, on=on, how="semi").group_by(*on, "country").agg(pl.col("rows").sum())
-    most = summed.sort("rows", "country", descending=[True, False]).unique(on, keep="first", maintain_order=True)
-    return most.select(*on, "country")
+    summed = by_key.join(asked, on=on, how="semi").group_by(*on, what).agg(pl.col("rows").sum())
+    most = summed.sort("rows", what, descending=[True, False]).unique(on, keep="first", maintain_order=True)
+    return most.select(*on, what)
 
 
 def _categories(workspace: Workspace) -> pl.DataFrame:
