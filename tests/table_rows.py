@@ -42,7 +42,9 @@ def write_rows(workspace: Workspace, table: Table, *rows: dict[str, Any]) -> Non
 def use_online_store(workspace: Workspace, store_type: str, address: str) -> None:
     """Another online store, by feature_store.yaml alone; `address` is of Redis, or a SQLite file's path."""
     written = workspace.feature_store_yaml.read_text()
-    where = "connection_string" if "redis" in store_type.lower() else "path"
+    where = "path"
+    if "redis" in store_type.lower():  # whose second to answer in is too short for a busy machine
+        where, address = "connection_string", f"{address},socket_timeout=60,socket_connect_timeout=60"
     changed, count = re.subn(
         r"online_store:\n(?:  .*\n)+", f"online_store:\n  type: {store_type}\n  {where}: {address}\n", written
     )

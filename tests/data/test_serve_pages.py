@@ -32,7 +32,7 @@ class Answer(NamedTuple):
 
 def get(port: int, url: str) -> Answer:
     host, _, path = url.removeprefix("http://").partition("/")
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
         connection.request("GET", f"/{path}", headers={"Host": host})
         response = connection.getresponse()
         return Answer(

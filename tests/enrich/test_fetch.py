@@ -137,7 +137,8 @@ def test_a_host_that_asks_to_wait_is_not_asked_meanwhile(server: FaultyServer) -
     assert starts[1] - starts[0] > 0.9, "as long as its Retry-After said, whatever the jitter"
 
 
-def test_an_answer_that_is_not_wanted_leaves_its_connection_to_the_next() -> None:
+def test_an_answer_that_is_not_wanted_leaves_its_connection_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("enrich.web.exchange._DRAINED_SECONDS", 60)  # a busy machine is no fault
     paths = ["missing", "unlisted", "picture", "hop", "versioned", "good"]
     with faulty_server() as server:
         fetch(settings(server, host_connections=1), *(f"http://a.example/{path}" for path in paths))
@@ -149,7 +150,7 @@ def test_an_answer_that_is_not_wanted_is_not_waited_for(path: str, reason: str) 
     with faulty_server() as server:
         bad, good = fetch(settings(server, host_connections=1), f"http://a.example/{path}", "http://a.example/good")
         assert (bad.reason, good.reason, server.connections) == (reason, None, 2)
-    assert bad.seconds < 30.0, "and a read may take 60"
+    assert bad.seconds < 50.0, "and the server is silent for 60"
 
 
 def test_an_unchanged_page_costs_a_304(server: FaultyServer) -> None:

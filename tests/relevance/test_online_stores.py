@@ -151,8 +151,9 @@ def versions(workspace: Workspace, number: int) -> None:
 
 
 def test_a_reader_under_load_sees_whole_pins_and_no_error(
-    workspace: Workspace, store_type: str, request: pytest.FixtureRequest
+    workspace: Workspace, store_type: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr("enrich.stores.safe_redis._IMPATIENT_RETRIES", 100)  # a restart may take a busy machine long
     runs = 50
     versions(workspace, 0)
     materialize(workspace)

@@ -33,6 +33,7 @@ def torchrun(folder: Path, steps: int) -> int:
     return subprocess.run(command, timeout=_LONGEST, capture_output=True, env=environment).returncode
 
 
+@pytest.mark.timeout(3 * _LONGEST)
 def test_two_processes_teach_what_one_does_and_survive_a_kill(tmp_path: Path) -> None:
     tiny_bert(tmp_path / "backbone")
     assert torchrun(tmp_path, steps=9) != 0

@@ -18,6 +18,13 @@ from tests.relevance.services import PINS, memory_store, parts_of, tiny_student
 from tests.relevance.students import WordEncoder
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A head or an answer that a busy machine is late with is none too slow."""
+    monkeypatch.setattr(Hasty, "seconds", 60.0)
+    monkeypatch.setattr(Hasty, "taking_seconds", 60.0)
+
+
 class Hasty(Wire):
     seconds, taking_seconds = 0.3, 0.3
     lost = threading.Event()
@@ -68,6 +75,7 @@ def test_a_head_that_does_not_end_in_time_is_a_408(port, sent):
     assert said.startswith(b"HTTP/1.1 408 ") and b"found its headers still coming" in said
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("some", [b"x-a: " + b"a" * 1_000, b"x-a: a\r\n" * 100])
 def test_a_head_without_end_is_refused(port, some):
     endless = (some for _ in range(100_000))
@@ -75,6 +83,7 @@ def test_a_head_without_end_is_refused(port, some):
     assert said == b"" or said.startswith((b"HTTP/1.1 431 ", b"HTTP/1.1 400 "))  # or reset, its answer with it
 
 
+@pytest.mark.usefixtures("patient")
 def test_requests_one_after_the_other_and_bodies_of_any_size_pass(port):
     body = json.dumps({"query": "blue chair", "pin_ids": [*PINS[:2], *(f"{i:0900d}" for i in range(1_000))]}).encode()
     some = [body[at : at + 50_000] for at in range(0, len(body), 50_000)]
@@ -85,6 +94,7 @@ def test_requests_one_after_the_other_and_bodies_of_any_size_pass(port):
     assert said.count(b"HTTP/1.1 200 ") == 3 and said.count(b"HTTP/1.1 422 ") == 1
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_body_that_was_refused_does_not_hold_its_connection(port):
     chunks = b"POST /score HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
     for sent, status in ((chunks, b"411"), (head("/score", MAX_BODY_BYTES + 1), b"413")):
