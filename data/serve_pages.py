@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -89,10 +90,19 @@ def _handler(folder: Path, answers: Mapping[str, Answer]) -> type[BaseHTTPReques
     return Handler
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 1024  # as many connections as a fetcher opens at once; what overflows waits for seconds
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """One that hangs up before its answer is no fault of ours."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+
 @contextmanager
 def serve_pages(folder: Path = DEFAULT, port: int = 0) -> Iterator[int]:
     """Serve the folder's pages on 127.0.0.1 in a thread, giving the port (a free one unless named)."""
-    with ThreadingHTTPServer(("127.0.0.1", port), _handler(folder, read_index(folder))) as server:
+    with _Server(("127.0.0.1", port), _handler(folder, read_index(folder))) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:

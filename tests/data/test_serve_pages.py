@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
+import struct
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -61,3 +65,14 @@ def test_sites_are_told_apart_by_host(port, links):
     assert get(port, "http://www.theoldtramshed.example/robots.txt").body == b"User-agent: *\nDisallow: /\n"
     url = links[0]
     assert get(port, url.replace("http://", "http://nowhere.").replace("www.", "")).status == 404
+
+
+def test_a_client_that_hangs_up_is_not_told_of(capfd):
+    with serve_pages(SAMPLE / "pages") as port:
+        with closing(socket.create_connection(("127.0.0.1", port))) as connection:
+            connection.sendall(b"GET /")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, not an end
+        assert get(port, "http://nowhere.example/").status == 404  # so the first was taken
+        while any("process_request" in thread.name for thread in threading.enumerate()):
+            time.sleep(0.01)
+    assert capfd.readouterr().err == ""
