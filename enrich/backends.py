@@ -204,7 +204,7 @@ class SparkBackend(Backend):
         """
         from pyspark.sql import functions
 
-        given = [partitions.named(_below(path, hive).split("/")[:-1]) for path in paths]
+        given = [partitions.named(partitions.below(path, hive).split("/")[:-1]) for path in paths]
         own = set()
         if any(given):
             own = {name.lower() for name in self._parquet(paths, False, recursiveFileLookup="true").columns}
@@ -322,16 +322,10 @@ def _lives(process: int) -> bool:
     return True
 
 
-def _below(path: str, folder: str) -> str:
-    """What the path is called from the folder on, which may be spelt with more slashes."""
-    bare, above = (uri.partition("://")[2].lstrip("/") if "://" in uri else uri for uri in (path, folder))
-    return bare.removeprefix(above.rstrip("/")).lstrip("/")
-
-
 def _with_partitions(table: ir.Table, paths: Sequence[str], hive: str) -> ir.Table:
     """With the columns that folders below `hive` give and the files lack, of what stands in `FILE`."""
     own = {name.lower() for name in table.columns}
-    below = [_below(path, hive) for path in paths]
+    below = [partitions.below(path, hive) for path in paths]
     names = {name: None for path in below for name in partitions.named(path.split("/")[:-1]) if name.lower() not in own}
     within = table[FILE].substr(len(paths[0]) - len(below[0]))
     escaped = any("%" in path for path in below)

@@ -17,6 +17,12 @@ def holds_rows(name: str) -> bool:
     return not name.startswith(".") and (not name.startswith("_") or "=" in name)
 
 
+def below(path: str, folder: str) -> str:
+    """What a file is called from the folder on, which may be spelt with more slashes."""
+    bare, above = (uri.partition("://")[2].lstrip("/") if "://" in uri else uri for uri in (path, folder))
+    return bare.removeprefix(above.rstrip("/")).lstrip("/")
+
+
 def named(folders: Sequence[str]) -> dict[str, str | None]:
     """The columns that these folders, from the outermost on, give, with their value."""
     written = dict(folder.split("=", 1) for folder in folders if "=" in folder)
