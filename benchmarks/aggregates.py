@@ -134,7 +134,7 @@ def _measure(folder: Path, name: str) -> Measured:
     import ibis
 
     engine = DuckDBBackend(folder.parent / ".spill", BackendLimits(MEMORY, THREADS))
-    log = engine.read([f"{folder}/*/*.parquet"], hive=str(folder))
+    log = engine.read(sorted(map(str, folder.glob("*/*.parquet"))), hive=str(folder))
     log = log.mutate(refused=ibis.null("string"), user=log.user_hash, day=log.day.cast("int64"))  # partitions are text
     expression, columns = aggregations(log)[name]
     scan = _timed(lambda: engine.connection.raw_sql(_scan(folder, columns)).fetchall())
@@ -160,7 +160,7 @@ def _timed(work: Callable[[], object]) -> float:
 def fit_seconds(folder: Path) -> float:
     """How long the position bias takes to be found in the log."""
     engine = DuckDBBackend(folder.parent / ".spill", BackendLimits(MEMORY, THREADS))
-    log = engine.read([f"{folder}/*/*.parquet"], hive=str(folder))
+    log = engine.read(sorted(map(str, folder.glob("*/*.parquet"))), hive=str(folder))
     return _timed(lambda: propensity.fit_eta(log))
 
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import shutil
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
@@ -22,6 +24,7 @@ from uuid import uuid4
 
 import polars as pl
 
+from enrich import partitions
 from enrich.engine import LogEngine
 from enrich.errors import BadInput
 
@@ -58,8 +61,9 @@ class Backend(ABC):
     def read(self, paths: Sequence[str], hive: str | None = None, named: bool = False) -> ir.Table:
         """Parquet files or patterns as one table.
 
-        With `hive`, a folder above them, those between that are named `name=value` give columns. `named` adds
-        the column `FILE`, in which file a row lies, as `path_of` reads it.
+        With `hive`, a folder above them, the paths are files of the same columns, and folders between that are named
+        `name=value` give columns that the files lack; else, and above it, no folder does. `named` adds the column
+        `FILE`, in which file a row lies, as `path_of` reads it.
         """
 
     @abstractmethod
@@ -115,14 +119,19 @@ class DuckDBBackend(Backend):
         for scheme in {path.partition("://")[0] for path in paths if "://" in path} - self._known_schemes:
             self.connection.register_filesystem(file_system(scheme))
             self._known_schemes.add(scheme)
-        quoted = ", ".join("'" + path.removeprefix("file://").replace("'", "''") + "'" for path in paths)
-        hived = ", hive_partitioning = true, hive_types_autocast = false, union_by_name = true"  # 007 stays 007
-        options = hived if hive is not None else ""
-        options += f", filename = '{FILE}'" if named else ""
+        paths = [path.removeprefix("file://") for path in paths]
+        quoted = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
+        options = ", hive_partitioning = false"  # it takes columns from all folders above, and before the file's own
+        options += ", union_by_name = true" if hive is not None else ""
+        options += f", filename = '{FILE}'" if named or hive is not None else ""
         self._views += 1  # a view by hand: ibis would fetch an extension from the network for s3
         name = f"parquet_{self._views}"
         self.connection.raw_sql(f"CREATE TEMP VIEW {name} AS SELECT * FROM read_parquet([{quoted}]{options})")
-        return self.connection.table(name)
+        table = self.connection.table(name)
+        if hive is None:
+            return table
+        table = _with_partitions(table, paths, hive.removeprefix("file://"))
+        return table if named else table.drop(FILE)
 
     def path_of(self, file: str) -> str:
         return file
@@ -176,17 +185,41 @@ class SparkBackend(Backend):
         self._kept: dict[str, tuple[str, Any]] = {}  # its view, unique in the session, and its rows
 
     def read(self, paths: Sequence[str], hive: str | None = None, named: bool = False) -> ir.Table:
-        reader = self._session.read.option("pathGlobFilter", "*.parquet")
-        paths = [path.removesuffix("/*.parquet") for path in paths]  # Spark logs an error for each pattern
-        if hive is not None:  # a pattern hides the partitions' names: the folder above it is what Spark looks through
-            paths = [path.partition("/**")[0] for path in paths]
-            reader = reader.option("mergeSchema", "true").option("basePath", _for_hadoop(hive))
-        frame = reader.parquet(*(_for_hadoop(path) for path in paths))
-        if named:
-            frame = frame.selectExpr("*", f"_metadata.file_path AS {FILE}")
+        if hive is None:  # Spark logs an error for each pattern
+            frame = self._parquet([path.removesuffix("/*.parquet") for path in paths], named)
+        else:
+            frame = self._partitioned(paths, hive, named)
         name = f"parquet_{uuid4().hex}"  # the session is one for all backends of a process
         frame.createOrReplaceTempView(name)
         return self.connection.table(name)
+
+    def _parquet(self, paths: Sequence[str], named: bool, **options: str) -> Any:
+        reader = self._session.read.options(pathGlobFilter="*.parquet", **options)
+        frame = reader.parquet(*map(_for_hadoop, paths))
+        return frame.selectExpr("*", f"_metadata.file_path AS {FILE}") if named else frame
+
+    def _partitioned(self, paths: Sequence[str], hive: str, named: bool) -> Any:
+        """By Spark's own partitions, whose values go before the file's column; where there is one, a read for each
+        value of the other folders.
+        """
+        from pyspark.sql import functions
+
+        given = [partitions.named(partitions.below(path, hive).split("/")[:-1]) for path in paths]
+        own = set()
+        if any(given):
+            own = {name.lower() for name in self._parquet(paths, False, recursiveFileLookup="true").columns}
+        if not any(name.lower() in own for values in given for name in values):
+            return self._parquet(paths, named, mergeSchema="true", basePath=_for_hadoop(hive))
+        alike: dict[tuple[tuple[str, str | None], ...], list[str]] = {}
+        for path, values in zip(paths, given, strict=True):
+            lacking = tuple((name, value) for name, value in values.items() if name.lower() not in own)
+            alike.setdefault(lacking, []).append(path)
+        frames = []
+        for lacking, files in alike.items():
+            columns = {name: functions.lit(value).cast("string") for name, value in lacking}
+            frame = self._parquet(files, named, mergeSchema="true", recursiveFileLookup="true")
+            frames.append(frame.withColumns(columns) if columns else frame)
+        return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), frames)
 
     def path_of(self, file: str) -> str:
         """Spark's own spelling is a URI with escapes: file:///a%20b, s3a://bucket/a."""
@@ -287,6 +320,31 @@ def _lives(process: int) -> bool:
     except PermissionError:
         pass  # another user's
     return True
+
+
+def _with_partitions(table: ir.Table, paths: Sequence[str], hive: str) -> ir.Table:
+    """With the columns that folders below `hive` give and the files lack, of what stands in `FILE`."""
+    own = {name.lower() for name in table.columns}
+    below = [partitions.below(path, hive) for path in paths]
+    names = {name: None for path in below for name in partitions.named(path.split("/")[:-1]) if name.lower() not in own}
+    within = table[FILE].substr(len(paths[0]) - len(below[0]))
+    escaped = any("%" in path for path in below)
+    columns = {}
+    for name in names:
+        written = within.re_extract(f"^(?:.*/)?{re.escape(name)}=([^/]*)/", 1).nullif(partitions.NO_VALUE)
+        columns[name] = _unescaped(written) if escaped else written
+    return table.mutate(**columns)
+
+
+def _unescaped(text: ir.StringValue) -> ir.StringValue:
+    import ibis
+    import ibis.expr.datatypes as dt
+
+    def url_decode(text: str) -> Any: ...
+
+    function: Any = ibis.udf.scalar.builtin(url_decode, signature=((dt.string,), dt.string))
+    value: ir.StringValue = function(text)
+    return value
 
 
 def _builtin(name: str, microseconds: ir.IntegerValue) -> ir.TimestampValue:

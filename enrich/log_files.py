@@ -23,6 +23,7 @@ from enrich import parts
 from enrich.backends import file_system
 from enrich.errors import BadInput
 from enrich.log_in_place import LogInPlace
+from enrich.partitions import holds_rows
 from enrich.tables import ENGAGEMENTS
 from enrich.workspace import Workspace
 
@@ -93,8 +94,8 @@ def _within(root: str) -> Iterator[str]:
             folders.clear()
             continue
         seen.add(here)
-        folders[:] = sorted(filter(_is_rows, folders), key=lambda name: _linked(folder, name))
-        yield from (f"{folder}/{name}" for name in files if name.endswith(".parquet") and _is_rows(name))
+        folders[:] = sorted(filter(holds_rows, folders), key=lambda name: _linked(folder, name))
+        yield from (f"{folder}/{name}" for name in files if name.endswith(".parquet") and holds_rows(name))
 
 
 def _linked(folder: str, name: str) -> tuple[bool, str]:
@@ -102,13 +103,8 @@ def _linked(folder: str, name: str) -> tuple[bool, str]:
     return Path(folder, name).is_symlink(), name
 
 
-def _is_rows(name: str) -> bool:
-    """Whether a file or folder of this name holds rows; a column's name may begin with an underscore: _day=1/."""
-    return not name.startswith(".") and (not name.startswith("_") or "=" in name)
-
-
 def _shows(path: str, root: str) -> bool:
-    return all(map(_is_rows, path.removeprefix(root).strip("/").split("/")))
+    return all(map(holds_rows, path.removeprefix(root).strip("/").split("/")))
 
 
 def _here(path: Path) -> LogFile:

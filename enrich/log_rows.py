@@ -139,6 +139,11 @@ def _found(raw: ir.Table, names: dict[str, str], column: Column, log: LogInPlace
         if first.lower() in names and steps and raw[names[first.lower()]].type().is_struct():
             value: ir.Value = raw[names[first.lower()]]
             for step in steps:
+                found = value.type().names if value.type().is_struct() else (str(value.type()),)
+                if step not in found:
+                    raise BadInput(
+                        f"expected a column {field!r} in {log.uri}, found {', '.join(found[:40])}; correct --map"
+                    )
                 value = value[step]
             return value
         if some and not column.required:

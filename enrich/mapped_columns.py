@@ -2,8 +2,8 @@
 
     enrich import native DIR --map query=search_term --event view=impression
 
-A column is `engagements.query`, or of the log just `query`; a field is a column of the file or, in JSON lines, a path
-into nested objects (`attributes.position.ordinal`).
+A column is `engagements.query`, or of the log just `query`; a field is a column of the file or a path into nested
+objects, of JSON lines or parquet (`attributes.position.ordinal`). Each is named once.
 """
 
 from __future__ import annotations
@@ -38,8 +38,13 @@ class Mapping:
 
     @classmethod
     def parse(cls, columns: Sequence[str], events: Sequence[str]) -> Mapping:
-        """Of "TABLE.COLUMN=FIELD" and "WORD=EVENT". Raises BadInput for what names no column or event of ours."""
-        return cls(tuple(map(_column, columns)), tuple(map(_event, events)))
+        """Of "TABLE.COLUMN=FIELD" and "WORD=EVENT". Raises BadInput for what names no column or event of ours, or says
+        two things of one.
+        """
+        mapping = cls(tuple(map(_column, columns)), tuple(map(_event, events)))
+        _refuse_twice("--map", [(f"{one.table}.{one.column}", one.field) for one in mapping.columns])
+        _refuse_twice("--event", [(one.written.lower(), one.event) for one in mapping.events])
+        return mapping
 
     @classmethod
     def of(cls, columns: Sequence[Sequence[str]], events: Sequence[Sequence[str]]) -> Mapping:
@@ -51,13 +56,15 @@ class Mapping:
         return next((one.field for one in self.columns if (one.table, one.column) == (table.name, column)), None)
 
     def fields(self, table: Table) -> tuple[str, ...]:
-        """The file's columns that the table's mapping reads: of a path its first step."""
-        return tuple(one.field.partition(".")[0] for one in self.columns if one.table == table.name)
+        """What the table's mapping reads, as the file may call it: a column of that name, of a path its first step."""
+        named = (one.field for one in self.columns if one.table == table.name)
+        return tuple(dict.fromkeys(name for field in named for name in (field, field.partition(".")[0])))
 
     def apply(self, table: Table, frame: pl.LazyFrame, origin: str) -> pl.LazyFrame:
         """`frame` with our columns beside the file's. Raises BadInput, naming `origin`, for a field it lacks."""
-        names = frame.collect_schema().names()
-        made = {one.column: _read(one, names, origin) for one in self.columns if one.table == table.name}
+        schema = frame.collect_schema()
+        names = schema.names()
+        made = {one.column: _read(one, schema, origin) for one in self.columns if one.table == table.name}
         own = [name for name in names if name.lower() not in made]  # a column of the name that is mapped gives way
         mapped = frame.select(*own, **made) if made else frame
         if table is not ENGAGEMENTS or not self.events:
@@ -78,18 +85,48 @@ class Mapping:
 NO_MAPPING = Mapping()
 
 
-def _read(one: _Column, names: Sequence[str], origin: str) -> pl.Expr:
-    written = {name.lower(): name for name in reversed(names)}
+def _read(one: _Column, schema: pl.Schema, origin: str) -> pl.Expr:
+    written = {name.lower(): name for name in reversed(schema.names())}
     if one.field.lower() in written:
         return pl.col(written[one.field.lower()])
-    first, _, rest = one.field.partition(".")
-    if rest and first.lower() in written:
-        steps = "".join(f"['{step}']" for step in rest.split("."))
-        return pl.col(written[first.lower()]).cast(pl.String).str.json_path_match(f"${steps}")
+    first, *steps = one.field.split(".")
+    name = written.get(first.lower(), "")
+    value = _inside(pl.col(name), schema[name], steps) if name and steps else None
+    if value is not None:
+        return value
     raise BadInput(
         f"{origin}: expected a column {one.field!r} for {one.table}.{one.column}, found "
-        f"{', '.join(names[:40]) or 'no columns'}; correct --map"
+        f"{', '.join(_fields(schema)[:40]) or 'no columns'}; correct --map"
     )
+
+
+def _inside(value: pl.Expr, dtype: pl.DataType, steps: Sequence[str]) -> pl.Expr | None:
+    """What lies so many steps in an object, or in the JSON of a text; None where it has no such field."""
+    if not steps:
+        return value
+    if isinstance(dtype, pl.Struct):
+        fields = pl.Schema(dtype.to_schema())
+        first, rest = steps[0], steps[1:]
+        return _inside(value.struct.field(first), fields[first], rest) if first in fields else None
+    if isinstance(dtype, (pl.List, pl.Array)):
+        return None
+    return value.cast(pl.String).str.json_path_match("$" + "".join(f"['{step}']" for step in steps))
+
+
+def _fields(schema: pl.Schema) -> list[str]:
+    return [
+        f"{name}.{field.name}" if field else name
+        for name, dtype in schema.items()
+        for field in (dtype.fields if isinstance(dtype, pl.Struct) else (None,))
+    ]
+
+
+def _refuse_twice(flag: str, said: Sequence[tuple[str, str]]) -> None:
+    first: dict[str, str] = {}
+    for name, what in said:
+        if name in first:
+            raise BadInput(f"expected one {flag} for {name}, found two: {first[name]} and {what}; leave one out")
+        first[name] = what
 
 
 def _column(text: str) -> _Column:

@@ -13,12 +13,13 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import unquote
 
 import duckdb
 import polars as pl
 
 from enrich.errors import BadInput
+from enrich.importers.clean import spelling
+from enrich.partitions import holds_rows, named
 
 PARQUET = (".parquet", ".pq")
 JSON_LINES = (".jsonl", ".ndjson")
@@ -26,9 +27,9 @@ SEPARATED = (".csv", ".tsv")
 SUFFIXES = (*PARQUET, *JSON_LINES, *SEPARATED)
 COMPRESSION = ".gz"
 
-_NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 _MAX_LINE_BYTES = 64 << 20  # a line longer than this is unreadable
 _HEADER_BYTES = 1 << 20
+_NO_HIVE = "hive_partitioning=false"  # DuckDB would take columns from every folder above the file
 _LENIENT = ", strict_mode=false"
 _REJECTED_LINES = """
     SELECT sum(1 + len(line) - len(replace(line, chr(10), '')))  -- an open quote takes the lines after it along
@@ -57,10 +58,15 @@ def stem(path: Path) -> str:
 
 
 def within(path: Path) -> list[Path]:
-    """The file at `path`, or all files of the folder that we can read, but those that hide (.crc, _SUCCESS)."""
+    """The file at `path`, or all files of the folder that we can read and that do not hide."""
+    return [file for file in shown(path) if kind(file)] if path.is_dir() else [path]
+
+
+def shown(path: Path) -> list[Path]:
+    """The file at `path`, or all files of the folder but those that hide or lie in what hides (.crc, _temporary/)."""
     if not path.is_dir():
         return [path]
-    return sorted(p for p in path.rglob("*") if p.is_file() and kind(p) and not p.name.startswith((".", "_")))
+    return sorted(p for p in path.rglob("*") if p.is_file() and all(map(holds_rows, p.relative_to(path).parts)))
 
 
 def scan(path: Path, wanted: Sequence[str] = ()) -> Scanned:
@@ -76,16 +82,36 @@ def scan(path: Path, wanted: Sequence[str] = ()) -> Scanned:
     scans = [_in_partition(_scan_file(file, wanted), file.relative_to(path).parts[:-1]) for file in files]
     if len(scans) == 1:
         return scans[0]
+    scans = _alike(scans)
     frame = pl.concat([scanned.frame for scanned in scans], how="diagonal_relaxed")
     columns = dict.fromkeys(name for scanned in scans for name in scanned.columns)
     return Scanned(frame, sum(scanned.unreadable for scanned in scans), tuple(columns))
 
 
+def _alike(scans: Sequence[Scanned]) -> list[Scanned]:
+    """With a column that parts write in several ways (query, Query) called as in the first of them."""
+    first: dict[str, str] = {}  # by its spelling
+    seen: set[str] = set()
+    alike = []
+    for scanned in scans:
+        own = set(scanned.columns)
+        called: dict[str, str] = {}
+        for name in scanned.columns:
+            before = first.setdefault(spelling(name), name)
+            if name not in seen and before not in own:
+                called[name] = before
+                own.add(before)
+        seen |= own
+        columns = tuple(called.get(name, name) for name in scanned.columns)
+        alike.append(Scanned(scanned.frame.rename(called, strict=False), scanned.unreadable, columns))
+    return alike
+
+
 def _in_partition(scanned: Scanned, folders: Sequence[str]) -> Scanned:
     """With the columns that the names of hive partitions give: `day=2025-01-01/`; the file's own go before them."""
-    named = dict(folder.split("=", 1) for folder in folders if "=" in folder)
-    given = {name: value for name, value in named.items() if name not in scanned.columns}
-    values = [pl.lit(None if value == _NO_VALUE else unquote(value), pl.String).alias(n) for n, value in given.items()]
+    own = {name.lower() for name in scanned.columns}
+    given = {name: value for name, value in named(folders).items() if name.lower() not in own}
+    values = [pl.lit(value, pl.String).alias(name) for name, value in given.items()]
     return Scanned(scanned.frame.with_columns(values), scanned.unreadable, (*scanned.columns, *given))
 
 
@@ -97,7 +123,7 @@ def scan_separated(path: Path, separator: str, columns: Sequence[str] | None = N
     options = (
         f"auto_detect=false, header={header}, columns={_strings(names)}, "
         f"delim={_quote(separator)}, quote={_quote(quote)}, escape={_quote(quote)}, ignore_errors=true, "
-        f"store_rejects=true, max_line_size={_MAX_LINE_BYTES}, buffer_size={4 * _MAX_LINE_BYTES}"
+        f"store_rejects=true, max_line_size={_MAX_LINE_BYTES}, buffer_size={4 * _MAX_LINE_BYTES}, {_NO_HIVE}"
     )
     frame, rejected = _read_separated(path, options)
     return Scanned(frame, rejected, tuple(names))
@@ -161,7 +187,7 @@ def scan_json_lines(path: Path, wanted: Sequence[str] = ()) -> Scanned:
         names = [key for key in counts if key.lower() in asked] or list(counts)
         if not names:
             return Scanned(pl.LazyFrame(), bad, ())
-        relation = f"read_json({source}, format='newline_delimited', columns={_strings(names)})"
+        relation = f"read_json({source}, format='newline_delimited', columns={_strings(names)}, {_NO_HIVE})"
         nothing = " AND ".join(f"{_name(name)} IS NULL" for name in names)
         frame = duckdb.connect().sql(f"SELECT * FROM {relation} WHERE NOT ({nothing})").pl(lazy=True)
     except duckdb.Error as error:

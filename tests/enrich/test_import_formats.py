@@ -227,6 +227,102 @@ def test_ubi_parquet_gives_what_ndjson_gives(folder, fresh):
     assert rows(fresh, ENGAGEMENTS, "query", "pin_id", "event", "position") == [("shoe", "B1", "click", 4)]
 
 
+def test_what_ubi_leaves_empty_is_not_said(folder, fresh):
+    """No query, client or session is called "": of two that have none, neither is the other's."""
+    said = {"timestamp": "2025-01-01T00:00:00Z"}
+    (folder / "bulk.ndjson").write_text(
+        lines(
+            {"query_id": "", "user_query": "cats", "client_id": "c1"} | said,
+            {"query_id": "", "user_query": "dogs", "client_id": "c2"} | said,
+            {"query_id": "q1", "user_query": "shoe"} | said,
+            ubi_event("click", "B1", 1, query_id=""),
+            ubi_event("click", "B2", 1, client_id="", user_id="u9"),
+            ubi_event("click", "B3", 1, client_id=" \t", session_id="s1"),
+            ubi_event("click", "B4", "", user_query="", client_id="c4"),
+            ubi_event("click", "B5", 1, client_id="", user_id=""),
+        )
+    )
+    report = import_catalogue(Format.UBI, folder, fresh)
+    assert sorted(rows(fresh, ENGAGEMENTS, "pin_id", "query", "position", "user_hash")) == [
+        ("B2", "shoe", 1, "u9"), ("B3", "shoe", 1, "session:s1"), ("B4", "shoe", None, "c4"), ("B5", "shoe", 1, None),
+    ]  # fmt: skip
+    assert report.tables[1].dropped == {"missing-query": 1} and not report.tables[1].blanked
+    assert report.notes[0] == "1 events name no client: their sessions stand in for users"
+    assert "2 queries have no words or no query_id: no event finds them" in report.notes
+
+
+def test_judgments_of_an_empty_document_are_of_none(folder, fresh):
+    ratings = [{"docId": pin, "rating": "100"} for pin in ("B1", "B2", "B3", " ")]
+    (folder / "labels.json").write_text(json.dumps({"judgmentRatings": [{"query": "shoe", "ratings": ratings}]}))
+    report = import_catalogue(Format.UBI, folder, fresh)
+    assert [table.dropped for table in report.tables] == [{}, {}, {"missing-pin_id": 1}]
+
+
+def test_each_bad_line_of_ubi_is_counted(folder, fresh):
+    """Bulk's own lines, and a query without words, are no bad ones."""
+    known = [ubi_event("click", f"B{nth}", 1, user_query="shoe") for nth in range(12)]
+    bad = [[1, 2], {"x": 1}, {}, None, "click", {"index": 3}, {"event_attributes": {"position": 1}, "query_id": "q1"}]
+    (folder / "bulk.ndjson").write_text(
+        lines(
+            {"index": {"_index": "ubi_events"}},
+            {"create": {}},
+            {"query_id": "q7", "user_query": "", "timestamp": 1735689600000},
+            *known,
+            ubi_event(None, "B9", 1),
+            ubi_event(" ", "B9", 1, user_query="shoe"),
+            *bad,
+        )
+        + "{cut"
+    )
+    report = import_catalogue(Format.UBI, folder, fresh)
+    assert report.tables[1].dropped == {"missing-event": 2, "unreadable-line": len(bad) + 1}
+    assert report.tables[1].kept == 12
+    assert {pin for (pin,) in rows(fresh, PINS, "pin_id")} == {f"B{nth}" for nth in range(12)}
+    assert "1 queries have no words or no query_id: no event finds them" in report.notes
+
+
+@pytest.mark.parametrize(
+    ("suffix", "bad", "said"),
+    [
+        ("ndjson", [1, 2], "unreadable-line 3"),
+        ("ndjson", {"sku": 1, "title": "shoe"}, "unreadable-line 3"),
+        ("ndjson", ubi_event(None, "B9", 1), "missing-event 3"),
+        ("parquet", {"sku": 1, "title": "shoe"}, "unreadable-line 3"),
+        ("parquet", ubi_event(None, "B9", 1), "missing-event 3"),
+    ],
+)
+def test_a_file_of_ubi_that_is_mostly_bad_is_named(suffix, bad, said, folder, fresh):
+    """However many good lines the files beside it have."""
+    good = [ubi_event("click", f"B{nth}", 1, user_query="shoe") for nth in range(9)]
+    (folder / "events.ndjson").write_text(lines(*good))
+    if suffix == "ndjson":
+        (folder / "other.ndjson").write_text(lines(good[0], bad, bad, bad))
+    else:
+        pl.DataFrame([good[0], bad, bad, bad], infer_schema_length=None).write_parquet(folder / "other.parquet")
+    with pytest.raises(BadInput, match=rf"other\.{suffix}: .* found 3 of 4 rows bad .{said}.; is this") as raised:
+        import_catalogue(Format.UBI, folder, fresh)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_position_that_says_nothing_hides_no_zero(folder, fresh):
+    """Some logs write -1 where they know none: ordinals still count from 0."""
+    events = [ubi_event("click", f"B{n}", {"ordinal": n}, user_query="shoe") for n in (-1, 0, 1)]
+    (folder / "bulk.ndjson").write_text(lines(*events))
+    report = import_catalogue(Format.UBI, folder, fresh)
+    assert sorted(rows(fresh, ENGAGEMENTS, "pin_id", "position")) == [("B-1", None), ("B0", 1), ("B1", 2)]
+    assert report.tables[1].blanked == {"impossible-position": 1}
+
+
+def test_what_hides_in_a_folder_of_ubi_is_not_read(folder, fresh):
+    (folder / "bulk.ndjson").write_text(lines(ubi_event("click", "B1", 1, user_query="shoe")))
+    ratings = json.dumps({"judgmentRatings": [{"query": "shoe", "ratings": [{"docId": "B2", "rating": "100"}]}]})
+    for name in ("_temporary/0/labels.json", ".trash/labels.json", "._labels.json"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(ratings)
+    import_catalogue(Format.UBI, folder, fresh)
+    assert rows(fresh, PINS, "pin_id") == [("B1",)]
+
+
 TREC_TOPICS = "<top>\n<num> Number: 301\n<title> steel bridge \n<desc> Description:\n</top>\n<top><num>302</num></top>"
 
 

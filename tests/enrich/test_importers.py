@@ -214,6 +214,58 @@ def test_files_that_hide_in_a_folder_of_parts_are_not_read(tmp_path, fresh):
     assert rows(fresh, PINS)["pin_id"].to_list() == ["1"]
 
 
+def test_what_lies_in_a_hidden_folder_of_parts_is_not_read(tmp_path, fresh):
+    """As a log that is left in place: a writer's unfinished rows, a bin; a partition may be of a column _day."""
+    catalogue = tmp_path / ".catalogue"  # where the folder itself lies is nobody's concern
+    for name, pin in (("a.csv", 1), ("_temporary/0/b.csv", 2), (".trash/c.csv", 3), ("_day=1/d.csv", 4)):
+        part = catalogue / "pins" / name
+        part.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(f"pin_id\n{pin}\n")
+    import_catalogue("native", catalogue, fresh)
+    assert sorted(rows(fresh, PINS)["pin_id"]) == ["1", "4"]
+
+
+def test_parts_whose_headers_differ_in_writing_are_one_table(folder, fresh):
+    log = folder / "engagements"
+    log.mkdir()
+    for name, header in (("a", "query,pin_id"), ("b", "Query,PIN_ID"), ("c", "QUERY,Pin ID")):
+        (log / f"{name}.csv").write_text(f"{header},event,event_timestamp\n{name},1,click,2024-03-01\n")
+    (log / "d.jsonl").write_text(
+        '{"qUery": "d", "pin_id": 1, "Event": "click", "event_timestamp": "2024-03-01", "more": 1}\n'
+    )
+    report = import_catalogue("native", folder, fresh)
+    assert sorted(rows(fresh, ENGAGEMENTS)["query"]) == ["a", "b", "c", "d"]
+    assert not of(report, ENGAGEMENTS).dropped
+    assert "engagements: columns that are not read: more" in report.notes
+
+
+def test_two_columns_of_a_part_that_differ_in_case_stay_two(folder, fresh):
+    """The first is read, as in a file alone; the other part's `query` is the first part's `query`."""
+    log = folder / "engagements"
+    log.mkdir()
+    row = {"pin_id": [1], "event": ["click"], "event_timestamp": [datetime(2024, 3, 1)]}
+    pl.DataFrame({"query": ["a"], "Query": ["x"], **row}).write_parquet(log / "a.parquet")
+    pl.DataFrame({"QUERY": ["b"], **row}).write_parquet(log / "b.parquet")
+    import_catalogue("native", folder, fresh)
+    assert sorted(rows(fresh, ENGAGEMENTS)["query"]) == ["a", "b"]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_where_a_folder_lies_gives_no_column(kind, tmp_path, fresh):
+    """Its parts have a lang; a folder above them is named as a partition of another one would be."""
+    log = tmp_path / "lang=en" / "catalogue" / "engagements" / "day=1"
+    log.mkdir(parents=True)
+    (log.parents[1] / "pins.csv").write_text("pin_id\n1\n")
+    rows_of_it = pl.DataFrame(
+        {"query": ["a"], "pin_id": ["1"], "event": ["click"], "event_timestamp": ["2024-03-01"], "lang": ["de"]}
+    )
+    write = {"csv": rows_of_it.write_csv, "jsonl": rows_of_it.write_ndjson, "parquet": rows_of_it.write_parquet}
+    write[kind](log / f"a.{kind}")
+    report = import_catalogue("native", log.parents[1], fresh)
+    assert rows(fresh, ENGAGEMENTS)["lang"].to_list() == ["de"]
+    assert "engagements: columns that are not read: day" in report.notes
+
+
 def test_engagements_with_unknown_pins_are_kept_and_noted(folder, fresh):
     (folder / "engagements.csv").write_text(
         "query,pin_id,event,event_timestamp\nshoe,1,click,2024-03-01\nshoe,x,click,2024-03-01\n"

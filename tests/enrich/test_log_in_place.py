@@ -224,6 +224,47 @@ def test_a_partitions_name_is_text_and_none_of_its_columns_is_missed_elsewhere(t
     assert History(workspace).days().read == 2 * 3
 
 
+@pytest.mark.parametrize("own", ["event", "Event"])
+def test_a_files_own_column_goes_before_its_folders(own: str, two_pins: Path, tmp_path: Path) -> None:
+    """As an import has it; of two folders of one name the inner one counts, and what is absent in the file stays so."""
+    engagements = two_pins / "engagements"
+    for folder, columns in (
+        ("event=impression/lang=en", {own: "click", "lang": None}),
+        ("event=impression/lang=en/lang=de", {}),
+        ("event=impression/lang=__HIVE_DEFAULT_PARTITION__", {}),
+    ):
+        path = engagements / folder / "a.parquet"
+        path.parent.mkdir(parents=True)
+        rows = pl.DataFrame([{"query": folder, "pin_id": "1", "event_timestamp": NOON} | columns])
+        rows.with_columns(pl.col(pl.Null).cast(pl.String)).write_parquet(path)
+    imported, left = Workspace.at(tmp_path / "i"), Workspace.at(tmp_path / "l")
+    import_catalogue("native", two_pins, imported)
+    import_catalogue("native", two_pins, left, log=str(engagements))
+    for workspace in (imported, left):
+        found = History(workspace).log().select("query", "event", "lang").to_polars().sort("query").rows()
+        assert found == [
+            ("event=impression/lang=__HIVE_DEFAULT_PARTITION__", "impression", None),
+            ("event=impression/lang=en", "click", None),
+            ("event=impression/lang=en/lang=de", "impression", "de"),
+        ]
+
+
+def test_folders_above_the_log_give_no_column(two_pins: Path, tmp_path: Path) -> None:
+    """A log, and a workspace, that lie in a folder which is named as a partition of another one would be."""
+    above = tmp_path / "lang=en"
+    write_day(above / "log", 1, [row(lang="de", event="click"), row(user_hash="v", lang=None)])
+    workspace = Workspace.at(above / "country=US" / "w")
+    import_catalogue("native", two_pins, workspace, MAPPING, log=str(above / "log"))
+    assert sorted(History(workspace).log().select("user_hash", "lang", "country").to_polars().rows()) == [
+        ("u", "de", None), ("v", None, None),
+    ]  # fmt: skip
+    (above / "log").rename(two_pins / "engagements")
+    import_catalogue("native", two_pins, workspace, MAPPING)
+    assert sorted(History(workspace).log().select("user_hash", "lang", "country").to_polars().rows()) == [
+        ("u", "de", None), ("v", None, None),
+    ]  # fmt: skip
+
+
 def test_a_new_day_that_is_mostly_bad_stops_the_run_and_one_that_is_a_little_is_counted(
     two_pins: Path, tmp_path: Path
 ) -> None:

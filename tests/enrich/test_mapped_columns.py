@@ -11,6 +11,7 @@ import pytest
 
 from enrich import parts
 from enrich.errors import BadInput
+from enrich.history import History
 from enrich.importers import Mapping, import_catalogue
 from enrich.tables import ENGAGEMENTS
 from enrich.workspace import Workspace
@@ -58,6 +59,51 @@ def test_json_lines_by_paths_into_objects(two_pins: Path, tmp_path: Path) -> Non
     assert "engagements.query is read from search.term" in report.notes and "events: view is impression" in report.notes
 
 
+def test_a_key_with_a_dot_in_its_name_is_a_column_too(two_pins: Path, tmp_path: Path) -> None:
+    """It goes before a path of the same steps."""
+    line = {"search.term": "shoe", "search": {"term": "no"}, "sku": 1, "action": "click", "ts": 1704067200}
+    (two_pins / "engagements.jsonl").write_text(json.dumps(line) + "\n")
+    workspace = Workspace.at(tmp_path / "w")
+    import_catalogue("native", two_pins, workspace, Mapping.parse(COLUMNS[:4], EVENTS))
+    assert log(workspace)[0][0] == "shoe"
+
+
+STEPS = ["query=Search.Term", "position=search.at.ordinal", "user_hash=search.more.user"]
+
+
+def test_objects_of_parquet_are_paths_as_those_of_json(two_pins: Path, tmp_path: Path) -> None:
+    """Imported or left in place: both read a field of a struct; an import also one of a JSON text in it."""
+    at = datetime(2024, 1, 1, tzinfo=UTC)
+    rows = [{"search": {"Term": "red shoe", "at": {"ordinal": 3}, "more": '{"user": "u1"}'}},
+            {"search": {"Term": "hat", "at": None, "more": None}}]  # fmt: skip
+    folder = two_pins / "engagements"
+    folder.mkdir()
+    more = {"pin_id": "1", "event": "click", "event_timestamp": at}
+    pl.DataFrame([row | more for row in rows], infer_schema_length=None).write_parquet(folder / "a.parquet")
+    imported, left = Workspace.at(tmp_path / "i"), Workspace.at(tmp_path / "l")
+    import_catalogue("native", two_pins, imported, Mapping.parse(STEPS, []))
+    found = parts.scan(imported.folder(ENGAGEMENTS)).select("query", "position", "user_hash").collect()
+    assert sorted(found.rows()) == [("hat", None, None), ("red shoe", 3, "u1")]
+    import_catalogue("native", two_pins, left, Mapping.parse(STEPS[:2], []), log=str(folder))
+    there = History(left).log().select("query", "position").to_polars()
+    assert sorted(there.rows()) == [("hat", None), ("red shoe", 3)]
+
+
+def test_a_step_that_an_object_has_not_says_what_it_has(two_pins: Path, tmp_path: Path) -> None:
+    folder = two_pins / "engagements"
+    folder.mkdir()
+    row = {"search": {"term": "shoe"}, "pin_id": "1", "event": "click", "event_timestamp": datetime(2024, 1, 1)}
+    pl.DataFrame([row]).write_parquet(folder / "a.parquet")
+    for place in (None, str(folder)):
+        with pytest.raises(
+            BadInput, match=r"expected a column 'search.word'.* found (search\.term, pin_id|term;)"
+        ) as raised:
+            import_catalogue(
+                "native", two_pins, Workspace.at(tmp_path / "w"), Mapping.parse(["query=search.word"], []), log=place
+            )
+        assert "\n" not in str(raised.value)
+
+
 def test_a_csv_log_keeps_its_own_column_of_a_mapped_name_out(two_pins: Path, tmp_path: Path) -> None:
     """`query` is a number there; what was typed is in `term`."""
     (two_pins / "engagements.csv").write_text("query,term,pin_id,event,event_timestamp\n17,shoe,1,click,2024-01-01\n")
@@ -82,6 +128,8 @@ def test_columns_and_files_that_are_not_read_are_named(two_pins: Path, tmp_path:
         (["pins.query=q"], [], "name a source table's column"),
         ([], ["view=seen"], "with an event of impression, click"),
         (["query=nothing"], [], "expected a column 'nothing' for engagements.query, found query, pin_id"),
+        (["query=a", "engagements.query=b"], [], "one --map for engagements.query, found two: a and b; leave one out"),
+        ([], ["view=click", "View=save"], "one --event for view, found two: click and save; leave one out"),
     ],
 )
 def test_what_cannot_be_mapped_says_why(

@@ -112,6 +112,30 @@ def test_a_log_in_place_is_read_alike(spark: None, tmp_path: Path) -> None:
     assert log_rows.dropped(backends[0], log) == log_rows.dropped(backends[1], log)
 
 
+def test_folders_give_what_files_lack_and_those_above_the_log_nothing(spark: None, tmp_path: Path) -> None:
+    """On either engine; values are unescaped, and text."""
+    at = datetime(2024, 1, 1, 12, tzinfo=UTC)
+    folder = tmp_path / "country=US" / "a log"
+    for name, columns in (
+        ("event=hide/pin_id=007", {"event": "click"}),
+        ("event=hide/pin_id=a%20b+c", {"event": "click"}),
+        ("event=hide/user_hash=v", {"pin_id": "1"}),
+        ("event=hide/user_hash=__HIVE_DEFAULT_PARTITION__", {"pin_id": "2"}),
+    ):
+        (folder / name).mkdir(parents=True)
+        row = {"query": name.partition("/")[2], "lang": "de", "event_timestamp": at}
+        pl.DataFrame([row | columns]).write_parquet(folder / name / "part.parquet")
+    log = LogInPlace(str(folder))
+    for name in LogEngine:
+        rows = log_rows.read(open_backend(tmp_path, BackendLimits(engine=name)), log).to_polars().sort("pin_id")
+        assert rows.select("pin_id", "event", "user_hash", "lang", "country").rows() == [
+            ("007", "click", None, "de", None),
+            ("1", "hide", "v", "de", None),
+            ("2", "hide", None, "de", None),
+            ("a b+c", "click", None, "de", None),
+        ]
+
+
 def test_spark_makes_the_rows_that_duckdb_makes(spark: None, tmp_path: Path) -> None:
     here, there = (rows_of(tmp_path, engine) for engine in (LogEngine.LOCAL, LogEngine.SPARK))
     for table in TABLES:
