@@ -62,7 +62,7 @@ def changed(table: Table, values: pl.DataFrame, earlier: pl.DataFrame, said: pl.
     same = earlier.filter(pl.col("reason").is_null()).select(*key, *features)
     unsaid = same.join(said, on=key, how="anti")
     new = values.join(unsaid, on=[*key, *features], how="anti", nulls_equal=True)
-    had = pl.concat([same.select(key), _sayable(table, said, earlier)]).unique()
+    had = pl.concat([same.select(key), _sayable(table, said, earlier, values)]).unique()
     gone = had.join(values.select(key), on=key, how="anti")
     return pl.concat([_with_reason(new, None), _with_reason(gone, NONE_LEFT)], how="diagonal")
 
@@ -75,10 +75,11 @@ def as_before(table: Table, said: pl.DataFrame, earlier: pl.DataFrame) -> pl.Dat
     return pl.concat([known, _with_reason(gone, NONE_LEFT)], how="diagonal")
 
 
-def _sayable(table: Table, said: pl.DataFrame, earlier: pl.DataFrame) -> pl.DataFrame:
-    """Not a query that no earlier snapshot has: it was erased, and its key would keep its words."""
-    key = list(table.key)
-    return said.join(earlier.select(key), on=key, how="semi") if "query" in key else said
+def _sayable(table: Table, said: pl.DataFrame, *others: pl.DataFrame) -> pl.DataFrame:
+    """Not of a query that is in none of the `others`: its key would keep the words of what may have been erased."""
+    if "query" not in table.key:
+        return said
+    return said.join(pl.concat([rows.select("query") for rows in others]).unique(), on="query", how="semi")
 
 
 def _with_reason(rows: pl.DataFrame, reason: str | None) -> pl.DataFrame:

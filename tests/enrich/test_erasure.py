@@ -15,7 +15,7 @@ from tiny_encoder import tiny_encoder
 
 from enrich import erasure, parts, steps
 from enrich.boards import BoardSettings, run_boards
-from enrich.engagement import EngagementSettings
+from enrich.engagement import EngagementSettings, run_engagement
 from enrich.erasure import last_erasure, run_erasure
 from enrich.graph import GraphSettings
 from enrich.history import History
@@ -30,9 +30,11 @@ from enrich.tables import (
     DELETIONS,
     ENGAGEMENTS,
     PIN_CAPTION,
+    PIN_ENGAGEMENT,
     PIN_SERVING,
     PIN_TEXT,
     PINS,
+    QUERY_PIN_ENGAGEMENT,
     QUERY_SERVING,
     SOFT_LABEL,
     TABLES,
@@ -182,6 +184,32 @@ def test_words_of_a_last_day_that_was_deleted_are_taken_back_online_too(workspac
     write_rows(workspace, DELETIONS, *(row | {"deleted_at": day(9)} for row in gone))
     assert online() == [None, []]
     assert not [word for word in ("winter", "wool") if word in everything(workspace)]
+
+
+def test_the_pairs_of_a_last_day_that_was_deleted_are_taken_back_but_not_under_words_that_are_gone(
+    workspace: Workspace,
+) -> None:
+    """u2 was alone on the 5th: "vase" is u1's too, "secret" is nobody's any more and has no row to take it back."""
+    click = {"event": "click"}
+    write_rows(
+        workspace, ENGAGEMENTS,
+        {"query": "vase", "pin_id": "a", "user_hash": "u1", "event_timestamp": day(1), **click},
+        {"query": "vase", "pin_id": "b", "user_hash": "u2", "event_timestamp": day(5), **click},
+        {"query": "secret", "pin_id": "b", "user_hash": "u2", "event_timestamp": day(5), **click},
+    )  # fmt: skip
+    run_engagement(workspace, settings("").engagement)
+    write_rows(workspace, DELETIONS, {"kind": "user", "id": "u2", "deleted_at": day(9)})
+    run_erasure(workspace)
+    run_engagement(workspace, settings("").engagement)
+    pairs = parts.scan(workspace.folder(QUERY_PIN_ENGAGEMENT)).sort("event_timestamp").collect()
+    assert pairs.select("event_timestamp", "query", "pin_id", "reason").rows() == [
+        (day(2), "vase", "a", None), (day(6), "vase", "b", "none-left"),
+    ]  # fmt: skip
+    pins = parts.scan(workspace.folder(PIN_ENGAGEMENT)).sort("event_timestamp").collect()
+    assert pins.select("event_timestamp", "pin_id", "reason").rows() == [
+        (day(2), "a", None),
+        (day(6), "b", "none-left"),
+    ]
 
 
 def test_deleted_words_are_in_no_table_after_a_run_as_of_a_day_before_them(catalogue: Workspace, encoder: str) -> None:
