@@ -18,7 +18,7 @@ from datetime import datetime
 import numpy as np
 import polars as pl
 
-from enrich import parts
+from enrich import parts, snapshot_manifest
 from enrich.normalise import terms
 from enrich.tables import FLOAT, INT, PIN_TEXT, STRING, STRINGS, Kind, Table
 from enrich.workspace import Workspace
@@ -105,8 +105,10 @@ def _by_age(workspace: Workspace, table: Table, fields: list[str]) -> tuple[pl.D
 
 def _by_snapshot(workspace: Workspace, table: Table, fields: list[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """A key that lost its values is in neither side: what is there now is compared, not what has been."""
-    made = pl.col("reason").is_null()
-    times = parts.scan(workspace.folder(table)).filter(made).select(pl.col("event_timestamp").unique())
+    made, folder = pl.col("reason").is_null(), workspace.folder(table)
+    closing = [at for at, record in snapshot_manifest.read(folder).items() if record.closes]  # they say nothing new
+    new = made & ~pl.col("event_timestamp").is_in(closing)
+    times = parts.scan(folder).filter(new).select(pl.col("event_timestamp").unique())
     earlier = times.collect()["event_timestamp"].sort()[:-1]
     if earlier.is_empty():
         return pl.DataFrame(), pl.DataFrame()

@@ -20,6 +20,7 @@ class SnapshotRecord:
     input_hash: str
     rows: int
     dropped: dict[str, int] = field(default_factory=dict)
+    closes: bool = False  # it was due once, and says again what stands since the one before it
 
 
 def read(folder: Path) -> dict[datetime, SnapshotRecord]:

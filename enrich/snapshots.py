@@ -7,7 +7,9 @@ A snapshot is a multiple of the cadence from the epoch; its rows use sources str
 (`event_timestamp`) and known `delay` later (`created_timestamp`). Only a key whose values differ from its latest
 earlier row gets a row; a key that lost its values gets one row of nulls with the reason "none-left". Where a snapshot
 is written again, each key of the part that goes has a row in the new one: an online store that was loaded from the old
-one takes a correction of equal clocks, and none that is older.
+one takes a correction of equal clocks, and none that is older. Where a snapshot is due no more (a deletion, another
+cadence), the next one has these rows; after the last one, it is written again itself, to say of its keys what stands
+since then (`closes` in the manifest).
 
 A snapshot is computed once for one producer and one `input_hash`, a chained hash over all source rows before it. New
 log rows leave earlier snapshots alone; a re-import or a deletion that reaches behind a snapshot makes it, and all after
@@ -22,24 +24,22 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from itertools import takewhile
 from typing import NamedTuple
 
 import polars as pl
 
-import enrich
-from enrich import parts, snapshot_manifest, snapshot_state
+from enrich import snapshot_manifest, snapshot_rows, snapshot_state
 from enrich.errors import BadInput
-from enrich.job import BACKFILL_AFTER, JobReport
+from enrich.job import JobReport, input_hash
 from enrich.progress import progress
 from enrich.snapshot_manifest import SnapshotRecord
+from enrich.snapshot_rows import Stamp
 from enrich.stores import row_files
 from enrich.tables import Table
 from enrich.workspace import Workspace
 
-NONE_LEFT = "none-left"  # the reason of a key that had values at an earlier snapshot and has none now
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_NAME = "snapshot-%Y%m%dT%H%M%SZ"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,149 +163,166 @@ def run(
 ) -> JobReport:
     """Bring `table` up to date with `planned`, up to the horizon of `settings`.
 
-    In the report `fresh` and `made` count rows, `failed` what the last snapshot left out, by reason; `due` is the first
-    one to come where none is due yet.
+    Of those after the horizon, which are not computed, the first stay that are as they should be; the rest go. In the
+    report `fresh` and `made` count rows, `failed` what the last snapshot left out, by reason; `due` is the first one to
+    come where none is due yet.
     """
-    folder = workspace.folder(table)
-    manifest = _without_undue(folder, snapshot_manifest.read(folder), planned, producer, settings)
-    to_come = [snapshot.at for snapshot in planned if snapshot.at > settings.horizon]
-    planned = planned[: len(planned) - len(to_come)]
-    state: pl.DataFrame | None = None
-    fresh, made = 0, 0
-    with progress(len(planned), table.name, unit="snapshot") as bar:
-        for snapshot in planned:
-            record = manifest.get(snapshot.at)
-            if _is_current(folder, record, snapshot, producer):
-                fresh += record.rows if record else 0
-                state = None
-            else:
-                state = state if state is not None else _state_before(workspace, table, manifest, snapshot.at)
-                computed = compute(snapshot.at, state)
-                rows = write_snapshot(workspace, table, snapshot, computed.values, producer, settings, state)
-                dropped = dict(computed.dropped)
-                manifest[snapshot.at] = SnapshotRecord(producer, snapshot.input_hash, rows.height, dropped)
-                snapshot_manifest.write(folder, manifest)
-                state = _advance(table, state, rows)
-                made += rows.height
+    horizon = settings.horizon
+    job = _Job(workspace, table, producer, settings.delay)
+    due = [snapshot for snapshot in planned if snapshot.at <= horizon]
+    to_come = planned[len(due) :]
+    later = list(takewhile(job.is_current, to_come))
+    kept = [*due, *later]
+    job.keep(kept)
+    with progress(len(due), table.name, unit="snapshot") as bar:
+        for snapshot in due:
+            job.bring(snapshot, compute)
             bar.update(1)
-    if state is not None:
-        last = manifest[planned[-1].at]
-        snapshot_state.save(folder, planned[-1].at, last.producer, last.input_hash, state)
-    if not planned:
-        return JobReport(table.name, 0, 0, due=min(to_come, default=None))
-    return JobReport(table.name, fresh, made, Counter(manifest[planned[-1].at].dropped))
+    for snapshot in later:
+        job.pay(snapshot)
+    job.close(kept[-1] if kept else None)
+    if not due:
+        return JobReport(table.name, 0, job.made, due=min((one.at for one in to_come), default=None))
+    return JobReport(table.name, job.fresh, job.made, job.dropped(due[-1]))
+
+
+class _Job:
+    """A table's snapshots while they are brought up to date, one after the other.
+
+    Those that are due no more (another cadence, a shorter log) go: each as soon as the next one says what they said,
+    the last ones with `close`. Until then their parts are there, so that a kill in between forgets nobody.
+    """
+
+    def __init__(self, workspace: Workspace, table: Table, producer: str, delay: timedelta) -> None:
+        self._workspace, self._table, self._producer, self._delay = workspace, table, producer, delay
+        self._folder = workspace.folder(table)
+        self._manifest = snapshot_manifest.read(self._folder)
+        self._going: list[datetime] = []
+        self._state: pl.DataFrame | None = None  # the newest row of each key after the last snapshot that was made
+        self.fresh, self.made = 0, 0
+
+    def is_current(self, snapshot: Snapshot) -> bool:
+        """Whether it is written, by this producer and of these sources."""
+        record = self._manifest.get(snapshot.at)
+        made_of = (record.producer, record.input_hash) if record else None
+        there = snapshot_rows.path(self._folder, snapshot.at).is_file()
+        return there and made_of == (self._producer, snapshot.input_hash)
+
+    def dropped(self, snapshot: Snapshot) -> Counter[str]:
+        """What it left out, by reason."""
+        return Counter(self._manifest[snapshot.at].dropped)
+
+    def keep(self, kept: Sequence[Snapshot]) -> None:
+        """Let all others go, and what is remembered of the newest rows where that is of another history."""
+        there = snapshot_rows.moments(self._folder) | set(self._manifest)
+        self._going = sorted(there.difference(one.at for one in kept))
+        last = kept[-1] if kept else None
+        alone = self._going[0] if len(self._going) == 1 else None
+        if alone and (last is None or last.at < alone) and self.is_current(_closing(alone, last)):
+            self._going = []
+        newest = next((one for one in reversed(kept) if self.is_current(one)), None)
+        if newest:
+            snapshot_state.keep_only(self._folder, newest.at, self._producer, newest.input_hash)
+        else:
+            snapshot_state.forget(self._folder)
+
+    def bring(self, snapshot: Snapshot, compute: Compute) -> None:
+        """Make it where it is not current, with what those that go before it owe."""
+        if self.is_current(snapshot):
+            self.fresh += self._manifest[snapshot.at].rows
+            self.pay(snapshot)
+            return
+        state = self._state_before(snapshot.at)
+        computed = compute(snapshot.at, state)
+        going = self._going_before(snapshot.at)
+        said = snapshot_rows.keys(self._folder, self._table, [*going, snapshot.at])
+        rows = write_snapshot(self._workspace, self._table, self._stamp(snapshot), computed.values, state, said)
+        self._record(snapshot, rows.height, dict(computed.dropped))
+        self._state = _advance(self._table, state, rows)
+        self.made += rows.height
+        self._drop(going)
+
+    def pay(self, snapshot: Snapshot) -> None:
+        """Have a snapshot that is current say what those that go before it said, as that stood then."""
+        if going := self._going_before(snapshot.at):
+            key = list(self._table.key)
+            unsaid = snapshot_rows.keys(self._folder, self._table, going).join(
+                snapshot_rows.keys(self._folder, self._table, [snapshot.at]), on=key, how="anti"
+            )
+            rows = snapshot_rows.as_before(self._table, unsaid, self._state_before(snapshot.at))
+            if rows.height:
+                record = self._manifest[snapshot.at]
+                snapshot_rows.add(self._folder, self._table, rows, self._stamp(snapshot))
+                self._record(snapshot, record.rows + rows.height, record.dropped)
+                self.made += rows.height
+            self._drop(going)
+        self._state = None
+
+    def close(self, last: Snapshot | None) -> None:
+        """Have the last of those that go after the `last` one say what stands since then, of all that they said."""
+        if self._going:
+            at, going = self._going[-1], list(self._going)
+            closing = _closing(at, last)
+            self._state = self._state_before(at)
+            said = snapshot_rows.keys(self._folder, self._table, going)
+            rows = snapshot_rows.as_before(self._table, said, self._state)
+            if rows.height:
+                snapshot_rows.write(self._folder, self._table, rows, self._stamp(closing))
+                self._record(closing, rows.height, dict(self.dropped(last)) if last else {}, closes=True)
+                going.remove(at)
+                self.made += rows.height
+            self._drop(going)
+        if last and self._state is not None:
+            snapshot_state.save(self._folder, last.at, self._producer, last.input_hash, self._state)
+
+    def _going_before(self, at: datetime) -> list[datetime]:
+        return [one for one in self._going if one < at]
+
+    def _stamp(self, snapshot: Snapshot) -> Stamp:
+        return Stamp(snapshot.at, snapshot.at + self._delay, self._producer, snapshot.input_hash)
+
+    def _record(self, snapshot: Snapshot, rows: int, dropped: dict[str, int], closes: bool = False) -> None:
+        self._manifest[snapshot.at] = SnapshotRecord(self._producer, snapshot.input_hash, rows, dropped, closes)
+        snapshot_manifest.write(self._folder, self._manifest)
+
+    def _drop(self, going: Sequence[datetime]) -> None:
+        """Remove the parts of snapshots of which all is said elsewhere."""
+        if not going:
+            return
+        for at in going:
+            snapshot_rows.path(self._folder, at).unlink(missing_ok=True)
+        row_files.forget(self._folder)
+        self._manifest = {at: record for at, record in self._manifest.items() if at not in going}
+        snapshot_manifest.write(self._folder, self._manifest)
+        self._going = [at for at in self._going if at not in going]
+
+    def _state_before(self, at: datetime) -> pl.DataFrame:
+        """The latest row of each key before `at`: as the last run left it where only that was made, else read."""
+        if self._state is not None:
+            return self._state
+        earlier = [moment for moment in self._manifest if moment < at and moment not in self._going]
+        if earlier:
+            last = self._manifest[max(earlier)]
+            kept = snapshot_state.load(self._folder, max(earlier), last.producer, last.input_hash)
+            if kept is not None:
+                return kept
+        return snapshot_state.latest_before(self._workspace, self._table, at, without=self._going)
+
+
+def _closing(at: datetime, last: Snapshot | None) -> Snapshot:
+    """The snapshot at `at` that says again what stands since the `last` one: nothing where there is none."""
+    return Snapshot(at, input_hash("closing", last.input_hash if last else None))
 
 
 def write_snapshot(
-    workspace: Workspace,
-    table: Table,
-    snapshot: Snapshot,
-    values: pl.DataFrame,
-    producer: str,
-    settings: SnapshotSettings,
-    earlier: pl.DataFrame,
+    workspace: Workspace, table: Table, stamp: Stamp, values: pl.DataFrame, earlier: pl.DataFrame, said: pl.DataFrame
 ) -> pl.DataFrame:
-    """Write the rows that `snapshot` adds to the latest `earlier` ones as its one part.
-
-    Returns the rows written. A part of zero rows says that nothing changed.
+    """Write the rows that a snapshot's `values` add to the latest `earlier` ones, and those of all keys that were
+    `said`, as its one part; the key, features and reason of the rows written.
     """
-    folder, key = workspace.folder(table), list(table.key)
-    features = [column.name for column in table.features]
-    typed = _typed(table, values)
-    same = earlier.filter(pl.col("reason").is_null()).select(*key, *features)
-    said = _said_before(folder, table, snapshot)
-    unsaid = same.join(said, on=key, how="anti")
-    changed = typed.join(unsaid, on=[*key, *features], how="anti", nulls_equal=True)
-    gone = _gone(table, said, typed, earlier)
-    now = datetime.now(UTC)
-    known = snapshot.at + settings.delay
-    rows = pl.concat([changed.with_columns(reason=pl.lit(None, pl.String)), gone], how="diagonal").sort(key)
-    rows = rows.with_columns(
-        event_timestamp=pl.lit(snapshot.at).cast(pl.Datetime("us", "UTC")),
-        created_timestamp=pl.lit(known).cast(pl.Datetime("us", "UTC")),
-        written_at=pl.lit(now).cast(pl.Datetime("us", "UTC")),
-        backfilled=pl.lit(now > known + BACKFILL_AFTER),
-        producer=pl.lit(producer),
-        code_version=pl.lit(enrich.__version__),
-        input_hash=pl.lit(snapshot.input_hash),
-    ).select(table.schema.names)
-    parts.append(folder, table, rows.to_arrow(), name=snapshot.at.strftime(_NAME))
+    rows = snapshot_rows.changed(table, snapshot_rows.typed(table, values), earlier, said)
+    snapshot_rows.write(workspace.folder(table), table, rows, stamp)
     return rows
-
-
-def _state_before(
-    workspace: Workspace, table: Table, manifest: dict[datetime, SnapshotRecord], at: datetime
-) -> pl.DataFrame:
-    """The latest row of each key before `at`: as the last run left it where nothing but that was made, else read."""
-    folder = workspace.folder(table)
-    earlier = [moment for moment in manifest if moment < at]
-    if earlier:
-        last = manifest[max(earlier)]
-        kept = snapshot_state.load(folder, max(earlier), last.producer, last.input_hash)
-        if kept is not None:
-            return kept
-    return snapshot_state.latest_before(workspace, table, at)
-
-
-def _part(folder: Path, at: datetime) -> Path:
-    return folder / f"part-{at.strftime(_NAME)}.parquet"
-
-
-def _is_current(folder: Path, record: SnapshotRecord | None, snapshot: Snapshot, producer: str) -> bool:
-    made_of = (record.producer, record.input_hash) if record else None
-    return made_of == (producer, snapshot.input_hash) and _part(folder, snapshot.at).is_file()
-
-
-def _without_undue(
-    folder: Path,
-    manifest: dict[datetime, SnapshotRecord],
-    planned: Sequence[Snapshot],
-    producer: str,
-    settings: SnapshotSettings,
-) -> dict[datetime, SnapshotRecord]:
-    """The manifest without the snapshots due no more (another cadence, a shorter log); their parts are removed.
-
-    Of those after `as_of`, which are not computed, the ones made of another history go too: they may say what was
-    deleted, and what changed since snapshots that are written again. The others stay as they are.
-    """
-    due = {snapshot.at for snapshot in planned if snapshot.at <= settings.horizon}
-    due |= {s.at for s in planned if s.at > settings.horizon and _is_current(folder, manifest.get(s.at), s, producer)}
-    names = [part.stem for part in folder.glob("part-snapshot-*.parquet")]
-    found = {datetime.strptime(name, f"part-{_NAME}").replace(tzinfo=UTC) for name in names}
-    undue = (found | set(manifest)) - due
-    if undue:
-        for at in undue:
-            _part(folder, at).unlink(missing_ok=True)
-        row_files.forget(folder)
-        manifest = {at: record for at, record in manifest.items() if at not in undue}
-        snapshot_manifest.write(folder, manifest)
-    return manifest
-
-
-def _typed(table: Table, values: pl.DataFrame) -> pl.DataFrame:
-    """`values` with the types their parquet columns come back with, so that equal values compare equal."""
-    columns = [*table.key, *(column.name for column in table.features)]
-    empty = pl.DataFrame(pl.from_arrow(table.schema.empty_table()))
-    return values.select(pl.col(name).cast(empty.schema[name]) for name in columns)
-
-
-def _said_before(folder: Path, table: Table, snapshot: Snapshot) -> pl.DataFrame:
-    """The keys of the part that is being replaced."""
-    replaced = _part(folder, snapshot.at)
-    source = replaced if replaced.is_file() else parts.schema_part(folder)
-    return pl.read_parquet(source, columns=list(table.key))
-
-
-def _gone(table: Table, said: pl.DataFrame, values: pl.DataFrame, earlier: pl.DataFrame) -> pl.DataFrame:
-    """A row of nulls for each key that had values, before or in the part that is being replaced, and has none now.
-
-    The latter not for queries: one that is in no snapshot any more was erased, and its key would keep its words.
-    """
-    key = list(table.key)
-    had = earlier.filter(pl.col("reason").is_null()).select(key)
-    if "query" not in key:
-        had = pl.concat([had, said]).unique()
-    return had.join(values.select(key), on=key, how="anti").with_columns(reason=pl.lit(NONE_LEFT))
 
 
 def _advance(table: Table, state: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:

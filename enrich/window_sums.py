@@ -118,16 +118,14 @@ class WindowSums:
         return kept
 
     def _saved(self, name: str) -> Path | None:
-        """Where the sums of the last run are; of several, which a kill leaves, any."""
-        return next((self._folder / name).glob("[!.]*"), None)
+        """Where the sums of the last run are; of several whole ones, which a kill leaves, any."""
+        return next(filter(_is_whole, (self._folder / name).glob("[!.]*")), None)
 
     def _load(self, name: str) -> _State:
         folder = self._saved(name)
         if folder is None:
             return _NOTHING
         files = sorted(map(str, folder.glob("*.parquet")))
-        if not files:
-            return _NOTHING
         return _State(self._days.backend.read(files), _read_days(folder), (folder / LEAST).exists())
 
     def _write(self, name: str, state: _State) -> None:
@@ -139,8 +137,8 @@ class WindowSums:
         self._days.backend.write(state.table, aside)
         (aside / (LEAST if state.earliest else DAYS)).write_text(json.dumps(sorted(state.has)))
         aside.replace(place)
-        for other in stale:
-            shutil.rmtree(other)
+        for other in stale:  # out of sight first: a kill in between leaves nothing that looks like sums
+            shutil.rmtree(other if other.name.startswith(".") else other.replace(folder / f".{uuid4().hex}"))
 
 
 class Remembered(Generic[T]):
@@ -161,6 +159,12 @@ class Remembered(Generic[T]):
 
 def _rows(days: frozenset[Day]) -> int:
     return sum(day.rows for day in days)
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether nothing of it was removed: a kill may have left some of its files."""
+    says_days = (folder / DAYS).exists() or (folder / LEAST).exists()
+    return says_days and any(folder.glob("*.parquet"))
 
 
 def _read_days(folder: Path | None) -> frozenset[Day]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from table_rows import day, write_rows
 
+from enrich import snapshot_manifest
 from enrich.drift import FEWEST, alarming, drift, stability_index
+from enrich.snapshot_manifest import SnapshotRecord
 from enrich.tables import PIN_BOARDS, PIN_TEXT
 from enrich.workspace import Workspace
 
@@ -53,6 +55,10 @@ def test_numbers_are_compared_over_the_earlier_deciles(workspace: Workspace):
     _, (moved,) = drift(workspace, PIN_BOARDS)
     assert moved.before_mean == pytest.approx(4.5 + 135 / (4 * QUARTER))  # as it stood at the snapshot before
     assert moved.latest_mean == pytest.approx((2 * 99 + 4.5) / 3) and moved.shift > 1 and moved.alarming
+    write_rows(workspace, PIN_BOARDS, {"pin_id": "p0", "board_count": 99, "event_timestamp": day(7)})
+    closing = {day(7): SnapshotRecord("test", "0", 1, closes=True)}  # it says again what stood, and hides no drift
+    snapshot_manifest.write(workspace.folder(PIN_BOARDS), closing)
+    assert drift(workspace, PIN_BOARDS)[1] == [moved]
 
 
 def test_too_few_rows_say_nothing(workspace: Workspace):

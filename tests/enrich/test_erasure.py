@@ -14,12 +14,12 @@ from table_rows import day, use_online_store, write_rows
 from tiny_encoder import tiny_encoder
 
 from enrich import erasure, parts, steps
-from enrich.boards import BoardSettings
-from enrich.engagement import EngagementSettings
+from enrich.boards import BoardSettings, run_boards
+from enrich.engagement import EngagementSettings, run_engagement
 from enrich.erasure import last_erasure, run_erasure
 from enrich.graph import GraphSettings
 from enrich.history import History
-from enrich.queries import QuerySettings
+from enrich.queries import QuerySettings, run_pin_queries
 from enrich.query_features import QueryFeatureSettings
 from enrich.snapshots import SnapshotSettings
 from enrich.status import render, status
@@ -30,9 +30,11 @@ from enrich.tables import (
     DELETIONS,
     ENGAGEMENTS,
     PIN_CAPTION,
+    PIN_ENGAGEMENT,
     PIN_SERVING,
     PIN_TEXT,
     PINS,
+    QUERY_PIN_ENGAGEMENT,
     QUERY_SERVING,
     SOFT_LABEL,
     TABLES,
@@ -140,6 +142,74 @@ def test_deleted_words_are_in_no_table_and_not_online_after_the_next_run(catalog
     assert online["title"] == ["oak table", None]
     assert online["board_titles"][0] == ["furniture"] and online["engaged_queries"][0] == ["table"]
     assert not [word for word in SECRETS if word in everything(catalogue)]
+
+
+def test_words_of_a_last_day_that_was_deleted_are_taken_back_online_too(workspace: Workspace) -> None:
+    """That day's snapshot is due no more: the store has its rows and takes none of an earlier day. Then all is gone."""
+    write_rows(
+        workspace, BOARDS,
+        {"board_id": "b1", "title": "winter coats", "owner_hash": "u1", "created_at": day(1)},
+        {"board_id": "b2", "title": "jane's secret wedding", "owner_hash": "u2", "created_at": day(1)},
+    )  # fmt: skip
+    write_rows(
+        workspace, BOARD_PINS,
+        {"board_id": "b1", "pin_id": "a", "saved_at": day(1)}, {"board_id": "b2", "pin_id": "a", "saved_at": day(5)},
+    )  # fmt: skip
+    click = {"pin_id": "a", "event": "click"}
+    write_rows(
+        workspace, ENGAGEMENTS,
+        {"query": "wool coat", "user_hash": "u1", "event_timestamp": day(1), **click},
+        {"query": "secret wedding", "user_hash": "u2", "event_timestamp": day(5), **click},
+    )  # fmt: skip
+    apply(workspace)
+    chosen = settings("")
+
+    def online() -> list[object]:
+        """As after a first load, from 1970."""
+        run_erasure(workspace)
+        run_boards(workspace, chosen.boards)
+        run_pin_queries(workspace, History(workspace).days(), chosen.queries)
+        with quiet():
+            store, views = open_store(workspace), ["pin_boards", "pin_queries"]
+            store.materialize(datetime(1970, 1, 1, tzinfo=UTC), datetime.now(UTC), views)
+        names = ["pin_boards:board_titles", "pin_queries:engaged_queries"]
+        found = store.get_online_features(names, [{"pin_id": "a"}]).to_dict()
+        return [*found["board_titles"], sorted(found["engaged_queries"][0] or [])]
+
+    assert online() == [["jane's secret wedding", "winter coats"], ["secret wedding", "wool coat"]]
+    write_rows(workspace, DELETIONS, {"kind": "user", "id": "u2", "deleted_at": day(9)})
+    assert online() == [["winter coats"], ["wool coat"]]
+    assert "secret" not in everything(workspace)
+    gone = ({"kind": "board", "id": "b1"}, {"kind": "user", "id": "u1"})
+    write_rows(workspace, DELETIONS, *(row | {"deleted_at": day(9)} for row in gone))
+    assert online() == [None, []]
+    assert not [word for word in ("winter", "wool") if word in everything(workspace)]
+
+
+def test_the_pairs_of_a_last_day_that_was_deleted_are_taken_back_but_not_under_words_that_are_gone(
+    workspace: Workspace,
+) -> None:
+    """u2 was alone on the 5th: "vase" is u1's too, "secret" is nobody's any more and has no row to take it back."""
+    click = {"event": "click"}
+    write_rows(
+        workspace, ENGAGEMENTS,
+        {"query": "vase", "pin_id": "a", "user_hash": "u1", "event_timestamp": day(1), **click},
+        {"query": "vase", "pin_id": "b", "user_hash": "u2", "event_timestamp": day(5), **click},
+        {"query": "secret", "pin_id": "b", "user_hash": "u2", "event_timestamp": day(5), **click},
+    )  # fmt: skip
+    run_engagement(workspace, settings("").engagement)
+    write_rows(workspace, DELETIONS, {"kind": "user", "id": "u2", "deleted_at": day(9)})
+    run_erasure(workspace)
+    run_engagement(workspace, settings("").engagement)
+    pairs = parts.scan(workspace.folder(QUERY_PIN_ENGAGEMENT)).sort("event_timestamp").collect()
+    assert pairs.select("event_timestamp", "query", "pin_id", "reason").rows() == [
+        (day(2), "vase", "a", None), (day(6), "vase", "b", "none-left"),
+    ]  # fmt: skip
+    pins = parts.scan(workspace.folder(PIN_ENGAGEMENT)).sort("event_timestamp").collect()
+    assert pins.select("event_timestamp", "pin_id", "reason").rows() == [
+        (day(2), "a", None),
+        (day(6), "b", "none-left"),
+    ]
 
 
 def test_deleted_words_are_in_no_table_after_a_run_as_of_a_day_before_them(catalogue: Workspace, encoder: str) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+import zlib
 from collections import Counter
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from table_rows import day
 
@@ -17,9 +21,10 @@ from enrich import parts, snapshots
 from enrich.errors import BadInput
 from enrich.snapshots import Change, Computed, SnapshotSettings, due_snapshots
 from enrich.tables import PIN_BOARDS
-from enrich.workspace import Workspace
+from enrich.workspace import Catalogue, Workspace
 
 DAILY = SnapshotSettings(cadence_days=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Titles = dict[str, list[str]]
 
 
@@ -47,7 +52,10 @@ def run(
     digest: int = 0,
 ) -> tuple[int, int]:
     """Snapshots at the given days of January, each with its titles; made and fresh rows."""
-    log = [Change(snapshots.period(day(number), settings) - 1, 1, digest) for number in by_day]
+    log = [
+        Change(snapshots.period(day(number), settings) - 1, 1, digest + zlib.crc32(repr(titles).encode()))
+        for number, titles in by_day.items()
+    ]
 
     def compute(at: datetime, _: pl.DataFrame) -> Computed:
         number = (at - day(1)).days + 1
@@ -222,7 +230,7 @@ def test_another_cadence_removes_the_snapshots_of_the_first(workspace: Workspace
     assert rows(workspace) == [("a", 12, ["z"], None)]
 
 
-def test_a_run_as_of_a_day_leaves_later_snapshots_and_takes_those_of_another_history(workspace: Workspace) -> None:
+def test_a_run_as_of_a_day_leaves_later_snapshots_and_takes_back_those_of_another_history(workspace: Workspace) -> None:
     """What stays says what changed since the snapshots before it: where these are written again it would be wrong."""
     by_day = {2: {"a": ["x"]}, 3: {"a": ["x"], "b": ["y"]}, 4: {"b": ["y"]}}
     early = SnapshotSettings(cadence_days=1, as_of=day(2))
@@ -231,9 +239,157 @@ def test_a_run_as_of_a_day_leaves_later_snapshots_and_takes_those_of_another_his
     assert run(workspace, by_day, early) == (0, 1)
     assert rows(workspace) == whole
     run(workspace, by_day, early, digest=1)
-    assert rows(workspace) == [("a", 2, ["x"], None)]
+    assert rows(workspace) == [("a", 2, ["x"], None), ("a", 4, ["x"], None), ("b", 4, None, "none-left")]
     run(workspace, by_day, digest=1)
-    assert rows(workspace) == whole
+    assert rows(workspace) == [*whole, ("b", 4, ["y"], None)]
+
+
+class Store:
+    """An online store that is loaded now and then, by its rule: of a key the row of the newest clocks stays."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, tuple[datetime, list[str] | None]] = {}
+
+    def load(self, workspace: Workspace) -> dict[str, list[str]]:
+        """What it has of every pin after a load of all rows."""
+        for row in parts.latest(workspace.folder(PIN_BOARDS), PIN_BOARDS).iter_rows(named=True):
+            pin, at = row["pin_id"], row["event_timestamp"]
+            if pin not in self.rows or self.rows[pin][0] <= at:
+                self.rows[pin] = (at, row["board_titles"])
+        return {pin: titles for pin, (_, titles) in self.rows.items() if titles is not None}
+
+
+def states(workspace: Workspace) -> str:
+    return "".join(str(pl.read_parquet(path).to_dicts()) for path in workspace.folder(PIN_BOARDS).glob("*.state"))
+
+
+def test_what_a_last_snapshot_said_that_is_due_no_more_is_taken_back_where_it_stood(workspace: Workspace) -> None:
+    """The 6th's only save is deleted: the store has its row and takes none of the 2nd."""
+    store = Store()
+    run(workspace, {2: {"a": ["coats"]}, 6: {"a": ["secret", "coats"], "b": ["secret"]}})
+    assert store.load(workspace) == {"a": ["secret", "coats"], "b": ["secret"]}
+    for again in (False, True):
+        made, _ = run(workspace, {2: {"a": ["coats"]}})
+        assert made == (0 if again else 2)
+        assert rows(workspace) == [("a", 2, ["coats"], None), ("a", 6, ["coats"], None), ("b", 6, None, "none-left")]
+    assert store.load(workspace) == {"a": ["coats"]}
+    assert "secret" not in states(workspace)
+    run(workspace, {2: {"a": ["coats"]}, 8: {"a": ["coats"], "b": ["hats"]}})  # the log goes on
+    assert rows(workspace) == [("a", 2, ["coats"], None), ("a", 8, ["coats"], None), ("b", 8, ["hats"], None)]
+    assert store.load(workspace) == {"a": ["coats"], "b": ["hats"]}
+
+
+def test_what_a_snapshot_between_two_said_that_is_due_no_more_is_said_by_the_next(workspace: Workspace) -> None:
+    store = Store()
+    run(workspace, {2: {"a": ["coats"]}, 6: {"a": ["secret"]}, 20: {"a": ["secret"], "b": ["hats"]}})
+    store.load(workspace)
+    run(workspace, {2: {"a": ["coats"]}, 20: {"a": ["coats"], "b": ["hats"]}}, digest=1)
+    assert rows(workspace) == [("a", 2, ["coats"], None), ("a", 20, ["coats"], None), ("b", 20, ["hats"], None)]
+    assert store.load(workspace) == {"a": ["coats"], "b": ["hats"]}
+
+
+def test_where_nothing_is_left_all_is_taken_back(workspace: Workspace) -> None:
+    store = Store()
+    run(workspace, {2: {"a": ["secret"]}, 3: {"b": ["secret"]}})
+    store.load(workspace)
+    for _ in range(2):
+        run(workspace, {})
+        assert rows(workspace) == [("a", 3, None, "none-left"), ("b", 3, None, "none-left")]
+    assert store.load(workspace) == {} and states(workspace) == ""
+
+
+def test_a_closer_cadence_whose_last_snapshot_is_earlier_says_again_what_stands(workspace: Workspace) -> None:
+    store = Store()
+    run(workspace, {12: {"a": ["secret"], "b": ["hats"]}}, SnapshotSettings(cadence_days=30))
+    store.load(workspace)
+    run(workspace, {2: {"a": ["coats"]}, 3: {"a": ["coats"], "b": ["hats"]}})
+    assert rows(workspace)[2:] == [("a", 12, ["coats"], None), ("b", 12, ["hats"], None)]
+    assert store.load(workspace) == {"a": ["coats"], "b": ["hats"]}
+
+
+def test_a_run_as_of_a_day_takes_back_online_what_was_said_after_it(workspace: Workspace) -> None:
+    store, early = Store(), SnapshotSettings(cadence_days=1, as_of=day(2))
+    run(workspace, {2: {"a": ["coats"]}, 3: {"a": ["secret"], "b": ["secret"]}})
+    store.load(workspace)
+    run(workspace, {2: {"a": ["coats"]}, 3: {"a": ["coats"], "b": ["hats"]}}, early, digest=1)
+    assert store.load(workspace) == {"a": ["coats"]}
+    run(workspace, {2: {"a": ["coats"]}, 3: {"a": ["coats"], "b": ["hats"]}}, digest=1)
+    assert store.load(workspace) == {"a": ["coats"], "b": ["hats"]}
+
+
+@pytest.mark.parametrize("end", [{}, {9: {"a": ["coats"], "c": ["hats"]}}])
+def test_a_kill_anywhere_forgets_nobody_who_is_to_be_taken_back(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, end: dict[int, Titles]
+) -> None:
+    """Every rename and every removal of a run after a deletion is where the power goes, in turn."""
+    loaded, before = Store(), {2: {"a": ["coats"]}, 3: {"a": ["coats"], "b": ["secret"]}}
+    run(workspace, before | {5: {"a": ["secret"]}, 6: {"d": ["secret"]}, 7: {"a": ["coats"], "d": ["secret"]}})
+    loaded.load(workspace)
+    after = {2: {"a": ["coats"]}, 3: {"a": ["coats"]}} | end
+    online = {"a": ["coats"]} | ({"c": ["hats"]} if end else {})
+    nth, ended = 0, False
+    while not ended:
+        killed = Workspace.at(tmp_path / f"w{nth}")
+        shutil.copytree(workspace.root, killed.root)
+        with monkeypatch.context() as patched:
+            left = iter(range(nth))
+            for name in ("replace", "unlink"):
+                patched.setattr(Path, name, _mortal(getattr(Path, name), left))
+            try:
+                run(killed, after, digest=1)
+                ended = True
+            except Killed:
+                nth += 1
+        run(killed, after, digest=1)
+        store = Store()
+        store.rows = dict(loaded.rows)
+        assert store.load(killed) == online, f"after a kill at step {nth}"
+        assert "secret" not in str(rows(killed)) + states(killed), f"after a kill at step {nth}"
+    assert nth > 10
+
+
+def _mortal(work: Callable[..., Any], left: Iterator[int]) -> Callable[..., Any]:
+    def killed(*arguments: Any, **named: Any) -> Any:
+        if next(left, None) is None:
+            raise Killed
+        return work(*arguments, **named)
+
+    return killed
+
+
+_titles = st.dictionaries(st.sampled_from("abc"), st.lists(st.sampled_from("xyz"), max_size=1), max_size=3)
+_history = st.dictionaries(st.integers(2, 9), _titles, max_size=4)
+
+
+@given(
+    st.lists(st.tuples(_history, st.sampled_from([1, 1, 2, 3]), st.one_of(st.none(), st.integers(2, 9))), max_size=4)
+)
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_came_and_went_store_and_history_say_what_one_run_says(
+    tmp_path_factory: pytest.TempPathFactory, runs: list[tuple[dict[int, Titles], int, int | None]]
+) -> None:
+    """Another log, cadence or day that is looked from, time and again, and each time the store is loaded."""
+    root, store = tmp_path_factory.mktemp("histories"), Store()
+    workspace, fresh = (Workspace.at(root / name) for name in ("w", "f"))
+    workspace.create(Catalogue("native", "inline"))
+    for by_day, cadence, as_of in runs:
+        cadenced = SnapshotSettings(cadence_days=cadence, as_of=day(as_of) if as_of else None)
+        log = {on: titles for on, titles in by_day.items() if (day(on) - EPOCH).days % cadence == 0}
+        shutil.rmtree(fresh.root, ignore_errors=True)
+        fresh.create(Catalogue("native", "inline"))
+        for one in (workspace, fresh):
+            run(one, log, cadenced)
+        loaded = store.load(workspace)
+        assert as_of or loaded == Store().load(fresh)
+        for on in range(2, (as_of or 10) + 1):
+            assert standing(workspace, on) == standing(fresh, on)
+
+
+def standing(workspace: Workspace, on: int) -> dict[str, list[str]]:
+    """What a reader finds who looks from that day."""
+    known = parts.scan(workspace.folder(PIN_BOARDS)).filter(pl.col("event_timestamp") <= day(on))
+    newest = parts.newest(known, PIN_BOARDS).filter(pl.col("reason").is_null()).collect()
+    return dict(newest.select("pin_id", "board_titles").iter_rows())
 
 
 def test_an_empty_log_writes_nothing(workspace: Workspace) -> None:
