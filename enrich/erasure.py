@@ -249,11 +249,11 @@ def _models(workspace: Workspace) -> set[str]:
 
 
 def _parts(workspace: Workspace, table: Table) -> str:
-    return f"read_parquet('{_quoted(parts.glob(workspace.folder(table)))}')"
+    return f"read_parquet('{_quoted(parts.glob(workspace.folder(table)))}', hive_partitioning = false)"
 
 
 def _file(part: Path) -> str:
-    return f"read_parquet('{_quoted(str(part))}')"
+    return f"read_parquet('{_quoted(str(part))}', hive_partitioning = false)"
 
 
 def _quoted(text: str) -> str:

@@ -184,7 +184,7 @@ def _in_catalogue(workspace: Workspace, table: Table) -> str:
 def _rows(workspace: Workspace, table: Table) -> str:
     """The table's parts, for a FROM."""
     pattern = parts.glob(workspace.folder(table)).replace("'", "''")
-    return f"read_parquet('{pattern}')"
+    return f"read_parquet('{pattern}', hive_partitioning = false)"
 
 
 def _absences(

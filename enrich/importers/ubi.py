@@ -111,7 +111,7 @@ def _read_lines(engine: duckdb.DuckDBPyConnection, paths: Sequence[Path]) -> Non
     for document, path in enumerate(paths):
         source = "SELECT json FROM read_ndjson_objects($path, ignore_errors=true)"
         if files.kind(path) in files.PARQUET:
-            source = "SELECT to_json(t) AS json FROM read_parquet($path) t"
+            source = "SELECT to_json(t) AS json FROM read_parquet($path, hive_partitioning = false) t"
         found = (
             f"SELECT {fields}, attributes FROM (SELECT json, TRY_CAST(json->>'event_attributes' AS JSON) AS attributes "
             f"FROM ({source}) WHERE ({_BULK}) IS NOT TRUE)"

@@ -84,7 +84,7 @@ class Source(NamedTuple):
         files = ", ".join("'" + str(part.path).replace("'", "''") + "'" for part in self.parts)
         return (
             f"SELECT {columns}, max((file_index::BIGINT << {row_files.ROW_BITS}) + file_row_number) AS {ADDRESS} "
-            f"FROM read_parquet([{files}]) GROUP BY ALL"
+            f"FROM read_parquet([{files}], hive_partitioning = false) GROUP BY ALL"
         )
 
 

@@ -125,7 +125,7 @@ def _leak(workspace: Workspace, table: Table, pairs: pl.DataFrame, gap: timedelt
     connection.register("asked", asked)
     connection.execute(
         f"CREATE TEMP VIEW rows AS SELECT {key}, event_timestamp AS event, max(created_timestamp) AS known "
-        f"FROM read_parquet('{pattern}') GROUP BY ALL"
+        f"FROM read_parquet('{pattern}', hive_partitioning = false) GROUP BY ALL"
     )
     newest = connection.execute(
         f"SELECT {future} FROM asked JOIN (SELECT {key}, max(event) AS event, arg_max(known, event) AS known "

@@ -31,8 +31,10 @@ def write_known(sample: SoftSample, folder: Path, producer: str, name: str) -> P
     engine = DuckDBBackend(sample.folder / ".spill", BOUNDED).connection
     numbers = {str(part.path): part.number for part in sample.parts}
     paths = pl.DataFrame({"filename": list(numbers), "part": list(numbers.values())})
-    pairs = engine.read_parquet(list(numbers), filename=True).join(ibis.memtable(paths), "filename")
-    labels = engine.read_parquet([str(file) for file in others])
+    pairs = engine.read_parquet(list(numbers), filename=True, hive_partitioning=False).join(
+        ibis.memtable(paths), "filename"
+    )
+    labels = engine.read_parquet([str(file) for file in others], hive_partitioning=False)
     done = labels.filter(labels.producer == producer).select(PAIR)
     found = pairs.semi_join(done, PAIR).select("part", *PAIR).order_by("part", *PAIR)
     engine.to_parquet(found, aside, row_group_size=_ROWS_A_GROUP)

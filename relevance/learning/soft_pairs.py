@@ -83,7 +83,9 @@ class SoftPairs:
 
     def _write(self, into: Path, rows: int) -> None:
         engine = DuckDBBackend(into / ".spill", BOUNDED).connection
-        labels: ir.Table = engine.read_parquet([str(file) for file in sorted(self.folder.glob("*.parquet"))])
+        labels: ir.Table = engine.read_parquet(
+            [str(file) for file in sorted(self.folder.glob("*.parquet"))], hive_partitioning=False
+        )
         labels = labels.filter(labels.producer == self.producer, labels.probabilities.notnull()).select(_COLUMNS)
         gone = ibis.memtable(
             deleted_pins(self.workspace).collect().to_dict(as_series=False), schema={"pin_id": "string"}
