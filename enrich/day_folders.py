@@ -15,6 +15,7 @@ from __future__ import annotations
 import shutil
 from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 from uuid import uuid4
 
 import ibis
@@ -22,7 +23,6 @@ import polars as pl
 
 from enrich import parts
 from enrich.backends import FILE, Backend
-from enrich.log_index import Day
 
 LEAST = "least.json"  # in a folder of W/log_days/sums: of which days its table is the least (`window_sums.py`)
 ERASED = "erased"  # in a day's folders: something was taken out, so that they are not what the day's name says
@@ -34,6 +34,18 @@ class Kind(StrEnum):
 
     PAIRS = "pairs"
     ASKERS = "askers"
+
+
+class Day(NamedTuple):
+    """One day's rows, as they are or were."""
+
+    number: int  # days since 1970, UTC
+    rows: int  # of the log
+    digest: int  # of them, whatever their order and their files
+
+    @property
+    def name(self) -> str:
+        return f"{self.number}-{self.rows:x}-{self.digest:x}"
 
 
 class DayFolders:
@@ -107,6 +119,12 @@ class DayFolders:
         words = pl.Series(sorted(query or "" for query in asked), dtype=pl.String)
         _rewrite(pairs, pl.col("pin_id").is_in(pins.implode()) | pl.col("query").is_in(words.implode()))
         _rewrite(askers, theirs)
+
+
+def days_of(index: pl.DataFrame) -> list[Day]:
+    """The days of an index of files (`log_index.py`: day, rows, digest), each once."""
+    held = index.drop_nulls("day").group_by("day").agg(pl.col("rows", "digest").sum()).sort("day")
+    return [Day(*row) for row in held.iter_rows()]
 
 
 def _ids(gone: pl.DataFrame, kind: str) -> pl.Series:

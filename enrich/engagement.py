@@ -66,17 +66,10 @@ def run_engagement(workspace: Workspace, settings: EngagementSettings) -> list[J
         found = of_pairs.of([window], lambda: Computed(query_pin_engagement(window), _refused(window)))
         return found._replace(values=_settled(QUERY_PIN_ENGAGEMENT, found.values, state, settings.max_lag))
 
-    reports = [
-        snapshots.run(
-            workspace,
-            table,
-            snapshots.as_made(workspace, table, planned, lost),
-            compute,
-            settings.producer,
-            settings.snapshots,
-        )
-        for table, compute in ((PIN_ENGAGEMENT, pins), (QUERY_PIN_ENGAGEMENT, pairs))
-    ]
+    reports = []
+    for table, compute in ((PIN_ENGAGEMENT, pins), (QUERY_PIN_ENGAGEMENT, pairs)):
+        due = snapshots.as_made(workspace, table, planned, lost)
+        reports.append(snapshots.run(workspace, table, due, compute, settings.producer, settings.snapshots))
     sums.save()
     return reports
 

@@ -3,8 +3,8 @@
 Reads what the index knew of files that are gone, and what it knows of those that are there (`log_index.py`); writes
 nothing. A file's main day is that in the middle of its rows, so that a late row says nothing of the file's age.
 
-- **Let go** is the beginning of the log: less is still there of what is older than what has gone of that main day, late
-  files, which are older than what was let go before, aside. What such a file said stays.
+- **Let go** is the beginning of the log: what is older than the file has gone too, but for fewer rows than went of its
+  own main day, and for late files, which are as old as what was let go before. What such a file said stays.
 - **Taken out** is what lay amid others: it is unsaid, as a bad day that is removed.
 - **Replaced** is what other names hold now, in the same run: files most of whose rows are of main days that have gone,
   with at least half as many of the file's own. Folders that are named `name=value` say more: the partition of a
@@ -13,9 +13,22 @@ nothing. A file's main day is that in the middle of its rows, so that a late row
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import polars as pl
 
+from enrich.day_folders import Day, days_of
+
 _STEPS = "partition"  # the steps `name=value` of a file's path, one a line
+
+
+class Grown(NamedTuple):
+    """A day with rows of files that are gone, which is another one now."""
+
+    now: Day
+    was: Day
+    seen: tuple[str, ...]  # files there whose rows, or those that they replace, are in what it was
 
 
 def let_go(gone: pl.DataFrame, stayed: pl.DataFrame, came: pl.DataFrame, past: pl.DataFrame) -> pl.DataFrame:
@@ -41,6 +54,38 @@ def main_days(files: pl.DataFrame) -> pl.DataFrame:
     whole = pl.col("rows").sum().over("uri")
     beyond = dated.with_columns(whole.alias("whole")).filter(2 * pl.col("until") > pl.col("whole"))
     return beyond.group_by("uri").agg(main=pl.col("day").min(), rows=pl.col("whole").first()).sort("uri")
+
+
+def marked(past: pl.DataFrame, erased: Sequence[int]) -> pl.DataFrame:
+    """`past` whose days out of which something was taken have another digest: their snapshots are made again."""
+    first = pl.col("day").is_in(erased) & pl.int_range(pl.len()).over("day").eq(0)
+    return past.with_columns(digest=pl.col("digest") + first.cast(pl.Int64))
+
+
+def grown_days(past: pl.DataFrame, files: pl.DataFrame, stored: pl.DataFrame, was: dict[int, Day]) -> list[Grown]:
+    """The days with rows of files that are gone that are not what they were, and in which of the others they stood.
+
+    Files that came in the place of some that were replaced count as seen.
+    """
+    if past.is_empty():
+        return []
+    kept, names = set(past["day"]), set(stored["uri"])
+    stood, there, left = (_places(frame) for frame in (stored, files, past))
+    of_files = {uri for uri, _ in there}
+    changed = {number for uri, number in stood - left if uri not in of_files}
+    grown = []
+    for now in days_of(pl.concat([past, files])):
+        if now.number in kept and was.get(now.number, now) != now:
+            new = now.number in changed
+            seen = {
+                uri for uri, day in there if day == now.number and ((uri, day) in stood or (new and uri not in names))
+            }
+            grown.append(Grown(now, was[now.number], tuple(sorted(seen))))
+    return grown
+
+
+def _places(index: pl.DataFrame) -> set[tuple[str, int | None]]:
+    return set(zip(index["uri"].to_list(), index["day"].to_list(), strict=True))
 
 
 def _replaced(let: pl.DataFrame, gone: pl.DataFrame, came: pl.DataFrame) -> pl.Series:

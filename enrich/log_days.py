@@ -30,9 +30,10 @@ import ibis.expr.types as ir
 import polars as pl
 
 from enrich.backends import FILE, Backend
-from enrich.day_folders import ASIDE, ERASED, DayFolders, Kind
+from enrich.day_folders import ASIDE, ERASED, Day, DayFolders, Kind, days_of
 from enrich.errors import CorkboardError
-from enrich.log_index import DAY, Day, Grown, LogIndex, LogSource, dated, days_of, last_dropped, last_index, reading
+from enrich.let_go import Grown
+from enrich.log_index import DAY, LogIndex, LogSource, dated, last_dropped, last_index, reading
 from enrich.progress import progress
 from enrich.snapshots import Change, SnapshotSettings
 

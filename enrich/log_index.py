@@ -9,13 +9,14 @@ Reads the log through `LogSource` and its files' names (`log_files.py`); writes,
 A file is read again only where it was written since (its identity is another). A pin or user newly deleted costs the
 days in which it stands; one that is deleted no more costs the whole log, as far as it is there.
 
-A log in place that lets its beginning go (`let_go.py`) makes no snapshot stale: what the index knew of those files stays
-(`past`), and a day is what all its files say, those that are gone too, however the files part the days. Where files of
-such a day come or change, the day is made of what it said, less what the files said that were and are there, and what
-they say now (`Grown`). A file of the same name, or the same rows under other names, are a day that is back, and replace.
-A day that no window needs any more is forgotten: then its rows are left out, for one made of them alone would take back
-what was said. A deleted user takes the forgotten days out, for the user might have been in them. Of an imported log days
-that are gone are a change: the import is the whole catalogue, and says that they were none.
+A log in place that lets its beginning go (`let_go.py`) makes no snapshot stale: what the index knew of those files
+stays (`past`), and a day is what all its files say, those that are gone too, however the files part the days. Where
+files of such a day come or change, the day is made of what it said, less what files said that were and are there, and
+of what these say now (`Grown`). A file of the same name, or the same rows under others, are a day that is back.
+
+A day that no window needs any more is forgotten, and a row of it that comes then is left out: a day made of it alone
+would take back what was said. A deleted user ends that too, for the user might have been in forgotten days. Of an
+imported log days that are gone are a change: the import is the whole catalogue, and says that they were none.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ import polars as pl
 
 from enrich import log_files, mostly_bad, parts
 from enrich.backends import FILE, Backend
-from enrich.let_go import let_go
+from enrich.day_folders import Day, days_of
+from enrich.let_go import Grown, grown_days, let_go, marked
 from enrich.log_files import LogFile
 from enrich.log_rows import misread
 from enrich.tables import ENGAGEMENTS
@@ -49,18 +51,6 @@ _DROPPED = pl.Schema({"uri": pl.String, "reason": pl.String, "rows": pl.Int64})
 _FEWEST_BAD = 100  # rows of a file that say that it is mostly bad; a day of fewer is only counted
 _GONE = pl.Schema({"kind": pl.String, "id": pl.String})
 _FORGOTTEN = "forgotten-day"  # why a row of a day that left the log is left out
-
-
-class Day(NamedTuple):
-    """One day's rows, as they are now."""
-
-    number: int  # days since 1970, UTC
-    rows: int  # of the log
-    digest: int  # of them, whatever their order and their files
-
-    @property
-    def name(self) -> str:
-        return f"{self.number}-{self.rows:x}-{self.digest:x}"
 
 
 class LogSource(Protocol):
@@ -94,21 +84,11 @@ class LogSource(Protocol):
 class Index(NamedTuple):
     """The log as it is now."""
 
-    files: (
-        pl.DataFrame
-    )  # uri, identity, layout, day, rows, digest, basis: a row a file and day, of those that are there
+    files: pl.DataFrame  # uri, identity, layout, day, rows, digest, basis: a row a day of each file that is there
     days: tuple[Day, ...]  # of which files are there
     past: tuple[Day, ...]  # of which none is any more
     let_go: frozenset[int]  # the days, of either, with rows of files that are gone
     read: int  # rows of the log that were read to know this
-
-
-class Grown(NamedTuple):
-    """A day with rows of files that are gone, which is another one now."""
-
-    now: Day
-    was: Day
-    seen: tuple[str, ...]  # files there whose rows, or those that they replace, are in what it was
 
 
 class Counts(Protocol):
@@ -163,11 +143,11 @@ class LogIndex:
         found, dropped = self._read_files(unread)
         present = pl.concat([known, found]).sort("uri", "day")
         past = self._past(stored, present, was, unheld) if self._source.lets_go else stored.clear()
-        past = _marked(past, [number for number, day in was.items() if counts.has(day) and not counts.whole(day)])
+        past = marked(past, [number for number, day in was.items() if counts.has(day) and not counts.whole(day)])
         late = pl.col("day").is_in([number for number in unheld if number in set(past["day"])])
         files = present.filter(~late.fill_null(False))
         self._write_dropped(known, dropped, present.filter(late))
-        grown = _grown(past, files, stored, {number: day for number, day in was.items() if number not in unheld})
+        grown = grown_days(past, files, stored, {number: day for number, day in was.items() if number not in unheld})
         read = int(found["rows"].sum()) + (counts.grow(files, grown) if grown else 0)
         parts.write_frame(self._folder / "files.parquet", pl.concat([past, present]))
         parts.write_frame(self._folder / "gone.parquet", gone)
@@ -226,10 +206,9 @@ class LogIndex:
         _refuse_mostly_bad(dropped, good)
         empty = set(uris).difference(one.uri for one in good)
         of = {uri: layout for layout, some in layouts.items() for uri in some}
-        rows = [
-            (one.uri, identity[one.uri], of[one.uri], one.day, one.rows, one.digest, self._basis, False) for one in good
-        ]
-        rows += [(uri, identity[uri], of[uri], None, 0, 0, self._basis, False) for uri in sorted(empty)]
+        end = (self._basis, False)
+        rows = [(one.uri, identity[one.uri], of[one.uri], one.day, one.rows, one.digest, *end) for one in good]
+        rows += [(uri, identity[uri], of[uri], None, 0, 0, *end) for uri in sorted(empty)]
         return pl.DataFrame(rows, schema=_FILES, orient="row"), dropped
 
     def _digests(self, files: Sequence[str]) -> Iterator[_Told]:
@@ -247,33 +226,6 @@ class LogIndex:
             counted = grouped.to_polars()
         for name, *said in counted.iter_rows():
             yield _Told(backend.path_of(name), *said)
-
-
-def _marked(past: pl.DataFrame, erased: Sequence[int]) -> pl.DataFrame:
-    """`past` whose days out of which something was taken have another digest: their snapshots are made again."""
-    first = pl.col("day").is_in(erased) & pl.int_range(pl.len()).over("day").eq(0)
-    return past.with_columns(digest=pl.col("digest") + first.cast(pl.Int64))
-
-
-def _grown(past: pl.DataFrame, files: pl.DataFrame, stored: pl.DataFrame, was: dict[int, Day]) -> list[Grown]:
-    """The days with rows of files that are gone that are not what they were, and in which of the others they stood.
-
-    Files that came in the place of some that were replaced count as seen.
-    """
-    kept, there = set(past["day"]), set(zip(files["uri"], files["day"], strict=True))
-    stood = set(zip(stored["uri"], stored["day"], strict=True))
-    names = set(stored["uri"])
-    gone = {pair for pair in stood if pair[0] not in set(files["uri"])} - set(
-        zip(past["uri"], past["day"], strict=True)
-    )
-    changed = {number for _, number in gone}
-    grown = []
-    for now in days_of(pl.concat([past, files])):
-        if now.number in kept and was.get(now.number, now) != now:
-            seen = [uri for uri, number in there if number == now.number
-                    and ((uri, number) in stood or (uri not in names and number in changed))]  # fmt: skip
-            grown.append(Grown(now, was[now.number], tuple(sorted(seen))))
-    return grown
 
 
 def _index(files: pl.DataFrame, past: pl.DataFrame, read: int) -> Index:
@@ -304,12 +256,6 @@ def _refuse_mostly_bad(dropped: pl.DataFrame, good: Sequence[_Told]) -> None:
 def dated(rows: ir.Table) -> ir.Table:
     """With `day`, days since 1970 (UTC)."""
     return rows.mutate(day=rows.event_timestamp.epoch_seconds() // int(DAY.total_seconds()))
-
-
-def days_of(index: pl.DataFrame) -> list[Day]:
-    """The days of `Index.files`, each once."""
-    held = index.drop_nulls("day").group_by("day").agg(pl.col("rows", "digest").sum()).sort("day")
-    return [Day(*row) for row in held.iter_rows()]
 
 
 def _read(path: Path, schema: pl.Schema) -> pl.DataFrame:

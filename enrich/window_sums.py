@@ -24,9 +24,8 @@ from uuid import uuid4
 
 import ibis.expr.types as ir
 
-from enrich.day_folders import LEAST, Kind
+from enrich.day_folders import LEAST, Day, Kind
 from enrich.log_days import LogDays
-from enrich.log_index import Day
 
 DAYS = "days.json"  # beside the sums: of which days they are; LEAST beside a least
 T = TypeVar("T")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -227,7 +227,7 @@ def test_a_row_of_a_day_that_is_forgotten_is_left_out_and_counted(workspace: Wor
 
 
 def test_deletions_take_their_rows_out_of_days_that_left_the_log(workspace: Workspace, log: Path) -> None:
-    """The pin's; of a user all that was asked in words that the user asked on that day: nobody knows whose click it was."""
+    """The pin's; of a user all that was asked in the user's words on that day: nobody knows whose clicks they were."""
     write(hive(log, 1), click(day(1), "e1"), click(day(1), "x1", "p2"), click(day(1), "mine", user="u2"))
     write(hive(log, 2), click(day(2), "e2"), click(day(2), "mine"))
     write(hive(log, 3), click(day(3), "e3"))

@@ -20,14 +20,13 @@ from tiny_encoder import tiny_encoder
 
 from enrich import log_in_place, parts, steps
 from enrich.backends import BackendLimits
-from enrich.day_folders import Kind
+from enrich.day_folders import Day, Kind
 from enrich.engagement import EngagementSettings, run_engagement
 from enrich.erasure import run_erasure
 from enrich.errors import CorkboardError
 from enrich.history import History
 from enrich.log_days import LogDays
 from enrich.log_in_place import LogInPlace
-from enrich.log_index import Day
 from enrich.queries import QuerySettings, run_pin_queries
 from enrich.query_features import QueryFeatureSettings, run_query_features
 from enrich.snapshots import SnapshotSettings
