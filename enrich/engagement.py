@@ -20,10 +20,10 @@ import polars as pl
 
 from enrich import snapshots
 from enrich.backends import BOUNDED, BackendLimits
+from enrich.day_folders import Kind
 from enrich.errors import BadInput
 from enrich.history import History, how_often, times
 from enrich.job import JobReport
-from enrich.log_days import Kind
 from enrich.smoothing import prior_strength, smoothed
 from enrich.snapshots import Computed, SnapshotSettings
 from enrich.tables import ENGAGEMENT_WINDOWS_DAYS, EVENTS, PIN_ENGAGEMENT, QUERY_PIN_ENGAGEMENT, Table
@@ -53,6 +53,7 @@ def run_engagement(workspace: Workspace, settings: EngagementSettings) -> list[J
     days = History(workspace, settings.backend).days()
     longest = max(*ENGAGEMENT_WINDOWS_DAYS, PAIR_WINDOW_DAYS)
     planned = snapshots.plan(days.changes(settings.snapshots), settings.snapshots, window=timedelta(days=longest))
+    lost = [one.at for one in planned if days.lost(one.at - timedelta(days=longest), one.at)]
     sums, of_pins, of_pairs = WindowSums(days), Remembered[Computed](), Remembered[Computed]()
 
     def pins(at: datetime, state: pl.DataFrame) -> Computed:
@@ -65,10 +66,10 @@ def run_engagement(workspace: Workspace, settings: EngagementSettings) -> list[J
         found = of_pairs.of([window], lambda: Computed(query_pin_engagement(window), _refused(window)))
         return found._replace(values=_settled(QUERY_PIN_ENGAGEMENT, found.values, state, settings.max_lag))
 
-    reports = [
-        snapshots.run(workspace, table, planned, compute, settings.producer, settings.snapshots)
-        for table, compute in ((PIN_ENGAGEMENT, pins), (QUERY_PIN_ENGAGEMENT, pairs))
-    ]
+    reports = []
+    for table, compute in ((PIN_ENGAGEMENT, pins), (QUERY_PIN_ENGAGEMENT, pairs)):
+        due = snapshots.as_made(workspace, table, planned, lost)
+        reports.append(snapshots.run(workspace, table, due, compute, settings.producer, settings.snapshots))
     sums.save()
     return reports
 

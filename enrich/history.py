@@ -64,7 +64,7 @@ class History:
 
     def forget_deleted(self) -> None:
         """Take out of W/log_days what was deleted."""
-        log_days.forget(self._workspace.root / log_days.FOLDER, self._backend, self.gone())
+        log_days.forget(self._workspace.root, self._backend, self.gone())
 
     def gone(self) -> pl.DataFrame:
         """kind, id of each deleted pin and user."""

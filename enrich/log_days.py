@@ -7,11 +7,13 @@ Reads the log through `LogSource`, by the index of its files (`log_index.py`), a
     W/log_days/askers/DAY-DIGEST/       query, refused, user, named, lang, and n
     W/log_days/sums/                    what `window_sums.py` goes on from
 
+A day of which files were let go (`let_go.py`) is what it was and what its other files say.
+
 A day is counted again only where its rows are others: one that comes late, or is written anew, is one more day. A day's
 folder is named by what its rows are, made aside and renamed into place, so that a kill leaves whole days or none.
 
 A query that may not be used (`refused`) is there as a hash, for it is only counted. What else people typed is there, so
-the folder is as private as the log: erasure takes out the days of what was deleted.
+the folder is as private as the log: erasure takes out what was deleted (`day_folders.py`).
 """
 
 from __future__ import annotations
@@ -20,8 +22,6 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,24 +29,17 @@ import ibis
 import ibis.expr.types as ir
 import polars as pl
 
-from enrich import parts
 from enrich.backends import FILE, Backend
+from enrich.day_folders import ASIDE, ERASED, Day, DayFolders, Kind, days_of
 from enrich.errors import CorkboardError
-from enrich.log_index import DAY, Day, LogIndex, LogSource, dated, last_dropped, last_found, reading
+from enrich.let_go import Grown
+from enrich.log_index import DAY, LogIndex, LogSource, dated, last_dropped, last_index, reading
 from enrich.progress import progress
 from enrich.snapshots import Change, SnapshotSettings
 
 FOLDER = "log_days"
-LEAST = "least.json"  # in a folder of W/log_days/sums: of which days its table is the least (`window_sums.py`)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ROWS_AT_ONCE, _DAYS_AT_ONCE = 20_000_000, 64  # of the log, counted together; each day has a file open then
-
-
-class Kind(StrEnum):
-    """What is counted of a day."""
-
-    PAIRS = "pairs"
-    ASKERS = "askers"
 
 
 _COUNTED = {
@@ -69,11 +62,12 @@ class LogDays:
         self.backend = source.backend
         self._source = source
         self.root.mkdir(exist_ok=True)
-        index = LogIndex(self.root, source).up_to_date(self.has, partial(forget, self.root, self.backend))
-        self._index, self.past, self.days = index.files, index.past, index.days
+        self._folders = DayFolders(self.root)
+        index = LogIndex(self.root, source).up_to_date(self)
+        self.past, self.days, self._let_go = index.past, index.days, index.let_go
         self._lost = [day.number for day in self.past if not self.has(day)]
-        missing = [day for day in self.days if not self.has(day)]
-        self.read = index.read + self._count(missing)
+        missing = [day for day in self.days if day.number not in self._let_go and not self.whole(day)]
+        self.read = index.read + self._count(index.files, missing)
 
     def between(self, start: datetime | None, end: datetime) -> frozenset[Day]:
         """The days from `start` (None: from the first) until before `end`; both are starts of days."""
@@ -86,6 +80,10 @@ class LogDays:
         first, last = (start - _EPOCH) // DAY, (end - _EPOCH) // DAY
         return any(first <= number < last for number in self._lost)
 
+    def let_go(self, day: Day) -> bool:
+        """Whether files of that day left the log: what was said of it stays, and can only grow."""
+        return day.number in self._let_go
+
     def changes(self, settings: SnapshotSettings) -> list[Change]:
         """How many rows each period of the cadence has, or had, and a digest of them."""
         periods: dict[int, Change] = {}
@@ -97,62 +95,106 @@ class LogDays:
 
     def table(self, kind: Kind, days: Iterable[Day]) -> ir.Table:
         """The rows of `kind` of those days."""
-        files = [str(file) for day in sorted(days) for file in sorted(self._folder(kind, day).glob("*.parquet"))]
-        if files:
-            return self.backend.read(files)
-        return ibis.memtable(pl.DataFrame(schema=_COUNTED[kind]))
+        folders = [self._folders.of(kind, day) for day in sorted(days)]
+        return self._read(kind, [str(file) for folder in folders for file in sorted(folder.glob("*.parquet"))])
+
+    def _read(self, kind: Kind, files: Sequence[str]) -> ir.Table:
+        return self.backend.read(files) if files else ibis.memtable(pl.DataFrame(schema=_COUNTED[kind]))
 
     def has(self, day: Day) -> bool:
         """Whether the day, as it is or was, can be read."""
-        return all(self._folder(kind, day).is_dir() for kind in Kind)
+        return self._folders.has(day)
+
+    def whole(self, day: Day) -> bool:
+        """Whether it can, and nothing was taken out of it."""
+        return self._folders.whole(day)
+
+    def forget(self, gone: pl.DataFrame) -> None:
+        """Take what was deleted (kind, id) out of the days."""
+        self._folders.forget(self.backend, gone)
 
     def prune(self, also: Iterable[Day]) -> None:
         """Remove what was counted of days that are no more, but for `also`."""
-        stay = {day.name for day in (*self.days, *also)}
-        for folder in (found for kind in Kind for found in (self.root / kind).glob("*")):
-            if folder.name not in stay:
-                shutil.rmtree(folder)
+        self._folders.keep({day.name for day in (*self.days, *also)})
 
-    def _folder(self, kind: Kind, day: Day) -> Path:
-        return self.root / kind / day.name
-
-    def _count(self, missing: Sequence[Day]) -> int:
+    def _count(self, files: pl.DataFrame, missing: Sequence[Day]) -> int:
         """Make the folders of these days; the rows of the log that were read for it."""
-        for aside in self.root.glob(".aside-*"):
-            shutil.rmtree(aside)  # of a run that was killed
+        self._folders.sweep()
         read = 0
         with progress(len(missing), "log", unit="day") as bar:
             for days in _batches(missing):
-                read += self._count_together(days)
+                holding = _holding(files, days)
+                log = self._log(holding, days)
+                for kind in Kind:
+                    self._settle(kind, days, _RULES[kind](log))
+                self.backend.drop("log")
+                read += int(holding["rows"].sum())
                 bar.update(len(days))
         return read
 
-    def _count_together(self, days: Sequence[Day]) -> int:
-        numbers = [day.number for day in days]
-        holding = self._index.filter(pl.col("day").is_in(numbers)).select("uri", "layout").unique().sort("uri")
+    def grow(self, files: pl.DataFrame, grown: Sequence[Grown]) -> int:
+        """Make these days of what they were and of `files`; how many rows of the log were read for it."""
+        self._folders.sweep()
+        read, together = 0, dict[tuple[str, ...], list[Grown]]()
+        for one in grown:
+            if not self.whole(one.now):
+                together.setdefault(one.seen, []).append(one)
+        for seen, some in together.items():
+            for days in _batches([one.now for one in some]):
+                read += self._grow_together(files, seen, [one for one in some if one.now in days])
+        return read
+
+    def _grow_together(self, files: pl.DataFrame, seen: tuple[str, ...], some: Sequence[Grown]) -> int:
+        """Of each cell: what it was, less what the `seen` files say (never below nothing), and what all files say."""
+        days, was = [one.now for one in some], [one.was for one in some]
+        holding = _holding(files, days)
+        old = holding.filter(pl.col("uri").is_in(seen))
+        self._write_aside("seen", old, days)
+        self._write_aside("now", holding, days)
+        for kind in Kind:
+            seen_rows, now_rows = (self._read_aside(name, kind) for name in ("seen", "now"))
+            left = _summed(kind, self.table(kind, was), seen_rows.mutate(n=-seen_rows.n))
+            grown = self.backend.keep("grown", _summed(kind, left.filter(left.n > 0), now_rows))  # as whole numbers
+            self._settle(kind, days, grown, empty=True)
+            self.backend.drop("grown")
+        self._folders.sweep()
+        return int(holding["rows"].sum() + old["rows"].sum())
+
+    def _write_aside(self, name: str, holding: pl.DataFrame, days: Sequence[Day]) -> None:
+        if not holding.is_empty():
+            log = self._log(holding, days)
+            for kind in Kind:
+                self.backend.write(_RULES[kind](log), self.root / f"{ASIDE}{name}-{kind}")
+            self.backend.drop("log")
+
+    def _read_aside(self, name: str, kind: Kind) -> ir.Table:
+        return self._read(kind, sorted(map(str, (self.root / f"{ASIDE}{name}-{kind}").glob("*.parquet"))))
+
+    def _log(self, holding: pl.DataFrame, days: Sequence[Day]) -> ir.Table:
+        """The rows of those days, as the table "log" of the engine."""
         by_layout = holding.group_by("layout", maintain_order=True).agg("uri")["uri"].to_list()
         tables = [self._source.judged(files).drop(FILE) for files in by_layout]
         judged = tables[0].union(*tables[1:]) if len(tables) > 1 else tables[0]
         rows = dated(judged.filter(judged.dropped.isnull()).drop("dropped"))
         with reading(self.backend):
-            log = self._source.keyed(rows.filter(rows.day.isin(numbers)))
-        for kind, counted in ((Kind.PAIRS, _pairs(log)), (Kind.ASKERS, _askers(log))):
-            self._settle(kind, days, counted)
-        self.backend.drop("log")
-        read = self._index.join(holding, on="uri", how="semi")["rows"].sum()
-        return int(read)
+            return self._source.keyed(rows.filter(rows.day.isin([day.number for day in days])))
 
-    def _settle(self, kind: Kind, days: Sequence[Day], counted: ir.Table) -> None:
-        aside = self.root / f".aside-{kind}"
+    def _settle(self, kind: Kind, days: Sequence[Day], counted: ir.Table, empty: bool = False) -> None:
+        """Make `counted` the folders of those days, of which some may be `empty`: all that was in them was deleted."""
+        aside = self.root / f"{ASIDE}{kind}"
         self.backend.write(counted.mutate(part=counted.day), aside, by="part")
         (self.root / kind).mkdir(exist_ok=True)
         for day in days:
-            made, place = aside / f"part={day.number}", self._folder(kind, day)
+            made, place = aside / f"part={day.number}", self._folders.of(kind, day)
+            if empty:
+                made.mkdir(exist_ok=True)
             if not made.is_dir():
                 raise CorkboardError(
                     f"expected rows of {_EPOCH + day.number * DAY:%Y-%m-%d} in the log, found none any more: it was "
                     "written while it was read; run this again"
                 )
+            if (place / ERASED).exists():
+                self._folders.remove(place)
             if not place.is_dir():
                 made.replace(place)
         shutil.rmtree(aside)
@@ -166,47 +208,24 @@ class Tally(NamedTuple):
 
 
 def tally(root: Path) -> Tally | None:
-    """Of the workspace at `root`; None where no day was counted yet."""
-    counted = [day for day in last_found(root / FOLDER) if (root / FOLDER / Kind.PAIRS / day.name).is_dir()]
-    files = [file for day in counted for file in (root / FOLDER / Kind.PAIRS / day.name).glob("*.parquet")]
-    if not files:
+    """Of the workspace at `root`, files that left the log aside; None where no day was counted yet."""
+    index, folders = last_index(root / FOLDER), DayFolders(root / FOLDER)
+    counted = [day for day in days_of(index) if folders.of(Kind.PAIRS, day).is_dir()]
+    there = index.filter(~pl.col("past") & pl.col("day").is_in([day.number for day in counted]))
+    if there.is_empty():
         return None
-    kept = int(pl.scan_parquet(files).select(pl.col("n").sum()).collect().item())
-    dropped = last_dropped(root / FOLDER) + Counter(duplicate=sum(day.rows for day in counted) - kept)
+    mixed, own = set(index.filter("past")["day"]), set(there["day"])
+    whole = [day for day in counted if day.number in own - mixed]
+    files = [file for day in whole for file in folders.of(Kind.PAIRS, day).glob("*.parquet")]
+    once = int(pl.scan_parquet(files).select(pl.col("n").sum()).collect().item()) if files else 0
+    kept = once + int(there.filter(pl.col("day").is_in(mixed))["rows"].sum())
+    dropped = last_dropped(root / FOLDER) + Counter(duplicate=sum(day.rows for day in whole) - once)
     return Tally(kept, dropped)
 
 
 def forget(root: Path, backend: Backend, gone: pl.DataFrame) -> None:
-    """Remove from W/log_days (`root`) the days in which one of `gone` (kind, id) stands, and all sums of them."""
-    doomed, least_goes = set[str](), False
-    for kind, of, column in ((Kind.PAIRS, "pin", "pin_id"), (Kind.ASKERS, "user", "user")):
-        ids = gone.filter(pl.col("kind") == of).select(pl.col("id").str.to_lowercase() if of == "user" else "id")
-        files = sorted(map(str, (root / kind).glob("*/*.parquet")))
-        if files and ids.height:
-            rows, named = backend.read(files, named=True), ibis.memtable(ids)
-            found = rows.semi_join(named, rows[column] == named.id).select(FILE).distinct()
-            days = {Path(backend.path_of(file)).parent.name for file in found.to_polars()[FILE]}
-            doomed |= days
-            least_goes |= of == "user" and bool(days)  # it may be of that user
-    for aside in (*root.glob(".aside-*"), *(root / "sums").glob("*/.*")):
-        shutil.rmtree(aside)  # of a run that was killed: nobody knows what stands there
-    for folder in (root / "sums").glob("*/*"):
-        if (folder / LEAST).exists() and not least_goes:
-            _take_pins_out(folder, gone)
-        elif doomed:
-            shutil.rmtree(folder)
-    for name in doomed:
-        for kind in Kind:
-            shutil.rmtree(root / kind / name, ignore_errors=True)
-
-
-def _take_pins_out(least: Path, gone: pl.DataFrame) -> None:
-    """Take deleted pins out of what is the least of all days, of which some are gone; of other pins it stays right."""
-    deleted = pl.col("pin_id").is_in(gone.filter(pl.col("kind") == "pin")["id"].implode())
-    for file in least.glob("*.parquet"):
-        rows = pl.scan_parquet(file)
-        if rows.select(deleted.any()).collect().item():
-            parts.write_frame(file, rows.filter(~deleted).collect())
+    """Take `gone` (kind, id) out of what the workspace at `root` has of days."""
+    DayFolders(root / FOLDER).forget(backend, gone)
 
 
 def start_of_day(moment: datetime) -> datetime:
@@ -222,6 +241,24 @@ def _pairs(log: ir.Table) -> ir.Table:
 def _askers(log: ir.Table) -> ir.Table:
     return log.group_by("day", query=_hidden(log), refused=log.refused, user=log.user,
                         named=log.user_hash.notnull(), lang=log.lang).agg(n=log.count())  # fmt: skip
+
+
+_RULES = {Kind.PAIRS: _pairs, Kind.ASKERS: _askers}
+
+
+def _summed(kind: Kind, *some: ir.Table) -> ir.Table:
+    """The rows of all, each once, with the sum of its n."""
+    columns = [name for name in _COUNTED[kind].names() if name != "n"]
+    first, *others = (table.select(*columns, table.n.cast("int64")) for table in some)
+    every = first.union(*others)
+    return every.group_by(columns).agg(n=every.n.sum().cast("int64"))
+
+
+def _holding(files: pl.DataFrame, days: Sequence[Day]) -> pl.DataFrame:
+    """uri, layout and rows (all of them) of the files that have rows of those days."""
+    some = files.filter(pl.col("day").is_in([day.number for day in days]))
+    named = files.join(some, on="uri", how="semi").group_by("uri", "layout").agg(pl.col("rows").sum())
+    return named.sort("uri")
 
 
 def _hidden(log: ir.Table) -> ir.StringValue:

@@ -2,20 +2,27 @@
 
 Reads the log through `LogSource` and its files' names (`log_files.py`); writes, in W/log_days,
 
-    files.parquet       which days each file of the log holds, how many rows, and a digest of them
+    files.parquet       which days each file of the log holds or, let go, held, how many rows, and a digest of them
     dropped.parquet     how many rows of each file may not be used, by reason
     gone.parquet        the deleted pins and users of whom those rows are free
 
 A file is read again only where it was written since (its identity is another). A pin or user newly deleted costs the
-days in which it stands; one that is deleted no more costs the whole log. A log in place that lets its first days go
-makes no snapshot stale: their digests stay (`Index.past`), until a user is deleted, who might have been in them. Of an
+days in which it stands; one that is deleted no more costs the whole log, as far as it is there.
+
+A log in place that lets its beginning go (`let_go.py`) makes no snapshot stale: what the index knew of those files
+stays (`past`), and a day is what all its files say, those that are gone too, however the files part the days. Where
+files of such a day come or change, the day is made of what it said, less what files said that were and are there, and
+of what these say now (`Grown`). A file of the same name, or the same rows under others, are a day that is back.
+
+A day that no window needs any more is forgotten, and a row of it that comes then is left out: a day made of it alone
+would take back what was said. A deleted user ends that too, for the user might have been in forgotten days. Of an
 imported log days that are gone are a change: the import is the whole catalogue, and says that they were none.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -27,6 +34,8 @@ import polars as pl
 
 from enrich import log_files, mostly_bad, parts
 from enrich.backends import FILE, Backend
+from enrich.day_folders import Day, days_of
+from enrich.let_go import Grown, grown_days, let_go, marked
 from enrich.log_files import LogFile
 from enrich.log_rows import misread
 from enrich.tables import ENGAGEMENTS
@@ -36,23 +45,12 @@ _RULE = "log-days/3"  # what may not be used is a rule too: with another one eve
 _TELLING = ("query", "pin_id", "event", "position", "user_hash", "country", "lang")  # a change of these changes the day
 _FILES = pl.Schema(
     {"uri": pl.String, "identity": pl.String, "layout": pl.String, "day": pl.Int64, "rows": pl.Int64,
-     "digest": pl.Int64, "basis": pl.String}
+     "digest": pl.Int64, "basis": pl.String, "past": pl.Boolean}
 )  # fmt: skip
 _DROPPED = pl.Schema({"uri": pl.String, "reason": pl.String, "rows": pl.Int64})
 _FEWEST_BAD = 100  # rows of a file that say that it is mostly bad; a day of fewer is only counted
 _GONE = pl.Schema({"kind": pl.String, "id": pl.String})
-
-
-class Day(NamedTuple):
-    """One day's rows, as they are now."""
-
-    number: int  # days since 1970, UTC
-    rows: int  # of the log
-    digest: int  # of them, whatever their order and their files
-
-    @property
-    def name(self) -> str:
-        return f"{self.number}-{self.rows:x}-{self.digest:x}"
+_FORGOTTEN = "forgotten-day"  # why a row of a day that left the log is left out
 
 
 class LogSource(Protocol):
@@ -71,7 +69,7 @@ class LogSource(Protocol):
 
     @property
     def lets_go(self) -> bool:
-        """Whether first days that are gone were kept their time, as in a log in place, and are no change."""
+        """Whether a beginning that is gone was kept its time, as in a log in place, and is no change."""
 
     def judged(self, files: Sequence[str]) -> ir.Table:
         """The rows of some files of one layout, with `FILE`, and `dropped`: why one may not be used, else null."""
@@ -84,15 +82,29 @@ class LogSource(Protocol):
 
 
 class Index(NamedTuple):
-    """The files of the log as it is now."""
+    """The log as it is now."""
 
-    files: pl.DataFrame  # uri, identity, layout, day, rows, digest, basis: a row a file and day
-    past: tuple[Day, ...]  # that the log once had, before its first day now
+    files: pl.DataFrame  # uri, identity, layout, day, rows, digest, basis: a row a day of each file that is there
+    days: tuple[Day, ...]  # of which files are there
+    past: tuple[Day, ...]  # of which none is any more
+    let_go: frozenset[int]  # the days, of either, with rows of files that are gone
     read: int  # rows of the log that were read to know this
 
-    @property
-    def days(self) -> tuple[Day, ...]:
-        return tuple(days_of(self.files))
+
+class Counts(Protocol):
+    """What is counted of the days (`log_days.py`)."""
+
+    def has(self, day: Day) -> bool:
+        """Whether the day can be read."""
+
+    def whole(self, day: Day) -> bool:
+        """Whether it can, and nothing was taken out of it."""
+
+    def forget(self, gone: pl.DataFrame) -> None:
+        """Take what was deleted (kind, id) out of the days."""
+
+    def grow(self, files: pl.DataFrame, grown: Sequence[Grown]) -> int:
+        """Make these days of what they were and of `Index.files`; how many rows were read for it."""
 
 
 class _Told(NamedTuple):
@@ -113,36 +125,68 @@ class LogIndex:
         self._source = source
         self._files = source.files
 
-    def up_to_date(self, has: Callable[[Day], bool], forget: Callable[[pl.DataFrame], None]) -> Index:
-        """Read what is new; `has` says whether a day was counted, `forget` takes out the days of what was deleted
-        (kind, id).
-        """
-        known = self._known()
+    def up_to_date(self, counts: Counts) -> Index:
+        """Read what is new, and make what `counts` has of days with files that are gone agree with it."""
         gone = self._source.gone()
         before = _read(self._folder / "gone.parquet", _GONE)
         new = gone.join(before, on=_GONE.names(), how="anti")
-        now = pl.DataFrame(self._files, schema=["uri", "identity"], orient="row").cast(pl.String)
-        past = known.join(now, on="uri", how="anti")
-        known = known.join(now, on=["uri", "identity"], how="semi")
-        if before.join(gone, on=_GONE.names(), how="anti").height:
-            known, past = known.clear(), past.clear()
-        elif new.height:
-            forget(new)
-            known, past = _of_whole_days(known, has), past if "user" not in new["kind"] else past.clear()
-        unread = now.join(known, on="uri", how="anti")["uri"].to_list()
+        if new.height:
+            counts.forget(new)
+        stored = self._stored()
+        was = {day.number: day for day in days_of(stored)}
+        now = [file.uri for file in self._files]
+        unheld = [number for number, day in was.items() if not counts.has(day)]
+        known = self._known(stored, new, before.join(gone, on=_GONE.names(), how="anti").height > 0, counts)
+        if "user" in new["kind"]:
+            stored = stored.filter(pl.col("uri").is_in(now) | ~pl.col("day").is_in(unheld))
+        unread = [uri for uri in now if uri not in set(known["uri"])]
         found, dropped = self._read_files(unread)
-        bad = _read(self._folder / "dropped.parquet", _DROPPED).filter(pl.col("uri").is_in(known["uri"].implode()))
-        parts.write_frame(self._folder / "dropped.parquet", pl.concat([bad, dropped]))
         present = pl.concat([known, found]).sort("uri", "day")
-        first = present["day"].min()
-        goes_on = first is not None and self._source.lets_go
-        past = past.filter(pl.col("day") < first) if goes_on else past.clear()
+        past = self._past(stored, present, was, unheld) if self._source.lets_go else stored.clear()
+        past = marked(past, [number for number, day in was.items() if counts.has(day) and not counts.whole(day)])
+        late = pl.col("day").is_in([number for number in unheld if number in set(past["day"])])
+        files = present.filter(~late.fill_null(False))
+        self._write_dropped(known, dropped, present.filter(late))
+        grown = grown_days(past, files, stored, {number: day for number, day in was.items() if number not in unheld})
+        read = int(found["rows"].sum()) + (counts.grow(files, grown) if grown else 0)
         parts.write_frame(self._folder / "files.parquet", pl.concat([past, present]))
         parts.write_frame(self._folder / "gone.parquet", gone)
-        return Index(present, tuple(days_of(past)), int(found["rows"].sum()))
+        return _index(files, past, read)
 
-    def _known(self) -> pl.DataFrame:
-        return _read(self._folder / "files.parquet", _FILES).filter(pl.col("basis") == self._basis)
+    def _stored(self) -> pl.DataFrame:
+        return last_index(self._folder).filter(pl.col("basis") == self._basis)
+
+    def _known(self, stored: pl.DataFrame, new: pl.DataFrame, undeleted: bool, counts: Counts) -> pl.DataFrame:
+        """What is known of the files that are as they were, and need not be read again for what was deleted."""
+        if undeleted:
+            return stored.clear()
+        now = pl.DataFrame(self._files, schema=["uri", "identity"], orient="row").cast(pl.String)
+        known = stored.join(now, on=["uri", "identity"], how="semi").with_columns(past=pl.lit(False))
+        if not new.height:
+            return known
+        touched = [day.number for day in days_of(stored) if not counts.whole(day)]
+        return known.filter(~pl.col("day").is_in(touched).any().over("uri"))
+
+    def _past(
+        self, stored: pl.DataFrame, present: pl.DataFrame, was: dict[int, Day], unheld: Container[int]
+    ) -> pl.DataFrame:
+        """What files said that are gone, let go now or before: less the days that are back."""
+        there = pl.col("uri").is_in([file.uri for file in self._files])
+        before = pl.col("uri").is_in(stored["uri"].implode())
+        past, vanished = stored.filter(pl.col("past") & ~there), stored.filter(~pl.col("past") & ~there)
+        let = let_go(vanished, present.filter(before), present.filter(~before), past)
+        held = set(present["day"])
+        let = let.filter(~pl.col("day").is_in([day for day in let["day"].unique() if day in unheld and day in held]))
+        every = pl.concat([past, let.with_columns(past=pl.lit(True))]).drop_nulls("day")
+        gone = {day.number: day for day in days_of(every)}
+        back = [day.number for day in days_of(present) if day in (was.get(day.number), gone.get(day.number))]
+        return every.filter(~pl.col("day").is_in(back))
+
+    def _write_dropped(self, known: pl.DataFrame, dropped: pl.DataFrame, late: pl.DataFrame) -> None:
+        bad = _read(self._folder / "dropped.parquet", _DROPPED)
+        bad = bad.filter(pl.col("uri").is_in(known["uri"].implode()) & (pl.col("reason") != _FORGOTTEN))
+        left = late.group_by("uri").agg(pl.col("rows").sum()).with_columns(reason=pl.lit(_FORGOTTEN))
+        parts.write_frame(self._folder / "dropped.parquet", pl.concat([bad, dropped, left.select(_DROPPED.names())]))
 
     @property
     def _basis(self) -> str:
@@ -162,8 +206,9 @@ class LogIndex:
         _refuse_mostly_bad(dropped, good)
         empty = set(uris).difference(one.uri for one in good)
         of = {uri: layout for layout, some in layouts.items() for uri in some}
-        rows = [(one.uri, identity[one.uri], of[one.uri], one.day, one.rows, one.digest, self._basis) for one in good]
-        rows += [(uri, identity[uri], of[uri], None, 0, 0, self._basis) for uri in sorted(empty)]
+        end = (self._basis, False)
+        rows = [(one.uri, identity[one.uri], of[one.uri], one.day, one.rows, one.digest, *end) for one in good]
+        rows += [(uri, identity[uri], of[uri], None, 0, 0, *end) for uri in sorted(empty)]
         return pl.DataFrame(rows, schema=_FILES, orient="row"), dropped
 
     def _digests(self, files: Sequence[str]) -> Iterator[_Told]:
@@ -183,10 +228,10 @@ class LogIndex:
             yield _Told(backend.path_of(name), *said)
 
 
-def _of_whole_days(known: pl.DataFrame, has: Callable[[Day], bool]) -> pl.DataFrame:
-    """The files of which no day is missing: the others hold what was deleted."""
-    lost = [day.number for day in days_of(known) if not has(day)]
-    return known.filter(~pl.col("day").is_in(lost).any().over("uri"))
+def _index(files: pl.DataFrame, past: pl.DataFrame, read: int) -> Index:
+    every, there = days_of(pl.concat([past, files])), set(files["day"])
+    days = tuple(day for day in every if day.number in there)
+    return Index(files, days, tuple(day for day in every if day.number not in there), frozenset(past["day"]), read)
 
 
 @contextmanager
@@ -213,22 +258,19 @@ def dated(rows: ir.Table) -> ir.Table:
     return rows.mutate(day=rows.event_timestamp.epoch_seconds() // int(DAY.total_seconds()))
 
 
-def days_of(index: pl.DataFrame) -> list[Day]:
-    """The days of `Index.files`, each once."""
-    held = index.drop_nulls("day").group_by("day").agg(pl.col("rows", "digest").sum()).sort("day")
-    return [Day(*row) for row in held.iter_rows()]
-
-
 def _read(path: Path, schema: pl.Schema) -> pl.DataFrame:
     try:
-        return pl.read_parquet(path, schema=schema)
+        return pl.read_parquet(path, schema=schema, missing_columns="insert")
     except (OSError, pl.exceptions.PolarsError):
         return pl.DataFrame(schema=schema)  # none yet, or not one of ours: then every file is read
 
 
-def last_found(folder: Path) -> list[Day]:
-    """The days that W/log_days (`folder`) knew last."""
-    return days_of(_read(folder / "files.parquet", _FILES))
+def last_index(folder: Path) -> pl.DataFrame:
+    """What W/log_days (`folder`) knew last of each file and day; `past`, where the file had been let go before.
+
+    Older versions do not say so: theirs are taken to have gone just now.
+    """
+    return _read(folder / "files.parquet", _FILES).with_columns(pl.col("past").fill_null(False))
 
 
 def last_dropped(folder: Path) -> Counter[str]:

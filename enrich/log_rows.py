@@ -62,7 +62,7 @@ def judged(backend: Backend, log: LogInPlace, files: Sequence[str], some: bool =
         (event.isnull(), "missing-event"),
         (event.notin(EVENTS), "unknown-event"),
         (written.isnull(), "missing-event_timestamp"),
-        (at.isnull() | (at < ibis.literal(EPOCH)) | (at > ibis.literal(now)), "impossible-event_timestamp"),
+        (at.isnull() | (at <= ibis.literal(EPOCH)) | (at > ibis.literal(now)), "impossible-event_timestamp"),
     )
     position = columns["position"].cast("string").try_cast("float64")
     whole = position.between(1, MAX_POSITION) & (position == position.floor())

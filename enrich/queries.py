@@ -27,11 +27,12 @@ import polars as pl
 
 from enrich import propensity, query_merge, snapshots
 from enrich.backends import BOUNDED, BackendLimits, lists
+from enrich.day_folders import Kind
 from enrich.errors import BadInput
 from enrich.history import History, times
 from enrich.job import JobReport
 from enrich.left_out import WITHOUT_USER
-from enrich.log_days import Kind, LogDays
+from enrich.log_days import LogDays
 from enrich.query_features import QueryFeatureSettings, run_query_features
 from enrich.snapshots import Computed, Snapshot, SnapshotSettings
 from enrich.tables import PIN_QUERIES
@@ -126,6 +127,8 @@ def run_queries(workspace: Workspace, settings: QuerySettings) -> list[JobReport
 def run_pin_queries(workspace: Workspace, days: LogDays, settings: QuerySettings) -> JobReport:
     """Bring pin_queries up to date."""
     planned = snapshots.plan(days.changes(settings.snapshots), settings.snapshots, window=settings.window)
+    lost = [one.at for one in planned if days.lost(one.at - settings.window, one.at)]
+    planned = snapshots.as_made(workspace, PIN_QUERIES, planned, lost)
     before_it = dict(zip((one.at for one in planned[1:]), planned, strict=False))
     of = {one.at: one for one in planned}
     sums, found = WindowSums(days), Remembered[Computed]()

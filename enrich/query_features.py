@@ -28,9 +28,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from enrich import encoder_choice, parts, snapshots, tables
+from enrich.day_folders import Kind
 from enrich.history import History, times
 from enrich.job import JobReport, input_hash
-from enrich.log_days import Kind, LogDays, start_of_day
+from enrich.log_days import LogDays, start_of_day
 from enrich.normalise import normalise_query
 from enrich.query_languages import PRODUCER as IDENTIFIER
 from enrich.query_languages import QueryLanguages

@@ -17,7 +17,8 @@ import ibis.expr.types as ir
 import polars as pl
 
 from enrich import parts
-from enrich.log_days import Kind, LogDays
+from enrich.day_folders import Kind
+from enrich.log_days import LogDays
 from enrich.snapshots import Snapshot
 from enrich.workspace import Workspace
 

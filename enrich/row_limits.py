@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # a time before it is impossible
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # a time before it is impossible, and 0 is no event's
 FUTURE = timedelta(days=366)  # and one later than this from now
 MAX_POSITION = 1_000_000
 DAYS = (19_000_101, 21_001_231)  # a whole number in between is a date written YYYYMMDD

@@ -24,8 +24,8 @@ from uuid import uuid4
 
 import ibis.expr.types as ir
 
-from enrich.log_days import LEAST, Kind, LogDays
-from enrich.log_index import Day
+from enrich.day_folders import LEAST, Day, Kind
+from enrich.log_days import LogDays
 
 DAYS = "days.json"  # beside the sums: of which days they are; LEAST beside a least
 T = TypeVar("T")
@@ -77,7 +77,7 @@ class WindowSums:
 
     def _of_present_and_past(self, state: _State, wanted: frozenset[Day]) -> _State:
         """The part of a least that still holds: all of it, or what is of the days that the log let go, or nothing."""
-        past = state.has.intersection(self._days.past)
+        past = frozenset(day for day in state.has if self._days.let_go(day))
         if state.has <= wanted | past:
             return state
         until = max((day.number for day in past), default=-1)

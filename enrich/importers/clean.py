@@ -115,6 +115,8 @@ def _value(table: Table, column: Column, source: pl.Expr, dtype: pl.DataType) ->
 def _time(column: Column, source: pl.Expr, dtype: pl.DataType) -> Value:
     time = columns.time(source, dtype)
     possible = time.is_between(pl.lit(EPOCH), pl.lit(datetime.now(UTC) + FUTURE))
+    if column.name == "event_timestamp":
+        possible &= time != pl.lit(EPOCH)
     bad = _given(source, dtype) & ~possible.fill_null(False)
     return Value(time, ((f"impossible-{column.name}", bad),))
 

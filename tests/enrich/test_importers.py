@@ -131,6 +131,7 @@ def test_each_bad_row_is_dropped_and_counted_by_its_reason(folder, fresh):
         "shoe,,click,2,us,2024-03-03\n"
         f"{'x' * 5000},1,click,2,us,2024-03-03\n"
         "shoe,1,click,2,us,1969-12-31\n"
+        "shoe,1,click,2,us,1970-01-01\n"  # 0, a clock that was never set
         "shoe,1,click,2,us,3024-01-01\n"
         "shoe,1,click,2\n"  # a short line
     )
@@ -144,7 +145,7 @@ def test_each_bad_row_is_dropped_and_counted_by_its_reason(folder, fresh):
         "unknown-event": 1,
         "missing-pin_id": 1,
         "too-long-query": 1,
-        "impossible-event_timestamp": 2,
+        "impossible-event_timestamp": 3,
         "unreadable-line": 1,
     }
     assert of(report, ENGAGEMENTS).blanked == {"impossible-position": 1, "malformed-country": 1}
