@@ -158,7 +158,7 @@ class LogDays:
             self._settle(kind, days, grown, empty=True)
             self.backend.drop("grown")
         self._folders.sweep()
-        return int(holding["rows"].sum() + old["rows"].sum())
+        return int(holding["rows"].sum()) + int(old["rows"].sum())
 
     def _write_aside(self, name: str, holding: pl.DataFrame, days: Sequence[Day]) -> None:
         if not holding.is_empty():
