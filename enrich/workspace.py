@@ -66,6 +66,9 @@ entity_key_serialization_version: 3
 """
 
 
+SYNTHETIC = "sample"  # the one format whose catalogues nobody has: data/make_sample.py draws them
+
+
 class Writing(StrEnum):
     """What one command at a time writes of a workspace."""
 
@@ -81,6 +84,13 @@ class Catalogue:
 
     format: str
     origin: str
+
+    @property
+    def title(self) -> str:
+        """As reports call it: the format, and the folder or file where its name says more."""
+        folder = Path(self.origin).name
+        title = self.format if folder in ("", self.format) else f"{self.format}: {folder}"
+        return f"{title} (synthetic)" if self.format == SYNTHETIC else title
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,11 +91,9 @@ def run_experiment(
         audiences=partial(audiences_of, workspace),
     )
     made = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC by relevance experiment {name}."
-    catalogue = workspace.catalogue
-    titled = f"{catalogue.format}: {Path(catalogue.origin).name}"
     found = experiment.run(site)
     found = replace(found, notes=(*found.notes, *bench.refused))
-    result = Result(name, name.question, titled, made, chosen, found)
+    result = Result(name, name.question, workspace.catalogue.title, made, chosen, found)
     return result, write_page(workspace.reports / f"experiment-{name}", result)
 
 

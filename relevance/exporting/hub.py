@@ -131,7 +131,7 @@ def _dataset_card(name: str, workspace: Workspace, tables: Mapping[str, pl.DataF
         queries=judged["query"].n_unique(),
         levels=", ".join(f"{level} {said}" for level, said in enumerate(LEVEL_NAMES, 1)),
         soft=tables["soft_labels"].height if "soft_labels" in tables else 0,
-        origin=f"Imported as {workspace.catalogue.format} by corkboard.",
+        origin=f"Imported as {workspace.catalogue.title} by corkboard.",
         files="\n".join(
             f"| data/{one}.parquet | {rows.height:,} | {', '.join(rows.columns)} |" for one, rows in tables.items()
         ),

@@ -218,9 +218,7 @@ def _caveats(found: Status, pipeline: Pipeline, folds: Sequence[Fold], models: S
 def _heading(pipeline: Pipeline) -> Heading:
     catalogue = pipeline.workspace.catalogue
     made = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC by relevance evaluate"
-    folder = Path(catalogue.origin).name
-    title = catalogue.format if folder == catalogue.format else f"{catalogue.format}: {folder}"
-    return Heading(title=f"Relevance on {title}", made=made)
+    return Heading(title=f"Relevance on {catalogue.title}", made=made)
 
 
 def _or_null(value: float) -> float | None:
