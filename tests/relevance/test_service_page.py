@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import socket
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,11 +27,11 @@ from relevance.service.asked_teacher import AskedTeacher
 from relevance.service.cards import Cards
 from relevance.service.live import Live
 from relevance.service.pictures import Pictures
+from tests.relevance.browser import browser, needs_chromium
 from tests.relevance.services import PINS as KNOWN
 from tests.relevance.services import QUIET, client_of, engine_of, memory_store, tiny_student
 from tests.relevance.students import WordEncoder
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HOSTILE = "<img src=x onerror=document.title='owned'>"
 
 
@@ -233,23 +232,70 @@ def running(parts: Parts) -> Iterator[str]:
             serving.join()
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium to look at the page with (apt-get install chromium)")
+@needs_chromium
 def test_in_a_browser_a_link_leads_to_cards_and_to_the_reason_of_a_rank(parts, tmp_path):
-    with running(parts) as address:
-        link = f"{address}/#q=blue+chair&floor=1&order=relevance&pin={KNOWN[0]}"
-        done = subprocess.run(
-            [
-                *(str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}"),
-                *("--virtual-time-budget=20000", "--timeout=100000", "--dump-dom", link),
-            ],
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-    page = done.stdout
-    assert page.count('class="card"') == len(KNOWN), done.stderr[-2000:]
+    with running(parts) as address, browser(tmp_path) as tab:
+        tab.open(f"{address}/#q=blue+chair&floor=1&order=relevance&pin={KNOWN[0]}")
+        tab.until("document.querySelector('#why').textContent.includes('What moved the score')")
+        page = tab.value("document.documentElement.outerHTML")
+        title = tab.value("document.title")
+    assert page.count('class="card"') == len(KNOWN)
     assert "What moved the score" in page and "Why this rank" in page
-    assert "<title>blue chair – relevance inspector</title>" in page  # no text of a pin became a script
+    assert title == "blue chair – relevance inspector"  # no text of a pin became a script
     assert "&lt;img src=x" in page and "<mark>Blue</mark>" in page
     assert json.dumps(HOSTILE) not in page
+
+
+SHOWN = "[...document.querySelectorAll('.card')].map((card) => card.dataset.pin).join(' ')"
+LEVELS = "[...document.querySelectorAll('.card')].map((card) => Number(card.querySelector('.levels b').textContent))"
+WHY = "document.querySelector('#why')"
+
+
+@needs_chromium
+def test_in_a_browser_a_query_is_typed_and_its_cards_are_walked_through_by_keys(parts, tmp_path):
+    with running(parts) as address, browser(tmp_path) as tab:
+        tab.open(f"{address}/#floor=1")
+        tab.until("document.activeElement.id === 'query'")
+        tab.ask("Input.insertText", text="Blue chair")
+        tab.press("Enter")
+        assert len(tab.until(SHOWN).split()) == len(KNOWN)
+        assert tab.value("new URLSearchParams(location.hash.slice(1)).get('q')") == "Blue chair"
+        tab.ask("Runtime.evaluate", expression="document.querySelector('#query').blur()")
+        tab.press("r")
+        tab.until(f"location.hash.includes('order=relevance') && {LEVELS}.every((l, i, all) => !i || all[i - 1] >= l)")
+        tab.press("j")
+        tab.press("j")
+        second = tab.value(SHOWN).split()[1]
+        tab.press("Enter")
+        tab.until(f"{WHY}.open && {WHY}.textContent.includes('Why this rank')")
+        assert tab.value("new URLSearchParams(location.hash.slice(1)).get('pin')") == second
+        tab.ask("Runtime.evaluate", expression="history.back()")
+        tab.until(f"!{WHY}.open")
+        assert tab.value("new URLSearchParams(location.hash.slice(1)).get('q')") == "Blue chair"
+
+
+@needs_chromium
+def test_in_a_browser_a_slider_and_a_filter_ask_again_and_the_link_holds_them(parts, tmp_path):
+    def moved(weight: str, value: float) -> str:
+        slider = f"document.querySelector('[data-weight={weight}]')"
+        return f"{slider}.value = {value}; {slider}.dispatchEvent(new Event('input', {{bubbles: true}}))"
+
+    filtered = "document.querySelector('[data-filter=lacks]')"
+    with running(parts) as address, browser(tmp_path) as tab:
+        tab.open(f"{address}/#q=blue+chair&floor=1")
+        usual = tab.until("document.querySelector('.card .worth b')?.textContent")
+        tab.ask("Runtime.evaluate", expression=moved("relevance", 0))
+        tab.until(f"document.querySelector('.card .worth b').textContent !== '{usual}'")
+        link = tab.value("location.href")
+        assert "relevance=0" in link
+        tab.ask("Runtime.evaluate", expression="document.querySelector('#usual').click()")
+        tab.until(f"document.querySelector('.card .worth b').textContent === '{usual}'")
+        tab.ask("Runtime.evaluate", expression=moved("floor", 5))
+        tab.until("document.querySelector('#summary').textContent.includes('below the floor')")
+        assert tab.value(SHOWN) == ""
+        tab.ask("Page.navigate", url="about:blank")
+        tab.open(link)
+        tab.until(f"(document.querySelector('.card .worth b') ?? {{textContent: '{usual}'}}).textContent !== '{usual}'")
+        changed = f"{filtered}.value = 'caption'; {filtered}.dispatchEvent(new Event('change'))"
+        tab.ask("Runtime.evaluate", expression=changed)
+        tab.until("location.hash.includes('lacks=caption')")
