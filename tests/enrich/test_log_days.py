@@ -382,9 +382,9 @@ def test_a_kill_at_any_write_leaves_no_half_day(log: Path, tmp_path: Path, monke
                 nth += 1
         run(workspace, two_days)
         assert same(rows(workspace), whole), f"after a kill at write {nth}"
-    assert nth == 14, (
-        "dropped, files, gone; pairs and askers of two days; a snapshot, its manifest, the state; two sums; both of "
-        "the day that is another one now, put aside"
+    assert nth == 16, (
+        "dropped, files, gone; pairs and askers of two days; a snapshot, its manifest, the state; two sums, and the two "
+        "before them put aside; both of the day that is another one now, put aside"
     )
 
 
