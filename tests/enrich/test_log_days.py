@@ -383,8 +383,8 @@ def test_a_kill_at_any_write_leaves_no_half_day(log: Path, tmp_path: Path, monke
         run(workspace, two_days)
         assert same(rows(workspace), whole), f"after a kill at write {nth}"
     assert nth == 16, (
-        "dropped, files, gone; pairs and askers of two days; a snapshot, its manifest, the state; two sums, and the two "
-        "before them put aside; both of the day that is another one now, put aside"
+        "dropped, files, gone; pairs and askers of two days; a snapshot, its manifest, the state; two sums, and the "
+        "two before them put aside; both of the day that is another one now, put aside"
     )
 
 
