@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite, isnan
+from math import inf, isfinite, isnan
 from typing import NamedTuple
 
 from markupsafe import Markup, escape
@@ -13,6 +13,7 @@ from relevance.drawings.marks import MARKS, legend, mark, whisker, words
 from relevance.intervals import Estimate
 
 _DODGE = 4.0  # pixels between the intervals of series that stand at one place
+_NAME = 60.0  # pixels that the name of a line takes
 
 
 class Curve(NamedTuple):
@@ -46,12 +47,7 @@ def curves(
     bounds = [b for _, e in known for b in (e.low, e.high, e.value) if isfinite(b)] + [one.value for one in levels]
     y = y_axis(min(bounds), max(bounds))
     parts = [*frame(x, y, x_name, y_name)]
-    for one in levels:
-        at = y(one.value)
-        parts.append(f'<line class="level" x1="{x.first:.1f}" x2="{x.last:.1f}" y1="{at:.1f}" y2="{at:.1f}"/>')
-        parts.append(
-            f'<text class="name" x="{x.last:.1f}" y="{at - 5:.1f}" text-anchor="end">{escape(one.name)}</text>'
-        )
+    parts += [_level(one, x, y, known) for one in levels]
     looks = [place if one.look is None else one.look for place, one in enumerate(series)]
     for number, curve in enumerate(series):
         shift = (number - (len(series) - 1) / 2) * _DODGE
@@ -59,6 +55,18 @@ def curves(
     named, below = legend([one.name for one in series], looks)
     said = "; ".join(f"{one.name}: " + ", ".join(f"{px:g} {e.value:.3f}" for px, e in one.points) for one in series)
     return svg(WIDTH, HEIGHT + below, title, said, "".join(parts) + named)
+
+
+def _level(one: Level, x: Axis, y: Axis, known: Sequence[tuple[float, Estimate]]) -> str:
+    """The line, named at the end where the marks are farther from it."""
+    at = y(one.value)
+
+    def room(end: float) -> float:
+        return min((abs(y(e.value) - at) for px, e in known if abs(x(px) - end) < _NAME), default=inf)
+
+    end, anchor = (x.last, "end") if room(x.last) >= room(x.first) else (x.first, "start")
+    line = f'<line class="level" x1="{x.first:.1f}" x2="{x.last:.1f}" y1="{at:.1f}" y2="{at:.1f}"/>'
+    return f'{line}<text class="name" x="{end:.1f}" y="{at - 5:.1f}" text-anchor="{anchor}">{escape(one.name)}</text>'
 
 
 def _curve(curve: Curve, number: int, x: Axis, y: Axis, shift: float) -> str:

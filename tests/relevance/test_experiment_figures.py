@@ -99,6 +99,13 @@ def test_drawings_name_their_axes_and_series_and_escape_names() -> None:
     assert curves("t", "x", "y", [Curve("none", ((1.0, nothing),))]) == ""
 
 
+@pytest.mark.parametrize(("values", "anchor"), [((0.2, 0.6), "start"), ((0.6, 0.2), "end")])
+def test_a_line_is_named_where_no_mark_is(values, anchor):
+    points = tuple((float(x), Estimate(value, value, value)) for x, value in enumerate(values))
+    svg = curves("t", "x", "y", [Curve("one", points)], [Level("line", 0.6)])
+    assert f'text-anchor="{anchor}">line</text>' in svg
+
+
 @pytest.mark.parametrize("values", [(4.9, 2747.0), (3.0, 3.1), (7.0,), (1.0, 9e6), (100.0, 105.0, 2000.0)])
 def test_no_ticks_text_meets_the_next_ones(values: tuple[float, ...]) -> None:
     for log in (True, False):
