@@ -13,6 +13,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TextIO
@@ -63,6 +64,20 @@ def options(*declared: Option) -> Option:
 def common(command: Command) -> Command:
     """Give a command `--workspace` (as `workspace: Path | None`) and `--json` (as `as_json: bool`)."""
     return options(_workspace, _json)(command)
+
+
+class Moment(click.ParamType):
+    """A day or a time in ISO 8601, as an option gives it; in UTC where it names no zone."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Fails where it is none, or beyond the years 1 to 9999 in UTC."""
+        try:
+            moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+            return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        except (ValueError, OverflowError):
+            self.fail(f"expected a day or a time as 2025-01-31 or 2025-01-31T12:00+01:00, found {value!r}", param, ctx)
 
 
 def engine_option(engines: type[StrEnum], help: str, name: str = "engine") -> Option:

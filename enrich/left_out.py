@@ -18,14 +18,15 @@ _COUNTED = {
 
 
 def left_out(table: str, reasons: Counter[str]) -> list[str]:
-    """A phrase a reason, most frequent first: `left out private-email: 2 queries`."""
+    """A phrase a reason, most frequent first: `left out private-email: 2 queries`; of a board's title a piece goes."""
     one, many = _COUNTED.get(table, ("row", "rows"))
     said = []
     for reason, count in reasons.most_common():
         if reason == WITHOUT_USER:
             said.append(f"half hours stand in for users: {count:,} log rows")
         else:
-            said.append(f"left out {reason}: {count:,} {one if count == 1 else many}")
+            did = "taken out" if table == PIN_BOARDS.name and reason.startswith("private-") else "left out"
+            said.append(f"{did} {reason}: {count:,} {one if count == 1 else many}")
     return said
 
 

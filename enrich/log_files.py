@@ -109,7 +109,10 @@ def _shows(path: str, root: str) -> bool:
 
 def _here(path: Path) -> LogFile:
     """By its number on the disk, size and two times, of which no program can set the latter back."""
-    status = path.stat()
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise BadInput(f"expected a file at {path}, found: {error.strerror}; remove it or put it back") from error
     return LogFile(str(path), f"{status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}")
 
 

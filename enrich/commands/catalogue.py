@@ -41,8 +41,8 @@ def import_(
     """Bring the catalogue at PATH into the workspace.
 
     FORMAT is sample, native, chorus, esci, wands, ubi, lists, trec, beir or quepid. `native` reads a folder of parquet,
-    csv or jsonl files named for the source tables (pins, judgments, boards, board_pins, engagements, interests ...);
-    only pins are needed.
+    csv, tsv or jsonl files named for the source tables (pins, judgments, boards, board_pins, engagements, interests,
+    ...); only pins are needed.
     """
     from enrich.importers import Mapping, import_catalogue
 

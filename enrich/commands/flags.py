@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from enrich.backends import MEMORY, BackendLimits
@@ -60,10 +60,7 @@ def run_settings(flags: Flags, captions: CaptionSettings | None = None) -> RunSe
     from enrich.steps import RunSettings
 
     base = RunSettings()
-    as_of = flags.as_of
-    if as_of:
-        as_of = as_of.astimezone(UTC) if as_of.tzinfo else as_of.replace(tzinfo=UTC)
-    snapshots = SnapshotSettings(cadence_days=flags.cadence_days, as_of=as_of)
+    snapshots = SnapshotSettings(cadence_days=flags.cadence_days, as_of=flags.as_of)
     backend = BackendLimits(flags.memory, flags.threads, engine=flags.log_engine)
     return RunSettings(
         texts=replace(base.texts, job=_job(flags, base.texts.job)),

@@ -123,7 +123,7 @@ ENGAGED_QUERIES = console.options(
 BEHAVIOUR = console.options(
     click.option(
         "--as-of",
-        type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]),
+        type=console.Moment(),
         help="Compute only what was known at this time (UTC, or with its zone).  [default: now]",
     ),
     click.option(

@@ -40,7 +40,11 @@ def _command(name: str, help: str, *taken: console.Option) -> click.Command:
 
 
 COMMANDS = (
-    _command("erase", "Take what was deleted out of every table; every other step begins with it."),
+    _command(
+        "erase",
+        "Take deleted pins, boards and users out of every table; every other step begins with it. Snapshots that they "
+        "had a part in are made again without them by `enrich run`.",
+    ),
     _command("texts", "Tidy the owners' titles and descriptions: pin_text.", CONTENT),
     _command(
         "captions",
@@ -106,6 +110,8 @@ def _run(step: str | None, flags: Flags, workspace: Path | None, as_json: bool) 
         if report.step is steps.Step.CAPTIONS and any(table.made or table.failed for table in report.reports):
             for note in captions.notes(opened, settings.captions):
                 click.echo(f"note: {note}")
+    if asked == [steps.Step.ERASE] and any(table["made"] for table in done):
+        click.echo("note: `enrich run` makes the snapshots of boards, queries and engagement again without it")
     console.finish("", {"workspace": str(opened.root), "tables": done}, as_json)
 
 

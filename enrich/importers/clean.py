@@ -93,7 +93,7 @@ def _absent(raw: RawTable, column: Column) -> pl.Expr:
         found = ", ".join((raw.columns or tuple(raw.frame.collect_schema().names()))[:40]) or "no columns"
         raise BadInput(
             f"{raw.origin}: table {raw.table.name!r} needs a column {column.name!r} ({column.description}), "
-            f"found {found}; add it or rename the column that holds it"
+            f"found {found}; add it, or name the column that holds it: --map {raw.table.name}.{column.name}=COLUMN"
         )
     return pl.lit(None, _polars_type(column.type))
 

@@ -33,9 +33,16 @@ def test_without_flags_every_step_runs_by_its_own_defaults() -> None:
 def test_as_of_is_a_time_of_any_zone() -> None:
     """Without one it is UTC's."""
     option = next(one for one in enrich.commands["queries"].params if one.name == "as_of")
-    for text in ("2024-03-01T00:00:00Z", "2024-03-01T02:00:00+02:00", "2024-03-01T00:00:00", "2024-03-01"):
+    times = ("2024-03-01T00:00:00Z", "2024-03-01T02:00+02:00", "2024-03-01T00:00:00.000", "2024-03-01")
+    for text in times:
         read = option.type.convert(text, option, None)
         assert run_settings(Flags(as_of=read)).boards.snapshots.as_of == datetime(2024, 3, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("text", ["yesterday", "2024-13-01", "0001-01-01T00:00+05:00", ""])
+def test_what_is_no_time_is_one_line_with_an_example(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert console.run(enrich, ["queries", "--as-of", text]) == 2
+    assert f"as 2025-01-31 or 2025-01-31T12:00+01:00, found '{text}'" in capsys.readouterr().err
 
 
 def test_the_help_names_the_default_of_min_users(capsys: pytest.CaptureFixture[str]) -> None:

@@ -212,6 +212,16 @@ def test_what_is_not_finished_hides_or_is_linked_twice_is_not_read(two_pins: Pat
         assert History(workspace).days().read == 2 * 2
 
 
+def test_a_link_to_nothing_is_one_line_that_names_it(two_pins: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    write_day(log, 1, [row()])
+    workspace = Workspace.at(tmp_path / "w")
+    import_catalogue("native", two_pins, workspace, MAPPING, log=str(log))
+    (log / "day=2024-01-01" / "lost.parquet").symlink_to(tmp_path / "nothing")
+    with pytest.raises(BadInput, match=r"expected a file at .*lost\.parquet, found: No such file.*; remove it"):
+        History(workspace).days()
+
+
 def test_a_partitions_name_is_text_and_none_of_its_columns_is_missed_elsewhere(two_pins: Path, tmp_path: Path) -> None:
     for folder in ("pin_id=007/lang=en", "pin_id=008/lang=__HIVE_DEFAULT_PARTITION__", "pin_id=a%20b"):
         path = tmp_path / "log" / folder / "a.parquet"

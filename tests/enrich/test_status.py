@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
+from table_rows import day, write_rows
 
 from enrich import console, job, older_tables, parts
 from enrich.cli import enrich as command
 from enrich.errors import BadInput
 from enrich.importers import import_catalogue
+from enrich.left_out import left_out
 from enrich.records import to_json
 from enrich.status import EnrichedStatus, Status, render, status
-from enrich.tables import ENRICHED, PIN_BOARDS, PIN_CAPTION, PIN_GRAPH, PIN_QUERIES, SOURCES
+from enrich.tables import DELETIONS, ENRICHED, PIN_BOARDS, PIN_CAPTION, PIN_GRAPH, PIN_QUERIES, SOURCES
 from enrich.texts import run_texts
 from enrich.workspace import ENVIRONMENT_VARIABLE, Workspace
 from relevance.cli import relevance
@@ -135,6 +138,23 @@ def test_fields_are_counted_one_by_one_and_an_empty_list_is_none(catalogue):
     ).with_columns(event_timestamp=pl.lit(T0).cast(pl.Datetime("us", "UTC")), reason=pl.lit(None, pl.String))
     job.append(catalogue, PIN_BOARDS, rows, "boards")
     assert table(status(catalogue), "pin_boards").features == {"board_titles": 1, "board_count": 2}
+
+
+def test_a_boards_private_piece_is_taken_out_and_the_board_is_not_left_out():
+    assert left_out("pin_boards", Counter({"generic-title": 2, "private-email": 1})) == [
+        "left out generic-title: 2 boards",
+        "taken out private-email: 1 board",
+    ]
+
+
+def test_erase_says_what_makes_the_snapshots_again(catalogue, capsys):
+    where = ["--workspace", str(catalogue.root)]
+    run_texts(catalogue)
+    write_rows(catalogue, DELETIONS, {"kind": "pin", "id": "1", "deleted_at": day(1)})
+    assert console.run(command, ["erase", *where]) == 0
+    assert "`enrich run` makes the snapshots of boards, queries and engagement again" in capsys.readouterr().out
+    assert console.run(command, ["erase", *where]) == 0
+    assert "enrich run" not in capsys.readouterr().out
 
 
 LEFT_OUT = {"log-rows-without-user": 294, "fewer-users-than-k": 2, "private-email": 1}
