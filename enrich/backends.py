@@ -102,6 +102,7 @@ class DuckDBBackend(Backend):
 
         self.connection = ibis.duckdb.connect(temp_directory=str(spill_under(spill)))
         self.connection.raw_sql("SET TimeZone = 'UTC'")
+        self.connection.raw_sql("SET enable_progress_bar = false")  # on where Python has no script; jobs show their own
         if limits.memory is not None:
             self._limit(limits.memory)
         if limits.threads is not None:
