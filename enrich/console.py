@@ -66,7 +66,7 @@ def common(command: Command) -> Command:
     return options(_workspace, _json)(command)
 
 
-class Moment(click.ParamType):
+class Moment(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click alone
     """A day or a time in ISO 8601, as an option gives it; in UTC where it names no zone."""
 
     name = "time"
