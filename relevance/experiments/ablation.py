@@ -14,7 +14,7 @@ Gains are set against what the field costs: tokens and time of the teacher, payl
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from math import isnan
 from typing import Protocol
@@ -29,8 +29,10 @@ from relevance.experiments.fields import FieldCost, costs, present, renderer_of,
 from relevance.experiments.figures import Figures
 from relevance.experiments.ground import Ground
 from relevance.experiments.records import ArmFigures, Compared, Drawing, Found, Table, Value
+from relevance.experiments.remembered import remembered
 from relevance.experiments.site import STUDENT_ARM, TEACHER_ARM, Experiment, Site, Wanted, runs
-from relevance.experiments.timing import Times, timed
+from relevance.experiments.timing import Requests, Times, timed
+from relevance.intervals import Estimate
 from relevance.judging.figures import Measure, Versus
 from relevance.teacher import Teacher
 from relevance.teaching.field_dropout import without
@@ -42,6 +44,7 @@ _CONTENT_FIELDS = 4
 _STUDENTS, _ADDED = 2, 3  # groups of arms after the teachers that lack a field
 _REQUEST, _ROUNDS = 100, 9  # pins of a timed request, and how often it is timed, at most
 _SHARE = 0.08  # of the minutes that timing may take
+_LEAST_MS, _LEAST_BYTES = 0.5, 1.0  # of a field's cost that a gain is set against
 
 
 def demand(scale: Scale, wanted: Wanted) -> Demand:
@@ -176,20 +179,23 @@ def _costs(site: Site, arms: _Arms, fields: Sequence[Field]) -> tuple[dict[Field
     ground = site.grounds[0]
     model = arms.teacher(ground, site.seeds[0])
     site.bench.clock.essential = True
-    teacher = site.bench.load(site.bench.trained(model))
-    paid = costs(ground.test, fields, renderer_of(model.folder, teacher.record.settings.text))
     some = ground.test.head(_REQUEST)
-    requests: dict[str, Callable[[], object]] = {
-        "": partial(_ask, teacher, some, ()),
-        **{str(field): partial(_ask, teacher, some, (field,)) for field in fields},
-    }
-    return paid, timed(
-        site.bench.room,
-        ("ablation", model.made_from, some.select("query", "pin_id")),
-        requests,
-        _ROUNDS,
-        _SHARE * 60 * site.wanted.minutes,
-    )
+
+    def teacher() -> Teacher:
+        return site.bench.load(site.bench.trained(model))
+
+    def paid() -> dict[str, FieldCost]:
+        renderer = renderer_of(model.folder, teacher().record.settings.text)
+        return {str(field): cost for field, cost in costs(ground.test, fields, renderer).items()}
+
+    def requests() -> Requests:
+        left_out: list[tuple[Field, ...]] = [(), *((field,) for field in fields)]
+        return {"".join(fields): partial(_ask, teacher(), some, fields) for fields in left_out}
+
+    of = ("ablation", model.made_from, fields)
+    told = remembered(site.bench.room, "costs", (*of, ground.test), paid)
+    times = timed(site.bench.room, (*of, some), requests, _ROUNDS, _SHARE * 60 * site.wanted.minutes)
+    return {field: FieldCost(*told[field]) for field in fields}, times
 
 
 def _ask(teacher: Teacher, rows: pl.DataFrame, left_out: Collection[Field]) -> object:
@@ -212,17 +218,18 @@ def _table(
                 round(paid[field].tokens, 1),
                 round(milliseconds, 1),
                 teacher.difference if teacher else None,
-                _share(teacher, milliseconds),
+                _share(teacher, milliseconds, _LEAST_MS),
                 round(paid[field].payload_bytes),
                 student.difference if student else None,
-                _share(student, paid[field].payload_bytes / 100),
+                _share(student, paid[field].payload_bytes / 100, _LEAST_BYTES / 100),
             )
         )
     return Table(
         "What each field adds, and costs",
         f"Accuracy with the field less accuracy of a model retrained without it; milliseconds are of a request of "
         f"{_REQUEST} pins (median of a few), bytes of a pin's payload in the online store. Points of accuracy "
-        "a millisecond and a hundred bytes are given where the field costs any.",
+        "a millisecond and a hundred bytes, with the gain's interval, are given where the field costs half a "
+        "millisecond and a byte or more; of the cost's own error they know nothing.",
         (
             *("field", "pins that have it", "tokens", "teacher's ms", "teacher's gain", "points a ms"),
             *("payload bytes", "student's gain", "points a 100 bytes"),
@@ -231,10 +238,13 @@ def _table(
     )
 
 
-def _share(gain: Compared | None, cost: float) -> Value:
-    if gain is None or isnan(gain.difference.value) or cost <= 0.5:
+def _share(gain: Compared | None, cost: float, least: float) -> Value:
+    """Points of accuracy a unit of the cost, with the gain's interval; nothing where it costs less than `least`."""
+    if gain is None or isnan(gain.difference.value) or cost < least:
         return None
-    return round(100 * gain.difference.value / cost, 3)
+    value, low, high, *_ = gain.difference
+    points = 100 / cost
+    return Estimate(value * points, low * points, high * points)
 
 
 def _drawing(comparisons: Sequence[Compared], fields: Sequence[Field], model: str) -> Drawing | None:

@@ -12,6 +12,7 @@ told is not there.
     country      from which the pair was mostly seen
     users        by whom it was mostly seen: heavy, regular or light ones, thirds of the log by the rows of a user
     annotators   how many people judged the pair; by name where one person did
+    source       whether a person of an audit looked at the pair (`relevance audit`)
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ from enrich.history import History
 from enrich.tables import PINS
 from enrich.workspace import Workspace
 from relevance.experiments.site import Site, languages
-from relevance.judging.segments import most_rows
+from relevance.judging.segments import most_rows, source_of
 from relevance.labelling.strata import FREQUENCIES, frequency_classes
 
-SEGMENTS = ("frequency", "interest", "language", "category", "impressions", "country", "users", "annotators")
+SEGMENTS = ("frequency", "interest", "language", "category", "impressions", "country", "users", "annotators", "source")
 _PAIR = ["query", "pin_id"]
 _FREQUENCY, _INTERESTS = "query_features__frequency", "query_features__interests"
 _IMPRESSIONS = "pin_engagement__impressions_365d"
@@ -39,11 +40,11 @@ _USERS = dict(zip(FREQUENCIES, ("heavy", "regular", "light"), strict=True))
 def segmented(rows: pl.DataFrame, site: Site) -> pl.DataFrame:
     """A column a segment, in the rows' order, as texts; null where a row's is not known."""
     found = rows.select(_PAIR).with_columns(languages(rows).alias("language"))
-    if _FREQUENCY in rows.columns:
+    if _FREQUENCY in rows.columns and (rows[_FREQUENCY] > 0).any():
         found = found.with_columns(_frequency(rows).alias("frequency"))
     if _INTERESTS in rows.columns:
         found = found.with_columns(rows[_INTERESTS].list.first().cast(pl.String).alias("interest"))
-    if _IMPRESSIONS in rows.columns:
+    if _IMPRESSIONS in rows.columns and (rows[_IMPRESSIONS] > 0).any():
         found = found.with_columns(_impressions(rows[_IMPRESSIONS]).alias("impressions"))
     found = _joined(found, _categories(site), ["pin_id"])
     found = _joined(found, site.audiences(found.select(_PAIR)), _PAIR)
@@ -119,7 +120,8 @@ def _annotators(site: Site) -> pl.DataFrame:
     votes = site.votes()
     if votes.is_empty():
         return votes
-    by_pair = votes.group_by(_PAIR).agg(people=pl.len(), who=pl.col("annotator_id").drop_nulls().first())
+    who = pl.col("annotator_id")
+    by_pair = votes.group_by(_PAIR).agg(people=pl.len(), who=who.drop_nulls().first(), source=source_of(who))
     one = pl.when(pl.col("who").is_null()).then(pl.lit("one person")).otherwise(pl.format("{} alone", "who"))
     named = pl.when(pl.col("people") == 1).then(one).otherwise(pl.format("{} people", "people"))
-    return by_pair.select(*_PAIR, annotators=named)
+    return by_pair.select(*_PAIR, annotators=named, source="source")

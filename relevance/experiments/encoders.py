@@ -39,7 +39,6 @@ from relevance.text import pin_texts_from_frame
 BASELINE = "embedding_lr"  # what gains are over
 _SHOWN = (Measure.ACCURACY, Measure.AUROC_3, Measure.AUROC_4, Measure.AUROC_5, Measure.NDCG)
 _TUNED_EPOCHS = 4  # that the tuned bi-encoder may take, as in the evaluation
-_DEFAULT = "MiniLM"
 _TUNED, _ALONE = 2, 3  # groups of arms after the quick ones and the cross-encoders
 
 
@@ -76,17 +75,12 @@ def run(site: Site) -> Found:
         tuple(rows),
     )
     notes = []
-    if site.scale.weak_pairs and not site.learns_from_log:
-        notes.append("There is no log to learn from: the cross-encoder was taught by judgments alone.")
+    if not site.learns_from_log:
+        notes.append("There was no log, or no time, to learn from first: the cross-encoder had judgments alone.")
     if site.scale.groups < _TUNED:
         notes.append("There was no time for tuned bi-encoders.")
     drawings = tuple(_drawing(found, measure) for measure in (Measure.ACCURACY, Measure.NDCG))
     return Found(found, comparisons, (table,), drawings, tuple(notes), gathered.left_out)
-
-
-def label_of(backbone: str) -> str:
-    """A backbone as arms are named for it."""
-    return Path(backbone.partition("@")[0]).name if backbone else _DEFAULT
 
 
 def _arms(site: Site) -> list[Arm]:
@@ -102,7 +96,7 @@ def _arms(site: Site) -> list[Arm]:
     for backbone in site.wanted.backbones:
         other = _Frozen(site, backbone)
         arms += [_cross(site, backbone), *([_tuned(site, backbone)] if tuned else [])]
-        arms += [_quick(site, other, f"{name} {label_of(backbone)}") for name in (BASELINE, "bi_encoder")]
+        arms += [_quick(site, other, f"{name} {site.wanted.label(backbone)}") for name in (BASELINE, "bi_encoder")]
     if site.learns_from_log and site.scale.groups >= _ALONE:
         arms.append(_cross(site, "", judgments_alone=True))
     return arms
@@ -143,7 +137,7 @@ def _tuned(site: Site, backbone: str) -> Arm:
         rows, dev = teacher_rows(ground.train), teacher_rows(ground.dev)
         return _kept(site, ground, ("tuned", model, settings), lambda: fit_tuned_bi_encoder(rows, dev, model, settings))
 
-    return Arm(f"bi_encoder_tuned {label_of(backbone)}", answer)
+    return Arm(f"bi_encoder_tuned {site.wanted.label(backbone)}", answer)
 
 
 def _cross(site: Site, backbone: str, judgments_alone: bool = False, essential: bool = False) -> Arm:
@@ -156,7 +150,7 @@ def _cross(site: Site, backbone: str, judgments_alone: bool = False, essential: 
         return site.bench.answered(site.bench.teacher(ground.train, ground.dev, weak, settings), ground.test)
 
     alone = ", judgments alone" if judgments_alone else ""
-    return Arm(f"cross_encoder {label_of(backbone)}{alone}", answer, essential=essential)
+    return Arm(f"cross_encoder {site.wanted.label(backbone)}{alone}", answer, essential=essential)
 
 
 def _both(ground: Ground) -> TeacherRows:

@@ -28,6 +28,10 @@ from relevance.judging.figures import Measure, Versus
 
 _SHARES = (0.25, 0.5, 1.0)  # of the human rows
 _MOST_SOFT = 200_000  # asked of the log; caps a query and a pin leave fewer
+_OPINIONS = (
+    "Beside people's labels half of each soft label is the opinion of a student whom they alone taught, as in "
+    "`relevance train-student`; without them it is all the teacher's."
+)
 _DRAWN = (Measure.ACCURACY, Measure.AUROC_4)
 
 
@@ -54,7 +58,7 @@ def run(site: Site) -> Found:
     versus += [Versus(_alone(many), all_people) for many in times]
     versus += [Versus(_people(more), _people(less)) for less, more in itertools.pairwise(_SHARES)]
     versus += [Versus(_both(many), TEACHER_ARM) for many in times]
-    notes = []
+    notes = [_OPINIONS] if times else []
     if not times:
         notes.append(f"The teacher had fewer than {rows:,} pairs to label: what soft labels add cannot be shown.")
     elif held < site.scale.soft_pairs:

@@ -1,16 +1,17 @@
 """`relevance experiment latency`: what accuracy a millisecond buys, over student sizes and teachers.
 
-Every arm's accuracy on held-out pairs is set against the time of one request about a hundred pins, on one thread pool
-of this machine: students S, M, L from packed payloads on, teachers of each backbone from texts on, each also reading
-at most 80 tokens. Reading the online store comes on top, the same for all. The front joins those that none betters at
-its cost.
+Every arm's accuracy on held-out pairs is set against the time of one request about a hundred pins (all, where fewer
+are judged), on one thread pool of this machine: students S, M, L from packed payloads on, teachers of each backbone
+from texts on, each also reading at most 80 tokens. Reading the online store comes on top, the same for all. The front
+joins those that none betters at its cost.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
+from pathlib import Path
 
 import polars as pl
 
@@ -18,18 +19,17 @@ from relevance.drawings.front import Dot, front, on_front
 from relevance.experiments import students
 from relevance.experiments.arms import Arm, Model, Scored
 from relevance.experiments.budget import Demand, Scale
-from relevance.experiments.encoders import label_of
 from relevance.experiments.figures import Figures
 from relevance.experiments.ground import Ground
 from relevance.experiments.records import ArmFigures, Drawing, Found, Table, Value
 from relevance.experiments.site import Experiment, Site, Wanted, runs
-from relevance.experiments.timing import Times, timed
+from relevance.experiments.timing import Requests, Times, timed
 from relevance.judging.figures import Measure, Versus
 from relevance.learning.network import Size
 from relevance.teacher import Teacher
 from relevance.text import pin_texts_from_frame
 
-_REQUEST = 100  # pins
+_REQUEST = 100  # pins, at most
 _SHORT = 80  # tokens of a teacher that reads less
 _STUDENT_ROUNDS, _TEACHER_ROUNDS = 400, 50  # requests of each, at most
 _SHARE = 0.06  # of the minutes that timing either may take
@@ -66,8 +66,9 @@ def run(site: Site) -> Found:
     ]
     if len(site.wanted.backbones) == 0:
         notes.append("Only the installed backbone was compared; --backbone names others.")
-    drawings = tuple(_drawing(found, measure) for measure in (Measure.ACCURACY, Measure.NDCG))
-    return Found(found, comparisons, (_table(found, times),), drawings, tuple(notes), gathered.left_out)
+    pins = arms.asked.height
+    drawings = tuple(_drawing(found, measure, pins) for measure in (Measure.ACCURACY, Measure.NDCG))
+    return Found(found, comparisons, (_table(found, times, pins),), drawings, tuple(notes), gathered.left_out)
 
 
 class _Arms:
@@ -77,13 +78,16 @@ class _Arms:
 
     def all(self) -> list[Arm]:
         for backbone in ("", *self._site.wanted.backbones):
-            self._models[f"teacher {label_of(backbone)}"] = partial(self._teacher, backbone, None)
+            self._models[self._named(backbone)] = partial(self._teacher, backbone, None)
         for size in (Size.M, Size.S, Size.L):
             self._models[f"student {size}"] = partial(self._student, size)
         for backbone in ("", *self._site.wanted.backbones) if self._site.scale.groups > 1 else ():
-            self._models[f"teacher {label_of(backbone)}, {_SHORT} tokens"] = partial(self._teacher, backbone, _SHORT)
-        essential = {f"teacher {label_of('')}", f"student {Size.M}"}
+            self._models[f"{self._named(backbone)}, {_SHORT} tokens"] = partial(self._teacher, backbone, _SHORT)
+        essential = {self._named(""), f"student {Size.M}"}
         return [Arm(name, partial(self._answer, name), essential=name in essential) for name in self._models]
+
+    def _named(self, backbone: str) -> str:
+        return f"teacher {self._site.wanted.label(backbone)}"
 
     def _answer(self, name: str, ground: Ground, seed: int) -> Scored:
         return self._site.bench.answered(self._models[name](ground, seed), ground.test)
@@ -107,40 +111,40 @@ class _Arms:
         """Of the first fold's and seed's models, teachers and students each in turn."""
         site = self._site
         ground, seed = site.grounds[0], site.seeds[0]
-        rows = ground.test.head(_REQUEST)
         models = {name: self._models[name](ground, seed) for name in names}
         found: dict[str, Times] = {}
         for kind, rounds, request in (
             ("student", _STUDENT_ROUNDS, self._student_request),
-            ("teacher", _TEACHER_ROUNDS, _teacher_request),
+            ("teacher", _TEACHER_ROUNDS, self._teacher_request),
         ):
             chosen = {name: model for name, model in models.items() if name.startswith(kind)}
-            of = (*(model.made_from for model in chosen.values()), rows.select("query", "pin_id"))
-            for model in chosen.values():
-                site.bench.trained(model)
-            found |= timed(
-                site.bench.room,
-                of,
-                {name: request(model, rows) for name, model in chosen.items()},
-                rounds,
-                _SHARE * 60 * site.wanted.minutes,
-            )
+            of = (*((name, model.made_from) for name, model in chosen.items()), self.asked.select("query", "pin_id"))
+            requests = partial(self._requests, chosen, request)
+            found |= timed(site.bench.room, of, requests, rounds, _SHARE * 60 * site.wanted.minutes)
         return found
 
-    def _student_request(self, model: Model, rows: pl.DataFrame) -> Callable[[], object]:
-        return students.request(model.folder, rows, self._site.encoder)
+    @cached_property
+    def asked(self) -> pl.DataFrame:
+        """The request's rows: pins of the first fold's tested pairs, each once, for the query of the first."""
+        pins = self._site.grounds[0].test.unique("pin_id", keep="first", maintain_order=True).head(_REQUEST)
+        return pins.with_columns(query=pl.lit(pins["query"][0]))
 
+    def _requests(self, models: Mapping[str, Model], request: Callable[[Path], Callable[[], object]]) -> Requests:
+        return {name: request(self._site.bench.trained(model)) for name, model in models.items()}
 
-def _teacher_request(model: Model, rows: pl.DataFrame) -> Callable[[], object]:
-    teacher: list[Teacher] = []
-    queries, pins = rows["query"].to_list(), pin_texts_from_frame(rows)
+    def _student_request(self, folder: Path) -> Callable[[], object]:
+        return students.request(folder, self.asked, self._site.encoder)
 
-    def answer() -> object:
-        if not teacher:  # loaded by the first request, which does not count
-            teacher.append(Teacher.load(model.folder))
-        return teacher[0].predict(queries, pins)
+    def _teacher_request(self, folder: Path) -> Callable[[], object]:
+        teacher: list[Teacher] = []
+        queries, pins = self.asked["query"].to_list(), pin_texts_from_frame(self.asked)
 
-    return answer
+        def answer() -> object:
+            if not teacher:  # loaded by the first request, which does not count
+                teacher.append(Teacher.load(folder))
+            return teacher[0].predict(queries, pins)
+
+        return answer
 
 
 def _dots(found: tuple[ArmFigures, ...], measure: Measure) -> list[Dot]:
@@ -151,15 +155,15 @@ def _dots(found: tuple[ArmFigures, ...], measure: Measure) -> list[Dot]:
     ]
 
 
-def _drawing(found: tuple[ArmFigures, ...], measure: Measure) -> Drawing:
+def _drawing(found: tuple[ArmFigures, ...], measure: Measure, pins: int) -> Drawing:
     svg = front(
-        f"{measure} against p99", f"p99 of a request of {_REQUEST} pins, ms (log)", measure.value, _dots(found, measure)
+        f"{measure} against p99", f"p99 of a request of {pins} pins, ms (log)", measure.value, _dots(found, measure)
     )
     said = "Circles are teachers, squares students; the dotted line joins those that none betters at its cost."
     return Drawing(f"{measure.heading} against time", svg, said)
 
 
-def _table(found: tuple[ArmFigures, ...], times: dict[str, Times]) -> Table:
+def _table(found: tuple[ArmFigures, ...], times: dict[str, Times], pins: int) -> Table:
     best = {dot.name for dot in on_front(_dots(found, Measure.ACCURACY))}
     rows: list[tuple[Value, ...]] = [
         (
@@ -167,7 +171,7 @@ def _table(found: tuple[ArmFigures, ...], times: dict[str, Times]) -> Table:
             round(times[one.arm].p50, 2),
             round(times[one.arm].p99, 2),
             times[one.arm].requests,
-            round(1000 * _REQUEST / times[one.arm].p50),
+            round(1000 * pins / times[one.arm].p50),
             one.estimate(Measure.ACCURACY),
             one.estimate(Measure.NDCG),
             "yes" if one.arm in best else "",
@@ -177,7 +181,7 @@ def _table(found: tuple[ArmFigures, ...], times: dict[str, Times]) -> Table:
     ]
     columns = ("arm", "p50 ms", "p99 ms", "requests", "pins a second", "accuracy", "nDCG@20", "on the front")
     return Table(
-        "Time and worth", f"A request is about {_REQUEST} pins; the front is of accuracy and p99.", columns, tuple(rows)
+        "Time and worth", f"A request is about {pins} pins; the front is of accuracy and p99.", columns, tuple(rows)
     )
 
 

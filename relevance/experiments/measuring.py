@@ -6,23 +6,22 @@ began with. Removing that folder has it measured again.
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
 import polars as pl
 from transformers import TrainerCallback
 
-from enrich import parts
-from relevance import stages
 from relevance.experiments import students
 from relevance.experiments.arms import Bench
 from relevance.experiments.budget import Rates
 from relevance.experiments.ground import Ground
+from relevance.experiments.remembered import remembered
 from relevance.framing.judged import teacher_rows
 from relevance.teacher import Teacher
 from relevance.teaching.checkpoint import TeacherSettings
@@ -32,7 +31,6 @@ from relevance.text import pin_texts_from_frame
 _VERSION = 1  # of how it is measured
 _STEPS = 4  # of a teacher, of which the first does not count
 _ASKED, _STUDIED, _ENCODED = 192, 600, 96  # pairs, rows, texts
-_FILE = "rates.json"
 
 
 def measured(bench: Bench, ground: Ground, backbones: Sequence[str]) -> Rates:
@@ -40,19 +38,14 @@ def measured(bench: Bench, ground: Ground, backbones: Sequence[str]) -> Rates:
     taught, asked = dict[str, float](), dict[str, float]()
     for backbone in backbones:
         settings = replace(bench.teacher_settings, backbone=backbone or None, epochs=1)
-        found = _kept(bench.room, ("teacher", settings), lambda s=settings: _teacher(s, ground))
+        found = _kept(bench.room, ("teacher", settings), partial(_teacher, settings, ground))
         taught[backbone], asked[backbone] = found["taught"], found["asked"]
-    student = _kept(bench.room, ("student", bench.encoder.producer), lambda: _student(bench, ground))
+    student = _kept(bench.room, ("student", bench.encoder.producer), partial(_student, bench, ground))
     return Rates(taught, asked, student["student"], student["encoded"])
 
 
-def _kept(room: Path, of: tuple[object, ...], measure: object) -> dict[str, float]:
-    made_from = stages.fingerprint(_VERSION, os.cpu_count(), *of)
-    folder = room / "rates" / made_from
-    assert callable(measure)
-    stages.make(folder, made_from, lambda out: parts.write_text(out / _FILE, json.dumps(measure())))
-    found: dict[str, float] = json.loads((folder / _FILE).read_text())
-    return found
+def _kept(room: Path, of: tuple[object, ...], measure: Callable[[], dict[str, float]]) -> dict[str, float]:
+    return remembered(room, "rates", (_VERSION, os.cpu_count(), *of), measure)
 
 
 def _teacher(settings: TeacherSettings, ground: Ground) -> dict[str, float]:

@@ -60,7 +60,6 @@ def demand(scale: Scale, wanted: Wanted) -> Demand:
 
 
 def run(site: Site) -> Found:
-    site = replace(site, scale=replace(site.scale, weak_pairs=0))
     rows = _Rows(site)
     names = rows.names()
     arms = [
@@ -77,6 +76,8 @@ def run(site: Site) -> Found:
     if site.scale.groups < len(_GROUPS):
         told = "other rates" if site.scale.groups > 1 else "other rates, dropped annotators and half the pairs"
         notes.append(f"There was no time for {told}.")
+    if HALF in names:
+        notes.append(f"{HALF[:1].upper()}{HALF[1:]}: {rows.dropped} of {rows.people} were left out.")
     if site.scale.groups > 1 and HALF not in names:
         notes.append("No vote names its annotator, or one person gave them all: dropping annotators cannot be shown.")
     if site.scale.groups > 1 and ONE not in names:
@@ -98,9 +99,9 @@ class _Rows:
             AUGMENTED: lambda ground, rows: wrong_labels.augmented(self._noise(rows), self._seed),
             _noisy(_RATES[-1]): lambda ground, rows: self._noise(rows, _RATES[-1]),
             _noisy(_RATES[0]): lambda ground, rows: self._noise(rows, _RATES[0]),
-            SPREAD: lambda ground, rows: thinned(self._noise(rows), rows.height // 2, self._seed),
-            NARROW: lambda ground, rows: subset(self._noise(rows), rows.height // 2, self._seed),
-            HALF: lambda ground, rows: wrong_labels.without_annotators(rows, self._votes, 0.5, self._seed),
+            SPREAD: lambda ground, rows: thinned(self._noise(rows), self._narrow(rows).height, self._seed),
+            NARROW: lambda ground, rows: self._noise(self._narrow(rows)),
+            HALF: lambda ground, rows: wrong_labels.without_annotators(rows, self._votes, self.dropped, self._seed),
             ONE: lambda ground, rows: wrong_labels.with_one_vote(rows, self._seed),
         }
 
@@ -108,12 +109,21 @@ class _Rows:
     def _seed(self) -> int:
         return self._site.wanted.seed
 
+    @property
+    def people(self) -> int:
+        """Annotators whom votes name."""
+        return self._votes["annotator_id"].drop_nulls().n_unique() if self._votes.width else 0
+
+    @property
+    def dropped(self) -> int:
+        """Half of them, rather fewer than more."""
+        return self.people // 2
+
     def names(self) -> list[str]:
         """The variants that these judgments allow."""
         judged = self._site.judged
-        people = self._votes["annotator_id"].drop_nulls().n_unique() if self._votes.width else 0
         several = "votes" in judged.columns and (judged["votes"].list.len() > 1).any()
-        impossible = {HALF} if people < 2 else set()
+        impossible = {HALF} if self.people < 2 else set()
         impossible |= set() if several else {ONE}
         there = [name for group in _GROUPS[: self._site.scale.groups] for name in group]
         return [name for name in there if name not in impossible]
@@ -138,6 +148,10 @@ class _Rows:
             return self._changes[name](ground, ground.dev)
         rate = next((one for one in _RATES if name == _noisy(one)), _REMEDIED)
         return self._noise(ground.dev, rate)
+
+    def _narrow(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """All pairs of as many queries as hold half of them, at most."""
+        return subset(rows, rows.height // 2, self._seed)
 
     def _noise(self, rows: pl.DataFrame, rate: float = _REMEDIED) -> pl.DataFrame:
         return wrong_labels.with_noise(rows, rate, self._seed)
@@ -204,4 +218,4 @@ def _drawing(found: Sequence[ArmFigures], measure: Measure) -> Drawing | None:
     return Drawing(f"{measure.heading} by noise", svg, "With 95 % intervals; tested on labels left as they were.")
 
 
-NOISE = Experiment(demand, run, groups=len(_GROUPS))
+NOISE = Experiment(demand, run, weak_pairs=0, groups=len(_GROUPS))

@@ -28,7 +28,7 @@ from relevance.experiments.arms import Bench
 from relevance.experiments.bias_segments import audiences_of
 from relevance.experiments.budget import Clock, Plan, Rates, Scale, plan
 from relevance.experiments.encoders import ENCODERS
-from relevance.experiments.ground import OfWorkspace, grounds_of
+from relevance.experiments.ground import Ground, OfWorkspace, grounds_of
 from relevance.experiments.label_budget import LABEL_BUDGET
 from relevance.experiments.latency import LATENCY
 from relevance.experiments.names import Name
@@ -40,7 +40,6 @@ from relevance.experiments.site import Experiment, Site, Wanted
 from relevance.experiments.stability import STABILITY
 from relevance.experiments.transfer import TRANSFER
 from relevance.framing.judged import STUDENT_SERVICE
-from relevance.labelling.log_pairs import SampleSettings
 from relevance.pipeline import Pipeline, RunSettings
 from relevance.plan import PlanSettings
 from relevance.splits import Split
@@ -77,8 +76,8 @@ def run_experiment(
         feature_store.fingerprint(workspace, STUDENT_SERVICE),
     )
     full = full_scale(judged, splits, experiment, wanted, pipeline.settings)
-    full = replace(full, soft_pairs=min(full.soft_pairs, _most_soft(workspace, pipeline.settings.sample)))
     ground = grounds_of(judged, splits, replace(full, folds=1), wanted.seed)[0]
+    full = _that_there_is(full, bench, ground, pipeline)
     rates = measuring.measured(bench, ground, _backbones(experiment, wanted))
     chosen = planned(experiment, full, rates, wanted)
     say("\n".join(chosen.lines()))
@@ -127,7 +126,7 @@ def full_scale(
         seeds=wanted.seeds or experiment.seeds,
         folds=len(splits),
         train_pairs=train,
-        weak_pairs=settings.weak.pairs,
+        weak_pairs=settings.weak.pairs if experiment.weak_pairs is None else experiment.weak_pairs,
         epochs=settings.teacher.epochs,
         soft_pairs=settings.sample.pairs if experiment.soft_pairs is None else experiment.soft_pairs,
         test_pairs=test,
@@ -158,11 +157,17 @@ def site_of(
     return Site(name, bench, grounds, chosen.scale, wanted, judged, pl.Series, pl.DataFrame, lambda _: pl.LazyFrame())
 
 
-def _most_soft(workspace: Workspace, sample: SampleSettings) -> int:
-    """More pairs than this the caps a pin, and the log with negatives beside it, do not leave."""
-    log = int(History(workspace).log().count().execute())
-    of_log = round(log / (1 - sample.hard - sample.random)) if log else sample.pairs
-    return min(of_log, sample.per_pin * parts.count(workspace.folder(PINS)))
+def _that_there_is(full: Scale, bench: Bench, ground: Ground, pipeline: Pipeline) -> Scale:
+    """The full scale, without pairs that this catalogue cannot give: a plan would cut other things for them."""
+    weak = full.weak_pairs if full.weak_pairs and bench.weak(ground, full.weak_pairs).height else 0
+    return replace(full, weak_pairs=weak, soft_pairs=min(full.soft_pairs, _most_soft(pipeline)))
+
+
+def _most_soft(pipeline: Pipeline) -> int:
+    """More pairs than this the caps a query and a pin do not leave; negatives fill what the log does not."""
+    workspace, sample = pipeline.workspace, pipeline.settings.sample
+    asked = int(History(workspace).log().query.nunique().execute()) + pipeline.judged.features["query"].n_unique()
+    return min(sample.per_query * asked, sample.per_pin * parts.count(workspace.folder(PINS)))
 
 
 def _splits(pipeline: Pipeline, experiment: Experiment, wanted: Wanted) -> list[tuple[str, Split]]:

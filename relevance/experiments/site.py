@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
@@ -23,6 +24,7 @@ from relevance.teaching.checkpoint import TeacherSettings
 from relevance.text_fields import Field
 
 Rows = Callable[[pl.DataFrame], pl.DataFrame]  # a frame changed: a field left out, labels made wrong
+_DEFAULT_BACKBONE = "MiniLM"
 TEACHER_ARM, STUDENT_ARM, HUMAN_ARM = "teacher", "student", "student, people's labels"
 
 
@@ -38,6 +40,11 @@ class Wanted:
     fields: tuple[Field, ...] = ()  # of an ablation; all where empty
     train_lang: str = "en"  # of a transfer
 
+    def label(self, backbone: str) -> str:
+        """The backbone as arms are named for it: by its last name, whole where two share that one."""
+        names = [_last_name(one) for one in ("", *self.backbones)]
+        return backbone if backbone and names.count(_last_name(backbone)) > 1 else _last_name(backbone)
+
     def __post_init__(self) -> None:
         if not self.minutes > 0:
             raise BadInput(f"expected --budget in minutes, above 0, found {self.minutes:g}")
@@ -46,6 +53,10 @@ class Wanted:
         repeated = [one for one in self.backbones if self.backbones.count(one) > 1]
         if repeated:
             raise BadInput(f"expected each --backbone once, found {repeated[0]} more often")
+
+
+def _last_name(backbone: str) -> str:
+    return Path(backbone.partition("@")[0]).name if backbone else _DEFAULT_BACKBONE
 
 
 @dataclass(frozen=True)
@@ -128,6 +139,7 @@ class Experiment(NamedTuple):
     run: Callable[[Site], Found]
     seeds: int = 1  # where none are asked for
     soft_pairs: int | None = None  # that a teacher is to label at full size; None: as `relevance run`, 0: none
+    weak_pairs: int | None = None  # of the log that a teacher learns from first; None and 0 as above
     precious: str | None = None  # what of the scale the experiment is about
     groups: int = 1  # of arms, that a plan may leave out from the last
     compares_backbones: bool = False

@@ -212,9 +212,15 @@ def _said(site: Site) -> Table | None:
         for value, inside in _values(by_segment[segment]):
             chosen = top[inside.to_numpy()]
             shares = [f"{float((chosen == level).mean()):.0%}" for level in range(1, 6)]
-            rows.append((f"{segment}: {value}", len(chosen), *shares, round(float(chosen.mean()), 2)))
+            mean = _mean(labelled.filter(inside), chosen.astype(np.float64))
+            rows.append((f"{segment}: {value}", len(chosen), *shares, mean))
     columns = ("segment", "pairs", *(f"level {level}" for level in range(1, 6)), "mean level")
-    return Table("What the teacher says of unjudged pairs", "Shares of its most probable levels.", columns, tuple(rows))
+    return Table(
+        "What the teacher says of unjudged pairs",
+        "Shares of its most probable levels; their mean with its interval over queries.",
+        columns,
+        tuple(rows),
+    )
 
 
 def _values(column: pl.Series) -> list[tuple[str, pl.Series]]:

@@ -7,7 +7,6 @@ ask again; nothing here is a benchmark of the service (benchmarks/ has those).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import perf_counter
@@ -15,10 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from enrich import parts
-from relevance import stages
+from relevance.experiments.remembered import remembered
 
-_FILE = "milliseconds.json"
 _WARM = 2  # requests that do not count
 _LEAST = 3  # that do, however long they take
 
@@ -31,25 +28,24 @@ class Times(NamedTuple):
     requests: int
 
 
+Requests = Mapping[str, Callable[[], object]]
+
+
 def timed(
-    room: Path, of: tuple[object, ...], requests: Mapping[str, Callable[[], object]], rounds: int, seconds: float
+    room: Path, of: tuple[object, ...], requests: Callable[[], Requests], rounds: int, seconds: float
 ) -> dict[str, Times]:
-    """Each request's times, over as many rounds as fit the seconds, `rounds` at most; `of`: what made them."""
-    made_from = stages.fingerprint(sorted(requests), rounds, seconds, *of)
-    folder = room / "times" / made_from
+    """Each request's times, over as many rounds as fit the seconds, `rounds` at most; `of`: what made them.
 
-    def work(out: Path) -> None:
-        parts.write_text(out / _FILE, json.dumps(_measure(requests, rounds, seconds)))
-
-    stages.make(folder, made_from, work)
-    found: dict[str, list[float]] = json.loads((folder / _FILE).read_text())
+    `requests` is asked for them, and so for the models behind them, where their times are not known.
+    """
+    found = remembered(room, "times", (rounds, *of), lambda: _measure(requests(), rounds, seconds))
     return {
         name: Times(float(np.percentile(spent, 50)), float(np.percentile(spent, 99)), len(spent))
         for name, spent in found.items()
     }
 
 
-def _measure(requests: Mapping[str, Callable[[], object]], rounds: int, seconds: float) -> dict[str, list[float]]:
+def _measure(requests: Requests, rounds: int, seconds: float) -> dict[str, list[float]]:
     spent: dict[str, list[float]] = {name: [] for name in requests}
     end = perf_counter() + seconds
     for number in range(_WARM + rounds):

@@ -224,9 +224,18 @@ class _Arms:
                 f"The backbone's tokenizer cannot read {', '.join(floors)}: what is measured there is a floor, of a "
                 "model that sees no words of the script."
             )
-        if not any(self._soft(ground).height for ground in self._site.grounds):
-            found.append("There were no pairs for the teacher to label: what its labels carry cannot be shown.")
-        return found
+        return [*found, *self._of_labels()]
+
+    def _of_labels(self) -> list[str]:
+        """What the labels carry is not shown where there are none, or none in another language."""
+        soft = [languages(self._soft(ground)) for ground in self._site.grounds]
+        pairs, own = sum(len(one) for one in soft), sum(int((one == self._lang).sum()) for one in soft)
+        if not pairs:
+            return ["There were no pairs for the teacher to label: what its labels carry cannot be shown."]
+        said = [f"Of {pairs:,} pairs that it could label {pairs - own:,} are in other languages than {self._lang}."]
+        if not own or own == pairs:
+            said.append("So labels in one language and in all cannot be told apart here.")
+        return said
 
 
 def unknown_share(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> float:

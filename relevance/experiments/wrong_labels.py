@@ -30,8 +30,8 @@ def with_noise(rows: pl.DataFrame, rate: float, seed: int) -> pl.DataFrame:
     return _relevelled(rows, hit, wrong)
 
 
-def without_annotators(rows: pl.DataFrame, votes: pl.DataFrame, share: float, seed: int) -> pl.DataFrame:
-    """The rows by the votes of the annotators left once about `share` of them went; rows left without are gone.
+def without_annotators(rows: pl.DataFrame, votes: pl.DataFrame, dropped: int, seed: int) -> pl.DataFrame:
+    """The rows by the votes of the annotators left once `dropped` of them went; rows left without are gone.
 
     `votes`: query, pin_id, annotator_id, level. Rows come back as they were where no vote has a name.
     """
@@ -39,7 +39,7 @@ def without_annotators(rows: pl.DataFrame, votes: pl.DataFrame, share: float, se
     if not names:
         return rows
     order = sorted(names, key=lambda name: input_hash(str(seed), name))
-    gone = order[: min(len(order) - 1, round(share * len(order)))]
+    gone = order[: min(len(order) - 1, dropped)]
     kept = votes.filter(pl.col("annotator_id").is_null() | ~pl.col("annotator_id").is_in(gone))
     by_pair = kept.group_by(_PAIR).agg(left=pl.col("level").cast(pl.Float64).sort())
     joined = rows.join(by_pair, on=_PAIR, how="inner", maintain_order="left")

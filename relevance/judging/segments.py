@@ -86,9 +86,13 @@ def _categories(workspace: Workspace) -> pl.DataFrame:
 
 
 def _sources(workspace: Workspace) -> pl.DataFrame:
-    audited = pl.col("annotator_id").str.starts_with(AUDIT).fill_null(False).any()
-    source = pl.when(audited).then(pl.lit("audited")).otherwise(pl.lit("imported"))
-    return counted_votes(workspace).group_by(_PAIR).agg(source=source).collect()
+    return counted_votes(workspace).group_by(_PAIR).agg(source=source_of(pl.col("annotator_id"))).collect()
+
+
+def source_of(annotators: pl.Expr) -> pl.Expr:
+    """Of a pair's `annotators`, whether one of them was of an audit."""
+    audited = annotators.str.starts_with(AUDIT).fill_null(False).any()
+    return pl.when(audited).then(pl.lit("audited")).otherwise(pl.lit("imported"))
 
 
 def _texts(judged: Judged) -> pl.DataFrame:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import polars as pl
 from table_rows import day, write_rows
 
 from enrich.tables import ENGAGEMENTS
 from enrich.workspace import Workspace
-from relevance.experiments.bias_segments import audiences_of
+from relevance.experiments.bias_segments import audiences_of, segmented
+from relevance.experiments.names import Name
+from tests.relevance.tiny_experiments import site
 
 PAIRS = pl.DataFrame({"query": ["oak table", "oak table", "lamp"], "pin_id": ["p1", "p2", "p1"]})
 
@@ -47,3 +51,15 @@ def test_what_a_log_does_not_say_is_not_known(workspace: Workspace) -> None:
     assert audiences_of(workspace, PAIRS).rows() == [("lamp", "p1", "US", None)]
     seen(workspace, ("oak table", "p1", "aa", None, 1))
     assert ("oak table", "p1", None, "regular") in audiences_of(workspace, PAIRS).rows()
+
+
+def test_a_segment_that_nobody_can_tell_is_not_there(tmp_path: Path) -> None:
+    made = site(tmp_path, Name.STABILITY)
+    rows = made.judged.with_columns(
+        query_features__frequency=pl.lit(None, pl.Int64), pin_engagement__impressions_365d=pl.lit(None, pl.Int64)
+    )
+    found = segmented(rows, made)
+    assert not {"frequency", "impressions"} & set(found.columns)
+    assert found["source"].unique().to_list() == ["imported"]
+    seen = rows.with_columns(pin_engagement__impressions_365d=pl.int_range(pl.len()))
+    assert set(segmented(seen, made)["impressions"]) == {"often", "seldom", "never"}

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import polars as pl
 import pytest
+from table_rows import day, write_rows
 
 from enrich import console
 from enrich.errors import BadInput
+from enrich.tables import ENGAGEMENTS, PINS
 from enrich.workspace import Workspace
 from relevance.cli import relevance
-from relevance.experiments import ablation, page
+from relevance.experiments import ablation, noise, page
 from relevance.experiments.ablation import not_given, without_it
 from relevance.experiments.arms import Arm, Scored
 from relevance.experiments.budget import Clock, Scale
@@ -21,12 +25,14 @@ from relevance.experiments.ground import Ground, grounds_of, subset, thinned
 from relevance.experiments.label_budget import _multiples
 from relevance.experiments.measuring import measured
 from relevance.experiments.names import Name
-from relevance.experiments.records import Found, Result
+from relevance.experiments.records import Compared, Found, Result
 from relevance.experiments.robustness import arm_name
-from relevance.experiments.run import EXPERIMENTS
+from relevance.experiments.run import EXPERIMENTS, _that_there_is
 from relevance.experiments.site import STUDENT_ARM, TEACHER_ARM, Wanted
 from relevance.experiments.transfer import _Arms, reading, splits, unknown_share
+from relevance.intervals import Difference, Estimate
 from relevance.judging.figures import Measure
+from relevance.pipeline import Pipeline, RunSettings
 from relevance.splits import WHOLE_LOG, Split
 from relevance.text import DEFAULT_FIELDS
 from relevance.text_fields import Field
@@ -76,15 +82,16 @@ def test_the_last_point_of_a_label_budget_is_all_that_the_log_holds(soft: int, t
     assert _multiples(100, soft) == times
 
 
-def test_answers_are_found_again_without_the_models_that_gave_them(tmp_path: Path) -> None:
-    made = site(tmp_path, Name.ROBUSTNESS, minutes=OVER)
-    EXPERIMENTS[Name.ROBUSTNESS].run(made)
+@pytest.mark.parametrize("name", [Name.ROBUSTNESS, Name.LATENCY, Name.ABLATION])
+def test_answers_and_times_are_found_again_without_the_models_that_gave_them(name: Name, tmp_path: Path) -> None:
+    made = site(tmp_path, name, minutes=OVER)
+    EXPERIMENTS[name].run(made)
     for model in (tmp_path / "experiments" / "models").iterdir():
         for file in sorted(model.rglob("*"), reverse=True):
             file.rmdir() if file.is_dir() else file.unlink()
         model.rmdir()
-    again = site(tmp_path, Name.ROBUSTNESS, minutes=OVER)
-    EXPERIMENTS[Name.ROBUSTNESS].run(again)
+    again = site(tmp_path, name, minutes=OVER)
+    EXPERIMENTS[name].run(again)
     assert not again.bench.done
 
 
@@ -155,7 +162,7 @@ def test_without_a_log_the_pages_say_what_cannot_be_shown(room: Path) -> None:
         made.bench.clock = Clock(60) if name is Name.LABEL_BUDGET else made.bench.clock
         told[name] = " ".join(EXPERIMENTS[name].run(made).notes)
     assert "what soft labels add cannot be shown" in told[Name.LABEL_BUDGET]
-    assert "no log to learn from" in told[Name.ENCODERS]
+    assert "There was no log, or no time, to learn from first" in told[Name.ENCODERS]
     assert "what its labels carry cannot be shown" in told[Name.TRANSFER]
 
 
@@ -251,8 +258,55 @@ def test_notes_of_transfer_ask_for_the_pairs_that_were_labelled(room: Path) -> N
             return super().soft(ground, pairs)
 
     made = site(room, Name.TRANSFER, unjudged=Counted())
-    assert _Arms(made).notes({}) == []
-    assert asked == [(WHOLE_LOG, made.scale.soft_pairs)]
+    said = _Arms(made).notes({})
+    assert set(asked) == {(WHOLE_LOG, made.scale.soft_pairs)}
+    assert said == ["Of 144 pairs that it could label 0 are in other languages than en.",
+                    "So labels in one language and in all cannot be told apart here."]  # fmt: skip
+
+
+def test_backbones_of_one_name_are_arms_of_their_own() -> None:
+    wanted = Wanted(backbones=("runs/a/best", "runs/b/best", "org/m@1", "org/m@2", "large", "old/MiniLM"))
+    labels = [wanted.label(one) for one in ("", *wanted.backbones)]
+    assert labels == ["MiniLM", "runs/a/best", "runs/b/best", "org/m@1", "org/m@2", "large", "old/MiniLM"]
+
+
+def test_a_plan_pays_for_no_pairs_that_there_are_not(
+    room: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, plan = site_and_plan(room, Name.STABILITY, unjudged=Nothing())
+    write_rows(workspace, PINS, *({"pin_id": f"p{i}", "created_at": day(1)} for i in range(40)))
+    judged = SimpleNamespace(features=pl.DataFrame({"query": ["lamp", "oak table", "lamp"]}))
+    pipeline = SimpleNamespace(workspace=workspace, settings=RunSettings(), judged=judged)
+    full = replace(plan.full, weak_pairs=5_000, soft_pairs=20_000)
+    there = _that_there_is(full, made.bench, made.grounds[0], cast(Pipeline, pipeline))
+    assert (there.weak_pairs, there.soft_pairs) == (0, 100)  # fifty of each judged query
+    seen = {"query": "sofa", "pin_id": "p1", "event": "impression", "event_timestamp": day(1)}
+    write_rows(workspace, ENGAGEMENTS, seen, seen)
+    there = _that_there_is(full, made.bench, made.grounds[0], cast(Pipeline, pipeline))
+    assert there.soft_pairs == 150  # a log of one query adds to them, and takes nothing away
+    with_log = site(room, Name.STABILITY)
+    there = _that_there_is(full, with_log.bench, with_log.grounds[0], cast(Pipeline, pipeline))
+    assert there.weak_pairs == 5_000
+
+
+def test_noise_learns_nothing_from_the_log_and_its_plan_knows(room: Path) -> None:
+    _, plan = site_and_plan(room, Name.NOISE)
+    assert plan.full.weak_pairs == 0
+
+
+def test_half_the_pairs_are_as_many_from_few_queries_as_from_all(room: Path) -> None:
+    made = site(room, Name.NOISE)
+    rows, train = noise._Rows(made), made.grounds[0].train
+    few, spread = (rows._changes[name](made.grounds[0], train) for name in (noise.NARROW, noise.SPREAD))
+    assert few.height == spread.height > 0
+    assert few["query"].n_unique() < spread["query"].n_unique()
+
+
+def test_a_gain_a_byte_is_told_of_fields_of_few_bytes_too() -> None:
+    gain = Compared("teacher", "teacher without link", Measure.ACCURACY, Difference(0.02, 0.01, 0.03, 0, 1, 1, 1), 0.0)
+    told = ablation._share(gain, 0.3, ablation._LEAST_BYTES / 100)
+    assert isinstance(told, Estimate) and told[:3] == pytest.approx((2 / 0.3, 1 / 0.3, 10))
+    assert ablation._share(gain, 0.3, ablation._LEAST_MS) is None
 
 
 def test_a_smaller_subset_is_part_of_a_larger_one() -> None:

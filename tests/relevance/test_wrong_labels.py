@@ -45,7 +45,7 @@ def test_annotators_that_go_take_their_votes_and_their_own_pairs_along() -> None
     votes = pl.DataFrame(
         {"query": ["oak"] * 3, "pin_id": ["p", "p", "q"], "annotator_id": ["ann", "bob", "bob"], "level": [1, 5, 5]}
     )
-    made = wrong_labels.without_annotators(judged, votes, 0.5, seed=0)
+    made = wrong_labels.without_annotators(judged, votes, 1, seed=0)
     kept = {"ann": [("p", 1, [1])], "bob": [("p", 5, [5]), ("q", 5, [5])]}
     assert made.select("pin_id", "level", "votes").rows() in list(kept.values())
 
@@ -53,7 +53,7 @@ def test_annotators_that_go_take_their_votes_and_their_own_pairs_along() -> None
 def test_without_names_no_annotator_can_go() -> None:
     judged = pairs(("p", 3, [1, 5]))
     votes = pl.DataFrame({"query": ["oak"], "pin_id": ["p"], "annotator_id": [None], "level": [3]})
-    assert wrong_labels.without_annotators(judged, votes, 0.5, seed=0).equals(judged)
+    assert wrong_labels.without_annotators(judged, votes, 1, seed=0).equals(judged)
 
 
 def test_one_vote_a_pair_is_one_of_its_own() -> None:
