@@ -17,7 +17,8 @@ from table_rows import day, write_rows
 
 from enrich import console
 from enrich.errors import BadInput
-from enrich.tables import EXPERIMENT_LOG
+from enrich.judgments import run_judgments
+from enrich.tables import EXPERIMENT_LOG, JUDGMENTS
 from enrich.workspace import Catalogue, Workspace
 from relevance.abtest import effects, page
 from relevance.abtest.analysis import AbtestSettings, analyse_log
@@ -310,6 +311,22 @@ def test_users_in_two_arms_are_left_out_and_counted() -> None:
         experiment_log(frame(event("w", "control", "impression"), event("w", "treatment", "click")))
 
 
+def test_a_row_without_a_user_is_the_one_that_its_session_names() -> None:
+    """s1 names u in one of its two rows; s2 names two people, s3 nobody, so there the session stands for a user."""
+    rows = [
+        event("u", "control", "impression", session_id="s1", user_hash=None),
+        event("u", "control", "save", session_id="s1"),
+        *(event(user, "control", "impression", session_id="s2") for user in ("v", "w")),
+        event("x", "control", "save", session_id="s2", user_hash=None),
+        event("y", "control", "save", session_id="s3", user_hash=None),
+    ]
+    log_ = experiment_log(frame(*rows))
+    assert (log_.users, log_.sessions) == ({"control": 5}, 2)
+    assert log_.events.filter(pl.col("session_id") == "s1")["user"].unique().to_list() == ["u"]
+    moved = event("u", "treatment", "impression", session_id="s1", user_hash=None)
+    assert experiment_log(frame(*rows, moved)).crossed == 1
+
+
 def test_a_log_of_bad_rows_is_counted_by_reason(tmp_path: Path) -> None:
     header = "request_id,session_id,user_hash,arm,country,lang,query,pin_id,position,event,event_timestamp\n"
     good = "r,s,u,control,US,en,lamp,a,1,impression,2025-01-01T00:00:00Z\n"
@@ -318,6 +335,12 @@ def test_a_log_of_bad_rows_is_counted_by_reason(tmp_path: Path) -> None:
     found = read_log(workspace(tmp_path), tmp_path / "log.csv")
     assert found.events.height == 1
     assert sum(found.dropped.values()) == 2
+    torn = good.replace("\n", ",too,many,cells\n")
+    (tmp_path / "log.csv").write_text(header + good + torn)
+    assert read_log(workspace(tmp_path), tmp_path / "log.csv").dropped == {"unreadable-line": 1}
+    (tmp_path / "log.csv").write_text(header + good + torn + bad)
+    with pytest.raises(BadInput, match=r"2 of 3 rows bad \(.*unreadable-line 1"):
+        read_log(workspace(tmp_path), tmp_path / "log.csv")
 
 
 def test_wrong_logs_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -351,10 +374,22 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "expected events of an arm 'c'" in capsys.readouterr().err
 
 
-@given(st.lists(st.tuples(st.floats(0, 100), st.integers(1, 50)), min_size=1, max_size=8), st.integers(16, 400))
-def test_a_plan_spends_all_it_can(strata: list[tuple[float, int]], total: int) -> None:
-    claims, most = np.asarray([one for one, _ in strata]), np.asarray([one for _, one in strata])
-    given_ = spread_over(claims, most, total)
+def test_judgments_that_all_failed_are_as_none(tmp_path: Path) -> None:
+    """A judged pin that the catalogue lacks gets a row without a level; fulfilment and hides need none."""
+    here = workspace(tmp_path)
+    write_rows(here, EXPERIMENT_LOG, *many(40).to_dicts())
+    write_rows(here, JUDGMENTS, {"query": "lamp", "pin_id": "none", "level": 5.0, "judged_at": day(1)})
+    assert run_judgments(here).failed
+    assert console.run(relevance, ["abtest", "--workspace", str(here.root)]) == 0
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 100), st.integers(1, 50), st.integers(0, 9)), min_size=1, max_size=8),
+    st.integers(16, 400),
+)
+def test_a_plan_spends_all_it_can(strata: list[tuple[float, int, int]], total: int) -> None:
+    claims, most, held = (np.asarray(column) for column in zip(*strata, strict=True))
+    given_ = spread_over(claims, most, total, held)
     assert given_.sum() == min(total, most.sum())
     assert (given_ <= most).all()
     assert (given_ >= np.minimum(2, most)).all()
