@@ -94,10 +94,15 @@ def engine_option(engines: type[StrEnum], help: str, name: str = "engine") -> Op
     )
 
 
+def say(text: str, err: bool = False) -> None:
+    """Print what people read, on standard error if asked to, without what would steer their terminal."""
+    click.echo(_CONTROL.sub("", text), err=err)
+
+
 def finish(summary: str, result: Mapping[str, object], as_json: bool) -> None:
     """Print what a command did: a line or a page for people, then, if asked for, the same as one JSON object."""
     if summary:
-        click.echo(_CONTROL.sub("", summary))
+        say(summary)
     if as_json:
         click.echo(json.dumps(result, default=str))
 
@@ -169,7 +174,7 @@ def _in_words(error: OSError) -> str:
 
 
 def _fail(message: str, status: int) -> int:
-    click.echo(f"error: {' '.join(message.split())}", err=True)
+    say(f"error: {' '.join(message.split())}", err=True)
     return status
 
 
@@ -193,4 +198,5 @@ def _without_deprecations(
     line: str | None = None,
 ) -> None:
     if not issubclass(category, DeprecationWarning):
-        (file or sys.stderr).write(warnings.formatwarning(message, category, filename, lineno, line))
+        said = warnings.formatwarning(message, category, filename, lineno, line)
+        (file or sys.stderr).write(_CONTROL.sub("", said))

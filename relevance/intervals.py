@@ -108,7 +108,8 @@ class RankedPairs:
 
     @property
     def queries(self) -> int:
-        return len(np.unique(self.query))
+        """Those that have a row of the side that fewer of them have: it is what the draws of the others only repeat."""
+        return min(len(np.unique(self.query[self.positive == side])) for side in (0, 1))
 
     def values(self, draws: Floats) -> Floats:
         step = max(1, self.cells_at_once // max(1, len(self.query)))

@@ -1,8 +1,9 @@
 """What an order of pins is worth: pure measures of a run against qrels, one value a judged query.
 
 Named as ir_measures names them, and computed by it where it has them: nDCG@20, P(rel=4)@8, Judged@10. Ours are nDCG
-with gains that are no whole numbers, which trec_eval behind it cannot read, and sDCG, for which it wants a package that
-has no wheels and pads every query with a thousand documents; tests hold both equal to it.
+with gains that are no whole numbers, which trec_eval behind it cannot read, or large ones, of which it makes tables as
+long, and sDCG, for which it wants a package that has no wheels and pads every query with a thousand documents; tests
+hold both equal to it.
 
 The rules are trec_eval's: ties by pin id, descending; a pin without a judgment gains nothing; a judged query that the
 run does not answer, or that has nothing to gain, scores 0 and is never dropped. Unlike trec_eval's own, scores are
@@ -29,6 +30,7 @@ Run = Mapping[str, Mapping[str, float]]  # query -> pin -> score, higher is bett
 GAINS: Mapping[int, float] = MappingProxyType({1: 0, 2: 1, 3: 3, 4: 7, 5: 15})  # 2^(level-1) - 1, Burges et al. 2005
 GAINS_NAME = "2^(level-1)-1: 1→0, 2→1, 3→3, 4→7, 5→15"
 RELEVANT = 4  # the least level that is relevant
+_LARGEST_GAIN = 1_000  # given to trec_eval, which counts in a table of so many places
 
 
 def ndcg_by_query(qrels: Qrels, run: Run, cutoff: int = 20, gains: Mapping[int, float] = GAINS) -> dict[str, float]:
@@ -39,7 +41,7 @@ def ndcg_by_query(qrels: Qrels, run: Run, cutoff: int = 20, gains: Mapping[int, 
     check_ranking(qrels, run, cutoff)
     check_gains(qrels, gains)
     whole = {level: int(gain) for level, gain in gains.items()}
-    if whole != dict(gains):
+    if whole != dict(gains) or max(whole.values()) > _LARGEST_GAIN:
         return {query: _ndcg(levels, run.get(query, {}), cutoff, gains) for query, levels in qrels.items() if levels}
     from ir_measures import nDCG
 
@@ -181,6 +183,7 @@ def _kendall(levels: Mapping[str, int], scores: Mapping[str, float]) -> float:
     gold = list(levels.values())
     if len(set(gold)) == 1:
         return nan
-    last = min(scores.values(), default=0.0) - 1
-    found = float(kendalltau(gold, [scores.get(pin, last) for pin in levels]).statistic)
+    places = {score: place for place, score in enumerate(sorted(set(scores.values())), start=1)}
+    said = [places[scores[pin]] if pin in scores else 0 for pin in levels]
+    found = float(kendalltau(gold, said).statistic)
     return 0.0 if isnan(found) else found

@@ -62,6 +62,9 @@ def test_the_own_catalogue_commands_run_as_written(
     assert (tmp_path / "my_workspace" / "reports" / "evaluation" / "index.html").is_file()
     assert console.run(relevance, ["evaluate", "--workspace", "my_workspace", "--folds", "1", "--seed", "1"]) == 2
     assert "never saw" in capsys.readouterr().err  # another split would ask the models what they were taught
+    assert console.run(relevance, ["export", "hf", "hub", "--workspace", "my_workspace", "--folds", "1", "--json"]) == 0
+    exported = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (exported["models"], exported["unmeasured"]) == (["teacher", "student"], [])  # the evaluation was of these
     frame = ["frame", "--workspace", "my_workspace", "--out", "frame.parquet", "--json"]
     assert console.run(relevance, frame) == 0
     said = capsys.readouterr().out

@@ -93,25 +93,25 @@ def _run(step: str | None, flags: Flags, workspace: Path | None, as_json: bool) 
     last = captioner_choice.last_named(opened) if describing and not flags.model else None
     settings = run_settings(flags, last)
     if last and settings.captions.model != str(captions.DEFAULT_MODEL):
-        click.echo(f"captions by {captioner_choice.in_words(settings.captions)}, as last named; --model names another")
+        console.say(f"captions by {captioner_choice.in_words(settings.captions)}, as last named; --model names another")
     embedding = not {steps.Step.QUERIES, steps.Step.EMBEDDINGS}.isdisjoint(asked)
     if embedding and not flags.encoder and (encoder := encoder_choice.last_named(opened)):
-        click.echo(f"texts embedded by {encoder}, as last named; --encoder names another")
+        console.say(f"texts embedded by {encoder}, as last named; --encoder names another")
     done = []
     for report in steps.run(opened, settings, asked):
         for table in report.reports:
             if report.step is steps.Step.ERASE:
                 if not (table.made or table.failed or step == report.step):
                     continue  # nothing was deleted
-                click.echo(_erased(table))
+                console.say(_erased(table))
             else:
-                click.echo(_made(table))
+                console.say(_made(table))
             done.append(to_mapping(table))
         if report.step is steps.Step.CAPTIONS and any(table.made or table.failed for table in report.reports):
             for note in captions.notes(opened, settings.captions):
-                click.echo(f"note: {note}")
+                console.say(f"note: {note}")
     if asked == [steps.Step.ERASE] and any(table["made"] for table in done):
-        click.echo("note: `enrich run` makes the snapshots of boards, queries and engagement again without it")
+        console.say("note: `enrich run` makes the snapshots of boards, queries and engagement again without it")
     console.finish("", {"workspace": str(opened.root), "tables": done}, as_json)
 
 

@@ -3,7 +3,8 @@
     enrich import esci PATH
 
 A file with an esci_label holds examples, one with a product_title products. Levels: exact 5, substitute 4, complement
-2, irrelevant 1. An id is the product's, with "@locale" after it where the files hold more than one locale.
+2, irrelevant 1. An id is the product's, with "@locale" after it where the products are of more than one locale.
+Examples of a locale without products are left out and counted, for their ids may be those of other products.
 """
 
 from __future__ import annotations
@@ -39,15 +40,21 @@ def load(path: Path) -> RawCatalogue:
         raise BadInput(f"expected a file with product_id and product_title in {path}, found none; check the path")
     examples = _part(path, "esci_label", ["query", "product_id", "esci_label"], ["product_locale"])
     pin_id = pl.col("product_id")
-    if _locales(products.frame, path) > 1:
+    locales = _collected(products.frame.select(_LOCALE.drop_nulls().unique()), path, "products").to_series()
+    if len(locales) > 1:
         pin_id = pl.concat_str(pin_id, pl.lit("@"), _LOCALE.fill_null("")).str.strip_suffix("@")
     tables = [RawTable(PINS, _pins(products.frame, pin_id), str(path), products.unreadable)]
+    notes = ["levels: exact 5, substitute 4, complement 2, irrelevant 1"]
     if examples:
+        elsewhere = (_LOCALE.is_in(locales.implode()).not_() & bool(len(locales))).fill_null(False)
+        lost = _collected(examples.frame.select(elsewhere.sum()), path, "examples").item()
+        if lost:
+            notes.append(f"judgments: {lost:,} are of locales that no product is of, and were left out")
         label = pl.col("esci_label").str.strip_chars().str.slice(0, 1).str.to_uppercase()
         level = label.replace_strict(prose_and_levels.LEVEL_OF_ESCI, default=None, return_dtype=pl.Float64)
-        judged = examples.frame.select("query", pin_id=pin_id, level=level, lang=_LANG)
+        judged = examples.frame.filter(~elsewhere).select("query", pin_id=pin_id, level=level, lang=_LANG)
         tables.append(RawTable(JUDGMENTS, judged, str(path), examples.unreadable))
-    return RawCatalogue(tuple(tables), ("levels: exact 5, substitute 4, complement 2, irrelevant 1",))
+    return RawCatalogue(tuple(tables), tuple(notes))
 
 
 def _part(path: Path, mark: str, names: list[str], optional: list[str]) -> _Part | None:
@@ -60,11 +67,11 @@ def _part(path: Path, mark: str, names: list[str], optional: list[str]) -> _Part
     return _Part(pl.concat(frames), sum(scan.unreadable for _, scan in marked))
 
 
-def _locales(products: pl.LazyFrame, path: Path) -> int:
+def _collected(frame: pl.LazyFrame, path: Path, what: str) -> pl.DataFrame:
     try:
-        return products.select(_LOCALE.drop_nulls().unique()).collect().height
+        return frame.collect()
     except (pl.exceptions.PolarsError, duckdb.Error) as error:
-        raise files.unreadable(path, "products", error) from error
+        raise files.unreadable(path, what, error) from error
 
 
 def _pins(products: pl.LazyFrame, pin_id: pl.Expr) -> pl.LazyFrame:

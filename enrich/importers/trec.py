@@ -6,7 +6,7 @@ Corpus: corpus.jsonl (docno, docid, _id or id; title; text, body or contents) or
 Topics: topics.tsv or queries.tsv (id, query; no header), or topics.txt or .xml with <top>, <num>, <title>.
 Qrels: qrels.txt, qrels or qrels.tsv (topic, iteration, document, grade; no header).
 Levels: grade 0 is 1, the highest grade in the qrels is 5, those between evenly (prose_and_levels.py); where every
-line's iteration is "level", as `relevance export trec` writes it, grades are levels.
+line's iteration is "level", as `relevance export trec` writes it, grades are levels. Blank lines are no lines.
 """
 
 from __future__ import annotations
@@ -34,15 +34,16 @@ _TITLE = re.compile(r"<title>\s*(?:Topic:)?\s*([^<]+)", re.IGNORECASE)
 
 
 def load(path: Path) -> RawCatalogue:
-    """Pins and judgments. Raises BadInput when the corpus is missing or a file cannot be read."""
+    """Pins and judgments. Raises BadInput without a corpus, for an unreadable file, and for grades of two scales."""
     corpus = _corpus(files.file_in(path, _CORPORA, "the corpus"))
     if not any((path / name).is_file() for name in _QRELS):
         return RawCatalogue((corpus,), ("no qrels: judgments stays empty",))
     topics = _topics(files.file_in(path, _TOPICS, "the topics"))
     qrels = files.file_in(path, _QRELS, "the qrels")
     lines = files.scan_separated(qrels, "\x01", columns=["line"], quoted=False)
-    field = pl.col("line").str.strip_chars().str.replace_all(r"\s+", " ").str.split(" ").list
-    votes = lines.frame.select(
+    stripped = pl.col("line").str.strip_chars()
+    field = stripped.str.replace_all(r"\s+", " ").str.split(" ").list
+    votes = lines.frame.filter(stripped != "").select(
         query_id=field.get(0, null_on_oob=True),
         iteration=field.get(1, null_on_oob=True),
         pin_id=field.get(2, null_on_oob=True),
@@ -54,12 +55,19 @@ def load(path: Path) -> RawCatalogue:
 
 
 def _are_levels(votes: pl.LazyFrame, path: Path) -> bool:
+    """Whether whole lines say so. Raises BadInput where some do and others do not: grades of two scales are no file."""
+    whole = votes.filter(pl.col("grade").is_not_null())
     try:
-        marked = pl.col("iteration").fill_null("") == LEVELS_ALREADY
-        said = votes.select(marked.all() & (pl.len() > 0)).collect()
+        said = whole.select(marked=(pl.col("iteration") == LEVELS_ALREADY).sum(), lines=pl.len()).collect()
     except (pl.exceptions.PolarsError, duckdb.Error) as error:
         raise files.unreadable(path, "qrels", error) from error
-    return bool(said.item())
+    marked, lines = said.row(0)
+    if 0 < marked < lines:
+        raise BadInput(
+            f"expected the iteration {LEVELS_ALREADY!r} in all lines of {path} or in none, found it in {marked:,} of "
+            f"{lines:,}; export the qrels again, or keep files of levels and of grades apart"
+        )
+    return bool(marked)
 
 
 def _corpus(path: Path) -> RawTable:

@@ -26,8 +26,8 @@ from relevance.abtest import effects
 from relevance.abtest.effects import Adjusted, Change, Effect, Sums
 from relevance.abtest.log import ExperimentLog, read_log
 from relevance.abtest.outcomes import RANKED, Outcome, outcomes
-from relevance.framing.judged import Judged
 from relevance.intervals import holm
+from relevance.training_frame import judged_pairs
 
 _ENGAGED = ("click", "long_click", "save")
 _UNKNOWN = "unknown"
@@ -115,7 +115,7 @@ class Inputs(NamedTuple):
 def read_inputs(workspace: Workspace, path: Path | None = None) -> Inputs:
     """The log at `path`, else the workspace's, and what the workspace knows. Raises BadInput where there is no log."""
     log = read_log(workspace, path)
-    judged = Judged.of(workspace).pairs if parts.count(workspace.folder(JUDGMENT)) else _NO_PAIRS
+    judged = judged_pairs(workspace) if parts.count(workspace.folder(JUDGMENT)) else _NO_PAIRS
     return Inputs(log, judged, _before(workspace, log))
 
 

@@ -1,8 +1,9 @@
 """An experiment's log as searches and sessions of users, each in one arm.
 
 Reads the workspace's `experiment_log`, or a file or folder with its columns (parquet, csv, tsv, jsonl), cleaned as
-`enrich import` cleans it. Where user_hash is null the session stands for a user, and is counted as one. Users seen in
-two arms were not randomised: they are left out and counted.
+`enrich import` cleans it. Where user_hash is null the user is who the session names in other rows; a session that names
+nobody stands for a user, and is counted as one. Users seen in two arms were not randomised: they are left out and
+counted.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from enrich import parts
+from enrich import mostly_bad, parts
 from enrich.errors import BadInput
 from enrich.importers import files
 from enrich.importers.clean import DROPPED, clean
@@ -26,7 +27,7 @@ _KEY = ("request_id", "pin_id", "event")
 
 
 class ExperimentLog(NamedTuple):
-    """`events`: the table's rows with `user` (user_hash, or session_id where that is null), query normalised."""
+    """`events`: the table's rows with `user` (user_hash, its session's, or session_id), query normalised."""
 
     events: pl.DataFrame
     users: dict[str, int]  # by arm
@@ -36,7 +37,7 @@ class ExperimentLog(NamedTuple):
 
 
 def read_log(workspace: Workspace, path: Path | None = None) -> ExperimentLog:
-    """The log at `path`, else the workspace's. Raises BadInput where there is none, or nothing of it can be used."""
+    """The log at `path`, else the workspace's. Raises BadInput where there is none, or little of it can be used."""
     rows, dropped = _table(workspace) if path is None else _file(path)
     if rows.is_empty():
         where = path or f"the experiment_log of {workspace.root}"
@@ -47,7 +48,9 @@ def read_log(workspace: Workspace, path: Path | None = None) -> ExperimentLog:
 
 def experiment_log(rows: pl.DataFrame) -> ExperimentLog:
     """Of rows of the `experiment_log` table. Raises BadInput where every user was in several arms."""
-    rows = rows.with_columns(user=pl.coalesce("user_hash", "session_id"))
+    named = pl.col("user_hash").drop_nulls()
+    only = pl.when(named.n_unique() == 1).then(named.first()).over("session_id")  # of two, nobody knows which it was
+    rows = rows.with_columns(named=pl.coalesce("user_hash", only)).with_columns(user=pl.coalesce("named", "session_id"))
     arms = rows.group_by("user").agg(arms=pl.col("arm").n_unique())
     crossed = arms.filter(pl.col("arms") > 1)
     kept = rows.join(crossed, on="user", how="anti")
@@ -55,9 +58,9 @@ def experiment_log(rows: pl.DataFrame) -> ExperimentLog:
         raise BadInput("expected users who are each in one arm, found only users who were in several; check the arms")
     spelled = kept["query"].unique()
     keys = pl.DataFrame({"query": spelled, "key": [normalise_query(text) for text in spelled]})
-    events = kept.join(keys, on="query", how="left").drop("query").rename({"key": "query"})
+    events = kept.join(keys, on="query", how="left").drop("query", "named").rename({"key": "query"})
     by_arm = events.group_by("arm").agg(pl.col("user").n_unique()).sort("arm")
-    sessions = events.filter(pl.col("user_hash").is_null())["user"].n_unique()
+    sessions = kept.filter(pl.col("named").is_null())["user"].n_unique()
     return ExperimentLog(events, dict(by_arm.iter_rows()), crossed.height, Counter(), sessions)
 
 
@@ -75,7 +78,9 @@ def _file(path: Path) -> tuple[pl.DataFrame, Counter[str]]:
     except (pl.exceptions.PolarsError, OSError) as error:
         raise files.unreadable(path, "events of an experiment", error) from error
     dropped = Counter(rows[DROPPED].drop_nulls().to_list())
+    dropped.update({"unreadable-line": scanned.unreadable} if scanned.unreadable else {})
     good = rows.filter(pl.col(DROPPED).is_null()).select([column.name for column in EXPERIMENT_LOG.columns])
+    mostly_bad.refuse(str(path), EXPERIMENT_LOG.name, good.height, dropped)
     distinct = good.unique(_KEY, keep="first", maintain_order=True)
     dropped.update({"duplicate": good.height - distinct.height} if good.height > distinct.height else {})
     return distinct, dropped

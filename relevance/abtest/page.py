@@ -21,16 +21,17 @@ def render(found: Analysis) -> str:
 
 
 def render_plan(plan: JudgingPlan) -> str:
-    head = f"{'queries':<8}{'lang':<10}{'searches':>10}{'judged':>8}{'spread':>8}{'to judge':>10}"
+    head = f"{'asked':<8}{'lang':<10}{'searches':>10}{'queries':>10}{'judged':>8}{'spread':>8}{'to judge':>10}"
     rows = [
-        f"{one.popularity:<8}{one.lang:<10}{one.searches:>10,}{one.judged:>8,}{one.spread:>8.3f}"
+        f"{one.popularity:<8}{one.lang:<10}{one.searches:>10,}{one.queries:>10,}{one.judged:>8,}{one.spread:>8.3f}"
         f"{one.searches_to_judge:>10,}"
         for one in plan.strata
     ]
     total = sum(one.searches_to_judge for one in plan.strata)
     tail = (
-        f"standard error of the mean nDCG with {total:,} searches: {plan.error:.4f} as planned, "
-        f"{plan.proportional_error:.4f} in proportion to the strata, {plan.simple_random_error:.4f} drawn at random"
+        f"judge {total:,} searches, each of another query; standard error of the mean nDCG then: "
+        f"{plan.error:.4f} as planned, {plan.proportional_error:.4f} in proportion to the strata, "
+        f"{plan.simple_random_error:.4f} drawn at random"
     )
     return "\n".join([head, *rows, tail])
 

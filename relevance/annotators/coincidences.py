@@ -80,13 +80,12 @@ def agreeing(matrices: Floats, levels: Floats, within: float) -> Sums:
 
 
 def agreeing_on(matrices: Floats, level: int, k: int) -> Sums:
-    """Of couples whose one vote is `level` (a position), the share whose other is too (Spitzer & Fleiss 1974)."""
+    """Of couples whose one vote is `level` (a position), the share whose other is too (Spitzer & Fleiss 1974).
 
-    def finish(sums: Floats) -> Floats:
-        seen = _square(sums, k)
-        return divided(seen[:, level, level], seen[:, level].sum(axis=1))
-
-    return Sums(matrices, finish)
+    Of the queries that have such votes; the others say nothing of the level.
+    """
+    of_level = matrices.reshape(-1, k, k)[:, level]
+    return Sums(of_level, lambda sums: divided(sums[:, level], sums.sum(axis=1)))
 
 
 def _alpha(seen: Floats, levels: Floats, scale: Scale) -> Floats:
@@ -116,7 +115,7 @@ def _chance_corrected(sums: Floats) -> Floats:
     return divided(observed - by_chance, 1 - by_chance)
 
 
-def _square(sums: Floats, k: int | None = None) -> Floats:
+def _square(sums: Floats) -> Floats:
     """Sums [b, k²] as matrices [b, k, k]."""
-    side = k or round(sums.shape[1] ** 0.5)
+    side = round(sums.shape[1] ** 0.5)
     return sums.reshape(-1, side, side)

@@ -2,16 +2,18 @@
 
 Reads a csv as `relevance audit` writes it, filled in by hand or by its page, or any with the columns query, pin_id and
 level (annotator, judged_at and lang beside them); writes a part of sources/judgments that an import leaves alone, and
-judgment. The annotator_id is "audit:" and a name; a file read twice adds nothing. All of a file is taken, or none: one
-line says what is wrong with the first bad row.
+judgment. The annotator_id is "audit:" and a name; a file read twice adds nothing. A label that was changed and kept its
+judged_at corrects the one read before. All of a file is taken, or none: one line says what is wrong with the first bad
+row.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,15 +23,20 @@ from enrich import parts
 from enrich.errors import BadInput
 from enrich.importers import columns
 from enrich.job import input_hash
-from enrich.judgments import AUDIT, run_judgments
+from enrich.judgments import AUDIT, counted_votes, run_judgments
 from enrich.normalise import collapse_space, normalise_query
 from enrich.tables import JUDGMENTS, LEVELS, PINS
 from enrich.workspace import Workspace
-from relevance.audit.sheet import pair_id
+from relevance.audit.sheet import ROUNDS, WHY, pair_id
 
 _NEEDED = ("query", "pin_id", "level")
 _LONGEST_NAME = 64
 _CLOCK_SKEW = timedelta(days=1)
+_ONE_TIME = "1ms"  # what the page writes times to: votes within it were given at one time
+_TICK = timedelta(microseconds=1)
+
+Pair = tuple[str, str]  # query as asked, pin_id
+Rounds = Callable[[], Mapping[str, Pair]]  # the pairs that were asked about, by id
 
 
 class Vote(NamedTuple):
@@ -66,14 +73,15 @@ def read_labels(workspace: Workspace, path: Path, annotator: str | None = None) 
     filled = [(number, row) for number, row in rows if (row.get("level") or "").strip()]
     if not filled:
         raise BadInput(f"expected labelled rows in {path}, found {len(rows):,} without a level; label some first")
-    votes = [_vote(row, number, path, annotator) for number, row in filled]
+    rounds = cache(partial(_rounds, workspace, path))
+    votes = [_vote(row, f"line {number} of {path}", annotator, rounds) for number, row in filled]
     _refuse_unknown(workspace, votes, path)
     _refuse_again(votes, path)
     name = f"{parts.ADDED}{input_hash(*map(str, sorted(votes, key=str)))}"
     new = not parts.has(workspace.folder(JUDGMENTS), name)
     if new:
         frame = pl.DataFrame([vote._asdict() for vote in votes], schema_overrides=_TYPES)
-        dated = frame.with_columns(pl.col("judged_at").fill_null(datetime.now(UTC)))
+        dated = _corrections(workspace, frame.with_columns(pl.col("judged_at").fill_null(datetime.now(UTC))))
         parts.append(workspace.folder(JUDGMENTS), JUDGMENTS, dated.select(JUDGMENTS.schema.names).to_arrow(), name)
     report = run_judgments(workspace)
     return Read(len(votes), len(rows) - len(filled), new, report.made)
@@ -84,6 +92,17 @@ _TYPES: dict[str, pl.DataType | type[pl.DataType]] = {
     "judged_at": pl.Datetime("us", "UTC"),
     "lang": pl.String,
 }
+
+
+def _corrections(workspace: Workspace, votes: pl.DataFrame) -> pl.DataFrame:
+    """With a vote that says another level than the one there, at the same time, dated a microsecond after that."""
+    there = counted_votes(workspace).select("pin_id", "annotator_id", key="query", was="level", was_at="judged_at")
+    keyed = votes.with_columns(key=pl.Series([normalise_query(query) for query in votes["query"]]))
+    at, was_at = pl.col("judged_at"), pl.col("was_at")
+    same = (at.dt.truncate(_ONE_TIME) == was_at.dt.truncate(_ONE_TIME)) & (pl.col("level") != pl.col("was"))
+    moved = pl.when(same).then(pl.max_horizontal(at, was_at + _TICK)).otherwise(at)
+    joined = keyed.join(there.collect(), on=["key", "pin_id", "annotator_id"], how="left")
+    return joined.with_columns(judged_at=moved)
 
 
 def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
@@ -109,10 +128,10 @@ def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
         raise BadInput(f"expected {path} to be a csv in UTF-8, found: {error}; save it as one") from error
 
 
-def _vote(row: Mapping[str, str], number: int, path: Path, annotator: str | None) -> Vote:
-    where = f"line {number} of {path}"
-    query, pin = _pair(row, where)
-    name = collapse_space(row.get("annotator") or annotator or "").removeprefix(AUDIT)
+def _vote(row: Mapping[str, str], where: str, annotator: str | None, rounds: Rounds) -> Vote:
+    query, pin = _pair(row, where, rounds)
+    own = (row.get("annotator") or "").strip().removeprefix("'")  # where the page's sheet put one
+    name = collapse_space(own or annotator or "").removeprefix(AUDIT)
     if not name or len(name) > _LONGEST_NAME:
         raise BadInput(
             f"expected a name of at most {_LONGEST_NAME} characters in {where}, found {name[:40]!r}; give --annotator"
@@ -127,20 +146,40 @@ def _vote(row: Mapping[str, str], number: int, path: Path, annotator: str | None
     )
 
 
-def _pair(row: Mapping[str, str], where: str) -> tuple[str, str]:
-    """As it was asked; where the row has an id, what a spreadsheet's apostrophes hide is found by it."""
+def _pair(row: Mapping[str, str], where: str, rounds: Rounds) -> Pair:
+    """As it was asked; where the row has an id, whatever a spreadsheet made of its texts."""
     query, pin, one = row.get("query") or "", (row.get("pin_id") or "").strip(), (row.get("id") or "").strip()
     if one:
-        options = [(q, p) for q in (query, query.removeprefix("'")) for p in (pin, pin.removeprefix("'"))]
-        known = next((pair for pair in options if pair_id(*pair) == one), None)
-        if known is None:
+        asked = _asked(one, _before_sheets(query, pin), rounds)
+        if asked is None:
             raise BadInput(
-                f"expected the pair of id {one[:20]!r} in {where}, found another query or pin_id; do not change them"
+                f"expected the pair of id {one[:20]!r} in {where}, found another query or pin_id, and no round that "
+                "asked for it; do not change them"
             )
-        return known
+        return asked
     if not normalise_query(query) or not pin:
         raise BadInput(f"expected a query and a pin_id in {where}, found {query[:40]!r} and {pin[:40]!r}")
     return query, pin
+
+
+def _asked(one: str, texts: list[Pair], rounds: Rounds) -> Pair | None:
+    """The pair of an id: the texts where they make it, else what the rounds say of it; an id may be changed as well."""
+    own = next((pair for pair in texts if pair_id(*pair) == one), None)
+    return own or rounds().get(one) or next((pair for pair in texts if pair in rounds().values()), None)
+
+
+def _before_sheets(query: str, pin: str) -> list[Pair]:
+    """What the two can have been before a sheet put an apostrophe in front."""
+    return [(q, p) for q in (query, query.removeprefix("'")) for p in (pin, pin.removeprefix("'"))]
+
+
+def _rounds(workspace: Workspace, path: Path) -> dict[str, Pair]:
+    """The pairs that rounds asked about, by id: of why.csv, which nobody fills in, here and beside the file."""
+    told = [folder / WHY for folder in (*(workspace.root / ROUNDS).glob("*/"), path.parent)]
+    rows = [row for file in told if file.is_file() for _, row in _rows(file)]
+    pairs = [pair for row in rows for pair in _before_sheets(row.get("query", ""), row.get("pin_id", ""))]
+    ids = {row.get("id") for row in rows}
+    return {one: pair for pair in pairs if (one := pair_id(*pair)) in ids}
 
 
 def _level(text: str, where: str) -> float:

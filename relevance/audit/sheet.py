@@ -32,6 +32,7 @@ from relevance.audit.worth import SAID, Reason
 from relevance.judging.showcase import FieldText, pictures_of, texts_of
 from relevance.report import LEVEL_NAMES
 
+ROUNDS = "audit"  # of the workspace
 SHEET, PAGE, WHY = "pairs.csv", "index.html", "why.csv"
 COLUMNS = ("id", "query", "pin_id", "lang", "title", "level", "annotator", "judged_at", "note")
 _WHY_COLUMNS = ("id", "query", "pin_id", "reason", "worth", "level", "teacher", "student")
@@ -75,7 +76,7 @@ class Round:
 
 
 def pair_id(query: str, pin_id: str) -> str:
-    """By which a row is known again, whatever a spreadsheet did to its texts."""
+    """By which a row is known again, whatever a spreadsheet did to its texts: why.csv has them too."""
     return input_hash("audit", query, pin_id)[:16]
 
 
@@ -165,6 +166,6 @@ def _csv(columns: Sequence[str], rows: Iterator[list[str]]) -> str:
 
 
 def _next_round(workspace: Workspace) -> Path:
-    names = [re.fullmatch(r"round-(\d+)", path.name) for path in (workspace.root / "audit").glob("round-*")]
+    names = [re.fullmatch(r"round-(\d+)", path.name) for path in (workspace.root / ROUNDS).glob("round-*")]
     there = [int(name[1]) for name in names if name]
-    return workspace.root / "audit" / f"round-{max(there, default=0) + 1:03}"
+    return workspace.root / ROUNDS / f"round-{max(there, default=0) + 1:03}"

@@ -50,23 +50,23 @@ def run(
     given = flags.Flags(plan, backbone, pairs=pairs, accept_drift=accept_drift, student=StudentFlags(size))
     pipeline = _pipeline(workspace, given, goes_on=True)
     if pipeline.encoder.model:  # a mix of encoders is refused here, before hours of training
-        click.echo(f"queries embedded by {pipeline.encoder.model}, as the pins are")
+        console.say(f"queries embedded by {pipeline.encoder.model}, as the pins are")
     folds = pipeline.folds
     if len(folds) > 1:
-        click.echo(
+        console.say(
             f"{len(folds) - 1} folds, so that each judged query is tested by models that never saw it; then the models "
             "that serve (--folds 1: these alone, tested on a quarter of the queries)"
         )
     for place, fold in enumerate(folds, 1):
         if len(folds) > 1:
-            click.echo(f"fold {fold.name} ({place} of {len(folds)})")
+            console.say(f"fold {fold.name} ({place} of {len(folds)})")
         _said(pipeline.teach(fold), fold.folder / "teacher")
         labelled = pipeline.label(fold)
-        click.echo(f"soft labels of fold {fold.name}: {labelled.made:,} made, {labelled.fresh:,} fresh")
+        console.say(f"soft labels of fold {fold.name}: {labelled.made:,} made, {labelled.fresh:,} fresh")
         if pipeline.has_soft_labels(fold):
-            click.echo("\n".join(pipeline.drift(fold).lines()))
+            console.say("\n".join(pipeline.drift(fold).lines()))
         else:
-            click.echo("nothing that the teacher could label is not judged: the student learns from people alone")
+            console.say("nothing that the teacher could label is not judged: the student learns from people alone")
         for name in (HUMAN_STUDENT, STUDENT_MODEL):
             _said(pipeline.learn(fold, name), fold.folder / name)
     processes.tell(None)
@@ -231,7 +231,7 @@ def _note_no_curves() -> None:
     from relevance.teaching.watch import has_curves
 
     if not has_curves():
-        click.echo("note: no curves of the losses without tensorboard; pip install 'corkboard[curves]'", err=True)
+        console.say("note: no curves of the losses without tensorboard; pip install 'corkboard[curves]'", err=True)
 
 
 def _follow() -> None:
@@ -257,13 +257,13 @@ def _pipeline(path: Path | None, given: flags.Flags, goes_on: bool = False) -> P
     last = last_named(workspace.models) if goes_on else None
     settings = flags.run_settings(given, last)  # what clashes is refused before anything is made
     if last and given.backbone is None and (named := in_words(settings.teacher)):
-        click.echo(f"teacher with {named}, as last taught; train-teacher or --backbone names another")
+        console.say(f"teacher with {named}, as last taught; train-teacher or --backbone names another")
     for loaded in feature_store.materialize(workspace):
-        click.echo(f"materialized {loaded.view}: {loaded.rows:,} rows")
+        console.say(f"materialized {loaded.view}: {loaded.rows:,} rows")
     pipeline = Pipeline(workspace, settings)
     chosen = pipeline.settings.plan
     if chosen.split is not SplitKind.QUERY:
-        click.echo(described(chosen, pipeline.folds[0].split))
+        console.say(described(chosen, pipeline.folds[0].split))
     return pipeline
 
 
@@ -281,10 +281,10 @@ def _evaluate(
         raise BadInput(f"expected --models as names with commas between, found {models!r}")
     verdict = judge.evaluate_models(pipeline, names, runs, topics)
     for note in verdict.notes():
-        click.echo(f"note: {note}", err=True)
+        console.say(f"note: {note}", err=True)
     console.finish("\n".join(verdict.lines()), verdict.summary(), as_json)
 
 
 def _said(made: bool, model: Path) -> bool:
-    click.echo(f"{model}: {'trained' if made else 'fresh'}")
+    console.say(f"{model}: {'trained' if made else 'fresh'}")
     return made

@@ -6,6 +6,8 @@ Reads the pins' texts as they are now and the judged pairs; `enrich import beir 
 less one, so that 0 is what nobody wants, as tools take it; scale.json says that the highest there can be is 4, or
 levels would come back raised where no pair is at level 5. `text` is all that a pin says but its title: description,
 caption and link; what people did with it (boards, engaged queries) is left out, for it may hold the queries themselves.
+documents.tsv has the pins whose ids had to be changed (ids.py). A split that a former export wrote and this one does
+not goes, for all of qrels/ is read.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from enrich.live_pins import deleted_pins
 from enrich.tables import LEVELS, PINS
 from enrich.workspace import Workspace
 from relevance.catalogue import field_texts
-from relevance.exporting.ids import document_id, query_id
+from relevance.exporting.ids import DOCUMENTS, SIDES, changed_ids, document_id, query_id
 
 _CONTENT = ("description", "caption", "link", "link description")
 _AT_ONCE = 20_000  # pins whose texts are in memory
@@ -43,9 +45,13 @@ class BeirExport:
 def write_beir(workspace: Workspace, folder: Path, splits: Mapping[str, pl.DataFrame]) -> BeirExport:
     """Write the catalogue and the judged pairs (query, pin_id, level) of each split."""
     (folder / "qrels").mkdir(parents=True, exist_ok=True)
+    if (folder / SCALE_FILE).is_file():
+        for former in {*SIDES} - {*splits}:
+            (folder / "qrels" / f"{former}.tsv").unlink(missing_ok=True)
     pins = parts.scan(workspace.folder(PINS)).join(deleted_pins(workspace), on="pin_id", how="anti")
     ids = pins.select(pl.col("pin_id").unique().sort()).collect()["pin_id"]
     _write_lines(folder / "corpus.jsonl", _documents(workspace, ids))
+    _write_lines(folder / DOCUMENTS, changed_ids(ids))
     asked = pl.concat([pairs["query"] for pairs in splits.values()]).unique().sort()
     _write_lines(folder / "queries.jsonl", (_json({"_id": query_id(query), "text": query}) for query in asked))
     for split, pairs in splits.items():

@@ -4,8 +4,9 @@
 
 Reads the judged pairs, the soft labels, the pins' texts as they are now, the models that serve and the last
 evaluation.json; writes DIR/dataset/ (README.md; data/SPLIT.parquet, soft_labels.parquet, pins.parquet) and a folder a
-model (its files and a README.md with the held-out figures as its results). Nothing is sent anywhere. Who judged, who
-searched and what is deleted stays behind. The licence is left "unknown": it is its owner's to say.
+model (its files and a README.md with the held-out figures as its results, where that evaluation was of this model).
+Nothing is sent anywhere. Who judged, who searched and what is deleted stays behind; what a former export left goes. The
+licence is left "unknown": it is its owner's to say.
 """
 
 from __future__ import annotations
@@ -27,12 +28,17 @@ from enrich.live_pins import deleted_pins
 from enrich.tables import PINS
 from enrich.workspace import Workspace
 from relevance.catalogue import field_texts
+from relevance.exporting.ids import SIDES
 from relevance.judging.figures import Measure
 from relevance.metrics import GAINS_NAME
 from relevance.report import JSON, LEVEL_NAMES
+from relevance.stages import made_from_of
 
 _RESULTS = (Measure.ACCURACY, Measure.AUROC_3, Measure.AUROC_4, Measure.AUROC_5, Measure.KAPPA, Measure.NDCG)
-_NOT_TAKEN = shutil.ignore_patterns("made_from.json", ".*", "events.out.*", "checkpoint*")
+_MADE_FROM = "made_from.json"  # of a model that serves; it lists people's queries
+_NOT_TAKEN = shutil.ignore_patterns(_MADE_FROM, ".*", "events.out.*", "checkpoint*")
+_OURS = "library_name: corkboard"  # in the card of every model
+_SOFT, _PINS = "soft_labels", "pins"
 _FIELDS = ("title", "description", "caption", "link", "link description")
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 _CARD = """\
@@ -60,11 +66,15 @@ class HubExport:
     pairs: dict[str, int]  # by split
     soft_labels: int
     models: tuple[str, ...]
+    unmeasured: tuple[str, ...]  # models whose cards have no figures: the last evaluation is not of them
 
     def lines(self) -> list[str]:
         judged = ", ".join(f"{split} {count:,}" for split, count in self.pairs.items())
         models = f"; models: {', '.join(self.models)}" if self.models else ""
-        return [f"data set of judged pairs ({judged}) and {self.soft_labels:,} soft labels{models}: {self.folder}"]
+        told = [f"data set of judged pairs ({judged}) and {self.soft_labels:,} soft labels{models}: {self.folder}"]
+        if self.unmeasured:
+            told.append(f"no figures on the cards of {', '.join(self.unmeasured)}; run `relevance evaluate` for them")
+        return told
 
 
 def write_hub(
@@ -75,21 +85,45 @@ def write_hub(
     models: Mapping[str, Path],
     report: Path,
 ) -> HubExport:
-    """Write the data set of each split's pairs (query, pin_id, lang, level, votes) and of `soft`, and the models."""
+    """Write the data set of each split's pairs (query, pin_id, lang, level, votes) and of `soft`, and the models.
+
+    Raises BadInput, with nothing written, where a model's place is taken by what is no export.
+    """
+    for model, source in models.items():
+        _refuse_others(folder / model, source)
     data = folder / "dataset" / "data"
     data.mkdir(parents=True, exist_ok=True)
     tables = {split: rows.select("query", "pin_id", "lang", "level", "votes") for split, rows in splits.items()}
     if soft.height:
-        tables["soft_labels"] = soft.select("query", "pin_id", "probabilities")
-    tables["pins"] = _pins(workspace)
+        tables[_SOFT] = soft.select("query", "pin_id", "probabilities")
+    tables[_PINS] = _pins(workspace)
+    if (folder / "dataset" / "README.md").is_file():
+        for former in {*SIDES, _SOFT} - {*tables}:
+            (data / f"{former}.parquet").unlink(missing_ok=True)
     for name, rows in tables.items():
         rows.write_parquet(data / f"{name}.parquet", compression="zstd")
     name = Path(workspace.catalogue.origin).name or workspace.catalogue.format
     DatasetCard(_dataset_card(name, workspace, tables, tuple(splits))).save(folder / "dataset" / "README.md")
+    found = {model: _figures(report, model, source) for model, source in models.items()}
     for model, source in models.items():
-        _write_model(folder / model, source, model, name, report)
+        _write_model(folder / model, source, f"{name} {model}", name, found[model])
     counts = {split: tables[split].height for split in splits}
-    return HubExport(folder, counts, soft.height, tuple(models))
+    unmeasured = tuple(model for model, figures in found.items() if not figures)
+    return HubExport(folder, counts, soft.height, tuple(models), unmeasured)
+
+
+def _refuse_others(folder: Path, source: Path) -> None:
+    """What is replaced is an export: it has our card, and not what a model that serves has beside it."""
+    if not folder.exists():
+        return
+    card = folder / "README.md"
+    if folder.resolve() == source.resolve() or (folder / _MADE_FROM).exists():
+        raise BadInput(f"expected a folder beside the models, found {folder.parent}, where they lie; name another one")
+    if not (card.is_file() and _OURS in card.read_text(encoding="utf-8", errors="replace")):
+        raise BadInput(
+            f"expected nothing at {folder}, or a model that was exported before, found another folder; move it, or "
+            "name another DIR"
+        )
 
 
 def _pins(workspace: Workspace) -> pl.DataFrame:
@@ -130,7 +164,7 @@ def _dataset_card(name: str, workspace: Workspace, tables: Mapping[str, pl.DataF
         pairs=judged.height,
         queries=judged["query"].n_unique(),
         levels=", ".join(f"{level} {said}" for level, said in enumerate(LEVEL_NAMES, 1)),
-        soft=tables["soft_labels"].height if "soft_labels" in tables else 0,
+        soft=tables[_SOFT].height if _SOFT in tables else 0,
         origin=f"Imported as {workspace.catalogue.title} by corkboard.",
         files="\n".join(
             f"| data/{one}.parquet | {rows.height:,} | {', '.join(rows.columns)} |" for one, rows in tables.items()
@@ -138,21 +172,21 @@ def _dataset_card(name: str, workspace: Workspace, tables: Mapping[str, pl.DataF
     )
 
 
-def _write_model(folder: Path, source: Path, name: str, catalogue: str, report: Path) -> None:
-    """The model's files, and its card with what was measured on held-out pairs. Raises BadInput where it lies there."""
-    if folder.resolve() == source.resolve():
-        raise BadInput(f"expected a folder beside the models, found {folder.parent}, where they lie; name another one")
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(source, folder, ignore=_NOT_TAKEN)
-    card = ModelCard.load(folder / "README.md")
-    figures = _figures(report, name)
+def _write_model(folder: Path, source: Path, name: str, catalogue: str, figures: Mapping[str, float]) -> None:
+    """The model's files, and its card with what was measured on held-out pairs; aside, then renamed."""
+    aside = folder.with_name(f".{folder.name}.new")
+    shutil.rmtree(aside, ignore_errors=True)
+    shutil.copytree(source, aside, ignore=_NOT_TAKEN)
+    card = ModelCard.load(aside / "README.md")
     if figures:
-        card.data.model_name = f"{catalogue} {name}"
+        card.data.model_name = name
         card.data.eval_results = [_result(measure, value, catalogue) for measure, value in figures.items()]
         lines = "\n".join(f"| {measure} | {value:.4f} |" for measure, value in figures.items())
         said = f"\n\n## Held-out pairs\n\n| measure | value |\n|---|---|\n{lines}\n\nnDCG takes gains {GAINS_NAME}.\n"
         card.text = card.text.rstrip() + said
-    card.save(folder / "README.md")
+    card.save(aside / "README.md")
+    shutil.rmtree(folder, ignore_errors=True)
+    aside.rename(folder)
 
 
 def _result(measure: str, value: float, catalogue: str) -> EvalResult:
@@ -166,16 +200,19 @@ def _result(measure: str, value: float, catalogue: str) -> EvalResult:
     )
 
 
-def _figures(report: Path, model: str) -> dict[str, float]:
-    """Of the last evaluation; nothing where there is none of this model."""
+def _figures(report: Path, model: str, source: Path) -> dict[str, float]:
+    """Of the last evaluation; nothing where there is none, or it was of a model that was made from other inputs."""
     path = report / JSON
     if not path.is_file():
         return {}
     try:
-        models = json.loads(path.read_text())["models"]
-        figures: list[Any] = next((one["figures"] for one in models if one["model"] == model), [])
+        found = json.loads(path.read_text())
+        figures: list[Any] = next((one["figures"] for one in found["models"] if one["model"] == model), [])
         values = {one["measure"]: one["estimate"]["value"] for one in figures}
-    except (ValueError, KeyError, TypeError) as error:
+        made_from = found.get("made_from", {}).get(model)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(f"expected an evaluation in {path}, found another file; run `relevance evaluate`") from error
+    if made_from is None or made_from != made_from_of(source):
+        return {}
     known = {str(one): values.get(str(one)) for one in _RESULTS}
     return {name: float(value) for name, value in known.items() if value is not None and not isnan(value)}

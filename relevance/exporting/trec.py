@@ -4,7 +4,8 @@
 
 Reads the judged pairs of held-out queries and the models' predictions of them; writes topics.tsv (id, query), qrels.txt
 (levels 1..5), qrels.gains.txt (the gains of nDCG, for tools that take grades as gains), runs/MODEL.txt, documents.tsv
-where a pin's id had to be changed, and a README that says what to type and what must come out.
+(the pins whose ids had to be changed), and a README that says what to type and what must come out. Runs of a former
+export, which their tag tells from others, go.
 
 A run's scores fall strictly, in the float32 that trec_eval reads them as: pins are in our order, so no tool breaks a
 tie in another way. The second column of qrels.txt is "level", which tells `enrich import trec` that grades are levels.
@@ -12,7 +13,7 @@ tie in another way. The second column of qrels.txt is "level", which tells `enri
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -23,13 +24,14 @@ import polars as pl
 from enrich import parts
 from enrich.importers.trec import LEVELS_ALREADY
 from relevance import metrics, rankings
-from relevance.exporting.ids import document_id, query_id
+from relevance.exporting.ids import DOCUMENTS, changed_ids, document_id, query_id
 from relevance.judging.gold import Predictions, by_query_and_pin, ranked
 from relevance.metrics import GAINS, GAINS_NAME, Floats
 
 NDCG, PRECISION = "nDCG@20", "P(rel=4)@8"
 _WITH_GAINS = "nDCG(gains={1:0,2:1,3:3,4:7,5:15})@20"  # of levels, as ir_measures writes it
 _RUN_TAG = "corkboard"
+_LONGEST_LINE = 4096
 
 
 class Confirmed(NamedTuple):
@@ -61,13 +63,15 @@ def write_trec(folder: Path, gold: pl.DataFrame, predictions: Sequence[Predictio
     _write_lines(folder / "topics.tsv", (f"{query_id(query)}\t{query}" for query in queries))
     _write_lines(folder / "qrels.txt", _qrels(qrels, LEVELS_ALREADY, {level: level for level in GAINS}))
     _write_lines(folder / "qrels.gains.txt", _qrels(qrels, "0", {level: int(gain) for level, gain in GAINS.items()}))
+    _forget_runs(folder / "runs", {one.model for one in predictions})
     found = []
     for one in predictions:
         rows = ranked(one).rows.filter(pl.col("query").is_in(queries))
         run = by_query_and_pin(rows, "score")
         _write_lines(folder / "runs" / f"{one.model}.txt", _run(run))
         found.append(Confirmed(one.model, metrics.ndcg(qrels, run), metrics.precision(qrels, run)))
-    _write_documents(folder, [gold["pin_id"], *(one.rows["pin_id"] for one in predictions)])
+    pins = pl.concat([gold["pin_id"], *(one.rows["pin_id"] for one in predictions)])
+    _write_lines(folder / DOCUMENTS, changed_ids(pins.unique().sort()))
     export = TrecExport(folder, len(queries), gold.height, tuple(found))
     parts.write_text(folder / "README.md", _readme(export))
     return export
@@ -96,14 +100,13 @@ def _run(run: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
             yield f"{query_id(query)} Q0 {document_id(pin)} {rank} {np.float32(value)!s} {_RUN_TAG}"
 
 
-def _write_documents(folder: Path, pins: Sequence[pl.Series]) -> None:
-    changed = [pin for pin in pl.concat(pins).unique().sort() if document_id(pin) != pin]
-    if changed:
-        _write_lines(folder / "documents.tsv", (f"{document_id(pin)}\t{_one_line(pin)}" for pin in changed))
-
-
-def _one_line(pin: str) -> str:
-    return pin.encode("unicode_escape").decode() if any(sign in pin for sign in "\t\r\n") else pin
+def _forget_runs(folder: Path, models: Set[str]) -> None:
+    """Remove what a former export wrote of other models."""
+    for run in folder.glob("*.txt"):
+        with run.open(encoding="utf-8", errors="replace") as file:
+            ours = file.readline(_LONGEST_LINE).split()[-1:] == [_RUN_TAG]
+        if ours and run.stem not in models:
+            run.unlink()
 
 
 def _write_lines(path: Path, lines: Iterator[str]) -> None:

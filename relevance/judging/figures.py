@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -195,6 +195,7 @@ class Evaluation:
     caveats: tuple[str, ...]
     settings: EvaluationSettings
     drops: tuple[InputDrop, ...] = ()  # dearest first
+    made_from: Mapping[str, str] = field(default_factory=dict)  # of each model that serves, as it was then (stages.py)
 
     def model(self, name: str) -> ModelFigures:
         return _named(self.models, name)

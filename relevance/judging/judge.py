@@ -122,6 +122,7 @@ def evaluate_models(
         settings=EvaluationSettings(segments=SEGMENTS),
         faithful=[one for one in _FAITHFUL if {*one} <= {*there, PEOPLE}],
     )
+    evaluation = replace(evaluation, made_from=_made_from(pipeline, chosen))
     if STUDENT_MODEL in chosen:
         evaluation = replace(evaluation, drops=input_drops(pipeline.judged, folds, pipeline.encoder))
     examples = showcase(pipeline.workspace, _best_first(predictions))
@@ -142,6 +143,12 @@ def report_folder(pipeline: Pipeline) -> Path:
     """W/reports/evaluation, of a split by time or language W/reports/evaluation-NAME."""
     plan = pipeline.settings.plan
     return pipeline.workspace.reports / ("evaluation" if plan.split is SplitKind.QUERY else f"evaluation-{plan.name}")
+
+
+def _made_from(pipeline: Pipeline, models: Sequence[str]) -> dict[str, str]:
+    """What the models that serve were made from, so that these figures pass for those of no other model."""
+    found = {name: stages.made_from_of(pipeline.folds[-1].folder / name) for name in models}
+    return {name: made_from for name, made_from in found.items() if made_from is not None}
 
 
 def _read_runs(

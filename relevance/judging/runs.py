@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import isfinite
@@ -127,6 +128,8 @@ def _known_queries(ids: pl.Series, queries: Sequence[str], topics: Path | None) 
 def _topics(path: Path) -> dict[str, str]:
     found = {}
     for number, line in enumerate(_lines(path), 1):
+        if not line.strip():
+            continue
         one, tab, query = line.partition("\t")
         if not tab:
             raise BadInput(f"expected id, tab, query in line {number} of {path}, found {line[:80]!r}")
@@ -173,5 +176,5 @@ def _lines(path: Path) -> Iterator[str]:
         packed = path.suffix == ".gz"
         with gzip.open(path, "rt", encoding=_UTF8) if packed else path.open(encoding=_UTF8) as file:
             yield from (line.rstrip("\r\n") for line in file)
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise BadInput(f"expected {path} to be readable text, found: {error}; export it again") from error

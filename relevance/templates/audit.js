@@ -93,7 +93,7 @@
   function sheet() {
     const rows = pairs.map((pair) => {
       const given = state.labels[pair.id] || {};
-      const own = given.level ? [String(given.level), state.annotator, given.at] : ["", "", ""];
+      const own = given.level ? [String(given.level), guarded(state.annotator), given.at] : ["", "", ""];
       return [...pair.cell, ...own, guarded(given.note || "")];
     });
     return [data.columns, ...rows].map((row) => row.map(cell).join(",")).join("\n") + "\n";

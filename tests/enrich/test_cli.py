@@ -7,11 +7,13 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 
+import click
 import pytest
 
 from enrich import console
 from enrich.cli import enrich
 from enrich.commands.flags import Flags, run_settings
+from enrich.errors import BadInput, CorkboardError
 from enrich.queries import QuerySettings
 from enrich.steps import RunSettings, Step
 
@@ -43,6 +45,19 @@ def test_as_of_is_a_time_of_any_zone() -> None:
 def test_what_is_no_time_is_one_line_with_an_example(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert console.run(enrich, ["queries", "--as-of", text]) == 2
     assert f"as 2025-01-31 or 2025-01-31T12:00+01:00, found '{text}'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [BadInput, CorkboardError, OSError, click.UsageError])
+def test_an_error_that_repeats_a_hostile_text_steers_no_terminal(error, capsys: pytest.CaptureFixture[str]) -> None:
+    @click.group()
+    def group() -> None: ...
+
+    @group.command()
+    def fail() -> None:
+        raise error("found arms \x1b]0;owned\x07 and \x9bother\n\u0007")
+
+    assert console.run(group, ["fail"]) != 0
+    assert capsys.readouterr().err.startswith("error: found arms ]0;owned and other")
 
 
 def test_the_help_names_the_default_of_min_users(capsys: pytest.CaptureFixture[str]) -> None:

@@ -347,6 +347,27 @@ def test_trec_topics_qrels_and_corpus(name, text, corpus, folder, fresh):
     assert "grade 2 (the highest found) is 5" in report.notes[0]
 
 
+def test_esci_examples_of_a_locale_without_products_are_of_no_product(folder, fresh):
+    """jp's B1 is another thing than the B1 of us, the only locale that products are of; without one it may be."""
+    (folder / "products.csv").write_text("product_id,product_title,product_locale\nB1,Red lamp,us\n")
+    (folder / "examples.csv").write_text(
+        "query,product_id,esci_label,product_locale\nlamp,B1,E,us\nランプ,B1,I,jp\ntorch,B1,S,\n"
+    )
+    report = import_catalogue(Format.ESCI, folder, fresh)
+    assert rows(fresh, JUDGMENTS, "query", "pin_id", "level") == [("lamp", "B1", 5.0), ("torch", "B1", 4.0)]
+    assert "judgments: 1 are of locales that no product is of, and were left out" in report.notes
+
+
+@pytest.mark.parametrize("more", ["", "\n", "  \n\n", "1\n"])
+def test_a_blank_or_broken_line_leaves_trec_levels_as_they_are(more, folder, fresh):
+    (folder / "corpus.jsonl").write_text(lines({"_id": "d1", "text": "a"}, {"_id": "d2", "text": "b"}))
+    (folder / "topics.tsv").write_text("1\toak table\n")
+    (folder / "qrels.txt").write_text(f"1 level d1 1\n{more}1 level d2 4\n")
+    report = import_catalogue("trec", folder, fresh)
+    assert rows(fresh, JUDGMENTS, "pin_id", "level") == [("d1", 1.0), ("d2", 4.0)]
+    assert report.tables[1].dropped.total() == more.count("1")
+
+
 def test_beir_qrels_of_every_split(folder, fresh):
     (folder / "corpus.jsonl").write_text(lines({"_id": "d1", "title": "t", "text": "x", "metadata": {}}))
     (folder / "queries.jsonl").write_text(lines({"_id": "q1", "text": "bridge"}))
@@ -471,6 +492,7 @@ def test_the_real_lists_have_the_boards_their_readme_says(shared_data, fresh):
         ("1 0 d1 2\n1 0 d2\n1 0\n", "2 of 3 rows bad"),
         ("9 0 d1 2\n9 0 d2 1\n", "missing-query 2"),
         ("1 level d1 7\n1 level d2 9\n", "outside-1-5-level 2"),
+        ("1 level d1 1\n1 0 d2 5\n", "'level' in all lines of .* found it in 1 of 2"),
         ("", "grades above 0"),
     ],
 )

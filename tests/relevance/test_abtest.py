@@ -17,7 +17,8 @@ from table_rows import day, write_rows
 
 from enrich import console
 from enrich.errors import BadInput
-from enrich.tables import EXPERIMENT_LOG
+from enrich.judgments import run_judgments
+from enrich.tables import EXPERIMENT_LOG, JUDGMENTS
 from enrich.workspace import Catalogue, Workspace
 from relevance.abtest import effects, page
 from relevance.abtest.analysis import AbtestSettings, analyse_log
@@ -310,6 +311,22 @@ def test_users_in_two_arms_are_left_out_and_counted() -> None:
         experiment_log(frame(event("w", "control", "impression"), event("w", "treatment", "click")))
 
 
+def test_a_row_without_a_user_is_the_one_that_its_session_names() -> None:
+    """s1 names u in one of its two rows; s2 names two people, s3 nobody, so there the session stands for a user."""
+    rows = [
+        event("u", "control", "impression", session_id="s1", user_hash=None),
+        event("u", "control", "save", session_id="s1"),
+        *(event(user, "control", "impression", session_id="s2") for user in ("v", "w")),
+        event("x", "control", "save", session_id="s2", user_hash=None),
+        event("y", "control", "save", session_id="s3", user_hash=None),
+    ]
+    log_ = experiment_log(frame(*rows))
+    assert (log_.users, log_.sessions) == ({"control": 5}, 2)
+    assert log_.events.filter(pl.col("session_id") == "s1")["user"].unique().to_list() == ["u"]
+    moved = event("u", "treatment", "impression", session_id="s1", user_hash=None)
+    assert experiment_log(frame(*rows, moved)).crossed == 1
+
+
 def test_a_log_of_bad_rows_is_counted_by_reason(tmp_path: Path) -> None:
     header = "request_id,session_id,user_hash,arm,country,lang,query,pin_id,position,event,event_timestamp\n"
     good = "r,s,u,control,US,en,lamp,a,1,impression,2025-01-01T00:00:00Z\n"
@@ -318,6 +335,12 @@ def test_a_log_of_bad_rows_is_counted_by_reason(tmp_path: Path) -> None:
     found = read_log(workspace(tmp_path), tmp_path / "log.csv")
     assert found.events.height == 1
     assert sum(found.dropped.values()) == 2
+    torn = good.replace("\n", ",too,many,cells\n")
+    (tmp_path / "log.csv").write_text(header + good + torn)
+    assert read_log(workspace(tmp_path), tmp_path / "log.csv").dropped == {"unreadable-line": 1}
+    (tmp_path / "log.csv").write_text(header + good + torn + bad)
+    with pytest.raises(BadInput, match=r"2 of 3 rows bad \(.*unreadable-line 1"):
+        read_log(workspace(tmp_path), tmp_path / "log.csv")
 
 
 def test_wrong_logs_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -351,34 +374,79 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "expected events of an arm 'c'" in capsys.readouterr().err
 
 
-@given(st.lists(st.tuples(st.floats(0, 100), st.integers(1, 50)), min_size=1, max_size=8), st.integers(16, 400))
-def test_a_plan_spends_all_it_can(strata: list[tuple[float, int]], total: int) -> None:
-    claims, most = np.asarray([one for one, _ in strata]), np.asarray([one for _, one in strata])
-    given_ = spread_over(claims, most, total)
+def test_judgments_that_all_failed_are_as_none(tmp_path: Path) -> None:
+    """A judged pin that the catalogue lacks gets a row without a level; fulfilment and hides need none."""
+    here = workspace(tmp_path)
+    write_rows(here, EXPERIMENT_LOG, *many(40).to_dicts())
+    write_rows(here, JUDGMENTS, {"query": "lamp", "pin_id": "none", "level": 5.0, "judged_at": day(1)})
+    assert run_judgments(here).failed
+    assert console.run(relevance, ["abtest", "--workspace", str(here.root)]) == 0
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 100), st.integers(1, 50), st.integers(0, 9)), min_size=1, max_size=8),
+    st.integers(16, 400),
+)
+def test_a_plan_spends_all_it_can(strata: list[tuple[float, int, int]], total: int) -> None:
+    claims, most, held = (np.asarray(column) for column in zip(*strata, strict=True))
+    given_ = spread_over(claims, most, total, held)
     assert given_.sum() == min(total, most.sum())
     assert (given_ <= most).all()
-    assert (given_ >= np.minimum(2, most)).all()
+    assert (held + given_ >= np.minimum(2, held + most)).all()
 
 
-def test_a_plan_judges_more_where_searches_differ_more() -> None:
-    """Two languages of 60 searches; en is 0 or 1 by turns, de always the same: en gets most."""
-    rows = []
-    for number in range(120):
-        lang = ("en", "de")[number % 2]
-        first = "c" if lang == "en" and number % 4 else "a"
-        search = {"request_id": f"r{number}", "lang": lang, "query": f"{lang} lamp", "user_hash": f"u{number}"}
-        rows += [
-            event("u", "control", "impression", first, **{**search, "position": 1}),
-            event("u", "control", "impression", "b", **{**search, "position": 2}),
-        ]
-    judged = pl.concat([JUDGED.with_columns(query=pl.lit(f"{lang} lamp")) for lang in ("en", "de")])
-    plan = judging_plan(experiment_log(frame(*rows)).events, judged, 40)
+def test_a_plan_by_hand() -> None:
+    """Equal claims share equally, what is held counts, and no other way to spend the same is better."""
+    alike, many_, none = np.ones(3), np.full(3, 100), np.zeros(3, np.int64)
+    assert sorted(spread_over(alike, many_, 8, none)) == [2, 3, 3]
+    assert spread_over(alike, many_, 8, np.array([6, 1, 0])).tolist() == [0, 4, 4]
+    claims = np.array([9.0, 3.0, 1.0])
+    splits = [(a, b, 14 - a - b) for a in range(2, 11) for b in range(2, 13 - a)]
+    best = min(splits, key=lambda split: float((claims**2 / np.asarray(split)).sum()))
+    assert tuple(spread_over(claims, many_, 14, none)) == best
+
+
+def asked(lang: str, number: int, query: str, first: str = "a") -> list[dict[str, object]]:
+    """A search that showed `first`, then b."""
+    search = {"request_id": f"r-{lang}-{number}", "lang": lang, "query": query, "user_hash": f"u-{lang}-{number}"}
+    return [event("u", "control", "impression", pin, **search, position=place) for place, pin in ((1, first), (2, "b"))]
+
+
+def test_a_plan_judges_more_where_queries_differ_more() -> None:
+    """Two languages of 60 queries, 8 judged of each: en is best or worst by turns, de always best: en gets most."""
+    rows, judged = [], []
+    for number in range(60):
+        for lang in ("en", "de"):
+            query = f"{lang} lamp {number}"
+            rows += asked(lang, number, query, "c" if lang == "en" and number % 2 else "a")
+            judged += [JUDGED.with_columns(query=pl.lit(query))] if number < 8 else []
+    events = experiment_log(frame(*rows)).events
+    plan = judging_plan(events, pl.concat(judged), 40)
     wanted = {one.lang: one.searches_to_judge for one in plan.strata}
     assert sum(wanted.values()) == 40
     assert wanted["en"] > 1.5 * wanted["de"]
     assert plan.error <= plan.proportional_error <= plan.simple_random_error
-    with pytest.raises(BadInput, match="expected at least 4 searches"):
-        judging_plan(experiment_log(frame(*rows)).events, judged, 3)
+    assert "judge 40 searches, each of another query" in page.render_plan(plan)
+    few = pl.concat(judged).filter(pl.col("query").str.starts_with("en"))
+    with pytest.raises(BadInput, match="expected at least 2 searches"):
+        judging_plan(events, few, 1)
+
+
+def test_a_plan_asks_for_nothing_that_is_judged_already() -> None:
+    """en asks one query 60 times, and it is judged; of one of de's 60 all is level 1: 57 queries are left to judge."""
+    rows = [row for n in range(60) for row in asked("en", n, "en lamp", "ac"[n % 2]) + asked("de", n, f"de lamp {n}")]
+    judged = [JUDGED.with_columns(query=pl.lit(query)) for query in ("en lamp", "de lamp 0", "de lamp 1")]
+    plan = judging_plan(
+        experiment_log(frame(*rows)).events,
+        pl.concat([*judged, JUDGED.with_columns(query=pl.lit("de lamp 2"), level=pl.lit(1, pl.Int64))]),
+        100,
+    )
+    left = {one.lang: (one.searches, one.queries, one.judged, one.searches_to_judge) for one in plan.strata}
+    assert left == {"en": (60, 1, 1, 0), "de": (59, 59, 2, 57)}
+    variance = {one.lang: one.spread**2 for one in plan.strata}
+    weight = 60 / 119
+    expected = weight**2 * variance["en"] / 1 + (1 - weight) ** 2 * variance["de"] / 59
+    assert plan.error == plan.proportional_error == pytest.approx(sqrt(expected))
 
 
 def workspace(folder: Path) -> Workspace:

@@ -134,6 +134,18 @@ def test_single_votes_say_nothing_and_the_reason_is_told() -> None:
     assert found.same.reason
 
 
+def test_agreement_on_a_level_has_an_interval_by_the_queries_that_have_votes_for_it() -> None:
+    """Level 5 in 4 of 200 queries, whose two people agree: the 196 others say nothing of it."""
+    rows = [
+        (f"q{query}", "p", who, 5.0 if query < 4 else float(1 + (query % 3 == 0 and who == "b")))
+        for query in range(200)
+        for who in ("a", "b")
+    ]
+    low, *_, high = agreement_of(votes(rows), QUICK).levels
+    assert high.agreement.value == 1 and np.isnan(high.agreement.low) and high.agreement.reason
+    assert low.agreement.low < low.agreement.value < low.agreement.high
+
+
 def test_no_votes_and_a_continuous_scale_are_refused() -> None:
     with pytest.raises(BadInput, match="expected judgments, found none"):
         agreement_of(votes([]), QUICK)

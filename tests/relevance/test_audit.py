@@ -201,6 +201,48 @@ def test_a_later_verdict_of_the_same_person_counts_alone(catalogue):
     assert gold == 5
 
 
+def test_a_label_corrected_by_hand_at_the_same_time_counts_whether_higher_or_lower(catalogue):
+    """And once more: each is dated a microsecond after the one that it corrects. Read again they add nothing."""
+    folder = sheet.write_round(catalogue, CHOSEN, 40).folder
+    for level in ("4", "2", "3", "1"):
+        assert read_back.read_labels(catalogue, filled(folder, level, "")).new
+        (gold,) = parts.latest(catalogue.folder(JUDGMENT), JUDGMENT)["level"]
+        assert gold == int(level)
+    assert not read_back.read_labels(catalogue, filled(folder, "2", "")).new
+    more = filled(folder, "1", "5")  # the same label beside another
+    read_back.read_labels(catalogue, more)
+    found = parts.scan(catalogue.folder(JUDGMENTS)).filter(pl.col("pin_id") == "p1").collect()
+    assert sorted(at.microsecond for at in found["judged_at"]) == [0, 0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_pair_is_known_by_its_id_whatever_a_spreadsheet_made_of_its_texts(workspace, tmp_path, beside):
+    """Leading zeros, digits past the fifteenth and a query like a date are lost; or an id that looks like a number."""
+    pairs = [("lamp", "00123"), ("lamp", "123456789012345678"), ("1-2", "00123"), ("-5 °C", "a")]
+    write_rows(workspace, PINS, *({"pin_id": pin, "created_at": day(1)} for pin in sorted({pin for _, pin in pairs})))
+    chosen = pl.concat([CHOSEN[:1].with_columns(query=pl.lit(query), pin_id=pl.lit(pin)) for query, pin in pairs])
+    folder = sheet.write_round(workspace, chosen, 4, tmp_path / "round" if beside else None).folder
+    ids = [sheet.pair_id(*pair) for pair in pairs]
+    mangled = [
+        (ids[0], "lamp", "123"),
+        (ids[1], "lamp", "1.23457E+17"),
+        (ids[2], "02-Jan", "123"),
+        ("1.2E+15", *pairs[3]),
+    ]
+    lines = [",".join((*row, "4")) for row in mangled]
+    (folder / sheet.SHEET).write_text("\n".join(["id,query,pin_id,level", *lines]))
+    assert read_back.read_labels(workspace, folder / sheet.SHEET, "ann").votes == 4
+    votes = parts.scan(workspace.folder(JUDGMENTS)).select("query", "pin_id").collect()
+    assert sorted(votes.rows()) == sorted(pairs)
+
+
+def test_a_name_that_the_pages_sheet_guards_is_read_as_it_was_written(catalogue, tmp_path):
+    path = tmp_path / "votes.csv"
+    path.write_text("query,pin_id,level,annotator\nOak Table,p1,5,'=ann\n")
+    read_back.read_labels(catalogue, path)
+    assert parts.scan(catalogue.folder(JUDGMENTS)).collect()["annotator_id"].to_list() == ["audit:=ann"]
+
+
 def test_any_csv_of_queries_pins_and_levels_is_read(catalogue, tmp_path):
     path = tmp_path / "votes.csv"
     path.write_text("Query;Pin_ID;Level\nOak Table;p1;5\n")

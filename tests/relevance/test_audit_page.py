@@ -28,15 +28,16 @@ def test_in_a_browser_keys_label_and_the_saved_sheet_is_read_back(catalogue, tmp
         tab.press("2")
         tab.press("s")
         assert "your name" in tab.value("document.getElementById('said').textContent")  # and the field is in focus
-        tab.ask("Input.insertText", text="Ann")
+        tab.ask("Input.insertText", text="=Ann")
         tab.press("Enter")
         tab.press("s")
         tab.wait("Browser.downloadProgress", state="completed")
     (path,) = saved.iterdir()
-    assert path.name == "round-001-Ann.csv"
+    assert path.name == "round-001--Ann.csv"
+    assert path.read_text().count(",'=Ann,") == 2  # no spreadsheet computes a name
     assert read_back.read_labels(catalogue, path).votes == 2
     votes = parts.scan(catalogue.folder(JUDGMENTS)).sort("level").collect()
     assert votes.select("query", "pin_id", "level", "annotator_id").rows() == [
-        (FORMULA, "-p2", 2.0, "audit:Ann"),
-        ("oak table", "p1", 4.0, "audit:Ann"),
+        (FORMULA, "-p2", 2.0, "audit:=Ann"),
+        ("oak table", "p1", 4.0, "audit:=Ann"),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +122,28 @@ def test_beir_is_read_back_by_its_importer(catalogue, tmp_path):
     assert levels == {"p1": 5, document_id("p 2"): 2, "p3": 1}
 
 
+def test_a_second_export_leaves_nothing_of_the_first(catalogue, tmp_path):
+    """Of BEIR no split, of TREC no run; what others put there stays, and pins with blanks are listed."""
+    judged, out = gold(catalogue), tmp_path / "out"
+    write_beir(catalogue, out, {"train": judged, "dev": judged, "test": judged})
+    (out / "qrels" / "other.tsv").write_text("query-id\tcorpus-id\tscore\n")
+    write_beir(catalogue, out, {"test": judged})
+    assert sorted(path.name for path in (out / "qrels").iterdir()) == ["other.tsv", "test.tsv"]
+    assert (out / "documents.tsv").read_text() == f"{document_id('p 2')}\tp 2\n"
+    both = [Predictions(name, rows()) for name in ("old", "new")]
+    write_trec(out, rows(), both)
+    (out / "runs" / "elastic.txt").write_text("q Q0 p1 1 2 elastic\n")
+    write_trec(out, rows(), both[1:])
+    assert sorted(path.name for path in (out / "runs").iterdir()) == ["elastic.txt", "new.txt"]
+
+
+def test_a_split_of_others_is_not_taken_for_ours(catalogue, tmp_path):
+    (tmp_path / "qrels").mkdir()
+    (tmp_path / "qrels" / "train.tsv").write_text("theirs")
+    write_beir(catalogue, tmp_path, {"test": gold(catalogue)})
+    assert (tmp_path / "qrels" / "train.tsv").read_text() == "theirs"
+
+
 @pytest.mark.parametrize("most", [4, 2, 1])
 def test_beir_levels_come_back_where_no_pair_is_at_level_5(catalogue, tmp_path, most):
     """Scores are not stretched to the highest found, which is no level 5; with level 1 alone none is above 0."""
@@ -160,14 +183,12 @@ def test_the_hubs_own_readers_take_the_cards(catalogue, tmp_path):
         folder.mkdir()
     (model / "README.md").write_text("---\nlibrary_name: corkboard\n---\n# A student\n")
     (model / "model.safetensors").write_bytes(b"weights")
-    (model / "made_from.json").write_text('{"taught": ["a private query"]}')
-    scored = Predictions("student", rows(pins=9))
-    (report / "evaluation.json").write_text(
-        evaluate([scored], settings=EvaluationSettings(BootstrapSettings(draws=100))).to_json()
-    )
+    (model / "made_from.json").write_text('{"inputs": "abc", "taught": ["a private query"]}')
+    write_evaluation(report, "abc")
     soft = pl.DataFrame({"query": ["lamp"], "pin_id": ["p1"], "probabilities": [[0.2] * 5], "stratum": ["x"]})
     export = write_hub(catalogue, out, {"test": gold(catalogue)}, soft, {"student": model}, report)
     assert (export.pairs, export.soft_labels, export.models) == ({"test": 3}, 1, ("student",))
+    assert not export.unmeasured
     card = DatasetCard.load(out / "dataset" / "README.md")
     assert card.data.language == ["en"] and card.data.license == "unknown"
     for one in card.data.configs:
@@ -182,6 +203,43 @@ def test_the_hubs_own_readers_take_the_cards(catalogue, tmp_path):
     assert not (out / "student" / "made_from.json").exists()  # it lists people's queries
     columns = pl.read_parquet(out / "dataset" / "data" / "test.parquet").columns
     assert columns == ["query", "pin_id", "lang", "level", "votes"]  # nobody is named
+
+
+def write_evaluation(report: Path, made_from: str) -> None:
+    """Of a student that was made from `made_from`."""
+    settings = EvaluationSettings(BootstrapSettings(draws=100))
+    found = evaluate([Predictions("student", rows(pins=9))], settings=settings)
+    (report / "evaluation.json").write_text(replace(found, made_from={"student": made_from}).to_json())
+
+
+def test_a_model_gets_no_figures_of_another(catalogue, tmp_path):
+    """It was trained again since the evaluation; the second export takes the place of the first, figures and all."""
+    model, pairs = tmp_path / "model", {"train": gold(catalogue), "test": gold(catalogue)}
+    model.mkdir()
+    (model / "README.md").write_text("---\nlibrary_name: corkboard\n---\n# A student\n")
+    write_evaluation(tmp_path, "abc")
+    for made_from, sides in (("abc", pairs), ("def", {"test": pairs["test"]})):
+        (model / "made_from.json").write_text(json.dumps({"inputs": made_from}))
+        export = write_hub(catalogue, tmp_path / "out", sides, pl.DataFrame(), {"student": model}, tmp_path)
+        card = ModelCard.load(tmp_path / "out" / "student" / "README.md")
+        assert bool(card.data.eval_results) == ("nDCG@20" in card.text) == (made_from == "abc")
+    assert "no figures on the cards of student; run `relevance evaluate`" in export.lines()[1]
+    assert sorted(path.name for path in (tmp_path / "out").glob("dataset/data/*")) == ["pins.parquet", "test.parquet"]
+
+
+def test_what_is_no_export_is_not_replaced(catalogue, tmp_path):
+    """A person's own folder of that name, and the model that another workspace serves."""
+    pairs = {"test": gold(catalogue)}
+    (tmp_path / "model").mkdir()
+    for card, manifest, words in (("# Notes", None, "another folder"), ("library_name: corkboard", "{}", "beside the")):
+        there = tmp_path / words / "student"
+        there.mkdir(parents=True)
+        (there / "README.md").write_text(card)
+        if manifest:
+            (there / "made_from.json").write_text(manifest)
+        with pytest.raises(BadInput, match=words):
+            write_hub(catalogue, there.parent, pairs, pl.DataFrame(), {"student": tmp_path / "model"}, tmp_path)
+        assert (there / "README.md").read_text() == card and not (there.parent / "dataset").exists()
 
 
 def _ndcg(report: Path) -> float:

@@ -203,6 +203,18 @@ def test_the_floor_is_of_queries_that_have_rows_of_the_measure(kind):
         assert found.reason == (None if sure else "too few queries for an interval")
 
 
+@pytest.mark.parametrize("rare", [True, False])
+def test_the_floor_of_auroc_is_of_queries_with_the_rarer_side(rare):
+    """Of 200 queries all have rows of one side and nine have rows of the other; with a tenth there is an interval."""
+    draws = intervals.draw_queries(200, BootstrapSettings(draws=200))
+    for queries, sure in ((9, False), (10, True)):
+        query = np.concatenate([np.arange(200), np.arange(queries)])
+        positive = np.repeat([not rare, rare], [200, queries])
+        statistic = intervals.auroc(query, positive, np.random.default_rng(0).normal(0, 1, len(query)))
+        assert statistic.queries == queries
+        assert np.isnan(intervals.estimate(statistic, draws).low) != sure
+
+
 def test_what_differs_by_rounding_alone_is_no_difference():
     """.1 + .2 is not .3: the draws' gaps of 1e-17 count as none."""
     query = np.arange(20)

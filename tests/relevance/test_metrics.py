@@ -79,6 +79,18 @@ def test_gains_may_be_fractions_as_in_esci():
     assert metrics.ndcg(qrels, run, 20, gains) == pytest.approx(expected)
 
 
+def test_gains_may_be_large():
+    """trec_eval would count in a table of so many places."""
+    run = {"q": {"b": 2.0, "a": 1.0}}
+    assert metrics.ndcg({"q": {"a": 5, "b": 1}}, run, gains={1: 0, 5: 10**15}) == pytest.approx(1 / math.log2(3))
+
+
+def test_what_a_run_leaves_out_is_behind_scores_of_any_size():
+    """Of a, c, b by level the run says a, b and nothing of c; at 10^17 one less is the same number."""
+    found = rankings.kendall_by_query({"q": {"a": 5, "b": 1, "c": 3}}, {"q": {"a": 2e17, "b": 1e17}})
+    assert found == {"q": pytest.approx(1 / 3)}
+
+
 def test_scores_that_float32_cannot_tell_apart_and_tiny_gains_still_rank():
     run = {"q": {"a": 1.00000001, "b": 1.0}}  # as trec_eval reads them a tie, which goes to b
     assert metrics.ndcg({"q": {"a": 5, "b": 1}}, run) == 1.0

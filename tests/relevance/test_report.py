@@ -34,7 +34,7 @@ def _predictions(model: str, skill: float) -> Predictions:
     rng, levels = np.random.default_rng(len(model)), np.random.default_rng(0).integers(1, 6, 60)
     probabilities = skill * np.eye(5)[levels - 1] + (1 - skill) * rng.dirichlet(np.ones(5), 60)
     columns = {
-        "query": [f"{HOSTILE} {i // 6}" for i in range(60)],
+        "query": [f"{HOSTILE} {i // 4}" for i in range(60)],
         "pin_id": [f"p{i}" for i in range(60)],
         "level": levels,
         "lang": ["en", "fr"] * 30,

@@ -30,7 +30,7 @@ def written(folder: Path, *lines: str, name: str = "run.txt") -> RunFile:
 
 def test_queries_are_known_by_our_ids_by_topics_or_as_they_are(tmp_path):
     topics = tmp_path / "topics.tsv"
-    topics.write_text("301\tOak  Table\n")
+    topics.write_text("301\tOak  Table\n\n  \n")
     lines = [f"{query_id('oak table')} Q0 p1 1 2.5 x", "Lamp Q0 p2 1 1e-3 x", "other Q0 p1 1 1 x"]
     ours = read_run(written(tmp_path, *lines), QUERIES, PINS)
     assert ours.rows.rows() == [("oak table", "p1", 2.5), ("lamp", "p2", 0.001)]
@@ -99,9 +99,14 @@ def test_what_is_no_run_is_one_line(tmp_path, lines, words):
 def test_files_that_cannot_be_read_are_one_line(tmp_path):
     (tmp_path / "bytes").write_bytes(b"\xff\xfe\x00")
     (tmp_path / "cut.gz").write_bytes(gzip.compress(b"lamp Q0 p1 1 2 x\n" * 99)[:-12])
+    packed = bytearray(gzip.compress(b"lamp Q0 p1 1 2 x\n"))
+    packed[10] = 7  # the first block is then of a kind that there is not
+    (tmp_path / "torn.gz").write_bytes(packed)
     (tmp_path / "topics.tsv").write_text("301 oak table\n")
-    for name in ("nothing", "bytes", "cut.gz"):
+    for name in ("nothing", "bytes", "cut.gz", "torn.gz"):
         with pytest.raises(BadInput):
             read_run(RunFile.parse(str(tmp_path / name)), QUERIES, PINS)
+    with pytest.raises(BadInput, match="readable text"):
+        read_run(written(tmp_path, "301 Q0 p1 1 2 x"), QUERIES, PINS, tmp_path / "torn.gz")
     with pytest.raises(BadInput, match="id, tab, query in line 1"):
         read_run(written(tmp_path, "301 Q0 p1 1 2 x"), QUERIES, PINS, tmp_path / "topics.tsv")
