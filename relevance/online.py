@@ -39,7 +39,8 @@ NEVER_MATERIALIZED = "never_materialized"  # nothing was ever loaded into the on
 DEADLINE = "deadline"  # the time that the caller gave was over before this pin's turn came
 QUERY_FEATURES, QUERY_EMBEDDING = "query_features", "query_embedding"
 CORRUPT_QUERY = "corrupt_query"  # what is stored of the query cannot be read
-BREAKAGES = frozenset({STORE, CORRUPT, NEVER_MATERIALIZED, DEADLINE, CORRUPT_QUERY})
+UNREAD = frozenset({STORE, CORRUPT, NEVER_MATERIALIZED, DEADLINE})  # for which a pin may not have been looked into
+BREAKAGES = UNREAD | {CORRUPT_QUERY, QUERY_EMBEDDING}
 STAGES = ("query", "lookup", "encode", "unpack", "features", "predict")  # of an answer, in order
 _CACHED_QUERIES = 10_000  # encoded query vectors kept; 15 MB at 384 entries
 

@@ -133,7 +133,10 @@ class Scored(BaseModel):
     missing: list[str] = Field(description="inputs that it had to do without", examples=[["description", "pair"]])
 
 
-_DEGRADED = "whether the store was lost, emptied or never loaded, a pin or the query damaged there, or time too short"
+_DEGRADED = (
+    "whether the store was lost, emptied or never loaded, a pin or the query damaged there, the query's vector not to "
+    "be had, or time too short"
+)
 
 
 class _Answer(BaseModel):
