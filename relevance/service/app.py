@@ -87,7 +87,7 @@ class Parts:
 
 def create_app(parts: Parts) -> FastAPI:
     """The service around its parts."""
-    gate = Gate(parts.settings.threads, parts.settings.waiting)
+    gate = Gate(parts.settings.threads, parts.settings.waiting, parts.meters.waiting.set)
     looks = Gate(_LOOKS_AT_ONCE, _LOOKS_WAITING)
     desk = Desk(parts.live, gate, parts.meters, parts.settings.deadline_ms, parts.cards, parts.shadow)
     app = FastAPI(
@@ -100,7 +100,7 @@ def create_app(parts: Parts) -> FastAPI:
     app.add_middleware(Guard, meters=parts.meters, keys=parts.keys, body_seconds=parts.settings.body_seconds)
     _handle_errors(app, parts.meters)
     _add_answers(app, desk)
-    _add_health(app, parts, gate)
+    _add_health(app, parts)
     if parts.keys is not None:
         _describe_keys(app)
     add_inspector(app, looks, parts.live, parts.cards, parts.pictures, parts.teacher, parts.settings.deadline_ms)
@@ -164,7 +164,7 @@ def _add_answers(app: FastAPI, desk: Desk) -> None:
         return await desk.inspect(body, _line(request))
 
 
-def _add_health(app: FastAPI, parts: Parts, gate: Gate) -> None:
+def _add_health(app: FastAPI, parts: Parts) -> None:
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
@@ -189,7 +189,6 @@ def _add_health(app: FastAPI, parts: Parts, gate: Gate) -> None:
 
     @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
     def metrics() -> Response:
-        parts.meters.waiting.set(gate.waiting)
         return Response(parts.meters.page(), media_type=CONTENT_TYPE_LATEST)
 
 
