@@ -6,8 +6,9 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
+from relevance.pin_rows import INPUTS
 from relevance.ranking import RankSettings, RatesOf, UtilityWeights
 from relevance.service.settings import MAX_DEADLINE_MS, MAX_PINS, MAX_QUERY_CHARACTERS
 
@@ -100,6 +101,15 @@ class Order(StrEnum):
     ENGAGEMENT = "engagement"
 
 
+def _input(name: str) -> str:
+    if name not in INPUTS:
+        raise ValueError(f"expected one of {', '.join(INPUTS)}, found {name!r}")
+    return name
+
+
+InputName = Annotated[str, AfterValidator(_input), WithJsonSchema({"type": "string", "enum": [*INPUTS]})]
+
+
 class InspectRequest(_Request):
     """Candidates as cards, for the inspector page."""
 
@@ -109,8 +119,8 @@ class InspectRequest(_Request):
     floor: Floor = None
     order: Order = Order.UTILITY
     lang: Annotated[Text | None, Field(max_length=8, examples=["en"])] = None
-    has: Annotated[Text | None, Field(max_length=32, description="an input that must be there")] = None
-    lacks: Annotated[Text | None, Field(max_length=32, description="an input that must be absent")] = None
+    has: InputName | None = Field(default=None, description="an input that must be there")
+    lacks: InputName | None = Field(default=None, description="an input that must be absent")
     limit: Annotated[int, Field(ge=1, le=MAX_CARDS)] = 48
 
     def settings(self, usual: RankSettings) -> RankSettings:

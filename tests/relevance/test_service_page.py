@@ -147,6 +147,15 @@ def test_inspect_orders_filters_and_gives_cards(client):
     assert client.post("/inspect", json={"query": "blue chair", "lang": "fr"}).json()["pins"] == []
 
 
+def test_a_pin_that_is_not_there_has_no_input_and_what_is_no_input_is_no_filter(client):
+    request = {"query": "blue chair", "floor": 1, "pin_ids": [KNOWN[0], "unknown"]}
+    for filtered, pins in (("has", [KNOWN[0]]), ("lacks", ["unknown"])):
+        found = client.post("/inspect", json={**request, filtered: "caption"}).json()
+        assert [pin["pin_id"] for pin in found["pins"]] == pins
+        refused = client.post("/inspect", json={**request, filtered: "titel"})
+        assert refused.status_code == 422 and "expected one of title, " in refused.json()["error"]
+
+
 @pytest.mark.parametrize("harm", ["damaged", "gone"])
 def test_a_catalogue_that_cannot_be_read_costs_the_cards_alone(catalogue, scorer, tmp_path, harm):
     harmed = Workspace.at(tmp_path / "workspace")
@@ -163,15 +172,8 @@ def test_a_catalogue_that_cannot_be_read_costs_the_cards_alone(catalogue, scorer
         inspected = client.post("/inspect", json={"query": "blue chair", "floor": 1}).json()["pins"]
         assert len(inspected) == len(KNOWN) and all(one["card"]["unread"] for one in inspected)
         shown = client.get(f"/pins/{pin}").json()
-        assert (
-            shown["served"]
-            and shown["unread"]
-            and {fact["table"] for fact in shown["facts"]}
-            == {
-                "pin_caption",
-                "pin_boards",
-            }
-        )
+        assert shown["served"] and shown["unread"]
+        assert {fact["table"] for fact in shown["facts"]} == {"pin_caption", "pin_boards"}
         assert client.get(f"/pins/{pin}/image").status_code == 404
 
 
