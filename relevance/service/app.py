@@ -6,7 +6,7 @@
     GET  /pins/ID   what the catalogue says of a pin, and whence        GET /pins/ID/image   its picture, small
     GET  /          the inspector page; POST /inspect and /teacher are its own
     GET  /healthz   the process answers      GET /readyz  the store answers; versions of model, features and code
-    GET  /metrics   Prometheus               GET /docs, /openapi.json
+    GET  /metrics   Prometheus               GET /openapi.json   all of these, described
 
 Where keys are asked for, all but /, /healthz, /readyz and the page's own files need one. A request that is no good is a
 4xx with {"error": one line}; a full queue is a 429 with Retry-After; whatever is missing behind the service is a 200
@@ -96,6 +96,8 @@ def create_app(parts: Parts) -> FastAPI:
         description="Graded search relevance of pins: levels 1 (highly irrelevant) to 5 (highly relevant).",
         lifespan=partial(_lifespan, parts, (gate, looks)),
         responses=_PROBLEMS,
+        docs_url=None,  # FastAPI's pages load their scripts from elsewhere
+        redoc_url=None,
     )
     app.add_middleware(Guard, meters=parts.meters, keys=parts.keys, body_seconds=parts.settings.body_seconds)
     _handle_errors(app, parts.meters)

@@ -1,4 +1,4 @@
-"""The requests and answers of the HTTP service, as OpenAPI shows them (GET /openapi.json, /docs)."""
+"""The requests and answers of the HTTP service, as OpenAPI shows them (GET /openapi.json)."""
 
 from __future__ import annotations
 

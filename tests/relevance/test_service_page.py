@@ -216,6 +216,7 @@ def test_the_page_loads_nothing_from_elsewhere(client):
         body = client.get(f"/page/{file}")
         assert body.status_code == 200 and body.headers["x-content-type-options"] == "nosniff"
         assert "http://" not in body.text and "https://" not in body.text and "innerHTML" not in body.text
+    assert [client.get(path).status_code for path in ("/docs", "/redoc")] == [404, 404]  # FastAPI's pages load theirs
 
 
 @contextmanager
