@@ -34,7 +34,7 @@ from relevance.service.cards import Cards
 from relevance.service.desk import Desk
 from relevance.service.gate import Gate, OutOfTime, TooBusy
 from relevance.service.guard import LINE, OPEN, Guard
-from relevance.service.inspector import add_inspector
+from relevance.service.inspector import add_inspector, add_teacher
 from relevance.service.keys import ApiKeys
 from relevance.service.live import Live
 from relevance.service.logs import RequestLine
@@ -56,6 +56,7 @@ from relevance.service.settings import ServiceSettings
 from relevance.service.shadow import Shadow
 
 _LOOKS_AT_ONCE, _LOOKS_WAITING = 2, 400  # a page asks for all its pictures at once
+_TEACHER_AT_ONCE, _TEACHER_WAITING = 1, 16  # questions of seconds each
 _LONGEST_ERROR = 500  # characters; a field's name may be the caller's own
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": said}
@@ -88,13 +89,13 @@ class Parts:
 def create_app(parts: Parts) -> FastAPI:
     """The service around its parts."""
     gate = Gate(parts.settings.threads, parts.settings.waiting, parts.meters.waiting.set)
-    looks = Gate(_LOOKS_AT_ONCE, _LOOKS_WAITING)
+    looks, lessons = Gate(_LOOKS_AT_ONCE, _LOOKS_WAITING), Gate(_TEACHER_AT_ONCE, _TEACHER_WAITING)
     desk = Desk(parts.live, gate, parts.meters, parts.settings.deadline_ms, parts.cards, parts.shadow)
     app = FastAPI(
         title="Corkboard relevance",
         version=enrich.__version__,
         description="Graded search relevance of pins: levels 1 (highly irrelevant) to 5 (highly relevant).",
-        lifespan=partial(_lifespan, parts, (gate, looks)),
+        lifespan=partial(_lifespan, parts, (gate, looks, lessons)),
         responses=_PROBLEMS,
         docs_url=None,  # FastAPI's pages load their scripts from elsewhere
         redoc_url=None,
@@ -105,7 +106,8 @@ def create_app(parts: Parts) -> FastAPI:
     _add_health(app, parts)
     if parts.keys is not None:
         _describe_keys(app)
-    add_inspector(app, looks, parts.live, parts.cards, parts.pictures, parts.teacher, parts.settings.deadline_ms)
+    add_inspector(app, looks, parts.live, parts.cards, parts.pictures, parts.settings.deadline_ms)
+    add_teacher(app, lessons, parts.teacher)
     return app
 
 

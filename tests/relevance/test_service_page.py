@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from io import BytesIO
 from types import SimpleNamespace
 
@@ -207,6 +208,26 @@ def test_a_teacher_that_was_trained_again_is_the_one_that_is_asked(catalogue, tm
         model, (pin,) = asked.ask("blue chair", KNOWN[:1])
         assert (model, pin.relevance) == (f"t{level}", level)
     assert loads == [2, 4]
+
+
+def test_a_teacher_that_takes_its_time_holds_no_pin_and_no_picture_up(parts):
+    go, asked = threading.Event(), threading.Semaphore(0)
+
+    def ask(query, pin_ids):
+        asked.release()
+        go.wait(60)
+        return "t", []
+
+    question = {"query": "blue chair", "pin_ids": KNOWN[:1]}
+    with client_of(replace(parts, teacher=SimpleNamespace(there=True, ask=ask))) as client:
+        questions = [threading.Thread(target=lambda: client.post("/teacher", json=question)) for _ in range(3)]
+        for one in questions:
+            one.start()
+        assert asked.acquire(timeout=60)
+        assert client.get(f"/pins/{KNOWN[0]}").status_code == client.get(f"/pins/{KNOWN[0]}/image").status_code == 200
+        go.set()
+        for one in questions:
+            one.join()
 
 
 def test_the_page_loads_nothing_from_elsewhere(client):
