@@ -8,6 +8,7 @@ student's prior, as unknown ones do; `ScoredPin.missing` says what was absent.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -158,6 +159,11 @@ class Scorer:
         student, share = Student.load(found.models / STUDENT_MODEL), recorded_share(record)
         log = RequestLog(found, share) if share else None
         return cls(student, OnlineFeatures.open(found), query_encoder.of_student(student, found), log)
+
+    def warm(self) -> None:
+        """Load the text encoder, so that no request waits for it; where its weights are not there, answers say so."""
+        with suppress(BadInput):
+            self.encoder.encode(["ready"])
 
     def score(self, query: str, pin_ids: Sequence[str]) -> list[ScoredPin]:
         """An answer a pin, in the order asked. Raises BadInput only for arguments that are no text and no ids, or that
