@@ -217,7 +217,10 @@ class PinAnswer(PinCard):
 
 class Effect(BaseModel):
     input: str
-    effect: float = Field(description="levels; exact Shapley value")
+    effect: float = Field(
+        description="levels; exact Shapley value. Title, description and caption share one set of trigrams, which goes "
+        "with the last of them: what it does is split among those that the pin has"
+    )
 
 
 class NumberEffect(BaseModel):
