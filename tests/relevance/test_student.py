@@ -148,7 +148,7 @@ def test_a_number_that_never_varied_in_training_says_nothing_and_one_that_was_le
         return float(np.abs(student.predict(other) - student.predict(usual)).max())
 
     assert moved("other_language") == moved("missing_embedding") == 0
-    assert moved("missing_text_embedding") > 0.01
+    assert moved("missing_text_embedding") > 0
 
 
 def test_without_dev_rows_it_trains_to_the_end_uncalibrated(tmp_path):
