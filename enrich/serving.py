@@ -193,24 +193,27 @@ def _run(
     workspace: Workspace, table: Table, there: pl.LazyFrame, pack: _Pack, at_once: int, processes: int | None
 ) -> JobReport:
     """Pack the keys that are `there`; take back what is served of others."""
-    now, key = datetime.now(UTC), table.key[0]
+    key = table.key[0]
     served = parts.scan(workspace.folder(table)).select(key, there=pl.lit(False))
     keys = pl.concat([there.with_columns(there=pl.lit(True)), served])
     keys_in_order = keys.group_by(key).agg(pl.col("there").any()).sort(key).collect()
     slices = list(keys_in_order.iter_slices(at_once))
     fresh, made, taken_back = 0, 0, Counter[str]()
     with progress(keys_in_order.height, table.name) as bar:
-        for done in each(partial(_pack_slice, workspace, table, pack, now), slices, processes):
+        for done in each(partial(_pack_slice, workspace, table, pack), slices, processes):
             fresh, made = fresh + done.fresh, made + done.made
             taken_back += done.taken_back
             bar.update(done.keys)
     return JobReport(table.name, fresh, made, taken_back)
 
 
-def _pack_slice(workspace: Workspace, table: Table, pack: _Pack, now: datetime, keys: pl.DataFrame) -> _Packed:
-    """One part, of what is new of `keys` (key, there)."""
+def _pack_slice(workspace: Workspace, table: Table, pack: _Pack, keys: pl.DataFrame) -> _Packed:
+    """One part, of what is new of `keys` (key, there); its rows' date is the moment as of which they are packed, so
+    that they can be packed again.
+    """
+    now = datetime.now(UTC)
     packed = pack(workspace, keys.filter("there").drop("there"), now)
-    rows = _news(workspace, table, packed, keys)
+    rows = _news(workspace, table, packed, keys, now)
     if rows.height:
         parts.append(workspace.folder(table), table, rows.to_arrow())
     reasons = rows["reason"].drop_nulls().to_list()
@@ -218,7 +221,7 @@ def _pack_slice(workspace: Workspace, table: Table, pack: _Pack, now: datetime, 
     return _Packed(keys.height, packed.height - made, made, Counter(reasons))
 
 
-def _news(workspace: Workspace, table: Table, packed: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame:
+def _news(workspace: Workspace, table: Table, packed: pl.DataFrame, keys: pl.DataFrame, now: datetime) -> pl.DataFrame:
     """The rows to write of `keys` (key, there): payloads that changed, and those taken back."""
     key = table.key[0]
     hashes = pl.Series([content_hash(payload) for payload in packed["payload"]], dtype=pl.String)
@@ -229,7 +232,7 @@ def _news(workspace: Workspace, table: Table, packed: pl.DataFrame, keys: pl.Dat
     gone = gone.join(keys.select(key, "there"), on=key, how="left", maintain_order="left")
     reason = pl.when("there").then(pl.lit(EXPIRED)).otherwise(pl.lit(LEFT))
     gone = gone.select(key, payload=pl.lit(None, pl.Binary), input_hash=reason, reason=reason)
-    return _dated(table, pl.concat([changed, gone]), before)
+    return _dated(table, pl.concat([changed, gone]), before, now)
 
 
 def _served(workspace: Workspace, table: Table, keys: pl.DataFrame) -> pl.DataFrame:
@@ -240,9 +243,11 @@ def _served(workspace: Workspace, table: Table, keys: pl.DataFrame) -> pl.DataFr
     return newest.drop("created_timestamp").collect()
 
 
-def _dated(table: Table, rows: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
-    """`rows` with clocks and provenance: packed now, and after the row they replace even where a clock went back."""
-    now = pl.lit(datetime.now(UTC)).cast(pl.Datetime("us", "UTC"))
+def _dated(table: Table, rows: pl.DataFrame, before: pl.DataFrame, moment: datetime) -> pl.DataFrame:
+    """`rows` with clocks and provenance: of the moment of packing, and after the row they replace even where a clock
+    went back.
+    """
+    now = pl.lit(moment).cast(pl.Datetime("us", "UTC"))
     replaced = before.select(table.key[0], replaced="event_timestamp")
     after = pl.col("replaced") + pl.duration(microseconds=1)
     return (

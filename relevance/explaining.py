@@ -4,7 +4,8 @@ Pure, on a `Student` and one pin of an `Answer`; `relevance serve` answers POST 
 
     inputs    Shapley values over what is known of the pin (its texts, vectors, engagement and the query's own rates of
               it): exact, by scoring every combination of them, at most 2^11. With `bare`, the level of the pin of which
-              nothing is known, they add up to the level it has.
+              nothing is known, they add up to the level it has. Title, description and caption share their trigrams,
+              which go with the last of them: what these three say together by parts of words is split among them.
     numbers   what the level would lose were one number the training mean; these overlap, and do not add up.
 """
 

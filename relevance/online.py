@@ -8,6 +8,7 @@ student's prior, as unknown ones do; `ScoredPin.missing` says what was absent.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -39,7 +40,8 @@ NEVER_MATERIALIZED = "never_materialized"  # nothing was ever loaded into the on
 DEADLINE = "deadline"  # the time that the caller gave was over before this pin's turn came
 QUERY_FEATURES, QUERY_EMBEDDING = "query_features", "query_embedding"
 CORRUPT_QUERY = "corrupt_query"  # what is stored of the query cannot be read
-BREAKAGES = frozenset({STORE, CORRUPT, NEVER_MATERIALIZED, DEADLINE, CORRUPT_QUERY})
+UNREAD = frozenset({STORE, CORRUPT, NEVER_MATERIALIZED, DEADLINE})  # for which a pin may not have been looked into
+BREAKAGES = UNREAD | {CORRUPT_QUERY, QUERY_EMBEDDING}
 STAGES = ("query", "lookup", "encode", "unpack", "features", "predict")  # of an answer, in order
 _CACHED_QUERIES = 10_000  # encoded query vectors kept; 15 MB at 384 entries
 
@@ -157,6 +159,11 @@ class Scorer:
         student, share = Student.load(found.models / STUDENT_MODEL), recorded_share(record)
         log = RequestLog(found, share) if share else None
         return cls(student, OnlineFeatures.open(found), query_encoder.of_student(student, found), log)
+
+    def warm(self) -> None:
+        """Load the text encoder, so that no request waits for it; where its weights are not there, answers say so."""
+        with suppress(BadInput):
+            self.encoder.encode(["ready"])
 
     def score(self, query: str, pin_ids: Sequence[str]) -> list[ScoredPin]:
         """An answer a pin, in the order asked. Raises BadInput only for arguments that are no text and no ids, or that

@@ -25,7 +25,7 @@ from enrich.pin_payload import ENGAGEMENT_COLUMNS
 from enrich.query_payload import PAIR_COLUMNS
 from enrich.tables import LEVELS
 from relevance.features import Bools, Floats
-from relevance.online import CORRUPT, PIN, Answer, ScoredPin, Scorer
+from relevance.online import CORRUPT, PIN, UNREAD, Answer, ScoredPin, Scorer
 
 Doubles = NDArray[np.float64]
 Ints8 = NDArray[np.int8]
@@ -128,7 +128,7 @@ def ranked(
     scored = answer.scored_pins()
     if not keep_unknown and not answer.lost_pins:
         first &= np.fromiter((not _is_unknown(pin) for pin in scored), np.bool_, len(scored))
-    unread = np.fromiter((pin.degraded and PIN in pin.missing for pin in scored), np.bool_, len(scored))
+    unread = np.fromiter(map(_is_unread, scored), np.bool_, len(scored))
     shown = first & (unread | (relevance >= settings.floor))
     order, guarded = order_of(relevance, utility, shown)
     pins = tuple(
@@ -185,6 +185,11 @@ _SOURCES = tuple(RatesOf)
 def _is_unknown(pin: ScoredPin) -> bool:
     """Whether the store has nothing of it; a damaged payload is something."""
     return PIN in pin.missing and CORRUPT not in pin.missing
+
+
+def _is_unread(pin: ScoredPin) -> bool:
+    """Whether its level is the prior's because it could not be read."""
+    return PIN in pin.missing and not UNREAD.isdisjoint(pin.missing)
 
 
 def _first_of_each(pin_ids: Sequence[str]) -> Bools:

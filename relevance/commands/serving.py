@@ -78,7 +78,7 @@ def serve(
     workspace: Path | None,
     as_json: bool,
 ) -> None:
-    """Score, rank and explain over HTTP, with an inspector page at / (and /docs, /metrics, /readyz)."""
+    """Score, rank and explain over HTTP, with an inspector page at / (and /openapi.json, /metrics, /readyz)."""
     from relevance.commands.scoring import served_workspace
 
     missing = [name for name in ("fastapi", "uvicorn", "prometheus_client") if importlib.util.find_spec(name) is None]
@@ -102,5 +102,5 @@ def serve(
     served = served_workspace(workspace)
     if as_json:
         console.finish("", {"host": host, "port": port, "workspace": str(served.root)}, as_json)
-    click.echo(f"serving {served.root} at http://{host}:{port}/ (the inspector page), /docs, /metrics", err=True)
+    click.echo(f"serving {served.root} at http://{host}:{port}/ (the inspector page), /metrics", err=True)
     run_server(served, settings, host, port, workers)

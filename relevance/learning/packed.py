@@ -49,6 +49,7 @@ _ROW = np.dtype([
     ("query", "<i4"), ("pin", "<i4"), ("kept", "u1", len(VECTORS)), ("level", "u1"), ("weight", "<f4"),
     ("target", "<f4", len(LEVELS)),
 ])  # fmt: skip
+_ROUNDING = 1e-6  # by which a number that is the same may differ
 _VECTOR_INPUTS = [INPUTS.index(vector) for vector in VECTORS]
 
 
@@ -145,6 +146,18 @@ class Packed:
     def query_moments(self) -> Moments:
         """Of QUERY_FEATURES, over the rows: a query counts as often as it has pairs."""
         return _moments(self._queries.rows["numbers"][some["query"]] for some in self._some())
+
+    def constant_numbers(self) -> Bools:
+        """Which of PAIR_FEATURES are the same in all rows, whole and with inputs left out; [len(PAIR_FEATURES)]."""
+        return _constant(
+            mapped.rows[first : first + ROWS_A_PIECE]
+            for first in range(0, len(self), ROWS_A_PIECE)
+            for mapped in (self._numbers, self._sparse)
+        )
+
+    def constant_query_numbers(self) -> Bools:
+        """Which of QUERY_FEATURES are the same in all rows; [len(QUERY_FEATURES)]."""
+        return _constant(self._queries.rows["numbers"][some["query"]] for some in self._some())
 
     def _some(self) -> Iterator[NDArray[Any]]:
         for first in range(0, len(self), ROWS_A_PIECE):
@@ -262,6 +275,14 @@ def _write_vectors(gathered: Gathered, dimensions: Sequence[int], path: Path) ->
         write_at(path, first, rows)
     if not path.is_file():
         path.touch()
+
+
+def _constant(blocks: Iterator[NDArray[Any]]) -> Bools:
+    """Which columns are the same in all rows, but for rounding."""
+    ends = np.array([(block.min(axis=0), block.max(axis=0)) for block in blocks])
+    least, most = ends[:, 0].min(axis=0), ends[:, 1].max(axis=0)
+    same: Bools = most - least <= _ROUNDING * np.maximum(1, np.abs(most))
+    return same
 
 
 def _moments(blocks: Iterator[NDArray[Any]]) -> Moments:

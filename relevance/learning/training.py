@@ -23,7 +23,7 @@ from enrich.text_encoder import TextEncoder
 from relevance import stages
 from relevance.calibration import Calibration
 from relevance.calibration import Floats as AnyFloats
-from relevance.features import Floats, Ints, Statistics
+from relevance.features import PAIR_FEATURES, QUERY_FEATURES, Floats, Ints, Statistics
 from relevance.learning.batches import Batches
 from relevance.learning.fit import fit
 from relevance.learning.gathered import gather
@@ -96,6 +96,7 @@ def train_student(
             raise BadInput("expected a finite loss in training, found a run that diverged; lower its learning rate")
         network.load_state_dict(best.weights)
         network.eval()
+        _silence_constants(network, packed)
         if settings.network.low_rank:
             network = low_rank(network, _network(settings.network, statistics), packed)
     ended = _ended(network, held_out)
@@ -146,6 +147,15 @@ def _normalise(network: StudentNetwork, packed: Packed) -> None:
     ):
         mean.copy_(torch.from_numpy(moments.mean))
         scale.copy_(torch.from_numpy(moments.deviation).clamp(min=_LEAST_SCALE))
+
+
+@torch.no_grad()
+def _silence_constants(network: StudentNetwork, packed: Packed) -> None:
+    """Take their weights from numbers that no training row varied: these were never learned, and would speak as loud as
+    a number may where one that differs is served.
+    """
+    network.pair_hidden.weight[:, -len(PAIR_FEATURES) :][:, torch.from_numpy(packed.constant_numbers())] = 0
+    network.query_known.weight[:, : len(QUERY_FEATURES)][:, torch.from_numpy(packed.constant_query_numbers())] = 0
 
 
 def _ended(network: StudentNetwork, dev: _Dev | None) -> _Ended:

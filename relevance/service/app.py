@@ -6,7 +6,7 @@
     GET  /pins/ID   what the catalogue says of a pin, and whence        GET /pins/ID/image   its picture, small
     GET  /          the inspector page; POST /inspect and /teacher are its own
     GET  /healthz   the process answers      GET /readyz  the store answers; versions of model, features and code
-    GET  /metrics   Prometheus               GET /docs, /openapi.json
+    GET  /metrics   Prometheus               GET /openapi.json   all of these, described
 
 Where keys are asked for, all but /, /healthz, /readyz and the page's own files need one. A request that is no good is a
 4xx with {"error": one line}; a full queue is a 429 with Retry-After; whatever is missing behind the service is a 200
@@ -34,7 +34,7 @@ from relevance.service.cards import Cards
 from relevance.service.desk import Desk
 from relevance.service.gate import Gate, OutOfTime, TooBusy
 from relevance.service.guard import LINE, OPEN, Guard
-from relevance.service.inspector import add_inspector
+from relevance.service.inspector import add_inspector, add_teacher
 from relevance.service.keys import ApiKeys
 from relevance.service.live import Live
 from relevance.service.logs import RequestLine
@@ -56,6 +56,7 @@ from relevance.service.settings import ServiceSettings
 from relevance.service.shadow import Shadow
 
 _LOOKS_AT_ONCE, _LOOKS_WAITING = 2, 400  # a page asks for all its pictures at once
+_TEACHER_AT_ONCE, _TEACHER_WAITING = 1, 16  # questions of seconds each
 _LONGEST_ERROR = 500  # characters; a field's name may be the caller's own
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": said}
@@ -87,23 +88,26 @@ class Parts:
 
 def create_app(parts: Parts) -> FastAPI:
     """The service around its parts."""
-    gate = Gate(parts.settings.threads, parts.settings.waiting)
-    looks = Gate(_LOOKS_AT_ONCE, _LOOKS_WAITING)
+    gate = Gate(parts.settings.threads, parts.settings.waiting, parts.meters.waiting.set)
+    looks, lessons = Gate(_LOOKS_AT_ONCE, _LOOKS_WAITING), Gate(_TEACHER_AT_ONCE, _TEACHER_WAITING)
     desk = Desk(parts.live, gate, parts.meters, parts.settings.deadline_ms, parts.cards, parts.shadow)
     app = FastAPI(
         title="Corkboard relevance",
         version=enrich.__version__,
         description="Graded search relevance of pins: levels 1 (highly irrelevant) to 5 (highly relevant).",
-        lifespan=partial(_lifespan, parts, (gate, looks)),
+        lifespan=partial(_lifespan, parts, (gate, looks, lessons)),
         responses=_PROBLEMS,
+        docs_url=None,  # FastAPI's pages load their scripts from elsewhere
+        redoc_url=None,
     )
     app.add_middleware(Guard, meters=parts.meters, keys=parts.keys, body_seconds=parts.settings.body_seconds)
     _handle_errors(app, parts.meters)
     _add_answers(app, desk)
-    _add_health(app, parts, gate)
+    _add_health(app, parts)
     if parts.keys is not None:
         _describe_keys(app)
-    add_inspector(app, looks, parts.live, parts.cards, parts.pictures, parts.teacher, parts.settings.deadline_ms)
+    add_inspector(app, looks, parts.live, parts.cards, parts.pictures, parts.settings.deadline_ms)
+    add_teacher(app, lessons, parts.teacher)
     return app
 
 
@@ -164,7 +168,7 @@ def _add_answers(app: FastAPI, desk: Desk) -> None:
         return await desk.inspect(body, _line(request))
 
 
-def _add_health(app: FastAPI, parts: Parts, gate: Gate) -> None:
+def _add_health(app: FastAPI, parts: Parts) -> None:
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
@@ -189,7 +193,6 @@ def _add_health(app: FastAPI, parts: Parts, gate: Gate) -> None:
 
     @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
     def metrics() -> Response:
-        parts.meters.waiting.set(gate.waiting)
         return Response(parts.meters.page(), media_type=CONTENT_TYPE_LATEST)
 
 

@@ -19,7 +19,7 @@ from pydantic_core import to_json
 from enrich.errors import BadInput
 from relevance.candidates import CANDIDATES
 from relevance.explaining import explain
-from relevance.online import DEADLINE, Answer, ScoredPin
+from relevance.online import BREAKAGES, DEADLINE, PIN, STALE, Answer, ScoredPin
 from relevance.ranking import RATED_EVENTS, RankedPin, Ranking, ranked
 from relevance.service.cards import Cards, with_matches
 from relevance.service.gate import Gate, OutOfTime
@@ -182,10 +182,11 @@ class Desk:
         """What every answer begins with; counted, logged and shown to the shadow, unless its caller was answered
         without it already, by a deadline.
         """
-        degraded, partial = any(pin.degraded for pin in pins), DEADLINE in answer.lost
+        degraded = any(pin.degraded for pin in pins) or not BREAKAGES.isdisjoint(answer.lost)  # of no pins too
+        partial = DEADLINE in answer.lost
         if line.pins is None:
             line.pins, line.model, line.degraded, line.partial = len(answer.pin_ids), engine.model, degraded, partial
-            self.meters.saw(answer, pins)
+            self.meters.saw(answer, pins, degraded)
             if partial:
                 self.meters.partial.inc()
             elif self.shadow is not None:
@@ -215,11 +216,13 @@ def _all_of(ranking: Ranking) -> list[ScoredPin]:
 
 
 def _passes(pin: RankedPin, lang: str, request: InspectRequest) -> bool:
+    """A pin that is not there has no input, though it names none."""
     missing = pin.scored.missing
+    gone = not {PIN, STALE}.isdisjoint(missing)
     return (
         (request.lang is None or lang == request.lang)
-        and (request.has is None or request.has not in missing)
-        and (request.lacks is None or request.lacks in missing)
+        and (request.has is None or not (gone or request.has in missing))
+        and (request.lacks is None or gone or request.lacks in missing)
     )
 
 

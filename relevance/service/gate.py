@@ -33,8 +33,9 @@ class OutOfTime(Exception):
 class Gate:
     """For the event loop of one process."""
 
-    def __init__(self, threads: int, waiting: int) -> None:
-        self._threads, self._limit = threads, waiting
+    def __init__(self, threads: int, waiting: int, show: Callable[[int], None] | None = None) -> None:
+        """`show` is told how many requests are in the queue, whenever their number changes."""
+        self._threads, self._limit, self._show = threads, waiting, show
         self._mean_seconds = 0.01
         self.open()
         self.waiting = 0  # requests in the queue
@@ -61,13 +62,18 @@ class Gate:
     async def _place(self, until: float) -> None:
         if self._free.locked() and self.waiting >= self._limit:
             raise TooBusy(max(1, ceil(self.waiting * self._mean_seconds / self._threads)))
-        self.waiting += 1
+        self._wait(1)
         try:
             await asyncio.wait_for(self._free.acquire(), max(0.0, until - time.monotonic()))
         except TimeoutError as error:
             raise OutOfTime from error
         finally:
-            self.waiting -= 1
+            self._wait(-1)
+
+    def _wait(self, more: int) -> None:
+        self.waiting += more
+        if self._show is not None:
+            self._show(self.waiting)
 
     def _timed(self, work: Callable[[], Result]) -> Result:
         started = time.perf_counter()

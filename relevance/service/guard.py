@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -32,7 +32,10 @@ LINE = "request_line"  # under which a request's log line is found in its scope'
 
 
 class Refused(HTTPException):
-    """A request that is answered without being looked into."""
+    """A request that is answered without being looked into; where its body still comes, its connection ends."""
+
+    def __init__(self, status: int, error: str) -> None:
+        super().__init__(status, error, {"connection": "close"} if status in _UNREAD else None)
 
 
 class Guard:
@@ -60,7 +63,7 @@ class Guard:
             line.caller = self._admitted(scope["path"], headers)
             await self._app(scope, _Body(receive, self._body_seconds).receive, answered)
         except Refused as refusal:
-            await _answer(answered, refusal.status_code, refusal.detail)
+            await _answer(answered, refusal.status_code, refusal.detail, refusal.headers)
         except Exception:  # noqa: BLE001  # the last line of defence: whatever broke is logged, and the caller gets an answer
             LOG.exception("request %s broke", line.request_id)
             if line.status == 500:  # no answer was begun
@@ -108,10 +111,9 @@ class _Body:
         return message
 
 
-async def _answer(send: Send, status: int, error: str) -> None:
+async def _answer(send: Send, status: int, error: str, more: Mapping[str, str] | None = None) -> None:
     body = json.dumps({"error": error}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    if status in _UNREAD:
-        headers.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
+    headers = {"content-type": "application/json", "content-length": str(len(body)), **(more or {})}
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": status, "headers": raw})
     await send({"type": "http.response.body", "body": body})

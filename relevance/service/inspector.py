@@ -43,26 +43,30 @@ def add_inspector(
     live: Live,
     cards: Cards | None,
     pictures: Pictures | None,
-    teacher: AskedTeacher | None,
     deadline_ms: int,
 ) -> None:
-    """`cards`, `pictures` and `teacher` are the workspace's; without them their routes answer 404.
+    """`cards` and `pictures` are the workspace's; without them their routes answer 404.
 
     `looks` is a gate of their own, so that looking never takes a thread from scoring.
     """
 
-    async def look(work: Callable[[], Result], seconds: float = deadline_ms / 1000) -> Result:
-        return await looks.run(work, time.monotonic() + seconds)
+    async def look(work: Callable[[], Result]) -> Result:
+        return await looks.run(work, time.monotonic() + deadline_ms / 1000)
 
     _add_page(app)
     _add_pins(app, live, look, cards, pictures)
+
+
+def add_teacher(app: FastAPI, lessons: Gate, teacher: AskedTeacher | None) -> None:
+    """`teacher` is the workspace's; `lessons` is a gate of its own, so that no picture and no pin waits for it."""
 
     @app.post("/teacher", response_model=TeacherAnswer, responses=_NOT_THERE)
     async def ask_teacher(body: TeacherRequest) -> TeacherAnswer:
         """What the cross-encoder says of a few pairs: about 10 ms a pin, and seconds at first."""
         if teacher is None or not teacher.there:
             raise HTTPException(404, "expected a teacher in this workspace, found none; run `relevance train-teacher`")
-        model, pins = await look(lambda: teacher.ask(body.query, body.pin_ids), _TEACHER_SECONDS)
+        until = time.monotonic() + _TEACHER_SECONDS
+        model, pins = await lessons.run(lambda: teacher.ask(body.query, body.pin_ids), until)
         return TeacherAnswer(query=body.query, model=model, pins=[Taught(**pin._asdict()) for pin in pins])
 
 

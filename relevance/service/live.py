@@ -143,6 +143,8 @@ class Loader:
         student = scorer.student if same else self._student()
         encoder = scorer.encoder if same else None
         engine = self._engine(student, store, scorer.last_good, encoder)
+        if encoder is None:
+            engine.scorer.warm()
         self._seen = seen
         return engine
 

@@ -38,7 +38,7 @@ class Meters:
         self.requests = Counter("relevance_requests", "Requests answered.", ["path", "status"], registry=at)
         self.pins = Counter("relevance_pins", "Pins scored.", registry=at)
         self.degraded = Counter("relevance_degraded_pins", "Pins answered degraded.", registry=at)
-        self.degraded_answers = Counter("relevance_degraded_answers", "Answers with a degraded pin.", registry=at)
+        self.degraded_answers = Counter("relevance_degraded_answers", "Answers that are degraded.", registry=at)
         self.partial = Counter("relevance_partial_answers", "Answers cut off by their deadline.", registry=at)
         self.refused = Counter("relevance_refused", "Answers 429: no room, or no time.", registry=at)
         self.missing = Counter("relevance_missing_inputs", "Absent inputs.", ["input"], registry=at)
@@ -69,13 +69,11 @@ class Meters:
         self._shown = (model, features, corkboard)
         self.version.labels(*self._shown).set(1)
 
-    def saw(self, answer: Answer, pins: Sequence[ScoredPin]) -> None:
-        """Count an answer and its pins."""
-        degraded = sum(pin.degraded for pin in pins)
+    def saw(self, answer: Answer, pins: Sequence[ScoredPin], degraded: bool) -> None:
+        """Count an answer, which may be degraded, and its pins."""
         self.pins.inc(len(pins))
-        if degraded:
-            self.degraded.inc(degraded)
-            self.degraded_answers.inc()
+        self.degraded.inc(sum(pin.degraded for pin in pins))
+        self.degraded_answers.inc(degraded)
         combinations = Tally(pin.missing for pin in pins)
         absent: Tally[str] = Tally()
         for names, count in combinations.items():

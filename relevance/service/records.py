@@ -1,4 +1,4 @@
-"""The requests and answers of the HTTP service, as OpenAPI shows them (GET /openapi.json, /docs)."""
+"""The requests and answers of the HTTP service, as OpenAPI shows them (GET /openapi.json)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
+from relevance.pin_rows import INPUTS
 from relevance.ranking import RankSettings, RatesOf, UtilityWeights
 from relevance.service.settings import MAX_DEADLINE_MS, MAX_PINS, MAX_QUERY_CHARACTERS
 
@@ -100,6 +101,15 @@ class Order(StrEnum):
     ENGAGEMENT = "engagement"
 
 
+def _input(name: str) -> str:
+    if name not in INPUTS:
+        raise ValueError(f"expected one of {', '.join(INPUTS)}, found {name!r}")
+    return name
+
+
+InputName = Annotated[str, AfterValidator(_input), WithJsonSchema({"type": "string", "enum": [*INPUTS]})]
+
+
 class InspectRequest(_Request):
     """Candidates as cards, for the inspector page."""
 
@@ -109,8 +119,8 @@ class InspectRequest(_Request):
     floor: Floor = None
     order: Order = Order.UTILITY
     lang: Annotated[Text | None, Field(max_length=8, examples=["en"])] = None
-    has: Annotated[Text | None, Field(max_length=32, description="an input that must be there")] = None
-    lacks: Annotated[Text | None, Field(max_length=32, description="an input that must be absent")] = None
+    has: InputName | None = Field(default=None, description="an input that must be there")
+    lacks: InputName | None = Field(default=None, description="an input that must be absent")
     limit: Annotated[int, Field(ge=1, le=MAX_CARDS)] = 48
 
     def settings(self, usual: RankSettings) -> RankSettings:
@@ -133,7 +143,10 @@ class Scored(BaseModel):
     missing: list[str] = Field(description="inputs that it had to do without", examples=[["description", "pair"]])
 
 
-_DEGRADED = "whether the store was lost, emptied or never loaded, a pin or the query damaged there, or time too short"
+_DEGRADED = (
+    "whether the store was lost, emptied or never loaded, a pin or the query damaged there, the query's vector not to "
+    "be had, or time too short"
+)
 
 
 class _Answer(BaseModel):
@@ -204,7 +217,10 @@ class PinAnswer(PinCard):
 
 class Effect(BaseModel):
     input: str
-    effect: float = Field(description="levels; exact Shapley value")
+    effect: float = Field(
+        description="levels; exact Shapley value. Title, description and caption share one set of trigrams, which goes "
+        "with the last of them: what it does is split among those that the pin has"
+    )
 
 
 class NumberEffect(BaseModel):

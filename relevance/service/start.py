@@ -14,6 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from enrich.errors import BadInput
+from enrich.text_encoder import TextEncoder
 from enrich.workspace import ENVIRONMENT_VARIABLE, Workspace
 from relevance import query_encoder
 from relevance.candidates import workspace_index
@@ -35,15 +36,12 @@ from relevance.student import Student
 def serve(workspace: Workspace, settings: ServiceSettings, host: str, port: int, workers: int = 1) -> None:
     """Serve the workspace until stopped. Raises BadInput where a model, a key file or a feature service is missing."""
     workspace_index(workspace)  # made once, before every worker loads it
-    if settings.api_keys:
-        ApiKeys.read(Path(settings.api_keys))
-    if settings.shadow:
-        Student.load(settings.shadow)
     Served(workspace.root, settings).publish()
     if workers == 1:
         app = app_of(workspace, settings)
         uvicorn.run(app, host=host, port=port, http=Wire, ws="none", access_log=False, log_config=None)
         return
+    _refuse_unfit(workspace, settings)
     with tempfile.TemporaryDirectory() as folder:
         count_together(folder)
         uvicorn.run(
@@ -59,6 +57,12 @@ def serve(workspace: Workspace, settings: ServiceSettings, host: str, port: int,
         )
 
 
+def _refuse_unfit(workspace: Workspace, settings: ServiceSettings) -> None:
+    """Raises BadInput where a worker would: uvicorn begins one that ends anew, for ever."""
+    _keys(settings)
+    _shadow_of(workspace, settings, Loader(workspace, settings).first().scorer.student)
+
+
 def worker_app() -> FastAPI:
     """The app of a worker process, by what its parent published."""
     served = Served.published()
@@ -68,16 +72,17 @@ def worker_app() -> FastAPI:
 
 
 def app_of(workspace: Workspace, settings: ServiceSettings) -> FastAPI:
-    """The workspace's app, loaded and ready. Raises BadInput where something is missing."""
+    """The workspace's app, loaded and ready, the text encoder too. Raises BadInput where something is missing."""
     write_json_lines()
     torch.set_num_threads(1)  # requests are answered side by side; one of them need not take every core
     loader = Loader(workspace, settings)
     live, meters, cards = Live(loader.first(), loader), Meters(), Cards(workspace)
+    live.engine.scorer.warm()
     parts = Parts(
         live,
         settings,
         meters,
-        keys=ApiKeys.read(Path(settings.api_keys)) if settings.api_keys else None,
+        keys=_keys(settings),
         cards=cards,
         pictures=Pictures(workspace, settings.image_folders),
         teacher=AskedTeacher(workspace, cards) if settings.teacher else None,
@@ -88,9 +93,21 @@ def app_of(workspace: Workspace, settings: ServiceSettings) -> FastAPI:
     return app
 
 
+def _keys(settings: ServiceSettings) -> ApiKeys | None:
+    return ApiKeys.read(Path(settings.api_keys)) if settings.api_keys else None
+
+
 def _shadow(workspace: Workspace, settings: ServiceSettings, meters: Meters, answering: Student) -> Shadow | None:
-    """None where none is named. Raises BadInput for one that reads vectors of other lengths: the pins are unpacked for
-    the model that answers.
+    """None where none is named. Raises BadInput."""
+    found = _shadow_of(workspace, settings, answering)
+    return None if found is None else Shadow(*found, folder_of(workspace), meters, settings.shadow_share)
+
+
+def _shadow_of(
+    workspace: Workspace, settings: ServiceSettings, answering: Student
+) -> tuple[Student, TextEncoder] | None:
+    """The student that is named, and its encoder. Raises BadInput for one that reads vectors of other lengths: the pins
+    are unpacked for the model that answers.
     """
     if not settings.shadow:
         return None
@@ -100,5 +117,4 @@ def _shadow(workspace: Workspace, settings: ServiceSettings, meters: Meters, ans
             f"expected a shadow that reads vectors as the model that answers ({answering.record.dimensions}), found "
             f"{student.record.dimensions} in {settings.shadow}; train it on this workspace's features"
         )
-    encoder = query_encoder.of_student(student, workspace)
-    return Shadow(student, encoder, folder_of(workspace), meters, settings.shadow_share)
+    return student, query_encoder.of_student(student, workspace)

@@ -93,7 +93,7 @@ class Wire(_Protocol):
     def _refuse(self, status: bytes, expected: str) -> None:
         if self.transport.is_closing():
             return
-        if self.cycle is None or self.cycle.response_complete:
+        if self.cycle is None or (self.cycle.response_complete and not self.cycle.more_body):  # else it has its answer
             body = json.dumps({"error": f"expected {expected}"}).encode()
             head = b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
             self.transport.write(head % (status, len(body)) + body)

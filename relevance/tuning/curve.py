@@ -5,9 +5,10 @@ Reads `logged.Material`; `relevance tune-ranking` prints the curve and writes th
     nDCG   of the ranking's order of judged pins, gains 2^(level-1)-1, cutoff 20, mean over searches
     lift   of the engagement that an order would have earned, against the order by relevance alone: a pin's value per
            look times the discount of its place, 1 / log2(rank + 1), over the first 20; searches weighted by how often
-           they are made
+           they are made. It is the gain, a difference, as a share of the size of what relevance alone earns: that is
+           below 0 where people hide more than they save, and a ratio's sign would turn
 
-Scales of the usual weights give the curve. From the scale with the greatest lift whose nDCG is within the tolerance,
+Scales of the usual weights give the curve. From the scale with the greatest gain whose nDCG is within the tolerance,
 each event's weight is then tried at half, double and none. Half of the searches choose; the other half says what the
 choice is worth, with intervals (bootstrap over searches), so that what was chosen for its luck does not look good.
 """
@@ -67,7 +68,8 @@ class Point(NamedTuple):
 
     scale: float
     ndcg: float
-    lift: float  # 0.02: two per cent more
+    gain: float  # value earned more than by relevance alone; what is chosen by
+    lift: float  # the same as a share of the size of what relevance alone earns; 0.02: two per cent more
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,8 @@ class Tuned:
     logged_searches: int
     judged_searches: int
     halved: bool  # whether other searches judge than chose
-    taught: bool  # whether the student learned from the judged searches
+    earned: float  # value by relevance alone, of the searches that judge
+    taught: bool | None  # whether the student learned from the judged searches; None where it does not say
     since: datetime
     eta: float
     tolerance: float
@@ -116,6 +119,7 @@ def choose_from(found: Material, settings: TuningSettings) -> Tuned:
         logged_searches=len(found.logged),
         judged_searches=len(found.judged),
         halved=halved,
+        earned=float(_earned(judging.logged, alone).sum()),
         taught=found.taught,
         since=found.since,
         eta=found.eta,
@@ -126,20 +130,20 @@ def choose_from(found: Material, settings: TuningSettings) -> Tuned:
 def _best(points: Sequence[Point], settings: TuningSettings) -> UtilityWeights:
     least = points[0].ndcg * (1 - settings.tolerance)
     able = [point for point in points if point.ndcg >= least]
-    return _scaled(settings.usual, max(able, key=lambda point: (point.lift, -point.scale)).scale)
+    return _scaled(settings.usual, max(able, key=lambda point: (point.gain, -point.scale)).scale)
 
 
 def _refined(choosing: Material, start: UtilityWeights, ndcg: float, settings: TuningSettings) -> UtilityWeights:
-    """Event by event, what lifts more within the tolerance."""
+    """Event by event, what gains more within the tolerance."""
     best, least = start, ndcg * (1 - settings.tolerance)
-    lift = _point(choosing, 0.0, best).lift
+    gain = _point(choosing, 0.0, best).gain
     for _ in range(_ROUNDS):
         for event in RATED_EVENTS:
             for factor in _FACTORS:
                 tried = replace(best, **{event: getattr(best, event) * factor})
                 point = _point(choosing, 0.0, tried)
-                if point.ndcg >= least and point.lift > lift:
-                    best, lift = tried, point.lift
+                if point.ndcg >= least and point.gain > gain:
+                    best, gain = tried, point.gain
     return best
 
 
@@ -155,9 +159,9 @@ def _scaled(weights: UtilityWeights, scale: float) -> UtilityWeights:
 
 def _point(found: Material, scale: float, weights: UtilityWeights) -> Point:
     alone = _scaled(weights, 0.0)
-    earned, usual = _earned(found.logged, weights), _earned(found.logged, alone)
-    lift = earned.sum() / usual.sum() - 1 if usual.sum() else 0.0
-    return Point(scale, float(_ndcgs(found.judged, weights).mean()), float(lift))
+    earned, usual = _earned(found.logged, weights).sum(), _earned(found.logged, alone).sum()
+    gain = float(earned - usual)
+    return Point(scale, float(_ndcgs(found.judged, weights).mean()), gain, gain / abs(float(usual)) if usual else 0.0)
 
 
 def _ranked(search: Search, weights: UtilityWeights) -> Doubles:
@@ -192,11 +196,11 @@ def _lift_interval(logged: Sequence[Search], best: UtilityWeights, alone: Utilit
 
 
 def _bootstrap(values: Doubles, sizes: Doubles, seed: int) -> Interval:
-    """Σ values ÷ Σ sizes over searches, and its percentile interval over draws of the searches."""
+    """Σ values ÷ |Σ sizes| over searches, and its percentile interval over draws of the searches."""
     draws = np.random.default_rng(seed).integers(0, len(values), (_DRAWS, len(values)))
-    total = sizes[draws].sum(axis=1)
+    total, whole = np.abs(sizes[draws].sum(axis=1)), abs(sizes.sum())
     drawn = values[draws].sum(axis=1) / np.where(total == 0, 1.0, total)
-    value = values.sum() / sizes.sum() if sizes.sum() else 0.0
+    value = values.sum() / whole if whole else 0.0
     low, high = np.quantile(drawn, (0.025, 0.975))
     return Interval(float(value), float(low), float(high))
 
@@ -209,6 +213,17 @@ def _halves(found: Material) -> tuple[Material, Material]:
 
     sides = [found._replace(logged=side(found.logged, i), judged=side(found.judged, i)) for i in (0, 1)]
     return sides[0], sides[1]
+
+
+_KNOWN = {
+    True: "; the student learned from these, which flatters its nDCG",
+    False: "",
+    None: "; the student does not say which queries it learned from: where from these, its nDCG is flattered",
+}
+_BELOW = (
+    "by relevance alone these searches earn 0 or less, more hides than saves and clicks: engagement is a share of the "
+    "size of that, and above 0 it is better"
+)
 
 
 def render(tuned: Tuned) -> str:
@@ -224,6 +239,7 @@ def render(tuned: Tuned) -> str:
         f"on {whose}: nDCG lost {lost.value:.2%} [{lost.low:.2%}, {lost.high:.2%}], "
         f"engagement {lift.value:+.2%} [{lift.low:+.2%}, {lift.high:+.2%}]",
         f"{tuned.logged_searches:,} logged searches since {tuned.since:%F}, {tuned.judged_searches:,} judged ones"
-        + ("; the student learned from these, which flatters its nDCG" if tuned.taught else ""),
+        + _KNOWN[tuned.taught],
+        *([_BELOW] if tuned.earned <= 0 else []),
     ]
     return "\n".join(lines)

@@ -60,7 +60,7 @@ class Material(NamedTuple):
     judged: tuple[Search, ...]
     since: datetime  # the log from here on is looked at; features are of before
     eta: float  # of the positions' propensities
-    taught: bool  # whether the student learned from some of the judged searches, for want of others
+    taught: bool | None  # whether the student learned from some of the judged searches; None where it does not say
 
 
 def material(
@@ -137,10 +137,13 @@ def _whole_queries(log: pl.DataFrame, pairs: int) -> pl.DataFrame:
     return log.join(kept.select("query"), on="query", how="semi", maintain_order="left")
 
 
-def _judged(workspace: Workspace) -> tuple[pl.DataFrame, bool]:
-    """The judged pairs' features, of queries that the student did not learn from; of all where there is no other."""
-    taught = stages.taught_of(workspace.models / STUDENT_MODEL) or frozenset()
-    judged = Judged.of(workspace)
+def _judged(workspace: Workspace) -> tuple[pl.DataFrame, bool | None]:
+    """The judged pairs' features, of queries that the student did not learn from; of all where there is no other, or
+    the student does not say.
+    """
+    taught, judged = stages.taught_of(workspace.models / STUDENT_MODEL), Judged.of(workspace)
+    if taught is None:
+        return judged.features, None
     held_out = judged.features.filter(~pl.col("query").is_in(sorted(taught)))
     return (judged.features, True) if held_out.is_empty() else (held_out, False)
 

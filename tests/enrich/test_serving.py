@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
@@ -139,6 +140,20 @@ def test_a_later_row_is_dated_later_even_where_the_clock_went_back(catalogue: Wo
     write_rows(catalogue, PIN_SERVING, {"pin_id": "a", "payload": b"ahead", "event_timestamp": TOMORROW})
     run_serving(catalogue, ServingSettings())
     assert titles(catalogue, "a") == {term_id("new")}
+
+
+def test_a_row_says_the_moment_as_of_which_it_was_packed(catalogue: Workspace, monkeypatch: pytest.MonkeyPatch):
+    """Whenever the clock is looked at a day has passed, and with it the pin's title."""
+    write_rows(
+        catalogue, PIN_TEXT, *({"pin_id": "c", "title": f"of day {n}", "event_timestamp": day(n)} for n in range(1, 31))
+    )
+    days = iter(range(4, 31))
+    monkeypatch.setattr(serving, "datetime", SimpleNamespace(now=lambda _: day(next(days))))
+    run_serving(catalogue, ServingSettings())
+    rows = parts.latest(catalogue.folder(PIN_SERVING), PIN_SERVING).filter(pl.col("pin_id") == "c")
+    (moment,) = rows["event_timestamp"]
+    again = serving.pin_payloads(catalogue, rows.select("pin_id"), moment)
+    assert again["payload"].to_list() == rows["payload"].to_list()
 
 
 def test_engagement_past_its_time_to_live_is_no_evidence(catalogue: Workspace):

@@ -12,7 +12,7 @@ from enrich.errors import BadInput
 from enrich.pin_packing import pack_pins
 from enrich.pin_payload import unpack_pins
 from enrich.query_payload import PAIR_COLUMNS, QueryValues, pack_query, unpack_query
-from relevance.online import STORE, Answer
+from relevance.online import QUERY_EMBEDDING, STORE, Answer
 from relevance.pin_rows import take
 from relevance.ranking import RankSettings, UtilityWeights, rank, ranked
 
@@ -70,6 +70,7 @@ def test_the_floor_is_of_levels_that_were_scored_not_of_a_lost_stores_prior():
     lost = ranked(whole._replace(pins=gone, lost=(STORE,)))
     assert _ids(lost) == ["a0", "a1"] and all(pin.scored.degraded for pin in lost.pins)
     assert ranked(whole._replace(pins=gone)).pins == ()  # pins that nobody knows, by a store that answers
+    assert ranked(whole._replace(pins=gone, lost=(QUERY_EMBEDDING,))).pins == ()  # whatever the query had to do without
 
 
 def test_a_callers_predictions_replace_the_rates():

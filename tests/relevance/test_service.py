@@ -327,9 +327,11 @@ def test_a_full_queue_is_a_429_and_a_hung_store_a_partial_answer_in_time(scorer,
         timed_out = client.post("/score", json={**body, "deadline_ms": 5})  # waits for the one thread, in the queue
         assert timed_out.status_code == 200 and timed_out.json()["partial"] and timed_out.json()["degraded"]
         assert all(pin["missing"] == ["deadline", "pin"] for pin in timed_out.json()["pins"])
+        unfound = client.post("/rank", json={"query": "blue chair", "deadline_ms": 5}).json()
+        assert unfound["pins"] == [] and unfound["partial"] and unfound["degraded"]  # no time to find any
         waits = threading.Thread(target=lambda: answers.append(client.post("/score", json=body)))
         waits.start()
-        while "relevance_waiting_requests 1.0" not in client.get("/metrics").text:
+        while b"relevance_waiting_requests 1.0" not in parts.meters.page():  # as another worker shows it
             pass
         refused = client.post("/score", json=body)
         assert refused.status_code == 429 and int(refused.headers["retry-after"]) >= 1
@@ -337,7 +339,7 @@ def test_a_full_queue_is_a_429_and_a_hung_store_a_partial_answer_in_time(scorer,
         ask.join()
         waits.join()
         assert [answer.json()["partial"] for answer in answers] == [False, False]
-        assert [after - was for after, was in zip(counted(client), before, strict=True)] == [1, 1]
+        assert [after - was for after, was in zip(counted(client), before, strict=True)] == [1, 2, 2]
 
 
 def test_a_short_deadline_leaves_most_of_itself_for_scoring(scorer, monkeypatch):
@@ -349,9 +351,9 @@ def test_a_short_deadline_leaves_most_of_itself_for_scoring(scorer, monkeypatch)
 
 
 def counted(client) -> list[float]:
-    """Refused requests and partial answers; figures may be shared by all apps of a process."""
+    """Refused requests, partial and degraded answers; figures may be shared by all apps of a process."""
     lines = dict(line.rsplit(" ", 1) for line in client.get("/metrics").text.splitlines() if line[0] != "#")
-    return [float(lines[f"relevance_{name}_total"]) for name in ("refused", "partial_answers")]
+    return [float(lines[f"relevance_{name}_total"]) for name in ("refused", "partial_answers", "degraded_answers")]
 
 
 def test_metrics_show_each_stage_and_where_query_vectors_came_from(client):

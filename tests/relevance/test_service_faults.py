@@ -17,9 +17,8 @@ from redis_server import RedisServer
 from table_rows import day, use_online_store, write_rows
 
 from enrich.serving import ServingSettings, run_serving
-from enrich.tables import PIN_TEXT, PINS, QUERY_FEATURES
+from enrich.tables import PIN_TEXT, PINS
 from enrich.workspace import Workspace
-from relevance.candidates import workspace_index
 from relevance.feature_store import materialize
 from relevance.online import Scorer
 from relevance.service.app import Parts
@@ -31,11 +30,10 @@ from relevance.serving.payload_readers import KeyBytes
 from relevance.serving.replay import replay
 from relevance.serving.request_log import folder_of, read_entries
 from relevance.student import Student
+from tests.relevance.services import IDS, QUERY, QUIET, client_of, fill, memory_store, parts_of, tiny_student
 from tests.relevance.services import PINS as KNOWN
-from tests.relevance.services import QUIET, client_of, memory_store, parts_of, tiny_student
-from tests.relevance.students import DIMENSION, WordEncoder
+from tests.relevance.students import WordEncoder
 
-QUERY, IDS = "red chair", ["a", "b", "c"]
 BODY = {"query": QUERY, "pin_ids": [*IDS, "unseen"]}
 REDIS = "enrich.stores.safe_redis.SafeRedisOnlineStore"
 MANY = 100_000  # requests after which a test gives up waiting for what must come
@@ -48,19 +46,6 @@ def students(tmp_path_factory) -> list[Path]:
     for seed, folder in enumerate(folders):
         tiny_student(folder, seed)
     return folders
-
-
-def fill(workspace: Workspace, student: Path) -> None:
-    """Three pins and a query with a vector, packed and loaded; a student; an index of candidates."""
-    at = {"event_timestamp": day(1)}
-    write_rows(workspace, PINS, *({"pin_id": pin, "created_at": day(1)} for pin in IDS))
-    write_rows(workspace, PIN_TEXT, *({"pin_id": p, "title": f"red chair {p}", "lang": "en", **at} for p in IDS))
-    vector = [1.0] + [0.0] * (DIMENSION - 1)
-    write_rows(workspace, QUERY_FEATURES, {"query": QUERY, "query_embedding": vector, "lang": "en", **at})
-    run_serving(workspace, ServingSettings())
-    materialize(workspace)
-    shutil.copytree(student, workspace.models / "student")
-    workspace_index(workspace)
 
 
 @contextmanager

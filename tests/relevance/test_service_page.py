@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from io import BytesIO
 from types import SimpleNamespace
 
@@ -147,6 +148,15 @@ def test_inspect_orders_filters_and_gives_cards(client):
     assert client.post("/inspect", json={"query": "blue chair", "lang": "fr"}).json()["pins"] == []
 
 
+def test_a_pin_that_is_not_there_has_no_input_and_what_is_no_input_is_no_filter(client):
+    request = {"query": "blue chair", "floor": 1, "pin_ids": [KNOWN[0], "unknown"]}
+    for filtered, pins in (("has", [KNOWN[0]]), ("lacks", ["unknown"])):
+        found = client.post("/inspect", json={**request, filtered: "caption"}).json()
+        assert [pin["pin_id"] for pin in found["pins"]] == pins
+        refused = client.post("/inspect", json={**request, filtered: "titel"})
+        assert refused.status_code == 422 and "expected one of title, " in refused.json()["error"]
+
+
 @pytest.mark.parametrize("harm", ["damaged", "gone"])
 def test_a_catalogue_that_cannot_be_read_costs_the_cards_alone(catalogue, scorer, tmp_path, harm):
     harmed = Workspace.at(tmp_path / "workspace")
@@ -163,15 +173,8 @@ def test_a_catalogue_that_cannot_be_read_costs_the_cards_alone(catalogue, scorer
         inspected = client.post("/inspect", json={"query": "blue chair", "floor": 1}).json()["pins"]
         assert len(inspected) == len(KNOWN) and all(one["card"]["unread"] for one in inspected)
         shown = client.get(f"/pins/{pin}").json()
-        assert (
-            shown["served"]
-            and shown["unread"]
-            and {fact["table"] for fact in shown["facts"]}
-            == {
-                "pin_caption",
-                "pin_boards",
-            }
-        )
+        assert shown["served"] and shown["unread"]
+        assert {fact["table"] for fact in shown["facts"]} == {"pin_caption", "pin_boards"}
         assert client.get(f"/pins/{pin}/image").status_code == 404
 
 
@@ -207,6 +210,26 @@ def test_a_teacher_that_was_trained_again_is_the_one_that_is_asked(catalogue, tm
     assert loads == [2, 4]
 
 
+def test_a_teacher_that_takes_its_time_holds_no_pin_and_no_picture_up(parts):
+    go, asked = threading.Event(), threading.Semaphore(0)
+
+    def ask(query, pin_ids):
+        asked.release()
+        go.wait(60)
+        return "t", []
+
+    question = {"query": "blue chair", "pin_ids": KNOWN[:1]}
+    with client_of(replace(parts, teacher=SimpleNamespace(there=True, ask=ask))) as client:
+        questions = [threading.Thread(target=lambda: client.post("/teacher", json=question)) for _ in range(3)]
+        for one in questions:
+            one.start()
+        assert asked.acquire(timeout=60)
+        assert client.get(f"/pins/{KNOWN[0]}").status_code == client.get(f"/pins/{KNOWN[0]}/image").status_code == 200
+        go.set()
+        for one in questions:
+            one.join()
+
+
 def test_the_page_loads_nothing_from_elsewhere(client):
     page = client.get("/")
     assert page.status_code == 200 and "script-src 'self'" in page.headers["content-security-policy"]
@@ -214,6 +237,7 @@ def test_the_page_loads_nothing_from_elsewhere(client):
         body = client.get(f"/page/{file}")
         assert body.status_code == 200 and body.headers["x-content-type-options"] == "nosniff"
         assert "http://" not in body.text and "https://" not in body.text and "innerHTML" not in body.text
+    assert [client.get(path).status_code for path in ("/docs", "/redoc")] == [404, 404]  # FastAPI's pages load theirs
 
 
 @contextmanager

@@ -6,15 +6,17 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 import uvicorn
 
 from relevance.online import Scorer
 from relevance.service.app import create_app
-from relevance.service.settings import MAX_BODY_BYTES
+from relevance.service.settings import MAX_BODY_BYTES, ServiceSettings
 from relevance.service.wire import Wire
-from tests.relevance.services import PINS, memory_store, parts_of, tiny_student
+from tests.relevance.services import PINS, QUIET, memory_store, parts_of, tiny_student
 from tests.relevance.students import WordEncoder
 
 
@@ -35,17 +37,30 @@ class Hasty(Wire):
 
 
 @pytest.fixture(scope="module")
-def port(tmp_path_factory) -> Iterator[int]:
-    app = create_app(parts_of(Scorer(tiny_student(tmp_path_factory.mktemp("m")), memory_store(), WordEncoder())))
+def scorer(tmp_path_factory) -> Scorer:
+    return Scorer(tiny_student(tmp_path_factory.mktemp("m")), memory_store(), WordEncoder())
+
+
+@pytest.fixture(scope="module")
+def port(scorer) -> Iterator[int]:
+    with serving(scorer) as port:
+        yield port
+
+
+@contextmanager
+def serving(scorer: Scorer, settings: ServiceSettings = QUIET) -> Iterator[int]:
+    app = create_app(parts_of(scorer, settings))
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
         server = uvicorn.Server(uvicorn.Config(app, http=Hasty, ws="none", log_config=None, access_log=False))
         thread = threading.Thread(target=server.run, args=([listening],))
         thread.start()
-        yield listening.getsockname()[1]
-        server.should_exit = True
-        thread.join()
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 def asked(port: int, *sent: bytes) -> bytes:
@@ -100,6 +115,23 @@ def test_a_body_that_was_refused_does_not_hold_its_connection(port):
     for sent, status in ((chunks, b"411"), (head("/score", MAX_BODY_BYTES + 1), b"413")):
         said = asked(port, sent)
         assert said.startswith(b"HTTP/1.1 " + status) and b"connection: close" in said
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_body_that_does_not_end_in_time_is_a_408_and_does_not_hold_its_connection(scorer):
+    with serving(scorer, replace(QUIET, body_seconds=0.1)) as port:
+        said = asked(port, head("/score", 100, "content-type: application/json"), b"{")
+    assert said.startswith(b"HTTP/1.1 408 ") and b"connection: close" in said
+
+
+def test_what_comes_of_a_body_after_its_answer_gets_no_second_one(port):
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall(head("/nowhere", 100))
+        said = b""
+        while b"}" not in said:
+            said += connection.recv(65_536)
+        connection.sendall(b"{")
+        assert said.startswith(b"HTTP/1.1 404 ") and connection.recv(65_536) == b""  # closed
 
 
 def test_an_answer_that_nobody_takes_does_not_hold_its_connection(port):

@@ -17,7 +17,7 @@ from enrich.query_payload import unpack_query
 from relevance import metrics
 from relevance.calibration import Calibration
 from relevance.commands.student_flags import StudentFlags
-from relevance.features import QUERY_FEATURES
+from relevance.features import PAIR_FEATURES, QUERY_FEATURES
 from relevance.learning.inputs import pin_columns, rounded, student_inputs
 from relevance.learning.network import Inputs, NetworkSettings, Side, Size
 from relevance.learning.training import train_student
@@ -131,6 +131,24 @@ def test_a_missing_input_degrades_gently(trained):
     whole = metrics.accuracy(frame["level"], _predict(student, frame))
     bare = frame.drop("pin_caption__caption")
     assert whole - metrics.accuracy(frame["level"], _predict(student, bare)) < 0.35
+
+
+def test_a_number_that_never_varied_in_training_says_nothing_and_one_that_was_left_out_there_does(trained):
+    """All texts are English and every query had a vector; text vectors were there, but for the rows taught without."""
+    student = Student.load(trained)
+    usual = student_inputs(labelled_frame(3, 10, 6), WordEncoder()).features(student.statistics)
+
+    def moved(name: str) -> float:
+        numbers, queries = usual.numbers.copy(), usual.query_numbers.copy()
+        if name in PAIR_FEATURES:
+            numbers[:, PAIR_FEATURES.index(name)] = 1
+        else:
+            queries[:, QUERY_FEATURES.index(name)] = 1
+        other = replace(usual, numbers=numbers, query_numbers=queries)
+        return float(np.abs(student.predict(other) - student.predict(usual)).max())
+
+    assert moved("other_language") == moved("missing_embedding") == 0
+    assert moved("missing_text_embedding") > 0
 
 
 def test_without_dev_rows_it_trains_to_the_end_uncalibrated(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -11,10 +12,12 @@ import pytest
 
 from enrich.errors import BadInput
 from enrich.workspace import Workspace
+from relevance import stages
+from relevance.model_names import STUDENT_MODEL
 from relevance.ranking import RankSettings, UtilityWeights
 from relevance.tuning.chosen import choose, chosen_path, chosen_settings
 from relevance.tuning.curve import TuningSettings, choose_from, render
-from relevance.tuning.logged import EventValues, Material, Search, _per_look
+from relevance.tuning.logged import EventValues, Material, Search, _judged, _per_look
 
 SINCE = datetime(2025, 1, 1, tzinfo=UTC)
 
@@ -64,6 +67,31 @@ def test_lift_by_hand():
     """A look at the first place counts 1, at the second 1 / log2(3) = .631: .5 first instead of second is +58 %."""
     found = choose_from(given_searches([0.0, 0.5], [3, 4]), TuningSettings())
     assert found.lift.value == pytest.approx(np.log2(3) - 1)
+
+
+def test_where_hides_outweigh_saves_the_order_that_hides_less_is_chosen():
+    """By relevance alone the pin that is hidden stands first: -1 + .1 · .631; the other way about .1 - .631."""
+    found = choose_from(given_searches([-1.0, 0.1], [3, 4]), TuningSettings())
+    assert found.earned < 0 and found.chosen.weights.save > 0
+    discount = 1 / np.log2(3)
+    alone, chosen = -1 + 0.1 * discount, 0.1 - discount
+    assert found.lift.value == pytest.approx((chosen - alone) / -alone)
+    assert found.lift.low == pytest.approx(found.lift.high) and "more hides than saves" in render(found)
+
+
+def test_a_student_that_does_not_say_what_it_learned_from_is_not_said_to_be_judged_by_other_queries(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+):
+    both = pl.DataFrame({"query": ["chair", "lamp"]})
+    monkeypatch.setattr("relevance.tuning.logged.Judged.of", lambda _: SimpleNamespace(features=both))
+    found, taught = _judged(workspace)
+    assert found is both and taught is None
+    stages.make(workspace.models / STUDENT_MODEL, "rows", lambda _: None, taught=frozenset({"chair"}))
+    found, taught = _judged(workspace)
+    assert (found["query"].to_list(), taught) == (["lamp"], False)
+    given = given_searches([0.0, 0.5], [3, 4])
+    said = {known: render(choose_from(given._replace(taught=known), TuningSettings())) for known in (False, True, None)}
+    assert "flatter" not in said[False] and "does not say" in said[None] and said[True] != said[None]
 
 
 def test_a_pin_is_worth_what_it_earned_by_look_not_by_place():

@@ -133,7 +133,7 @@ function show(now) {
   $("#summary").textContent = `${count} of ${answer.candidates} candidates${more}${below}`;
   const lost = [...new Set(answer.pins.flatMap((pin) => pin.missing))].filter((input) => BROKEN.has(input));
   $("#degraded").hidden = !answer.degraded;
-  $("#degraded").textContent = `Degraded answer: without ${lost.map(named).join(", ") || "some pins"}. What the store gave last, or the prior, stands in.`;
+  $("#degraded").textContent = `Degraded answer: without ${lost.map(named).join(", ") || "some pins"}. What the store gave last, the words alone or the prior stand in.`;
   openWhy();
 }
 

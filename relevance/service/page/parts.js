@@ -1,7 +1,7 @@
 // Pieces that cards and the panel are made of. Text is only ever set as text: nothing of a pin becomes markup.
 
 export const LEVELS = ["highly irrelevant", "irrelevant", "marginally relevant", "relevant", "highly relevant"];
-export const BROKEN = new Set(["store", "corrupt", "never_materialized", "deadline", "corrupt_query"]);
+export const BROKEN = new Set(["store", "corrupt", "never_materialized", "deadline", "corrupt_query", "query_embedding"]);
 const NAMES = {
   text_embedding: "text vector",
   visual_embedding: "visual vector",
