@@ -207,9 +207,9 @@ class Pipeline:
         files = [file for table in tables for file in self.workspace.folder(table).glob("*.parquet")]
         return stages.fingerprint(sorted((f.parent.name, f.name, f.stat().st_size) for f in files))
 
-    def has_soft_labels(self, fold: Fold) -> bool:
-        """Whether the fold's teacher gave any pair its probabilities; it has none to label where all is judged."""
-        return bool(self._soft_pairs(fold).rows)
+    def was_asked(self, fold: Fold) -> bool:
+        """Whether the fold's teacher was asked about any pair; there is none to label where all is judged."""
+        return self._soft_pairs(fold).asked
 
     def _soft_pairs(self, fold: Fold) -> SoftPairs:
         producer = producer_of(read_record(_model(fold, TEACHER_MODEL, "train-teacher")))
@@ -219,10 +219,11 @@ class Pipeline:
         """The pairs that the fold's teacher labelled, with its probabilities; those of pins deleted since left out.
 
         No rows where there was none to label: all is judged, or has no text. Raises BadInput where they are not
-        labelled yet, where one is of a held-out query, and where the gate refuses them.
+        labelled yet, where one is of a held-out query, and where the gate refuses them: also where the teacher was
+        asked and not one of its answers is a distribution.
         """
         pairs = self._soft_pairs(fold)
-        if not pairs.rows:
+        if not pairs.asked:
             self._refuse_unlabelled(fold)
             return pairs
         if held_out := pairs.of_queries(fold.split.held_out):

@@ -63,7 +63,7 @@ def run(
         _said(pipeline.teach(fold), fold.folder / "teacher")
         labelled = pipeline.label(fold)
         click.echo(f"soft labels of fold {fold.name}: {labelled.made:,} made, {labelled.fresh:,} fresh")
-        if pipeline.has_soft_labels(fold):
+        if pipeline.was_asked(fold):
             click.echo("\n".join(pipeline.drift(fold).lines()))
         else:
             click.echo("nothing that the teacher could label is not judged: the student learns from people alone")

@@ -50,8 +50,8 @@ def train_teacher(
     """Train on `weak`, then on `rows`, keep the epoch that is best on `dev`, calibrate on `dev`, save to `out`.
 
     Returns the metrics. `feature_service` is the fingerprint of the service that gave the texts; `callbacks` watch
-    Trainer's runs. Raises BadInput where a split is empty, a level is outside 1..5, the training levels are all one, or
-    the backbone cannot be loaded.
+    Trainer's runs. Raises BadInput where a split is empty, a level is outside 1..5, the training levels are all one,
+    the backbone cannot be loaded, or what was taught answers with what is no number.
     """
     rows.check_to_teach()
     dev.check("dev")
@@ -67,6 +67,7 @@ def train_teacher(
     processes.tell(lesson)
     taught = _teach(lesson, callbacks)
     logits = taught.ran.dev_logits
+    _refuse_not_finite(logits)
     calibration = Calibration.fit(logits, dev.levels, dev.queries)
     metrics = {
         "weak_pairs": float(len(weak.queries) if weak is not None else 0),
@@ -86,6 +87,16 @@ def train_teacher(
     write_model_card(out, record)
     forget_checkpoints(out)
     return metrics
+
+
+def _refuse_not_finite(logits: npt.NDArray[np.float32]) -> None:
+    """Raises BadInput for the dev logits [n, 5] of a teacher that fell apart: its calibration would say it is fine."""
+    lost = int((~np.isfinite(logits)).any(axis=1).sum())
+    if lost:
+        raise BadInput(
+            f"expected finite logits of the dev pairs, found NaN or infinity in {lost:,} of {len(logits):,}: training "
+            "diverged, or the backbone's weights are damaged; train with a lower --learning-rate, or another --backbone"
+        )
 
 
 def follow() -> None:

@@ -193,6 +193,14 @@ def test_rows_that_cannot_teach_are_refused_in_one_line(
         train_teacher(train, dev, TINY, tmp_path)
 
 
+def test_a_teacher_that_fell_apart_is_not_saved(tmp_path: Path) -> None:
+    settings = replace(TINY, backbone=str(tiny_bert(tmp_path / "backbone")), learning_rate=1e30)
+    with pytest.raises(BadInput, match="finite logits of the dev pairs, found NaN or infinity in 16 of 16") as error:
+        train_teacher(rows(48), rows(16, 1), settings, tmp_path / "teacher")
+    assert "--learning-rate" in str(error.value) and "\n" not in str(error.value)
+    assert not (tmp_path / "teacher" / "teacher.json").exists()
+
+
 def test_a_folder_that_is_not_whole_is_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="found none"):
         Teacher.load(tmp_path / "nowhere")
