@@ -4,7 +4,8 @@ Reads a sample of pairs (labelling/sample.py), a part at a time, and their texts
 (`relevance label`), or to another folder of that table, such as a fold's. Each part of the sample becomes one part of
 the table, named for the teacher, the sample and the part's number, and appears whole: what is done is seen by the
 names, a killed run goes on with the parts that are missing, and a part that two workers made is there once. Pairs that
-the teacher labelled for another sample are left out. What is done of a part, labelling/worker.py says.
+the teacher labelled for another sample are left out; those that failed then are asked about again. What is done of a
+part, labelling/worker.py says.
 """
 
 from __future__ import annotations

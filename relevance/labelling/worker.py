@@ -2,7 +2,7 @@
 
 Reads a part's pairs and their texts; writes the part of the table soft_label that is named for it, whole or not at all.
 A pair whose pin has no text, or for which the teacher gives no distribution, gets a row without probabilities, and the
-reason.
+reason; where it failed in that way before, it gets none.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from enrich.engine import Engine
 from enrich.errors import BadInput
 from enrich.job import input_hash
 from enrich.tables import LEVELS, SOFT_LABEL
-from relevance.labelling.labelled_pairs import known_of
+from relevance.labelling.labelled_pairs import known_of, new_rows
 from relevance.labelling.log_pairs import PAIR
 from relevance.labelling.sample import SamplePart
 from relevance.text import PinText, pin_texts_from_frame, plain_text
@@ -68,7 +68,7 @@ class Labelling:
     texts: Texts  # gives a batch of pairs its teacher_v1 columns, in the same order
     into: Path  # folder of the table soft_label
     name: str  # of this teacher's labels of this sample; begins the names of their parts
-    known: Path | None  # pairs of the sample that this teacher labelled before (labelling/labelled_pairs.py)
+    known: Path | None  # what this teacher said of pairs of the sample before (labelling/labelled_pairs.py)
 
 
 class Done(NamedTuple):
@@ -94,8 +94,9 @@ class Worker:
         """Label the frames (`with_texts`) and write each as its part of the table."""
         pairs, made, failed = 0, 0, Counter[str]()
         for part, frame in frames:
-            rows = _labelled(frame, self._teacher)
-            parts.append(self._job.into, SOFT_LABEL, rows.to_arrow(), part_name(self._job.name, part))
+            rows, known = _labelled(frame, self._teacher), self._job.known
+            new = new_rows(rows, known, part.number) if known else rows
+            parts.append(self._job.into, SOFT_LABEL, new.to_arrow(), part_name(self._job.name, part))
             failed.update(rows["reason"].drop_nulls().to_list())
             made += rows["reason"].null_count()
             pairs += part.rows

@@ -247,6 +247,16 @@ def test_a_new_teachers_labels_are_looked_at_among_many_parts_of_older_ones(work
     assert next(check.pairs for check in found.findings if check.check == "answers") == 240
 
 
+def test_an_answer_that_came_later_is_not_lost(workspace: Workspace) -> None:
+    judge(workspace)
+    for answer in (lambda shares: shares * np.nan, as_it_is):
+        write_labels(workspace, answer)
+    asked, one = ByNumber([]), gate(workspace)
+    found = one.report(asked.producer, lambda: asked, lambda: titled(one.judged), titled)
+    answers = next(check for check in found.findings if check.check == "answers")
+    assert (answers.verdict, answers.figure, answers.pairs) == (Verdict.OK, 0.0, 240)
+
+
 def taught(workspace: Workspace) -> Fold:
     """Judged pairs, and the fold of a tiny teacher."""
     judge(workspace)
