@@ -46,6 +46,7 @@ from relevance.plan import SERVING, Fold, PlanSettings, plan
 from relevance.student import Student, StudentSettings
 from relevance.teacher import Teacher
 from relevance.teaching.checkpoint import TeacherSettings, check_weights, producer_of, read_record
+from relevance.teaching.freshness import teacher_made_from
 from relevance.teaching.network import revision_of
 from relevance.teaching.training import train_teacher
 from relevance.teaching.weak_labels import WeakSettings, weak_pairs
@@ -115,16 +116,15 @@ class Pipeline:
         def work(out: Path) -> None:
             train_teacher(teacher_rows(train), teacher_rows(dev), chosen, out, service, weak_rows(weak))
 
-        made_from = stages.fingerprint(train, dev, weak, chosen, service)
-        if self._backbone_files and not stages.fresh(fold.folder / name, made_from):  # as an earlier version put it
-            made_from = stages.fingerprint(made_from, self._backbone_files)
+        def inputs(settings: TeacherSettings) -> str:
+            return stages.fingerprint(train, dev, weak, settings, service)
+
+        made_from = teacher_made_from(fold.folder / name, chosen, self._backbone_files, inputs)
         return stages.make(fold.folder / name, made_from, work, _queries(train, dev, weak))
 
     @cached_property
     def _backbone_files(self) -> str | None:
-        """Of a folder that was named: other files under its name are another backbone. A hub's new commit is not, nor
-        another release of the installed one: neither undoes hours of training.
-        """
+        """A fingerprint, where a folder was named and is there."""
         named = self.settings.teacher.backbone
         return revision_of(named) if named is not None else None
 

@@ -33,7 +33,8 @@ class TeachingFlags:
         """The settings with what was given. Raises BadInput where it clashes, or this machine cannot do it."""
         from relevance.teaching.adapters import require
 
-        require(_given(self.adapter, settings.adapter))
+        if self.adapter is not None:  # one that was taught with before is asked for where there is something to train
+            require(self.adapter)
         return replace(
             settings,
             loss=_given(self.loss, settings.loss),

@@ -18,6 +18,7 @@ from transformers import TrainerCallback
 
 from enrich import console
 from enrich.errors import BadInput
+from relevance import stages
 from relevance.calibration import Calibration
 from relevance.cli import relevance
 from relevance.commands import flags
@@ -26,8 +27,9 @@ from relevance.teacher import Teacher
 from relevance.teaching.adapters import backbone_to_teach, exportable
 from relevance.teaching.checkpoint import TeacherRecord, TeacherSettings, build_network, read_record
 from relevance.teaching.choices import Adapter, Loss, Targets
+from relevance.teaching.freshness import teacher_made_from
 from relevance.teaching.last_named import in_words, last_named
-from relevance.teaching.network import Pooling
+from relevance.teaching.network import Pooling, files_fingerprint, revision_of
 from relevance.teaching.rows import TeacherRows
 from relevance.teaching.training import train_teacher
 from relevance.text import PinText
@@ -159,6 +161,12 @@ def test_four_bits_without_cuda_are_refused() -> None:
         TeachingFlags(adapter=Adapter.QLORA).applied(TINY)
 
 
+def test_what_was_taught_with_four_bits_is_not_refused_where_there_is_nothing_to_train() -> None:
+    """`relevance run` goes on with it, on a machine that only labels."""
+    last = replace(TINY, adapter=Adapter.QLORA)
+    assert TeachingFlags().applied(last) == last
+
+
 def test_a_loss_that_there_is_not_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     at = ["--workspace", str(tmp_path / "w")]
     assert console.run(relevance, ["train-teacher", "--loss", "hinge", *at]) == 2
@@ -203,6 +211,44 @@ def test_run_goes_on_with_the_teacher_that_was_last_named(tmp_path: Path) -> Non
     assert flags.run_settings(flags.Flags(plan, backbone="bert"), last).teacher == replace(
         usual.teacher, backbone="bert"
     )
+
+
+def test_a_backbones_folder_is_the_same_from_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan, folder = flags.PlanFlags(None, "query", "en", 0), tmp_path / "bb"
+    folder.mkdir()
+    monkeypatch.chdir(tmp_path)
+    typed = flags.Flags(plan, backbone="bb")
+    assert flags.run_settings(typed).teacher.backbone == str(folder)
+    earlier = replace(TINY, backbone="bb")  # as an earlier version kept it
+    assert flags.run_settings(typed, earlier).teacher == replace(TINY, backbone=str(folder))
+    assert flags.run_settings(flags.Flags(plan), earlier).teacher == earlier
+    assert flags.run_settings(flags.Flags(plan, backbone="org/bb@v1")).teacher.backbone == "org/bb@v1"
+
+
+def test_a_finished_teacher_is_known_by_its_backbones_files_wherever_they_lie(tmp_path: Path) -> None:
+    there, moved, teacher = tmp_path / "there", tmp_path / "moved", tmp_path / "teacher"
+    chosen, revision = replace(TINY, backbone=str(tiny_bert(there))), files_fingerprint(there)
+    record = TeacherRecord(chosen, Pooling.CLS, Calibration(), "f", "d", None, {}, backbone_revision=revision)
+
+    def fresh(settings: TeacherSettings) -> bool:
+        return stages.fresh(teacher, made_from(settings))
+
+    def made_from(settings: TeacherSettings) -> str:
+        return teacher_made_from(teacher, settings, revision_of(settings.backbone), stages.fingerprint)
+
+    def work(out: Path) -> None:
+        (out / "teacher.json").write_text(json.dumps(asdict(record)))
+
+    stages.make(teacher, made_from(chosen), work)
+    assert fresh(chosen) and not fresh(replace(chosen, epochs=9))
+    there.rename(moved)
+    elsewhere = replace(chosen, backbone=str(moved))
+    assert fresh(chosen), "gone"
+    assert fresh(elsewhere) and not fresh(replace(elsewhere, epochs=9)) and not fresh(replace(chosen, backbone="bert"))
+    (moved / "config.json").write_text((moved / "config.json").read_text() + " ")
+    assert not fresh(elsewhere), "other files"
+    (teacher / "teacher.json").write_text("{")
+    assert not fresh(chosen), "made anew"
 
 
 def test_flags_that_were_not_given_change_nothing() -> None:
