@@ -58,7 +58,7 @@ class TextSettings:
     fields: tuple[FieldBudget, ...] = DEFAULT_FIELDS  # in the order written; a field that is absent is not read
     max_tokens: int = 128  # of the whole sequence, special tokens included
     query_tokens: int = 32  # of the query at most
-    separator: str = "\n"  # between query and pin for tokenizers that have no separator of their own (decoders)
+    separator: str = "\n"  # between query and pin for tokenizers that have nothing of their own there (decoders)
 
     def __post_init__(self) -> None:
         names = [budget.field for budget in self.fields]
@@ -205,7 +205,12 @@ class Renderer:
         first, second = sides.index(0), sides.index(1)
         end = len(sides) - sides[::-1].index(1)
         between = ids[len(sides) - sides[::-1].index(0) : second]
-        return _Template(ids[:first], between if len(between) else self._own_separator(), ids[end:])
+        return _Template(ids[:first], between if self._separates(between) else self._own_separator(), ids[end:])
+
+    def _separates(self, between: TokenIds) -> bool:
+        """Whether anything stands there but the token that begins a text, which Llama 3's puts before both."""
+        begins = self._tokenizer.bos_token_id
+        return bool(len(between)) and (begins == self._tokenizer.eos_token_id or bool((between != begins).any()))
 
     def _own_separator(self) -> TokenIds:
         return np.asarray(self._tokenizer(self._settings.separator, add_special_tokens=False)["input_ids"], np.int32)

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_models import tiny_bert, tiny_llama, tiny_t5, tiny_xlmr
+from tiny_models import tiny_bert, tiny_llama, tiny_llama_3, tiny_t5, tiny_xlmr
 from transformers import AutoTokenizer
 
 from enrich.errors import BadInput
@@ -62,6 +62,7 @@ def test_the_query_is_read_by_its_key(tmp_path: Path) -> None:
         (tiny_xlmr, "<s> rug </s> </s> title : wool rug </s>"),
         (tiny_t5, "rug </s> title : wool rug </s>"),
         (tiny_llama, "<s> rug \n title : wool rug"),
+        (tiny_llama_3, "<s> rug \n title : wool rug"),
     ],
 )
 def test_each_tokenizer_keeps_its_own_special_tokens(tmp_path: Path, make: object, expected: str) -> None:
