@@ -30,6 +30,7 @@ from relevance.labelling.sample import SamplePart
 from relevance.text import PinText, pin_texts_from_frame, plain_text
 
 NO_TEXT, NO_DISTRIBUTION = "no-text", "no-distribution"
+_TASKS_A_WORKER = 4  # of several workers; where there are parts enough
 SUM_TOLERANCE = 0.01  # by which five probabilities may miss 1
 
 Texts = Callable[[pl.DataFrame], pl.DataFrame]
@@ -48,7 +49,7 @@ class SoftTeacher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LabelSettings:
-    pairs_a_frame: int = 20_000  # whose texts are joined at once; a worker is given so many at a time
+    pairs_a_frame: int = 20_000  # whose texts are joined at once; a worker is given no more at a time
     engine: Engine = Engine.LOCAL  # where pairs are labelled; on Ray each worker has a teacher of its own
     workers: int | None = None  # on Ray; None: one a GPU, or, where the cluster has none, one a core
     gpus: float | None = None  # of each worker on Ray; None: 1 where the cluster has any, else 0
@@ -101,6 +102,21 @@ class Worker:
             made += rows["reason"].null_count()
             pairs += part.rows
         return Done(pairs, made, failed)
+
+
+def tasks_of(todo: Sequence[SamplePart], pairs: int, workers: int = 1) -> list[list[SamplePart]]:
+    """The parts in their order, so many together that they have `pairs` pairs at most, or one.
+
+    Several `workers` have fewer in a task, so that each gets several and all end at nearly the same time.
+    """
+    if workers > 1:
+        pairs = min(pairs, -(-sum(part.rows for part in todo) // (workers * _TASKS_A_WORKER)))
+    tasks: list[list[SamplePart]] = []
+    for part in todo:
+        if not tasks or sum(one.rows for one in tasks[-1]) + part.rows > pairs:
+            tasks.append([])
+        tasks[-1].append(part)
+    return tasks
 
 
 def with_texts(job: Labelling, wanted: Sequence[SamplePart]) -> list[tuple[SamplePart, pl.DataFrame]]:

@@ -24,8 +24,8 @@ from enrich.errors import BadInput
 from enrich.job import JobReport
 from enrich.workspace import Workspace
 from relevance import stages
-from relevance.labelling.sample import SoftSample, write_parts
-from relevance.labelling.worker import NO_DISTRIBUTION, NO_TEXT, LabelSettings
+from relevance.labelling.sample import SamplePart, SoftSample, write_parts
+from relevance.labelling.worker import NO_DISTRIBUTION, NO_TEXT, LabelSettings, tasks_of
 from relevance.soft_labels import label
 from relevance.teacher import Teacher
 from relevance.teaching.checkpoint import TeacherSettings
@@ -193,6 +193,15 @@ def test_texts_of_other_pairs_are_refused(workspace: Workspace) -> None:
 def test_ray_is_not_loaded_where_pairs_are_labelled_here() -> None:
     code = "import sys, relevance.pipeline, relevance.soft_labels; sys.exit('ray' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(("workers", "tasks"), [(1, [5, 5]), (2, [1] * 10), (8, [1] * 10)])
+def test_each_worker_has_several_tasks_where_there_are_parts_enough(workers: int, tasks: list[int]) -> None:
+    """Cut into frames of 20,000 pairs alone, two workers would have one task each, and six of eight none."""
+    todo = [SamplePart(number, Path(), 4_000) for number in range(10)]
+    cut = tasks_of(todo, LabelSettings().pairs_a_frame, workers)
+    assert [len(task) for task in cut] == tasks
+    assert [part for task in cut for part in task] == todo
 
 
 def dies_once(marker: Path, pairs: pl.DataFrame) -> pl.DataFrame:
