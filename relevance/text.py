@@ -68,8 +68,8 @@ class TextSettings:
             raise BadInput("expected each text field's share to be above 0; leave a field out to not read it")
         if self.query_tokens < 1 or self.max_tokens < self.query_tokens + 8 * len(self.fields):
             raise BadInput(
-                f"expected max_tokens of at least query_tokens + 8 a field ({self.query_tokens} + "
-                f"{8 * len(self.fields)}), found {self.max_tokens}; raise max_tokens or read fewer fields"
+                f"expected --max-tokens of at least query_tokens + 8 a field ({self.query_tokens} + "
+                f"{8 * len(self.fields)}), found {self.max_tokens}; raise it or read fewer fields"
             )
 
     def selecting(self, *fields: Field) -> TextSettings:
@@ -171,8 +171,8 @@ class Renderer:
         least = fixed + len(self._markers)
         if self._settings.max_tokens < least:
             raise BadInput(
-                f"expected max_tokens of at least {least} for special tokens, query_tokens, markers ({markers}) and a "
-                f"token a field, found {self._settings.max_tokens}; raise max_tokens or shorten the markers"
+                f"expected --max-tokens of at least {least} for special tokens, query_tokens, markers ({markers}) and "
+                f"a token a field, found {self._settings.max_tokens}; raise it or shorten the markers"
             )
 
     def forget_texts(self) -> None:

@@ -106,7 +106,8 @@ def run_settings(flags: Flags, last: TeacherSettings | None = None) -> RunSettin
     base, seed = RunSettings(), flags.plan.seed
     backbone = _located(flags.backbone)
     if last is None or backbone not in (None, _located(last.backbone)):
-        last = replace(base.teacher, backbone=backbone)
+        rate = base.teacher.learning_rate if backbone is None else None  # of another backbone by its width
+        last = replace(base.teacher, backbone=backbone, learning_rate=rate)
     teacher = replace(last, seed=seed, backbone=backbone or last.backbone)
     if flags.epochs:
         teacher = replace(teacher, epochs=flags.epochs)

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from torch import nn
 from transformers import TrainerCallback, set_seed
 
 from enrich.errors import BadInput
@@ -122,6 +123,18 @@ class Lesson(NamedTuple):
         return fingerprint(*splits)
 
 
+def _refuse_too_long(backbone: Backbone, tokens: int) -> None:
+    """Raises BadInput where so many tokens are more than the backbone has places for; relative ones have no end."""
+    for name, places in backbone.network.named_modules():
+        if name.endswith("position_embeddings") and isinstance(places, nn.Embedding):
+            most = places.num_embeddings - (0 if places.padding_idx is None else places.padding_idx + 1)
+            if tokens > most:
+                raise BadInput(
+                    f"expected --max-tokens of at most {most}, for which the backbone has places, found {tokens}; "
+                    "lower it, or name another --backbone"
+                )
+
+
 class _Taught(NamedTuple):
     network: TeacherNetwork
     backbone: Backbone
@@ -133,6 +146,7 @@ def _teach(lesson: Lesson, callbacks: Sequence[TrainerCallback]) -> _Taught:
     rows, dev, weak, settings, out = lesson
     set_seed(settings.seed)
     backbone = backbone_to_teach(settings)
+    _refuse_too_long(backbone, settings.text.max_tokens)
     network = build_network(backbone, settings)
     renderer = Renderer(backbone.tokenizer, settings.text)
     made_from = f"{lesson.data} {asdict(settings)} of {processes.count()} processes"

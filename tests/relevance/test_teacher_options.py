@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_lessons import TINY, Kill, rows, weak_rows
-from tiny_models import FAMILIES, tiny_bert, tiny_llama
+from tiny_models import FAMILIES, tiny_bert, tiny_llama, tiny_xlmr
 from transformers import TrainerCallback
 
 from enrich import console
@@ -29,10 +29,11 @@ from relevance.teaching.checkpoint import TeacherRecord, TeacherSettings, build_
 from relevance.teaching.choices import Adapter, Loss, Targets
 from relevance.teaching.freshness import teacher_made_from
 from relevance.teaching.last_named import in_words, last_named
+from relevance.teaching.layers import optimizer_of
 from relevance.teaching.network import Pooling, files_fingerprint, revision_of
 from relevance.teaching.rows import TeacherRows
 from relevance.teaching.training import train_teacher
-from relevance.text import PinText
+from relevance.text import PinText, TextSettings
 
 ORDINAL = (Loss.CORAL, Loss.CUMULATIVE_LINK)
 
@@ -148,6 +149,7 @@ def test_every_option_makes_another_teacher_and_gradient_checkpointing_the_same(
         ({"r_drop": 1.0, "dropout": 0.0}, "expected dropout with --r-drop"),
         ({"lora_rank": 0}, "lora_rank"),
         ({"adapter_learning_rate": 0.0}, "learning rates above 0"),
+        ({"learning_rate": None, "head_learning_rate": 0.0}, "learning rates above 0"),
     ],
 )
 def test_settings_that_cannot_be_are_refused_in_one_line(settings: dict[str, float], said: str) -> None:
@@ -209,7 +211,7 @@ def test_run_goes_on_with_the_teacher_that_was_last_named(tmp_path: Path) -> Non
     assert in_words(goes_on) == "backbone llama, adapter lora"
     assert flags.run_settings(flags.Flags(plan, backbone="llama"), last).teacher == goes_on
     assert flags.run_settings(flags.Flags(plan, backbone="bert"), last).teacher == replace(
-        usual.teacher, backbone="bert"
+        usual.teacher, backbone="bert", learning_rate=None
     )
 
 
@@ -265,6 +267,33 @@ def test_flags_that_were_not_given_change_nothing() -> None:
         adapter=Adapter.LORA,
         gradient_checkpointing=True,
     )
+    sized = TeachingFlags(learning_rate=1e-4, batch_size=8, max_tokens=256, lora_rank=4, patience=1)
+    text = replace(TINY.text, max_tokens=256)
+    of_all = replace(TINY, learning_rate=1e-4, batch_size=8, text=text, lora_rank=4, patience=1)
+    assert sized.applied(TINY) == of_all
+    adapted = replace(TINY, adapter=Adapter.LORA)
+    of_the_adapter = replace(of_all, learning_rate=TINY.learning_rate, adapter_learning_rate=1e-4)
+    assert sized.applied(adapted) == replace(of_the_adapter, adapter=Adapter.LORA)
+
+
+@pytest.mark.parametrize(("width", "given", "rate"), [(32, None, 5e-5), (1_024, None, 1e-5), (1_024, 3e-5, 3e-5)])
+def test_a_backbone_is_taught_at_the_rate_given_or_else_by_its_width(
+    tmp_path: Path, width: int, given: float | None, rate: float
+) -> None:
+    settings = replace(TINY, backbone=str(tiny_bert(tmp_path, width)), learning_rate=given)
+    network = build_network(backbone_to_teach(settings), settings)
+    rates = {group["lr"] for group in optimizer_of(network, settings).param_groups}
+    assert rates == {rate, settings.head_learning_rate}
+
+
+@pytest.mark.parametrize(("make", "most"), [(tiny_bert, 256), (tiny_xlmr, 255)])
+def test_more_tokens_than_a_backbone_has_places_for_are_refused(tmp_path: Path, make, most: int) -> None:
+    settings = replace(TINY, backbone=str(make(tmp_path / "backbone")), text=TextSettings(max_tokens=most + 1))
+    with pytest.raises(BadInput, match=f"--max-tokens of at most {most}, .* found {most + 1}"):
+        train_teacher(rows(32), rows(8, 1), settings, tmp_path / "teacher")
+    fits = replace(settings, text=TextSettings(max_tokens=most), epochs=1)
+    long = replace(rows(32), pin_texts=[PinText(title="oak table " * most)] * 32)
+    train_teacher(long, rows(8, 1), fits, tmp_path / "teacher")
 
 
 def test_a_teacher_of_an_earlier_version_is_one_of_plain_cross_entropy(tmp_path: Path) -> None:

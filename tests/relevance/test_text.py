@@ -118,7 +118,7 @@ def test_fit_cuts_the_longest_for_its_share_first() -> None:
 
 
 def test_settings_that_cannot_hold_a_token_a_field_are_refused() -> None:
-    with pytest.raises(BadInput, match="max_tokens"):
+    with pytest.raises(BadInput, match="--max-tokens"):
         TextSettings(max_tokens=64)
     with pytest.raises(BadInput, match="distinct text fields"):
         TextSettings().selecting()
@@ -151,7 +151,7 @@ def test_markers_that_leave_the_fields_no_room_are_refused(tmp_path: Path) -> No
         pair_texts(["oak table round dining chair"], ["oak table"])
     )
     assert len(row.ids) == 20
-    with pytest.raises(BadInput, match=r"max_tokens of at least 20 .*found 19"):
+    with pytest.raises(BadInput, match=r"--max-tokens of at least 20 .*found 19"):
         Renderer(tokenizer, TextSettings(marker, 19, 4))
 
 

@@ -25,10 +25,10 @@ TEXT = """a oak table round dining chair red blue lamp garden bench small rug wo
 vase mirror clock kitchen : , . title description caption link boards queries ideas"""
 
 
-def tiny_bert(folder: Path) -> Path:
+def tiny_bert(folder: Path, width: int = 32) -> Path:
     """An encoder with CLS and SEP."""
     config = BertConfig(
-        vocab_size=64, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
+        vocab_size=64, hidden_size=width, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
         max_position_embeddings=256,
     )  # fmt: skip
     tokenizer = _tokenizer(
