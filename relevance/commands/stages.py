@@ -54,7 +54,7 @@ def run(
     if len(folds) > 1:
         click.echo(
             f"{len(folds) - 1} folds, so that each judged query is tested by models that never saw it; then the models "
-            "that serve (--folds 1: these alone, tested on a quarter of the queries)"
+            "that serve (--folds 1: these alone, tested on a quarter of the queries, 1,000 at most)"
         )
     for place, fold in enumerate(folds, 1):
         if len(folds) > 1:
