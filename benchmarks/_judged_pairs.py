@@ -30,7 +30,7 @@ class JudgedPairs(NamedTuple):
     rows: pl.DataFrame
 
     def split(self, seed: int = 0) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-        """The rows of training, dev and test queries: 70, 10 and 20 % of them."""
+        """The rows of training, dev and test queries: 72, 8 and 20 % of them."""
         chosen = split_queries(self.rows.select("query", "pin_id"), seed)
         train, dev, test = (
             self.rows.filter(pl.col("query").is_in(sorted(side))) for side in (chosen.train, chosen.dev, chosen.test)

@@ -46,6 +46,7 @@ from relevance.plan import SERVING, Fold, PlanSettings, plan
 from relevance.student import Student, StudentSettings
 from relevance.teacher import Teacher
 from relevance.teaching.checkpoint import TeacherSettings, check_weights, producer_of, read_record
+from relevance.teaching.freshness import teacher_made_from
 from relevance.teaching.network import revision_of
 from relevance.teaching.training import train_teacher
 from relevance.teaching.weak_labels import WeakSettings, weak_pairs
@@ -115,16 +116,15 @@ class Pipeline:
         def work(out: Path) -> None:
             train_teacher(teacher_rows(train), teacher_rows(dev), chosen, out, service, weak_rows(weak))
 
-        made_from = stages.fingerprint(train, dev, weak, chosen, service)
-        if self._backbone_files and not stages.fresh(fold.folder / name, made_from):  # as an earlier version put it
-            made_from = stages.fingerprint(made_from, self._backbone_files)
+        def inputs(settings: TeacherSettings) -> str:
+            return stages.fingerprint(train, dev, weak, settings, service)
+
+        made_from = teacher_made_from(fold.folder / name, chosen, self._backbone_files, inputs)
         return stages.make(fold.folder / name, made_from, work, _queries(train, dev, weak))
 
     @cached_property
     def _backbone_files(self) -> str | None:
-        """Of a folder that was named: other files under its name are another backbone. A hub's new commit is not, nor
-        another release of the installed one: neither undoes hours of training.
-        """
+        """A fingerprint, where a folder was named and is there."""
         named = self.settings.teacher.backbone
         return revision_of(named) if named is not None else None
 
@@ -207,9 +207,9 @@ class Pipeline:
         files = [file for table in tables for file in self.workspace.folder(table).glob("*.parquet")]
         return stages.fingerprint(sorted((f.parent.name, f.name, f.stat().st_size) for f in files))
 
-    def has_soft_labels(self, fold: Fold) -> bool:
-        """Whether the fold's teacher gave any pair its probabilities; it has none to label where all is judged."""
-        return bool(self._soft_pairs(fold).rows)
+    def was_asked(self, fold: Fold) -> bool:
+        """Whether the fold's teacher was asked about any pair; there is none to label where all is judged."""
+        return self._soft_pairs(fold).asked
 
     def _soft_pairs(self, fold: Fold) -> SoftPairs:
         producer = producer_of(read_record(_model(fold, TEACHER_MODEL, "train-teacher")))
@@ -219,10 +219,11 @@ class Pipeline:
         """The pairs that the fold's teacher labelled, with its probabilities; those of pins deleted since left out.
 
         No rows where there was none to label: all is judged, or has no text. Raises BadInput where they are not
-        labelled yet, where one is of a held-out query, and where the gate refuses them.
+        labelled yet, where one is of a held-out query, and where the gate refuses them: also where the teacher was
+        asked and not one of its answers is a distribution.
         """
         pairs = self._soft_pairs(fold)
-        if not pairs.rows:
+        if not pairs.asked:
             self._refuse_unlabelled(fold)
             return pairs
         if held_out := pairs.of_queries(fold.split.held_out):

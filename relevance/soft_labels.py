@@ -4,13 +4,14 @@ Reads a sample of pairs (labelling/sample.py), a part at a time, and their texts
 (`relevance label`), or to another folder of that table, such as a fold's. Each part of the sample becomes one part of
 the table, named for the teacher, the sample and the part's number, and appears whole: what is done is seen by the
 names, a killed run goes on with the parts that are missing, and a part that two workers made is there once. Pairs that
-the teacher labelled for another sample are left out. What is done of a part, labelling/worker.py says.
+the teacher labelled for another sample are left out; those that failed then are asked about again. What is done of a
+part, labelling/worker.py says.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from enrich import parts
@@ -21,7 +22,17 @@ from enrich.tables import SOFT_LABEL
 from relevance.ahead import made_ahead
 from relevance.labelling.labelled_pairs import known_of, write_known
 from relevance.labelling.sample import SamplePart, SoftSample
-from relevance.labelling.worker import Done, Labelling, LabelSettings, SoftTeacher, Texts, Worker, part_name, with_texts
+from relevance.labelling.worker import (
+    Done,
+    Labelling,
+    LabelSettings,
+    SoftTeacher,
+    Texts,
+    Worker,
+    part_name,
+    tasks_of,
+    with_texts,
+)
 
 
 def label(
@@ -47,19 +58,19 @@ def label(
     fresh += sum(known_of(known, part.number).height for part in todo) if known else 0
     made, failed = 0, Counter[str]()
     with progress(sum(part.rows for part in todo), "label", unit="pair") as bar:
-        for done in _run(Labelling(load, texts, into, name, known), _tasks(todo, chosen.pairs_a_frame), chosen):
+        for done in _run(Labelling(load, texts, into, name, known), todo, chosen):
             made += done.made
             failed += done.failed
             bar.update(done.pairs)
     return JobReport(SOFT_LABEL.name, fresh, made, failed)
 
 
-def _run(job: Labelling, tasks: Sequence[list[SamplePart]], settings: LabelSettings) -> Iterator[Done]:
-    if settings.engine is Engine.RAY and tasks:
+def _run(job: Labelling, todo: Sequence[SamplePart], settings: LabelSettings) -> Iterator[Done]:
+    if settings.engine is Engine.RAY and todo:
         from relevance.labelling.on_ray import run_on_ray  # Ray is an extra, and loads for seconds
 
-        return run_on_ray(job, tasks, settings)
-    return _run_here(job, tasks)
+        return run_on_ray(job, todo, settings)
+    return _run_here(job, tasks_of(todo, settings.pairs_a_frame))
 
 
 def _run_here(job: Labelling, tasks: Sequence[list[SamplePart]]) -> Iterator[Done]:
@@ -70,16 +81,6 @@ def _run_here(job: Labelling, tasks: Sequence[list[SamplePart]]) -> Iterator[Don
     for frames in made_ahead(with_texts(job, task) for task in tasks):
         for frame in frames:
             yield worker.score([frame])
-
-
-def _tasks(todo: Iterable[SamplePart], pairs: int) -> list[list[SamplePart]]:
-    """The parts in their order, so many together that they have `pairs` pairs at most, or one."""
-    tasks: list[list[SamplePart]] = []
-    for part in todo:
-        if not tasks or sum(one.rows for one in tasks[-1]) + part.rows > pairs:
-            tasks.append([])
-        tasks[-1].append(part)
-    return tasks
 
 
 def _path(folder: Path, run: str, part: SamplePart) -> Path:

@@ -60,25 +60,32 @@ class Split:
         return self.dev | self.test | self.left_out
 
 
-def split_queries(pairs: pl.DataFrame, seed: int = 0, dev: float = 0.1, test: float = 0.2) -> Split:
-    """One split: about `test` of the queries to test, `dev` to dev, the rest to train.
+def split_queries(
+    pairs: pl.DataFrame,
+    seed: int = 0,
+    dev: float = 0.1,
+    test: float = 0.2,
+    most_dev: int | None = None,
+    most_test: int | None = None,
+) -> Split:
+    """One split: about `test` of the queries to test, `dev` of the others to dev, the rest to train.
 
-    Raises BadInput when there are fewer than three queries, so that a side would be empty.
+    No more queries than `most_dev` and `most_test` are on a side, whatever its share. Raises BadInput when there are
+    fewer than three queries, so that a side would be empty.
     """
     queries = _spread(pairs, seed, least=3)
-    test_count = max(1, round(test * len(queries)))
-    return _split(queries, set(_every(len(queries), test_count)), dev)
+    return _split(queries, set(_every(len(queries), _count(test, len(queries), most_test))), dev, most_dev)
 
 
-def folds(pairs: pl.DataFrame, n: int = 5, seed: int = 0, dev: float = 0.1) -> list[Split]:
-    """`n` splits whose test sides together hold every query once; `dev` is that share of each training side.
+def folds(pairs: pl.DataFrame, n: int = 5, seed: int = 0, dev: float = 0.1, most_dev: int | None = None) -> list[Split]:
+    """`n` splits whose test sides together hold every query once; dev sides are that share of the others.
 
     Raises BadInput when there are fewer than n queries, or fewer than three.
     """
     if n < 2:
         raise BadInput(f"expected two folds or more, found {n}")
     queries = _spread(pairs, seed, least=max(3, n))
-    return [_split(queries, set(range(fold, len(queries), n)), dev) for fold in range(n)]
+    return [_split(queries, set(range(fold, len(queries), n)), dev, most_dev) for fold in range(n)]
 
 
 def split_by_time(pairs: pl.DataFrame, seed: int = 0, dev: float = 0.1, test: float = 0.2) -> Split:
@@ -151,16 +158,22 @@ def _with_dev(pairs: pl.DataFrame, queries: pl.Series, seed: int, dev: float) ->
     return _train_and_dev(_spread(pairs.filter(pl.col("query").is_in(queries.to_list())), seed, least=2), dev)
 
 
-def _split(queries: Sequence[str], test: set[int], dev: float) -> Split:
-    train, held = _train_and_dev([query for place, query in enumerate(queries) if place not in test], dev)
+def _split(queries: Sequence[str], test: set[int], dev: float, most_dev: int | None) -> Split:
+    train, held = _train_and_dev([query for place, query in enumerate(queries) if place not in test], dev, most_dev)
     return Split(train, held, frozenset(queries[place] for place in test))
 
 
-def _train_and_dev(rest: Sequence[str], dev: float) -> tuple[frozenset[str], frozenset[str]]:
+def _train_and_dev(rest: Sequence[str], dev: float, most: int | None = None) -> tuple[frozenset[str], frozenset[str]]:
     """Train and dev, the latter spread evenly over them."""
-    places = set(_every(len(rest), max(1, round(dev * len(rest)))))
+    places = set(_every(len(rest), _count(dev, len(rest), most)))
     train = frozenset(query for place, query in enumerate(rest) if place not in places)
     return train, frozenset(rest) - train
+
+
+def _count(share: float, total: int, most: int | None) -> int:
+    """How many queries that share is: one at least, and no more than `most`."""
+    wanted = max(1, round(share * total))
+    return wanted if most is None else min(wanted, most)
 
 
 def _every(total: int, wanted: int) -> list[int]:

@@ -5,7 +5,7 @@ Reads a checkpoint folder (teaching/checkpoint.py; `teaching/training.py` writes
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from enrich.errors import BadInput
 from enrich.matrices import fast_dtype
 from enrich.tables import LEVELS
 from relevance.ahead import made_ahead
@@ -72,6 +73,7 @@ class Teacher:
         self._padding_id = backbone.padding_id
         self._renderer = Renderer(backbone.tokenizer, record.settings.text)
         self._device = next(network.parameters()).device
+        self._tokens_on_gpu = _ON_GPU.tokens
         self.record = record
 
     @classmethod
@@ -116,21 +118,22 @@ class Teacher:
 
     def _on_cores(self, pairs: Sequence[PairText]) -> Iterator[_Answered]:
         """A batch a core."""
-        for buckets in self._rounds(pairs, _ON_CPU):
+        for buckets in self._rounds(pairs, _ON_CPU.pairs, lambda: _ON_CPU.tokens):
             answers = on_every_core(lambda one: self._forward(self._padded(one)), buckets)
             yield from (_Answered(one.places, logits) for one, logits in zip(buckets, answers, strict=True))
 
     def _in_turn(self, pairs: Sequence[PairText]) -> Iterator[_Answered]:
         """A batch after another; a thread makes the next ones, or a GPU would wait for its texts."""
-        made = ((one.places, self._padded(one)) for buckets in self._rounds(pairs, _ON_GPU) for one in buckets)
+        rounds = self._rounds(pairs, _ON_GPU.pairs, lambda: self._tokens_on_gpu)
+        made = ((one.places, self._padded(one)) for buckets in rounds for one in buckets)
         for places, batch in made_ahead(made, _BATCHES_AHEAD):
             yield _Answered(places, self._forward(batch))
 
-    def _rounds(self, pairs: Sequence[PairText], sizes: _Sizes) -> Iterator[list[_Bucket]]:
-        """Batches of like length, each round's of the pairs that are rendered together."""
-        for start in range(0, len(pairs), sizes.pairs):
-            rows = self._renderer.render(pairs[start : start + sizes.pairs])
-            buckets = length_buckets([len(row.ids) for row in rows], sizes.tokens)
+    def _rounds(self, pairs: Sequence[PairText], together: int, tokens: Callable[[], int]) -> Iterator[list[_Bucket]]:
+        """Batches of like length, each round's of the pairs that are rendered together, in as many `tokens` as then."""
+        for start in range(0, len(pairs), together):
+            rows = self._renderer.render(pairs[start : start + together])
+            buckets = length_buckets([len(row.ids) for row in rows], tokens())
             yield [_Bucket(start + places, [rows[i] for i in places]) for places in buckets]
 
     def _padded(self, bucket: _Bucket) -> Batch:
@@ -138,8 +141,28 @@ class Teacher:
 
     @torch.inference_mode()
     def _forward(self, batch: Batch) -> npt.NDArray[np.float32]:
-        logits = self.network(*batch.to(self._device))["logits"]
-        return np.asarray(logits.float().cpu().numpy(), dtype=np.float32)
+        """Logits [n, 5]; in two halves, and so on, where a GPU has not the memory for it, and later ones are smaller.
+
+        Raises BadInput where it has not the memory for one pair.
+        """
+        try:
+            logits = self.network(*batch.to(self._device))["logits"]
+            return np.asarray(logits.float().cpu().numpy(), dtype=np.float32)
+        except torch.OutOfMemoryError as error:
+            if len(batch.input_ids) == 1:
+                said = str(error).partition("\n")[0]
+                raise BadInput(
+                    f"expected memory on {self._device} for one pair of {batch.input_ids.numel()} tokens, found too "
+                    f"little ({said}); end what else computes there, or set CUDA_VISIBLE_DEVICES= to use the CPU"
+                ) from error
+        torch.cuda.empty_cache()
+        self._tokens_on_gpu = min(self._tokens_on_gpu, -(-batch.input_ids.numel() // 2))
+        return np.concatenate([self._forward(half) for half in _halves(batch)])
+
+
+def _halves(batch: Batch) -> tuple[Batch, Batch]:
+    half = len(batch.input_ids) // 2
+    return Batch(*(part[:half] for part in batch)), Batch(*(part[half:] for part in batch))
 
 
 def _in_bf16(network: Any, record: TeacherRecord) -> nn.Module:

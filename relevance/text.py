@@ -58,7 +58,7 @@ class TextSettings:
     fields: tuple[FieldBudget, ...] = DEFAULT_FIELDS  # in the order written; a field that is absent is not read
     max_tokens: int = 128  # of the whole sequence, special tokens included
     query_tokens: int = 32  # of the query at most
-    separator: str = "\n"  # between query and pin for tokenizers that have no separator of their own (decoders)
+    separator: str = "\n"  # between query and pin for tokenizers that have nothing of their own there (decoders)
 
     def __post_init__(self) -> None:
         names = [budget.field for budget in self.fields]
@@ -68,8 +68,8 @@ class TextSettings:
             raise BadInput("expected each text field's share to be above 0; leave a field out to not read it")
         if self.query_tokens < 1 or self.max_tokens < self.query_tokens + 8 * len(self.fields):
             raise BadInput(
-                f"expected max_tokens of at least query_tokens + 8 a field ({self.query_tokens} + "
-                f"{8 * len(self.fields)}), found {self.max_tokens}; raise max_tokens or read fewer fields"
+                f"expected --max-tokens of at least query_tokens + 8 a field ({self.query_tokens} + "
+                f"{8 * len(self.fields)}), found {self.max_tokens}; raise it or read fewer fields"
             )
 
     def selecting(self, *fields: Field) -> TextSettings:
@@ -171,8 +171,8 @@ class Renderer:
         least = fixed + len(self._markers)
         if self._settings.max_tokens < least:
             raise BadInput(
-                f"expected max_tokens of at least {least} for special tokens, query_tokens, markers ({markers}) and a "
-                f"token a field, found {self._settings.max_tokens}; raise max_tokens or shorten the markers"
+                f"expected --max-tokens of at least {least} for special tokens, query_tokens, markers ({markers}) and "
+                f"a token a field, found {self._settings.max_tokens}; raise it or shorten the markers"
             )
 
     def forget_texts(self) -> None:
@@ -205,7 +205,12 @@ class Renderer:
         first, second = sides.index(0), sides.index(1)
         end = len(sides) - sides[::-1].index(1)
         between = ids[len(sides) - sides[::-1].index(0) : second]
-        return _Template(ids[:first], between if len(between) else self._own_separator(), ids[end:])
+        return _Template(ids[:first], between if self._separates(between) else self._own_separator(), ids[end:])
+
+    def _separates(self, between: TokenIds) -> bool:
+        """Whether anything stands there but the token that begins a text, which Llama 3's puts before both."""
+        begins = self._tokenizer.bos_token_id
+        return bool(len(between)) and (begins == self._tokenizer.eos_token_id or bool((between != begins).any()))
 
     def _own_separator(self) -> TokenIds:
         return np.asarray(self._tokenizer(self._settings.separator, add_special_tokens=False)["input_ids"], np.int32)

@@ -1,20 +1,25 @@
 """The embedding baseline that is taught more: logistic regression on the frozen vectors of query and pin.
 
-Reads training and dev pairs; writes nothing, for `relevance evaluate` fits it anew on each fold, in seconds. Its inputs
-are u, v, |u - v|, u·v element-wise (Conneau et al. 2017, arXiv 1705.02364) and their cosine, u of the query and v of
-the pin's texts: what a model can learn from the catalogue's embeddings without reading a word.
+Reads training and dev pairs; writes nothing, for `relevance evaluate` fits it anew on each fold, in seconds, of very
+many pairs in a minute or so: its penalty is then chosen on some, and it is fitted once on no more than `MostRows` says.
+Its inputs are u, v, |u - v|, u·v element-wise (Conneau et al. 2017, arXiv 1705.02364) and their cosine, u of the query
+and v of the pin's texts: what a model can learn from the catalogue's embeddings without reading a word.
 """
 
 from __future__ import annotations
 
+import warnings
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
+from enrich.job import input_hash
 from enrich.tables import LEVELS
 from relevance.bi_encoder import TextVectors, pair_vectors
 from relevance.metrics import expected_level
@@ -22,11 +27,18 @@ from relevance.teaching.rows import TeacherRows
 from relevance.text import PairText, PinText, pair_texts
 
 Floats = npt.NDArray[np.float32]
+Places = npt.NDArray[np.int64]
 
 STRENGTHS = (0.1, 1.0, 10.0)  # scikit-learn's C, the inverse of the L2 penalty, of unit vectors; the dev pairs choose
 _MOST_STEPS = 1_000  # of L-BFGS
-_MOST_ROWS = 50_000  # of a side, drawn evenly: 1,537 inputs learn little more from more, and a million rows need 12 GB
 _LEAST = 1e-6  # probability whose logarithm is taken: a dev level that training lacks costs much, not everything
+
+
+class MostRows(NamedTuple):
+    """Pairs of a side that are learned from; 1,537 inputs learn little more from more, which would cost minutes."""
+
+    to_choose: int = 5_000  # of whole queries in an order of hashes, while strengths are compared
+    to_fit: int = 20_000  # drawn evenly
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +57,24 @@ class EmbeddingLR:
         return _probabilities(self.model, _inputs(self.vectors, pair_texts(queries, pin_texts)))
 
 
-def fit_embedding_lr(rows: TeacherRows, dev: TeacherRows, vectors: TextVectors) -> EmbeddingLR:
+def fit_embedding_lr(
+    rows: TeacherRows, dev: TeacherRows, vectors: TextVectors, most: MostRows | None = None
+) -> EmbeddingLR:
     """Fitted on `rows` with each of `STRENGTHS`; the one that explains `dev` best is fitted again on both.
 
-    Raises BadInput when a side is empty or malformed, or the training pairs are all of one level.
+    Of more than `most` rows on some. Raises BadInput when a side is empty or malformed, or the training pairs are all
+    of one level.
     """
     rows.check_to_teach()
     dev.check("dev")
-    rows, dev = _thinned(rows), _thinned(dev)
+    bounds = most or MostRows()
+    rows, dev = _thinned(rows, bounds.to_fit), _thinned(dev, bounds.to_fit)
     inputs, held_out = (_inputs(vectors, pair_texts(side.queries, side.pin_texts)) for side in (rows, dev))
+    some = _of_whole_queries(rows, bounds.to_choose)
+    few, few_levels = inputs[some], rows.levels[some]
 
     def dev_loss(strength: float) -> float:
-        probabilities = _probabilities(_fitted(inputs, rows.levels, strength), held_out)
+        probabilities = _probabilities(_fitted(few, few_levels, strength), held_out)
         likely = probabilities[np.arange(len(dev.levels)), dev.levels - 1]
         return float(-np.log(likely.clip(_LEAST)).mean())
 
@@ -65,16 +83,37 @@ def fit_embedding_lr(rows: TeacherRows, dev: TeacherRows, vectors: TextVectors) 
     return EmbeddingLR(vectors, _fitted(both, np.concatenate([rows.levels, dev.levels]), best))
 
 
-def _thinned(rows: TeacherRows) -> TeacherRows:
-    """The rows, or `_MOST_ROWS` of them spread evenly."""
-    if len(rows.levels) <= _MOST_ROWS:
+def _of_whole_queries(rows: TeacherRows, most: int) -> Places:
+    """Places of the rows of queries in an order of hashes, as many as `most` or just more.
+
+    Of all rows where there are no more, or where these had not two levels to tell apart.
+    """
+    everything = np.arange(len(rows.levels))
+    if len(everything) <= most:
+        return everything
+    sizes, chosen, taken = Counter(rows.queries), set[str](), 0
+    for query in sorted(sizes, key=input_hash):
+        if taken >= most:
+            break
+        chosen.add(query)
+        taken += sizes[query]
+    some = everything[[query in chosen for query in rows.queries]]
+    return some if len(np.unique(rows.levels[some])) > 1 else everything
+
+
+def _thinned(rows: TeacherRows, most: int) -> TeacherRows:
+    """The rows, or so many of them, spread evenly."""
+    if len(rows.levels) <= most:
         return rows
-    places = np.linspace(0, len(rows.levels) - 1, _MOST_ROWS).astype(np.int64)
+    places = np.linspace(0, len(rows.levels) - 1, most).astype(np.int64)
     return TeacherRows([rows.queries[i] for i in places], [rows.pin_texts[i] for i in places], rows.levels[places])
 
 
 def _fitted(inputs: Floats, levels: npt.NDArray[np.int64], strength: float) -> LogisticRegression:
-    return LogisticRegression(C=strength, max_iter=_MOST_STEPS).fit(inputs, levels)
+    """As far as it comes in so many steps: that it has not quite arrived concerns nobody at the terminal."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return LogisticRegression(C=strength, max_iter=_MOST_STEPS).fit(inputs, levels)
 
 
 def _inputs(vectors: TextVectors, pairs: Sequence[PairText]) -> Floats:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
@@ -87,6 +88,12 @@ def planned(command: console.Command) -> console.Command:
     return _PLAN(collected)
 
 
+def _located(model: str | None) -> str | None:
+    """A backbone's folder by its full path, which names it from everywhere; a hub id as it is."""
+    folder = Path(model).expanduser() if model else None
+    return str(folder.resolve()) if folder and folder.is_dir() else model
+
+
 def run_settings(flags: Flags, last: TeacherSettings | None = None) -> RunSettings:
     """The stages' settings, with what was given. Raises BadInput where flags clash or name nothing.
 
@@ -97,9 +104,10 @@ def run_settings(flags: Flags, last: TeacherSettings | None = None) -> RunSettin
     from relevance.splits import SplitKind
 
     base, seed = RunSettings(), flags.plan.seed
-    if last is None or flags.backbone not in (None, last.backbone):
-        last = replace(base.teacher, backbone=flags.backbone)
-    teacher = replace(last, seed=seed)
+    backbone = _located(flags.backbone)
+    if last is None or backbone not in (None, _located(last.backbone)):
+        last = base.teacher.on(backbone)
+    teacher = replace(last, seed=seed, backbone=backbone or last.backbone)
     if flags.epochs:
         teacher = replace(teacher, epochs=flags.epochs)
     if flags.fields:

@@ -14,10 +14,9 @@ from enrich.errors import BadInput
 from enrich.workspace import Writing
 from relevance.commands import flags
 from relevance.commands.student_flags import SIZE, StudentFlags, student_options
-from relevance.commands.teaching_flags import TeachingFlags, teaching_options
+from relevance.commands.teaching_flags import TeachingFlags, taught
 from relevance.model_names import HUMAN_STUDENT, STUDENT_MODEL
 from relevance.teaching import processes
-from relevance.teaching.choices import Adapter, Loss, Targets
 
 if TYPE_CHECKING:
     from relevance.judging.runs import RunFile
@@ -55,7 +54,7 @@ def run(
     if len(folds) > 1:
         console.say(
             f"{len(folds) - 1} folds, so that each judged query is tested by models that never saw it; then the models "
-            "that serve (--folds 1: these alone, tested on a quarter of the queries)"
+            "that serve (--folds 1: these alone, tested on a quarter of the queries, 1,000 at most)"
         )
     for place, fold in enumerate(folds, 1):
         if len(folds) > 1:
@@ -63,7 +62,7 @@ def run(
         _said(pipeline.teach(fold), fold.folder / "teacher")
         labelled = pipeline.label(fold)
         console.say(f"soft labels of fold {fold.name}: {labelled.made:,} made, {labelled.fresh:,} fresh")
-        if pipeline.has_soft_labels(fold):
+        if pipeline.was_asked(fold):
             console.say("\n".join(pipeline.drift(fold).lines()))
         else:
             console.say("nothing that the teacher could label is not judged: the student learns from people alone")
@@ -78,7 +77,7 @@ def run(
 @flags.FIELDS
 @flags.BACKBONE
 @flags.EPOCHS
-@teaching_options
+@taught
 @flags.planned
 @console.common
 def train_teacher(
@@ -86,14 +85,7 @@ def train_teacher(
     fields: str | None,
     backbone: str | None,
     epochs: int | None,
-    loss: Loss | None,
-    label_smoothing: float | None,
-    layer_decay: float | None,
-    r_drop: float | None,
-    field_dropout: float | None,
-    adapter: Adapter | None,
-    gradient_checkpointing: bool | None,
-    targets: Targets | None,
+    teaching: TeachingFlags,
     plan: flags.PlanFlags,
     workspace: Path | None,
     as_json: bool,
@@ -105,8 +97,6 @@ def train_teacher(
     if processes.follows():
         _follow()
         return
-    regularised = (label_smoothing, layer_decay, r_drop, field_dropout)
-    teaching = TeachingFlags(loss, *regularised, adapter, gradient_checkpointing, targets)
     pipeline = _pipeline(workspace, flags.Flags(plan, backbone, fields, epochs, teaching=teaching))
     made = [_said(pipeline.teach(fold, name), fold.folder / name) for fold in pipeline.folds]
     processes.tell(None)

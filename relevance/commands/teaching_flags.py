@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass, fields, replace
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -28,22 +29,36 @@ class TeachingFlags:
     adapter: Adapter | None = None
     gradient_checkpointing: bool | None = None
     targets: Targets | None = None
+    learning_rate: float | None = None  # of what is taught: the backbone, or an adapter beside it
+    batch_size: int | None = None
+    max_tokens: int | None = None
+    lora_rank: int | None = None
+    patience: int | None = None
 
     def applied(self, settings: TeacherSettings) -> TeacherSettings:
         """The settings with what was given. Raises BadInput where it clashes, or this machine cannot do it."""
         from relevance.teaching.adapters import require
 
-        require(_given(self.adapter, settings.adapter))
+        if self.adapter is not None:  # one that was taught with before is asked for where there is something to train
+            require(self.adapter)
+        adapter = _given(self.adapter, settings.adapter)
+        rate = "learning_rate" if adapter is Adapter.NONE else "adapter_learning_rate"
+        given: dict[str, Any] = {} if self.learning_rate is None else {rate: self.learning_rate}
         return replace(
             settings,
+            **given,
+            text=replace(settings.text, max_tokens=_given(self.max_tokens, settings.text.max_tokens)),
             loss=_given(self.loss, settings.loss),
             label_smoothing=_given(self.label_smoothing, settings.label_smoothing),
             layer_decay=_given(self.layer_decay, settings.layer_decay),
             r_drop=_given(self.r_drop, settings.r_drop),
             field_dropout=_given(self.field_dropout, settings.field_dropout),
-            adapter=_given(self.adapter, settings.adapter),
+            adapter=adapter,
+            lora_rank=_given(self.lora_rank, settings.lora_rank),
             gradient_checkpointing=_given(self.gradient_checkpointing, settings.gradient_checkpointing),
             targets=_given(self.targets, settings.targets),
+            batch_size=_given(self.batch_size, settings.batch_size),
+            patience=_given(self.patience, settings.patience),
         )
 
 
@@ -51,7 +66,18 @@ def _given(flag: Value | None, setting: Value) -> Value:
     return setting if flag is None else flag
 
 
-teaching_options = console.options(
+def taught(command: console.Command) -> console.Command:
+    """Give a command the flags below, as one argument `teaching: TeachingFlags`."""
+
+    @wraps(command)
+    def collected(**given: Any) -> object:
+        flags = {field.name: given.pop(field.name) for field in fields(TeachingFlags)}
+        return command(teaching=TeachingFlags(**flags), **given)
+
+    return _TEACHING(collected)
+
+
+_TEACHING = console.options(
     click.option(
         "--loss",
         type=click.Choice([loss.value for loss in Loss]),
@@ -77,6 +103,21 @@ teaching_options = console.options(
         type=click.Choice([adapter.value for adapter in Adapter]),
         callback=lambda _context, _option, value: value and Adapter(value),
         help="Teach low-rank additions alone; qlora: on 4 bits (CUDA).",
+    ),
+    click.option("--lora-rank", type=click.IntRange(min=1), help="Of an adapter's additions.  [default: 16]"),
+    click.option(
+        "--learning-rate",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="RATE",
+        help="Peak, of the backbone or its adapter.  [default: 5e-5; 1,024 wide or more: 1e-5; adapter: 2e-4]",
+    ),
+    click.option("--batch-size", type=click.IntRange(min=1), metavar="N", help="Pairs a step.  [default: 32]"),
+    click.option("--max-tokens", type=click.IntRange(min=1), metavar="N", help="Of a query and a pin.  [default: 128]"),
+    click.option(
+        "--patience",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Epochs without a better dev loss before training stops; the best is kept.  [default: 2]",
     ),
     click.option("--gradient-checkpointing", is_flag=True, default=None, help="Less memory for a third more time."),
 )

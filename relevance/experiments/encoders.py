@@ -145,7 +145,7 @@ def _cross(site: Site, backbone: str, judgments_alone: bool = False, essential: 
 
     def answer(ground: Ground, seed: int) -> Scored:
         settings = replace(site.bench.teacher_settings, seed=seed)
-        settings = replace(settings, backbone=backbone) if backbone else settings
+        settings = settings.on(backbone) if backbone else settings
         weak = pl.DataFrame() if judgments_alone else site.bench.weak(ground, site.scale.weak_pairs)
         return site.bench.answered(site.bench.teacher(ground.train, ground.dev, weak, settings), ground.test)
 

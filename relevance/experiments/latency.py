@@ -95,7 +95,7 @@ class _Arms:
     def _teacher(self, backbone: str, tokens: int | None, ground: Ground, seed: int) -> Model:
         settings = self._site.bench.teacher_settings
         if backbone:
-            settings = replace(settings, backbone=backbone)
+            settings = settings.on(backbone)
         if tokens is not None:
             settings = replace(settings, text=replace(settings.text, max_tokens=tokens))
         return self._site.teacher(ground, seed, settings=settings)

@@ -37,7 +37,7 @@ def measured(bench: Bench, ground: Ground, backbones: Sequence[str]) -> Rates:
     """The rates, of each backbone ("" is the default one) and of the student. Raises BadInput for one that is none."""
     taught, asked = dict[str, float](), dict[str, float]()
     for backbone in backbones:
-        settings = replace(bench.teacher_settings, backbone=backbone or None, epochs=1)
+        settings = replace(bench.teacher_settings.on(backbone or None), epochs=1)
         found = _kept(bench.room, ("teacher", settings), partial(_teacher, settings, ground))
         taught[backbone], asked[backbone] = found["taught"], found["asked"]
     student = _kept(bench.room, ("student", bench.encoder.producer), partial(_student, bench, ground))

@@ -102,7 +102,7 @@ def settings_of(experiment: Experiment, wanted: Wanted) -> RunSettings:
     own = wanted.backbones[0] if wanted.backbones and not experiment.compares_backbones else None
     return RunSettings(
         plan=PlanSettings(folds=wanted.folds, seed=wanted.seed, train_lang=wanted.train_lang),
-        teacher=replace(base.teacher, backbone=own, seed=wanted.seed),
+        teacher=replace(base.teacher.on(own), seed=wanted.seed),
         weak=replace(base.weak, seed=wanted.seed),
         sample=replace(base.sample, seed=wanted.seed),
         student=replace(base.student, seed=wanted.seed),

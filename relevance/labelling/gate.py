@@ -116,12 +116,12 @@ class Gate:
 
     def _labels(self, producer: str, teacher: SoftTeacher, texts: Texts) -> Labels:
         counted = _counted(self.labels, producer)
-        asked, sound = int(counted["asked"].sum()), int(counted["sound"].sum())
+        sound, lost = int(counted["sound"].sum()), _lost(self.labels, producer)
         some = _some_parts(self.labels, counted, producer, self.most_labels).select(*_KEPT).collect()
         echoed = some.gather_every(-(-some.height // _ECHOED)) if some.height else some
         again = _ask(teacher, texts(echoed.select(*PAIR, "event_timestamp"))) if some.height else _array(some)
         echo = Rows(echoed["query"], _array(echoed)), again
-        return Labels(asked, asked - sound, Rows(some["query"], _array(some)), some["stratum"], echo)
+        return Labels(sound + lost, lost, Rows(some["query"], _array(some)), some["stratum"], echo)
 
     def _like(self) -> Like:
         pairs = self.sample.judged().join(self.judged.select(*PAIR, "level"), on=PAIR)
@@ -179,11 +179,18 @@ def _frequencies(workspace: Workspace, queries: pl.Series) -> pl.DataFrame:
 
 
 def _counted(folder: Path, producer: str) -> pl.DataFrame:
-    """file, asked, sound of each part with the teacher's labels, in order: its pairs with a text, and its answers."""
+    """file, sound of each part with the teacher's labels, in order: how many answers are in it."""
     every = pl.scan_parquet(parts.glob(folder), include_file_paths="file").filter(pl.col("producer") == producer)
-    spoken = every.filter(pl.col("reason").ne_missing(pl.lit(NO_TEXT)))
-    counts = spoken.group_by("file").agg(asked=pl.len(), sound=_sound().sum())
-    return counts.collect(engine="streaming").sort("file")
+    return every.group_by("file").agg(sound=_sound().sum()).collect(engine="streaming").sort("file")
+
+
+def _lost(folder: Path, producer: str) -> int:
+    """How many pairs with a text the teacher never gave a distribution, however often it was asked."""
+    every = parts.scan(folder).filter(pl.col("producer") == producer)
+    failed = every.filter(pl.col("reason").ne_missing(pl.lit(NO_TEXT)), ~_sound()).select(PAIR).unique()
+    lost = failed.collect(engine="streaming")
+    mended = every.filter(_sound()).join(lost.lazy(), on=PAIR, how="semi").select(PAIR).unique()
+    return lost.height - int(mended.select(pl.len()).collect(engine="streaming").item())
 
 
 def _some_parts(folder: Path, counted: pl.DataFrame, producer: str, most: int) -> pl.LazyFrame:

@@ -1,5 +1,6 @@
-"""Which pairs of a sample a teacher has labelled already, for an earlier sample: they are not asked about again.
+"""What a teacher has said of a sample's pairs for an earlier sample: what it labelled it is not asked about again.
 
+A pair that got no label is: its pin may have a text by now. Failing in the same way (one reason, one text) adds no row.
 Reads the sample and the parts of soft_label that are not this sample's; writes known-NAME.parquet beside the sample.
 The engine joins them, in its bounds of memory; of what it finds one part's share is read at a time.
 """
@@ -18,11 +19,15 @@ from enrich.backends import BOUNDED, DuckDBBackend
 from relevance.labelling.log_pairs import PAIR
 from relevance.labelling.sample import SoftSample
 
+_FAILED = ("reason", "input_hash")  # how: for which reason, with which text
 _ROWS_A_GROUP = 10_000  # of the file: a part's share is found without reading the others
 
 
 def write_known(sample: SoftSample, folder: Path, producer: str, name: str) -> Path | None:
-    """The file that says which pairs of which part were labelled by `producer` in parts of other names; None: none."""
+    """The file of what `producer` said of which pairs of which part in parts of other names; None: of none.
+
+    part, query, pin_id; reason and input_hash of a pair that failed, null of one that was labelled.
+    """
     others = [file for file in _filled(folder) if not file.name.startswith(f"part-{name}-")]
     if not others:
         return None
@@ -35,8 +40,11 @@ def write_known(sample: SoftSample, folder: Path, producer: str, name: str) -> P
         ibis.memtable(paths), "filename"
     )
     labels = engine.read_parquet([str(file) for file in others], hive_partitioning=False)
-    done = labels.filter(labels.producer == producer).select(PAIR)
-    found = pairs.semi_join(done, PAIR).select("part", *PAIR).order_by("part", *PAIR)
+    done = labels.probabilities.notnull()
+    said = labels.filter(labels.producer == producer).select(
+        *PAIR, **{name: ibis.ifelse(done, ibis.null("string"), labels[name]) for name in _FAILED}
+    )
+    found = pairs.join(said, PAIR).select("part", *PAIR, *_FAILED).distinct().order_by("part", *PAIR)
     engine.to_parquet(found, aside, row_group_size=_ROWS_A_GROUP)
     engine.disconnect()
     aside.replace(known)
@@ -45,7 +53,17 @@ def write_known(sample: SoftSample, folder: Path, producer: str, name: str) -> P
 
 def known_of(known: Path, number: int) -> pl.DataFrame:
     """query and pin_id of the labelled pairs of one part of the sample."""
-    return pl.scan_parquet(known).filter(pl.col("part") == number).select(PAIR).collect()
+    return _of_part(known, number).filter(pl.col("reason").is_null()).select(PAIR).collect()
+
+
+def new_rows(rows: pl.DataFrame, known: Path, number: int) -> pl.DataFrame:
+    """The rows of one part of the sample, without those that failed as their pair did before."""
+    before = _of_part(known, number).filter(pl.col("reason").is_not_null()).select(*PAIR, *_FAILED).collect()
+    return rows.join(before, on=[*PAIR, *_FAILED], how="anti", maintain_order="left")
+
+
+def _of_part(known: Path, number: int) -> pl.LazyFrame:
+    return pl.scan_parquet(known).filter(pl.col("part") == number)
 
 
 def _filled(folder: Path) -> Sequence[Path]:

@@ -13,19 +13,19 @@ from typing import Any
 from enrich import ray_cluster
 from enrich.errors import CorkboardError
 from relevance.labelling.sample import SamplePart
-from relevance.labelling.worker import Done, Labelling, LabelSettings, Worker
+from relevance.labelling.worker import Done, Labelling, LabelSettings, Worker, tasks_of
 
 _RETRIES = 3  # of a worker, and of a task whose worker died
 
 
-def run_on_ray(job: Labelling, tasks: Sequence[list[SamplePart]], settings: LabelSettings) -> Iterator[Done]:
-    """What became of each task, as they get done, on the cluster of RAY_ADDRESS, else on one of this machine.
+def run_on_ray(job: Labelling, todo: Sequence[SamplePart], settings: LabelSettings) -> Iterator[Done]:
+    """What became of some parts after others, as they get done, on the cluster of RAY_ADDRESS, else on this machine's.
 
     Raises BadInput without Ray, or where the cluster has not the GPUs that one worker is to have; CorkboardError when
     workers die again and again.
     """
     number, gpus = ray_cluster.workers(settings.workers, settings.gpus)
-    ray = ray_cluster.connected()
+    tasks, ray = tasks_of(todo, settings.pairs_a_frame, number), ray_cluster.connected()
     options = {"num_cpus": 1, "num_gpus": gpus, "max_restarts": _RETRIES, "max_task_retries": _RETRIES}
     remote = ray.remote(**options)(Worker)
     idle = [remote.remote(job) for _ in range(min(number, len(tasks)))]

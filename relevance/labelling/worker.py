@@ -2,7 +2,7 @@
 
 Reads a part's pairs and their texts; writes the part of the table soft_label that is named for it, whole or not at all.
 A pair whose pin has no text, or for which the teacher gives no distribution, gets a row without probabilities, and the
-reason.
+reason; where it failed in that way before, it gets none.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ from enrich.engine import Engine
 from enrich.errors import BadInput
 from enrich.job import input_hash
 from enrich.tables import LEVELS, SOFT_LABEL
-from relevance.labelling.labelled_pairs import known_of
+from relevance.labelling.labelled_pairs import known_of, new_rows
 from relevance.labelling.log_pairs import PAIR
 from relevance.labelling.sample import SamplePart
 from relevance.text import PinText, pin_texts_from_frame, plain_text
 
 NO_TEXT, NO_DISTRIBUTION = "no-text", "no-distribution"
+_TASKS_A_WORKER = 4  # of several workers; where there are parts enough
 SUM_TOLERANCE = 0.01  # by which five probabilities may miss 1
 
 Texts = Callable[[pl.DataFrame], pl.DataFrame]
@@ -48,7 +49,7 @@ class SoftTeacher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LabelSettings:
-    pairs_a_frame: int = 20_000  # whose texts are joined at once; a worker is given so many at a time
+    pairs_a_frame: int = 20_000  # whose texts are joined at once; a worker is given no more at a time
     engine: Engine = Engine.LOCAL  # where pairs are labelled; on Ray each worker has a teacher of its own
     workers: int | None = None  # on Ray; None: one a GPU, or, where the cluster has none, one a core
     gpus: float | None = None  # of each worker on Ray; None: 1 where the cluster has any, else 0
@@ -68,7 +69,7 @@ class Labelling:
     texts: Texts  # gives a batch of pairs its teacher_v1 columns, in the same order
     into: Path  # folder of the table soft_label
     name: str  # of this teacher's labels of this sample; begins the names of their parts
-    known: Path | None  # pairs of the sample that this teacher labelled before (labelling/labelled_pairs.py)
+    known: Path | None  # what this teacher said of pairs of the sample before (labelling/labelled_pairs.py)
 
 
 class Done(NamedTuple):
@@ -94,12 +95,28 @@ class Worker:
         """Label the frames (`with_texts`) and write each as its part of the table."""
         pairs, made, failed = 0, 0, Counter[str]()
         for part, frame in frames:
-            rows = _labelled(frame, self._teacher)
-            parts.append(self._job.into, SOFT_LABEL, rows.to_arrow(), part_name(self._job.name, part))
+            rows, known = _labelled(frame, self._teacher), self._job.known
+            new = new_rows(rows, known, part.number) if known else rows
+            parts.append(self._job.into, SOFT_LABEL, new.to_arrow(), part_name(self._job.name, part))
             failed.update(rows["reason"].drop_nulls().to_list())
             made += rows["reason"].null_count()
             pairs += part.rows
         return Done(pairs, made, failed)
+
+
+def tasks_of(todo: Sequence[SamplePart], pairs: int, workers: int = 1) -> list[list[SamplePart]]:
+    """The parts in their order, so many together that they have `pairs` pairs at most, or one.
+
+    Several `workers` have fewer in a task, so that each gets several and all end at nearly the same time.
+    """
+    if workers > 1:
+        pairs = min(pairs, -(-sum(part.rows for part in todo) // (workers * _TASKS_A_WORKER)))
+    tasks: list[list[SamplePart]] = []
+    for part in todo:
+        if not tasks or sum(one.rows for one in tasks[-1]) + part.rows > pairs:
+            tasks.append([])
+        tasks[-1].append(part)
+    return tasks
 
 
 def with_texts(job: Labelling, wanted: Sequence[SamplePart]) -> list[tuple[SamplePart, pl.DataFrame]]:

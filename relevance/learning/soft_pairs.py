@@ -21,6 +21,7 @@ from enrich.live_pins import deleted_pins
 from enrich.workspace import Workspace
 from relevance import stages
 from relevance.labelling.files import frames, write_parquet
+from relevance.labelling.worker import NO_TEXT
 from relevance.learning.pieces import ROWS_A_PIECE, Pieces
 from relevance.training_frame import TEACHER, judged_pairs
 
@@ -39,11 +40,12 @@ class SoftPairs:
 
     def scan(self) -> pl.LazyFrame:
         """Lazily, in no order."""
-        labels = parts.scan(self.folder).filter(
-            (pl.col("producer") == self.producer) & pl.col("probabilities").is_not_null()
-        )
+        return self._rows(pl.col("probabilities").is_not_null()).select(_COLUMNS)
+
+    def _rows(self, chosen: pl.Expr) -> pl.LazyFrame:
+        labels = parts.scan(self.folder).filter(pl.col("producer") == self.producer, chosen)
         there = labels.join(deleted_pins(self.workspace), on="pin_id", how="anti")
-        return there.join(self._judged().lazy(), on=_PAIR, how="anti").select(_COLUMNS)
+        return there.join(self._judged().lazy(), on=_PAIR, how="anti")
 
     def _judged(self) -> pl.DataFrame:
         """The pairs that people's labels speak for."""
@@ -52,6 +54,12 @@ class SoftPairs:
     @property
     def rows(self) -> int:
         return int(self.scan().select(pl.len()).collect(engine="streaming").item())
+
+    @property
+    def asked(self) -> bool:
+        """Whether the teacher was asked about any of them, whatever it said: a pair without a text it is not."""
+        spoken = self._rows(pl.col("reason").ne_missing(pl.lit(NO_TEXT)))
+        return bool(spoken.select(pl.len()).collect(engine="streaming").item())
 
     def of_queries(self, queries: frozenset[str]) -> int:
         """Rows of these queries."""

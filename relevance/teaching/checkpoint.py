@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,9 +55,9 @@ class TeacherSettings:
     gradient_checkpointing: bool = False  # less memory, about a third more time
     weak_epochs: int = 1  # over the pairs whose levels were read off behaviour, before those that people judged
     epochs: int = 3  # over the judged pairs, at most
-    patience: int = 2  # epochs without a better dev loss before training stops
+    patience: int = 2  # epochs without a better dev loss before training stops: three are always run, of more the rest
     batch_size: int = 32  # pairs a step
-    learning_rate: float = 5e-5  # of the backbone, at its peak
+    learning_rate: float | None = 5e-5  # of the backbone, at its peak; None: by its width (layers.usual_rate)
     layer_decay: float = 1.0  # a layer's rate by that of the layer above it; 1: one rate for all
     head_learning_rate: float = 1e-3  # of the head
     adapter_learning_rate: float = 2e-4  # of LoRA's weights, in place of the backbone's (QLoRA, arXiv 2305.14314)
@@ -65,13 +65,19 @@ class TeacherSettings:
     warmup: float = 0.1  # share of the steps; linear up, then linear down to 0
     seed: int = 0
 
+    def on(self, backbone: str | None) -> TeacherSettings:
+        """These settings for another backbone, taught at the rate of its width."""
+        rate = TeacherSettings().learning_rate if backbone is None else None
+        return replace(self, backbone=backbone, learning_rate=rate)
+
     def __post_init__(self) -> None:
         if min(self.weak_epochs, self.epochs, self.batch_size, self.patience) < 1:
             raise BadInput(
                 f"expected weak_epochs, epochs, batch_size and patience of 1 or more, found {self.weak_epochs}, "
                 f"{self.epochs}, {self.batch_size} and {self.patience}"
             )
-        rates = (self.learning_rate, self.head_learning_rate, self.adapter_learning_rate)
+        given = (self.learning_rate, self.head_learning_rate, self.adapter_learning_rate)
+        rates = [rate for rate in given if rate is not None]
         if not min(rates) > 0:
             raise BadInput(f"expected learning rates above 0, found {rates}; 5e-5, 1e-3 and 2e-4 are the defaults")
         for flag, share in (("--label-smoothing", self.label_smoothing), ("--field-dropout", self.field_dropout)):

@@ -28,7 +28,7 @@ def in_words(settings: TeacherSettings) -> str:
     """What of the settings is not the default, as "backbone xlm-roberta-base, adapter lora"; "" where all is."""
     default = TeacherSettings()
     named = [(field.name, getattr(settings, field.name), getattr(default, field.name)) for field in fields(settings)]
-    other = [(name, value) for name, value, usual in named if value != usual and name != _OF_THE_PLAN]
+    other = [(name, value) for name, value, usual in named if value not in (None, usual) and name != _OF_THE_PLAN]
     return ", ".join(f"{name.replace('_', ' ')} {_short(value)}" for name, value in other)
 
 

@@ -14,10 +14,20 @@ from torch import nn
 
 from enrich.errors import BadInput
 from relevance.teaching.checkpoint import TeacherSettings
-from relevance.teaching.network import TeacherNetwork
+from relevance.teaching.network import TeacherNetwork, width_of
 
 _LAYER = re.compile(r"(?:^|\.)(?:layer|layers|block|h)\.(\d+)\.")
 _ADAPTED = "lora_"  # how peft names the weights that it adds
+WIDE = 1_024  # states of this width and wider are a large backbone's
+
+
+def usual_rate(width: int) -> float:
+    """The peak rate at which a whole backbone of this width is taught.
+
+    MiniLM's, which BERT's authors name too (Devlin et al. 2018, arXiv 1810.04805, appendix A.3: 2e-5 to 5e-5); of a
+    large one the least of RoBERTa-large's (Liu et al. 2019, arXiv 1907.11692, table 10: 1e-5 to 3e-5).
+    """
+    return 5e-5 if width < WIDE else 1e-5
 
 
 def layer_of(name: str) -> int | None:
@@ -67,6 +77,8 @@ def _by_depth(backbone: nn.Module, settings: TeacherSettings) -> list[tuple[list
     names = [name for name, _ in named]
     adapted = any(_ADAPTED in name for name in names)
     rate = settings.adapter_learning_rate if adapted else settings.learning_rate
+    if rate is None:
+        rate = usual_rate(width_of(backbone.config))
     if settings.layer_decay == 1:
         return [([weight for _, weight in named], rate)]
     groups: dict[int, list[nn.Parameter]] = {}

@@ -8,6 +8,7 @@ from enrich import parts
 from relevance.reliability import card_table
 from relevance.teaching.checkpoint import TeacherRecord, TeacherSettings
 from relevance.teaching.choices import Adapter
+from relevance.teaching.layers import WIDE, usual_rate
 
 _CARD = """\
 ---
@@ -57,6 +58,13 @@ def _adapter(settings: TeacherSettings) -> str:
     return f"{settings.adapter}, rank {settings.lora_rank}, alpha {settings.lora_alpha}, merged"
 
 
+def _rate(settings: TeacherSettings) -> str:
+    rate = settings.learning_rate if settings.adapter is Adapter.NONE else settings.adapter_learning_rate
+    if rate is not None:
+        return str(rate)
+    return f"{usual_rate(0)}, or {usual_rate(WIDE)} where the backbone is {WIDE:,} wide or more"
+
+
 def write_model_card(folder: Path, record: TeacherRecord) -> None:
     """Write `folder`/README.md."""
     settings = record.settings
@@ -73,9 +81,7 @@ def write_model_card(folder: Path, record: TeacherRecord) -> None:
             hidden=list(settings.hidden),
             epochs=settings.epochs,
             batch_size=settings.batch_size,
-            learning_rate=settings.learning_rate
-            if settings.adapter is Adapter.NONE
-            else settings.adapter_learning_rate,
+            learning_rate=_rate(settings),
             head_learning_rate=settings.head_learning_rate,
             layer_decay=settings.layer_decay,
             targets=settings.targets,

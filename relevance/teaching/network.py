@@ -248,7 +248,7 @@ def load_backbone(model: str, dtype: torch.dtype = torch.float32, quantization: 
         )
     network.config.use_cache = False  # a decoder would keep keys and values to write on: nothing is written
     padding = next((x for x in (tokenizer.pad_token_id, tokenizer.eos_token_id) if x is not None), 0)
-    return Backbone(network, tokenizer, _width(config), int(padding))
+    return Backbone(network, tokenizer, width_of(config), int(padding))
 
 
 def files_fingerprint(folder: Path) -> str:
@@ -290,7 +290,8 @@ def default_pooling(tokenizer: Any) -> Pooling:
     return Pooling.LAST if tokenizer.cls_token_id is None else Pooling.CLS
 
 
-def _width(config: Any) -> int:
+def width_of(config: Any) -> int:
+    """Of a backbone's states."""
     return int(getattr(config, "hidden_size", None) or config.d_model)
 
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from torch import nn
 from transformers import TrainerCallback, set_seed
 
 from enrich.errors import BadInput
@@ -50,8 +51,8 @@ def train_teacher(
     """Train on `weak`, then on `rows`, keep the epoch that is best on `dev`, calibrate on `dev`, save to `out`.
 
     Returns the metrics. `feature_service` is the fingerprint of the service that gave the texts; `callbacks` watch
-    Trainer's runs. Raises BadInput where a split is empty, a level is outside 1..5, the training levels are all one, or
-    the backbone cannot be loaded.
+    Trainer's runs. Raises BadInput where a split is empty, a level is outside 1..5, the training levels are all one,
+    the backbone cannot be loaded, or what was taught answers with what is no number.
     """
     rows.check_to_teach()
     dev.check("dev")
@@ -67,6 +68,7 @@ def train_teacher(
     processes.tell(lesson)
     taught = _teach(lesson, callbacks)
     logits = taught.ran.dev_logits
+    _refuse_not_finite(logits)
     calibration = Calibration.fit(logits, dev.levels, dev.queries)
     metrics = {
         "weak_pairs": float(len(weak.queries) if weak is not None else 0),
@@ -86,6 +88,16 @@ def train_teacher(
     write_model_card(out, record)
     forget_checkpoints(out)
     return metrics
+
+
+def _refuse_not_finite(logits: npt.NDArray[np.float32]) -> None:
+    """Raises BadInput for the dev logits [n, 5] of a teacher that fell apart: its calibration would say it is fine."""
+    lost = int((~np.isfinite(logits)).any(axis=1).sum())
+    if lost:
+        raise BadInput(
+            f"expected finite logits of the dev pairs, found NaN or infinity in {lost:,} of {len(logits):,}: training "
+            "diverged, or the backbone's weights are damaged; train with a lower --learning-rate, or another --backbone"
+        )
 
 
 def follow() -> None:
@@ -111,6 +123,18 @@ class Lesson(NamedTuple):
         return fingerprint(*splits)
 
 
+def _refuse_too_long(backbone: Backbone, tokens: int) -> None:
+    """Raises BadInput where so many tokens are more than the backbone has places for; relative ones have no end."""
+    for name, places in backbone.network.named_modules():
+        if name.endswith("position_embeddings") and isinstance(places, nn.Embedding):
+            most = places.num_embeddings - (0 if places.padding_idx is None else places.padding_idx + 1)
+            if tokens > most:
+                raise BadInput(
+                    f"expected --max-tokens of at most {most}, for which the backbone has places, found {tokens}; "
+                    "lower it, or name another --backbone"
+                )
+
+
 class _Taught(NamedTuple):
     network: TeacherNetwork
     backbone: Backbone
@@ -122,6 +146,7 @@ def _teach(lesson: Lesson, callbacks: Sequence[TrainerCallback]) -> _Taught:
     rows, dev, weak, settings, out = lesson
     set_seed(settings.seed)
     backbone = backbone_to_teach(settings)
+    _refuse_too_long(backbone, settings.text.max_tokens)
     network = build_network(backbone, settings)
     renderer = Renderer(backbone.tokenizer, settings.text)
     made_from = f"{lesson.data} {asdict(settings)} of {processes.count()} processes"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +18,9 @@ from enrich.errors import BadInput
 from enrich.text_encoder import TextEncoder
 from enrich.workspace import Workspace
 from relevance import stages
-from relevance.baselines import baselines
+from relevance.baselines import baselines, embedding_lr
 from relevance.baselines.baselines import Baseline, Baselines, encoder_note
-from relevance.baselines.embedding_lr import fit_embedding_lr
+from relevance.baselines.embedding_lr import MostRows, fit_embedding_lr
 from relevance.baselines.tuned_bi_encoder import TunedSettings, fit_tuned_bi_encoder
 from relevance.bi_encoder import TextVectors, fit_bi_encoder
 from relevance.calibration import Calibration
@@ -63,6 +63,27 @@ def test_the_dev_pairs_choose_how_strongly_it_is_held_back(tmp_path: Path) -> No
     agreeing = fit_embedding_lr(known, known, vectors).model.C
     misleading = fit_embedding_lr(known, opposite, vectors).model.C
     assert (agreeing, misleading) == (10.0, 0.1)
+
+
+def test_of_many_pairs_it_is_chosen_and_fitted_on_some(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How many rows each fit is given: three to choose on whole queries, one on both sides."""
+    vectors, known, dev = TextVectors(TextEncoder(str(tiny_bert(tmp_path)))), rows(200), rows(40, 1)
+    fitted, fit = list[int](), embedding_lr._fitted
+
+    def watched(inputs, levels, strength):
+        fitted.append(len(levels))
+        return fit(inputs, levels, strength)
+
+    monkeypatch.setattr(embedding_lr, "_fitted", watched)
+    whole = fit_embedding_lr(known, dev, vectors, MostRows(200, 200)).model
+    assert fitted == [200, 200, 200, 240]
+    assert np.array_equal(fit_embedding_lr(known, dev, vectors).model.coef_, whole.coef_)
+    fitted.clear()
+    fit_embedding_lr(known, dev, vectors, MostRows(60, 100))
+    *choosing, last = fitted
+    assert last == 140 and len({*choosing}) == 1 and 60 <= choosing[0] < 100
+    one_level = replace(known, levels=np.where(np.array(known.queries) == "rug", 1, 5))
+    fit_embedding_lr(one_level, dev, vectors, MostRows(1, 200))  # of one query, and so of one level
 
 
 @pytest.mark.parametrize("fit", ["embedding_lr", "bi_encoder_tuned"])

@@ -22,6 +22,7 @@ from relevance import stages
 from relevance.labelling.drift import Asked, Finding, Labels, Like, Rows, Verdict, findings
 from relevance.labelling.gate import FILE, DriftReport, Gate
 from relevance.labelling.sample import write_parts
+from relevance.labelling.worker import NO_DISTRIBUTION, NO_TEXT
 from relevance.pipeline import Pipeline, RunSettings
 from relevance.plan import Fold
 from relevance.splits import Split
@@ -246,18 +247,38 @@ def test_a_new_teachers_labels_are_looked_at_among_many_parts_of_older_ones(work
     assert next(check.pairs for check in found.findings if check.check == "answers") == 240
 
 
-def test_faulty_labels_do_not_reach_the_student_unless_accepted(workspace: Workspace) -> None:
+def test_an_answer_that_came_later_is_not_lost(workspace: Workspace) -> None:
+    judge(workspace)
+    for answer in (lambda shares: shares * np.nan, as_it_is):
+        write_labels(workspace, answer)
+    asked, one = ByNumber([]), gate(workspace)
+    found = one.report(asked.producer, lambda: asked, lambda: titled(one.judged), titled)
+    answers = next(check for check in found.findings if check.check == "answers")
+    assert (answers.verdict, answers.figure, answers.pairs) == (Verdict.OK, 0.0, 240)
+
+
+def taught(workspace: Workspace) -> Fold:
+    """Judged pairs, and the fold of a tiny teacher."""
     judge(workspace)
     rows = TeacherRows(["table", "rug"] * 8, ["table"] * 16, np.array([5, 1] * 8))
-    backbone = tiny_bert(workspace.root / "backbone")
-    chosen = TeacherSettings(backbone=str(backbone), epochs=1, hidden=(8,))
+    chosen = TeacherSettings(backbone=str(tiny_bert(workspace.root / "backbone")), epochs=1, hidden=(8,))
     fold = Fold("serving", workspace.models, SPLIT)
     stages.make(fold.folder / "teacher", "f", lambda out: train_teacher(rows, rows, chosen, out))
-    write_labels(workspace, lambda shares: np.full_like(shares, 0.2))
+    return fold
+
+
+def labelled_by(workspace: Workspace, fold: Fold, shares: Break, **columns: pl.Expr) -> None:
+    """The fold's teacher said these; `columns` are put in their place."""
+    write_labels(workspace, shares)
     folder = workspace.folder(tables.SOFT_LABEL)
-    labels = parts.scan(folder).collect()
-    labels = labels.with_columns(producer=pl.lit(Teacher.load(fold.folder / "teacher").producer))
+    producer = pl.lit(Teacher.load(fold.folder / "teacher").producer)
+    labels = parts.scan(folder).collect().with_columns(producer=producer, **columns)
     parts.replace(folder, tables.SOFT_LABEL, labels.to_arrow())
+
+
+def test_faulty_labels_do_not_reach_the_student_unless_accepted(workspace: Workspace) -> None:
+    fold = taught(workspace)
+    labelled_by(workspace, fold, lambda shares: np.full_like(shares, 0.2))
     settings = RunSettings()
     with pytest.raises(BadInput, match="varied of all"):
         Pipeline(workspace, settings).soft_pairs(fold)
@@ -265,16 +286,29 @@ def test_faulty_labels_do_not_reach_the_student_unless_accepted(workspace: Works
     assert accepted.rows == 240
 
 
+@pytest.mark.parametrize("reason", [NO_DISTRIBUTION, NO_TEXT])
+def test_a_teacher_none_of_whose_answers_is_a_distribution_is_refused(workspace: Workspace, reason: str) -> None:
+    """Without a text nobody was asked, and there is nothing to refuse."""
+    fold = taught(workspace)
+    nothing = pl.lit(None, pl.List(pl.Float32))
+    labelled_by(workspace, fold, as_it_is, probabilities=nothing, reason=pl.lit(reason))
+    stages.make(fold.folder / "soft_pairs", "f", lambda out: write_parts([], out))
+    pipeline = Pipeline(workspace, RunSettings())
+    if reason == NO_TEXT:
+        assert not pipeline.was_asked(fold) and not pipeline.soft_pairs(fold).rows
+        return
+    assert pipeline.was_asked(fold)
+    with pytest.raises(BadInput, match=r"answers of all: 1.000, limit 0.01, 240 pairs"):
+        pipeline.soft_pairs(fold)
+    assert not Pipeline(workspace, RunSettings(accept_drift=True)).soft_pairs(fold).rows
+
+
 def test_where_all_is_judged_there_is_nothing_to_learn_from_a_teacher(workspace: Workspace) -> None:
     """Not to be told from a teacher that was never asked, but by the sample that was drawn."""
-    judge(workspace)
-    rows = TeacherRows(["table", "rug"] * 8, ["table"] * 16, np.array([5, 1] * 8))
-    chosen = TeacherSettings(backbone=str(tiny_bert(workspace.root / "backbone")), epochs=1, hidden=(8,))
-    fold = Fold("serving", workspace.models, SPLIT)
-    stages.make(fold.folder / "teacher", "f", lambda out: train_teacher(rows, rows, chosen, out))
+    fold = taught(workspace)
     pipeline = Pipeline(workspace, RunSettings())
     with pytest.raises(BadInput, match="run `relevance label`"):
         pipeline.soft_pairs(fold)
     stages.make(fold.folder / "soft_pairs", "f", lambda out: write_parts([], out))
     assert not pipeline.soft_pairs(fold).rows
-    assert not pipeline.has_soft_labels(fold)
+    assert not pipeline.was_asked(fold)

@@ -22,6 +22,18 @@ def test_many_queries_take_one_split_and_its_models_serve() -> None:
     assert only.tested and only.folder == Path("models") and len(only.split.test) == 100
 
 
+def test_of_very_many_queries_no_more_are_tested_than_tell_enough() -> None:
+    """Up to 4,000 queries the sides are as if there were no bound; beyond, all that is more is trained on."""
+    for queries, dev, test in ((4_000, 300, 1_000), (12_000, 300, 1_000)):
+        (only,) = plan(judged(queries), Path("models"), PlanSettings())
+        assert (len(only.split.dev), len(only.split.test)) == (dev, test)
+        assert len(only.split.train) == queries - dev - test
+    unbounded = PlanSettings(most_dev=10**6, most_test=10**6)
+    assert plan(judged(4_000), Path("models"), PlanSettings()) == plan(judged(4_000), Path("models"), unbounded)
+    *_, serving = plan(judged(4_000), Path("models"), PlanSettings(folds=2, most_dev=100))
+    assert len(serving.split.dev) == 100 and len(serving.split.train) == 3_900
+
+
 def test_few_queries_take_folds_that_test_each_query_once() -> None:
     *tested, serving = plan(judged(40), Path("models"), PlanSettings())
     assert sorted(q for fold in tested for q in fold.split.test) == sorted(f"q{i}" for i in range(40))
@@ -60,6 +72,7 @@ def test_a_split_by_time_or_language_never_takes_the_place_of_what_serves() -> N
         (lambda: PlanSettings(split=SplitKind.TIME, folds=5), "--folds"),
         (lambda: PlanSettings(split=SplitKind.LANGUAGE, train_lang="../en"), "--train-lang"),
         (lambda: PlanSettings(split=SplitKind.LANGUAGE, train_lang=""), "--train-lang"),
+        (lambda: PlanSettings(most_test=0), "most_test of 1 query or more"),
     ],
 )
 def test_settings_that_clash_or_leave_the_folder_are_refused(made, named: str) -> None:

@@ -193,6 +193,14 @@ def test_rows_that_cannot_teach_are_refused_in_one_line(
         train_teacher(train, dev, TINY, tmp_path)
 
 
+def test_a_teacher_that_fell_apart_is_not_saved(tmp_path: Path) -> None:
+    settings = replace(TINY, backbone=str(tiny_bert(tmp_path / "backbone")), learning_rate=1e30)
+    with pytest.raises(BadInput, match="finite logits of the dev pairs, found NaN or infinity in 16 of 16") as error:
+        train_teacher(rows(48), rows(16, 1), settings, tmp_path / "teacher")
+    assert "--learning-rate" in str(error.value) and "\n" not in str(error.value)
+    assert not (tmp_path / "teacher" / "teacher.json").exists()
+
+
 def test_a_folder_that_is_not_whole_is_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="found none"):
         Teacher.load(tmp_path / "nowhere")
@@ -239,6 +247,39 @@ def test_batches_in_turn_answer_as_batches_on_every_core_do(tmp_path: Path) -> N
     for places, logits in teacher._in_turn(pair_texts(asked.queries, asked.pin_texts)):
         found[places] = logits
     np.testing.assert_allclose(found, teacher.logits(asked.queries, asked.pin_texts), atol=1e-5)
+
+
+def test_a_batch_that_a_gpu_has_no_room_for_goes_in_halves_and_later_ones_are_smaller(tmp_path: Path) -> None:
+    settings = replace(TINY, backbone=str(tiny_bert(tmp_path / "backbone")), epochs=1)
+    train_teacher(rows(48), rows(16, 1), settings, tmp_path / "teacher")
+    teacher, asked = Teacher.load(tmp_path / "teacher", torch.float32), rows(40, 2)
+    pairs, whole = pair_texts(asked.queries, asked.pin_texts), teacher.logits(asked.queries, asked.pin_texts)
+    network, tried, most = teacher.network, list[int](), 150
+
+    class Small(torch.nn.Module):
+        """A GPU that has memory for so many tokens."""
+
+        def forward(self, ids: torch.Tensor, *others: torch.Tensor) -> dict[str, torch.Tensor]:
+            tried.append(ids.numel())
+            if ids.numel() > most:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nSee documentation")
+            return network(ids, *others)
+
+    teacher.network = Small()
+    found = np.zeros((40, 5), np.float32)
+    for places, logits in teacher._in_turn(pairs):
+        found[places] = logits
+    np.testing.assert_allclose(found, whole, atol=1e-5)
+    assert max(tried) > 2 * most
+    tried.clear()
+    list(teacher._in_turn(pairs))
+    assert max(tried) <= most, "no longer tried"
+    most = 0
+    with pytest.raises(
+        BadInput, match=r"memory on cpu for one pair of \d+ tokens, found too little \(CUDA out"
+    ) as error:
+        list(teacher._in_turn(pairs))
+    assert "\n" not in str(error.value)
 
 
 def test_a_teacher_of_titles_sees_no_other_field(tmp_path: Path) -> None:

@@ -13,11 +13,12 @@ import torch
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_lessons import TINY, Kill, rows, weak_rows
-from tiny_models import FAMILIES, tiny_bert, tiny_llama
+from tiny_models import FAMILIES, tiny_bert, tiny_llama, tiny_xlmr
 from transformers import TrainerCallback
 
 from enrich import console
 from enrich.errors import BadInput
+from relevance import stages
 from relevance.calibration import Calibration
 from relevance.cli import relevance
 from relevance.commands import flags
@@ -26,11 +27,13 @@ from relevance.teacher import Teacher
 from relevance.teaching.adapters import backbone_to_teach, exportable
 from relevance.teaching.checkpoint import TeacherRecord, TeacherSettings, build_network, read_record
 from relevance.teaching.choices import Adapter, Loss, Targets
+from relevance.teaching.freshness import teacher_made_from
 from relevance.teaching.last_named import in_words, last_named
-from relevance.teaching.network import Pooling
+from relevance.teaching.layers import optimizer_of
+from relevance.teaching.network import Pooling, files_fingerprint, revision_of
 from relevance.teaching.rows import TeacherRows
 from relevance.teaching.training import train_teacher
-from relevance.text import PinText
+from relevance.text import PinText, TextSettings
 
 ORDINAL = (Loss.CORAL, Loss.CUMULATIVE_LINK)
 
@@ -146,6 +149,7 @@ def test_every_option_makes_another_teacher_and_gradient_checkpointing_the_same(
         ({"r_drop": 1.0, "dropout": 0.0}, "expected dropout with --r-drop"),
         ({"lora_rank": 0}, "lora_rank"),
         ({"adapter_learning_rate": 0.0}, "learning rates above 0"),
+        ({"learning_rate": None, "head_learning_rate": 0.0}, "learning rates above 0"),
     ],
 )
 def test_settings_that_cannot_be_are_refused_in_one_line(settings: dict[str, float], said: str) -> None:
@@ -157,6 +161,12 @@ def test_settings_that_cannot_be_are_refused_in_one_line(settings: dict[str, flo
 def test_four_bits_without_cuda_are_refused() -> None:
     with pytest.raises(BadInput, match="CUDA GPU for --adapter qlora, found none"):
         TeachingFlags(adapter=Adapter.QLORA).applied(TINY)
+
+
+def test_what_was_taught_with_four_bits_is_not_refused_where_there_is_nothing_to_train() -> None:
+    """`relevance run` goes on with it, on a machine that only labels."""
+    last = replace(TINY, adapter=Adapter.QLORA)
+    assert TeachingFlags().applied(last) == last
 
 
 def test_a_loss_that_there_is_not_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -201,8 +211,46 @@ def test_run_goes_on_with_the_teacher_that_was_last_named(tmp_path: Path) -> Non
     assert in_words(goes_on) == "backbone llama, adapter lora"
     assert flags.run_settings(flags.Flags(plan, backbone="llama"), last).teacher == goes_on
     assert flags.run_settings(flags.Flags(plan, backbone="bert"), last).teacher == replace(
-        usual.teacher, backbone="bert"
+        usual.teacher, backbone="bert", learning_rate=None
     )
+
+
+def test_a_backbones_folder_is_the_same_from_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan, folder = flags.PlanFlags(None, "query", "en", 0), tmp_path / "bb"
+    folder.mkdir()
+    monkeypatch.chdir(tmp_path)
+    typed = flags.Flags(plan, backbone="bb")
+    assert flags.run_settings(typed).teacher.backbone == str(folder)
+    earlier = replace(TINY, backbone="bb")  # as an earlier version kept it
+    assert flags.run_settings(typed, earlier).teacher == replace(TINY, backbone=str(folder))
+    assert flags.run_settings(flags.Flags(plan), earlier).teacher == earlier
+    assert flags.run_settings(flags.Flags(plan, backbone="org/bb@v1")).teacher.backbone == "org/bb@v1"
+
+
+def test_a_finished_teacher_is_known_by_its_backbones_files_wherever_they_lie(tmp_path: Path) -> None:
+    there, moved, teacher = tmp_path / "there", tmp_path / "moved", tmp_path / "teacher"
+    chosen, revision = replace(TINY, backbone=str(tiny_bert(there))), files_fingerprint(there)
+    record = TeacherRecord(chosen, Pooling.CLS, Calibration(), "f", "d", None, {}, backbone_revision=revision)
+
+    def fresh(settings: TeacherSettings) -> bool:
+        return stages.fresh(teacher, made_from(settings))
+
+    def made_from(settings: TeacherSettings) -> str:
+        return teacher_made_from(teacher, settings, revision_of(settings.backbone), stages.fingerprint)
+
+    def work(out: Path) -> None:
+        (out / "teacher.json").write_text(json.dumps(asdict(record)))
+
+    stages.make(teacher, made_from(chosen), work)
+    assert fresh(chosen) and not fresh(replace(chosen, epochs=9))
+    there.rename(moved)
+    elsewhere = replace(chosen, backbone=str(moved))
+    assert fresh(chosen), "gone"
+    assert fresh(elsewhere) and not fresh(replace(elsewhere, epochs=9)) and not fresh(replace(chosen, backbone="bert"))
+    (moved / "config.json").write_text((moved / "config.json").read_text() + " ")
+    assert not fresh(elsewhere), "other files"
+    (teacher / "teacher.json").write_text("{")
+    assert not fresh(chosen), "made anew"
 
 
 def test_flags_that_were_not_given_change_nothing() -> None:
@@ -219,6 +267,33 @@ def test_flags_that_were_not_given_change_nothing() -> None:
         adapter=Adapter.LORA,
         gradient_checkpointing=True,
     )
+    sized = TeachingFlags(learning_rate=1e-4, batch_size=8, max_tokens=256, lora_rank=4, patience=1)
+    text = replace(TINY.text, max_tokens=256)
+    of_all = replace(TINY, learning_rate=1e-4, batch_size=8, text=text, lora_rank=4, patience=1)
+    assert sized.applied(TINY) == of_all
+    adapted = replace(TINY, adapter=Adapter.LORA)
+    of_the_adapter = replace(of_all, learning_rate=TINY.learning_rate, adapter_learning_rate=1e-4)
+    assert sized.applied(adapted) == replace(of_the_adapter, adapter=Adapter.LORA)
+
+
+@pytest.mark.parametrize(("width", "given", "rate"), [(32, None, 5e-5), (1_024, None, 1e-5), (1_024, 3e-5, 3e-5)])
+def test_a_backbone_is_taught_at_the_rate_given_or_else_by_its_width(
+    tmp_path: Path, width: int, given: float | None, rate: float
+) -> None:
+    settings = replace(TINY, backbone=str(tiny_bert(tmp_path, width)), learning_rate=given)
+    network = build_network(backbone_to_teach(settings), settings)
+    rates = {group["lr"] for group in optimizer_of(network, settings).param_groups}
+    assert rates == {rate, settings.head_learning_rate}
+
+
+@pytest.mark.parametrize(("make", "most"), [(tiny_bert, 256), (tiny_xlmr, 255)])
+def test_more_tokens_than_a_backbone_has_places_for_are_refused(tmp_path: Path, make, most: int) -> None:
+    settings = replace(TINY, backbone=str(make(tmp_path / "backbone")), text=TextSettings(max_tokens=most + 1))
+    with pytest.raises(BadInput, match=f"--max-tokens of at most {most}, .* found {most + 1}"):
+        train_teacher(rows(32), rows(8, 1), settings, tmp_path / "teacher")
+    fits = replace(settings, text=TextSettings(max_tokens=most), epochs=1)
+    long = replace(rows(32), pin_texts=[PinText(title="oak table " * most)] * 32)
+    train_teacher(long, rows(8, 1), fits, tmp_path / "teacher")
 
 
 def test_a_teacher_of_an_earlier_version_is_one_of_plain_cross_entropy(tmp_path: Path) -> None:

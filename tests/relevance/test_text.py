@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_models import tiny_bert, tiny_llama, tiny_t5, tiny_xlmr
+from tiny_models import tiny_bert, tiny_llama, tiny_llama_3, tiny_t5, tiny_xlmr
 from transformers import AutoTokenizer
 
 from enrich.errors import BadInput
@@ -62,6 +62,7 @@ def test_the_query_is_read_by_its_key(tmp_path: Path) -> None:
         (tiny_xlmr, "<s> rug </s> </s> title : wool rug </s>"),
         (tiny_t5, "rug </s> title : wool rug </s>"),
         (tiny_llama, "<s> rug \n title : wool rug"),
+        (tiny_llama_3, "<s> rug \n title : wool rug"),
     ],
 )
 def test_each_tokenizer_keeps_its_own_special_tokens(tmp_path: Path, make: object, expected: str) -> None:
@@ -117,7 +118,7 @@ def test_fit_cuts_the_longest_for_its_share_first() -> None:
 
 
 def test_settings_that_cannot_hold_a_token_a_field_are_refused() -> None:
-    with pytest.raises(BadInput, match="max_tokens"):
+    with pytest.raises(BadInput, match="--max-tokens"):
         TextSettings(max_tokens=64)
     with pytest.raises(BadInput, match="distinct text fields"):
         TextSettings().selecting()
@@ -150,7 +151,7 @@ def test_markers_that_leave_the_fields_no_room_are_refused(tmp_path: Path) -> No
         pair_texts(["oak table round dining chair"], ["oak table"])
     )
     assert len(row.ids) == 20
-    with pytest.raises(BadInput, match=r"max_tokens of at least 20 .*found 19"):
+    with pytest.raises(BadInput, match=r"--max-tokens of at least 20 .*found 19"):
         Renderer(tokenizer, TextSettings(marker, 19, 4))
 
 

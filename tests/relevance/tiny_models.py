@@ -25,10 +25,10 @@ TEXT = """a oak table round dining chair red blue lamp garden bench small rug wo
 vase mirror clock kitchen : , . title description caption link boards queries ideas"""
 
 
-def tiny_bert(folder: Path) -> Path:
+def tiny_bert(folder: Path, width: int = 32) -> Path:
     """An encoder with CLS and SEP."""
     config = BertConfig(
-        vocab_size=64, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
+        vocab_size=64, hidden_size=width, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
         max_position_embeddings=256,
     )  # fmt: skip
     tokenizer = _tokenizer(
@@ -69,11 +69,20 @@ def tiny_t5(folder: Path) -> Path:
 
 def tiny_llama(folder: Path) -> Path:
     """A decoder: no CLS, no separator, no padding token."""
+    return _llama("<s> $A $B", folder)
+
+
+def tiny_llama_3(folder: Path) -> Path:
+    """A decoder whose tokenizer begins each text of a pair."""
+    return _llama("<s> $A <s> $B", folder)
+
+
+def _llama(template: str, folder: Path) -> Path:
     config = LlamaConfig(
         vocab_size=64, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
         max_position_embeddings=256,
     )  # fmt: skip
-    return _save(LlamaModel, config, _tokenizer("<s> $A $B", bos_token="<s>", eos_token="</s>"), folder)
+    return _save(LlamaModel, config, _tokenizer(template, bos_token="<s>", eos_token="</s>"), folder)
 
 
 def _tokenizer(template: str, **special: str) -> PreTrainedTokenizerFast:
