@@ -148,6 +148,13 @@ def stability(given: Given) -> None:
     _run(Name.STABILITY, given)
 
 
+@experiment.command()
+@_asked
+def options(given: Given) -> None:
+    """Losses, targets, heads and regularisers of the teacher, each alone against the teacher as it is."""
+    _run(Name.OPTIONS, given)
+
+
 def _run(name: Name, given: Given, fields: str | None = None, train_lang: str = "en") -> None:
     workspace = console.open_workspace(given.workspace, Writing.MODELS)
 

@@ -14,6 +14,7 @@ class Name(StrEnum):
     NOISE = "noise"
     ROBUSTNESS = "robustness"
     STABILITY = "stability"
+    OPTIONS = "options"
 
     @property
     def question(self) -> str:
@@ -29,4 +30,5 @@ _QUESTIONS = {
     Name.NOISE: "What do wrong labels and missing annotators cost, and what wins some of it back?",
     Name.ROBUSTNESS: "Which damage to which text breaks which model?",
     Name.STABILITY: "Whom does the teacher favour, how steady is it, and what of that reaches the student?",
+    Name.OPTIONS: "Which options of teaching earn their keep?",
 }

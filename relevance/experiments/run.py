@@ -33,6 +33,7 @@ from relevance.experiments.label_budget import LABEL_BUDGET
 from relevance.experiments.latency import LATENCY
 from relevance.experiments.names import Name
 from relevance.experiments.noise import NOISE
+from relevance.experiments.options import OPTIONS
 from relevance.experiments.page import write_page
 from relevance.experiments.records import Result
 from relevance.experiments.robustness import ROBUSTNESS
@@ -53,6 +54,7 @@ EXPERIMENTS: dict[Name, Experiment] = {
     Name.NOISE: NOISE,
     Name.ROBUSTNESS: ROBUSTNESS,
     Name.STABILITY: STABILITY,
+    Name.OPTIONS: OPTIONS,
 }
 
 

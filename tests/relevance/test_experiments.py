@@ -17,7 +17,7 @@ from enrich.errors import BadInput
 from enrich.tables import ENGAGEMENTS, PINS
 from enrich.workspace import Workspace
 from relevance.cli import relevance
-from relevance.experiments import ablation, noise, page
+from relevance.experiments import ablation, noise, options, page
 from relevance.experiments.ablation import not_given, without_it
 from relevance.experiments.arms import Arm, Scored
 from relevance.experiments.budget import Clock, Scale
@@ -369,3 +369,14 @@ def test_bad_input_is_one_line(
     assert console.run(relevance, command) == 2
     lines = capsys.readouterr().err.strip().splitlines()
     assert said in lines[-1] and "Traceback" not in "".join(lines)
+
+
+def test_each_option_is_a_teacher_of_its_own_and_the_plan_knows_what_it_costs(tmp_path: Path) -> None:
+    made, plan = site_and_plan(tmp_path, Name.OPTIONS)
+    found = EXPERIMENTS[Name.OPTIONS].run(made)
+    assert not found.left_out and len(found.arms) == 14
+    assert made.bench.done["teacher trained"] == len(found.arms)
+    demands = [options.demand(replace(plan.scale, groups=groups), Wanted()) for groups in (1, 2, 3)]
+    assert [demand.teachers[""] for demand in demands] == pytest.approx([6, 10, 16.2])
+    without = options.demand(replace(plan.scale, groups=1, weak_pairs=0), Wanted())
+    assert without.teachers[""] == 5
