@@ -1,9 +1,10 @@
 """A BERT-class encoder's forward pass on a CPU with bf16 units: faster than plain bf16, and nearer to float32.
 
-Made of a loaded transformers BertModel (MiniLM is one); takes its place in the teacher's network where nothing is
-trained. Matrices are multiplied in bf16, their weights laid out once as oneDNN wants them and GELU applied as they are
-written; what is added up over the layers, normalised or put through softmax stays float32, which halves bf16's error.
-Where the head reads CLS alone, the last layer computes CLS alone (docs/decisions.md has the figures).
+Made of a loaded transformers BertModel (MiniLM is one); takes its place where nothing is trained: in the teacher's
+network, and where pins' texts are embedded. Matrices are multiplied in bf16, their weights laid out once as oneDNN
+wants them and GELU applied as they are written; what is added up over the layers, normalised or put through softmax
+stays float32, which halves bf16's error. Where CLS alone is read, the last layer computes CLS alone
+(docs/decisions.md has the figures).
 """
 
 from __future__ import annotations
