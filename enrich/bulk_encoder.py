@@ -33,8 +33,9 @@ class BulkEncoder:
     def encode(self, tokens: Sequence[Sequence[int]], dimension: int) -> NDArray[np.float32]:
         """Float32 [n, dimension], in the order given; of a text without tokens zeros."""
         vectors = np.zeros((len(tokens), dimension), dtype=np.float32)
-        said = np.flatnonzero([len(row) for row in tokens])
-        buckets = [said[places] for places in length_buckets([len(tokens[i]) for i in said], _TOKENS)]
+        lengths = [len(row) for row in tokens]
+        said = np.flatnonzero(lengths)
+        buckets = [said[places] for places in length_buckets([lengths[i] for i in said], _TOKENS)]
         answers = on_every_core(lambda places: self._forward([tokens[i] for i in places]), buckets)
         for places, rows in zip(buckets, answers, strict=True):
             vectors[places] = rows
