@@ -1,4 +1,4 @@
-"""Judged (query, pin) pairs with their texts, for the benchmarks of the teacher.
+"""Judged (query, pin) pairs with their texts, for the benchmarks of the teacher, and pins' texts, for the encoder's.
 
 Reads Chorus from ../shared/data/chorus, or, where that is absent, the sample's tables: texts as they were imported, no
 enrichment, so that every side can be given the very same words.
@@ -46,6 +46,13 @@ def judged_pairs(limit: int | None = None) -> JudgedPairs:
     rows = graded.join(pins, on="pin_id").sort("query", "pin_id").collect()
     order = rows.select("query", "pin_id").hash_rows(seed=0)
     return JudgedPairs(origin, rows.with_columns(order=order).sort("order").drop("order").head(limit or rows.height))
+
+
+def pin_texts(limit: int) -> tuple[str, list[str]]:
+    """Where they are from, and the long texts of `limit` pins that have one, judged or not, in an order of hashes."""
+    origin, _, pins = _chorus() if CHORUS.is_dir() else _sample()
+    told = pins.select("pin_id", LONG).drop_nulls().sort("pin_id").collect()
+    return origin, told.with_columns(order=told["pin_id"].hash(seed=0)).sort("order")[LONG].head(limit).to_list()
 
 
 def teacher_rows(rows: pl.DataFrame, text: str) -> TeacherRows:

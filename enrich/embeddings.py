@@ -30,6 +30,7 @@ _NAMES = tuple(name for _, names in FIELDS for name in names)
 @dataclass(frozen=True, slots=True)
 class EmbeddingSettings:
     model: str | None = None  # text encoder: a folder or hub id; None for the one last named to the workspace
+    dtype: str | None = None  # float32 or bfloat16; None for bfloat16 where a CPU computes in it. Not of queries
     job: JobSettings = field(default_factory=lambda: JobSettings(batch_size=1024))
 
 
@@ -39,7 +40,9 @@ def run_embeddings(workspace: Workspace, settings: EmbeddingSettings) -> JobRepo
 
     def embed(batch: pl.DataFrame) -> pl.DataFrame:
         said = batch.filter(pl.col("text") != "")
-        vectors = pl.Series(list(encoder.encode(said["text"].to_list())), dtype=pl.List(pl.Float32))
+        vectors = pl.Series(
+            list(encoder.encode_in_bulk(said["text"].to_list(), settings.dtype)), dtype=pl.List(pl.Float32)
+        )
         made = said.select("pin_id", text_embedding=vectors)
         reason = pl.when(pl.col("text") == "").then(pl.lit(NO_TEXT))
         return batch.select("pin_id", reason=reason).join(made, on="pin_id", how="left")

@@ -26,6 +26,9 @@ from enrich.errors import BadInput
 if TYPE_CHECKING:
     import torch
 
+    from enrich.bulk_encoder import BulkEncoder
+
+FLOAT32 = "float32"  # what `encode` computes in
 MAX_TOKENS = 256  # the length all-MiniLM-L6-v2 is used with (its sentence_bert_config.json)
 BATCH_SIZE = 64  # texts a forward pass
 _MAX_CHARACTERS = 16_384  # of one text that the tokenizer gets to see; far beyond MAX_TOKENS
@@ -76,7 +79,7 @@ class TextEncoder:
         self._folder, name = _locate(model)
         self.model = model if model is None or not Path(model).expanduser().is_dir() else str(self._folder.resolve())
         self._device = device
-        self._pool = _POOLS[_pooling(self._folder)]
+        self._pooling = _pooling(self._folder)
         config = _read_json(self._folder / "config.json")
         self.dimension = _dimension(config, self._folder)
         self.max_tokens = _max_tokens(config, self._folder)
@@ -93,11 +96,50 @@ class TextEncoder:
             vectors[indices] = self._forward(tokens)
         return vectors
 
+    def encode_in_bulk(self, texts: Sequence[str], dtype: str | None = None) -> NDArray[np.float32]:
+        """As `encode`, of texts whose vectors need not be the same to the bit: in bfloat16 where a CPU computes in it.
+
+        `dtype` "float32" is `encode`, as are other CPUs, GPUs and encoders that are no BERT. Raises BadInput as
+        `encode`, and where "bfloat16" is asked of one of these.
+        """
+        if not texts or dtype == FLOAT32:
+            return self.encode(texts)
+        fast = self._fast
+        if fast is None and dtype is not None:
+            raise BadInput(
+                f"expected a BERT on a CPU that computes in {dtype}, found {self._folder} on {self._network.device}; "
+                "leave --encoder-dtype out"
+            )
+        if fast is None:
+            return self.encode(texts)
+        rounds = (texts[start : start + _TOKENIZE_AT_ONCE] for start in range(0, len(texts), _TOKENIZE_AT_ONCE))
+        return np.concatenate([fast.encode(self._tokens(some), self.dimension) for some in rounds])
+
+    @cached_property
+    def _fast(self) -> BulkEncoder | None:
+        """None where the CPU does not compute in bfloat16, it is a GPU, or the encoder is no BERT."""
+        import torch
+
+        from enrich.bulk_encoder import BulkEncoder
+        from enrich.fast_bert import FastBert, fits
+        from enrich.matrices import fast_dtype
+
+        _, model, name = self._network
+        device = torch.device(name)
+        if device.type != "cpu" or fast_dtype(device) is not torch.bfloat16 or not fits(model):
+            return None
+        return BulkEncoder(FastBert(model, first_token_alone=self._pooling is Pooling.CLS), _POOLS[self._pooling])
+
+    def _tokens(self, texts: Sequence[str]) -> list[list[int]]:
+        cut = [text[:_MAX_CHARACTERS] for text in texts]
+        tokenizer = self._network.tokenizer
+        ids: list[list[int]] = tokenizer(cut, truncation=True, max_length=self.max_tokens, padding=False)["input_ids"]
+        return ids
+
     def _batches(self, texts: Sequence[str]) -> Iterator[tuple[NDArray[np.int64], list[list[int]]]]:
         """Batches of like length, each with its texts' places, so that little is padded."""
         for start in range(0, len(texts), _TOKENIZE_AT_ONCE):
-            cut = [text[:_MAX_CHARACTERS] for text in texts[start : start + _TOKENIZE_AT_ONCE]]
-            ids = self._network.tokenizer(cut, truncation=True, max_length=self.max_tokens, padding=False)["input_ids"]
+            ids = self._tokens(texts[start : start + _TOKENIZE_AT_ONCE])
             order = np.argsort([len(row) for row in ids], kind="stable")
             for batch in np.array_split(order, range(BATCH_SIZE, len(order), BATCH_SIZE)):
                 yield start + batch, [ids[i] for i in batch]
@@ -109,7 +151,7 @@ class TextEncoder:
         padded = tokenizer.pad({"input_ids": tokens}, padding="longest", return_tensors="pt").to(device)
         with torch.inference_mode():
             states = model(**padded).last_hidden_state.float()
-            pooled = self._pool(states, padded["attention_mask"])
+            pooled = _POOLS[self._pooling](states, padded["attention_mask"])
             unit = torch.nn.functional.normalize(pooled, dim=1)
         return np.asarray(unit.cpu().numpy(), dtype=np.float32)
 

@@ -14,7 +14,10 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from enrich.core_threads import on_every_core
 from enrich.errors import BadInput
+from enrich.fast_bert import FastBert, fits
+from enrich.length_buckets import length_buckets
 from enrich.matrices import fast_dtype
 from enrich.tables import LEVELS
 from relevance.ahead import made_ahead
@@ -26,8 +29,6 @@ from relevance.teaching.checkpoint import (
     producer_of,
     read_record,
 )
-from relevance.teaching.core_threads import on_every_core
-from relevance.teaching.fast_bert import FastBert, fits
 from relevance.teaching.network import (
     Backbone,
     Batch,
@@ -172,13 +173,3 @@ def _in_bf16(network: Any, record: TeacherRecord) -> nn.Module:
         return FastBert(network, first_token_alone=alone)
     plain: nn.Module = network.bfloat16()
     return plain
-
-
-def length_buckets(lengths: Sequence[int], tokens: int) -> Iterator[npt.NDArray[np.int64]]:
-    """Batches of places, longest first, each of at most `tokens` padded tokens (or of one row)."""
-    order = np.argsort(-np.asarray(lengths, dtype=np.int64), kind="stable")
-    start = 0
-    while start < len(order):
-        size = max(1, tokens // max(1, lengths[order[start]]))
-        yield order[start : start + size]
-        start += size

@@ -13,6 +13,7 @@ from enrich.snapshots import SnapshotSettings
 
 if TYPE_CHECKING:
     from enrich.captions import CaptionSettings
+    from enrich.embeddings import EmbeddingSettings
     from enrich.job import JobSettings
     from enrich.links import LinkSettings
     from enrich.queries import QuerySettings
@@ -34,6 +35,7 @@ class Flags:
     workers: int | None = None
     gpus: float | None = None
     encoder: str | None = None
+    encoder_dtype: str | None = None
     connect_to: str | None = None
     picture_delay: float | None = None
     min_users: int | None = None
@@ -69,7 +71,7 @@ def run_settings(flags: Flags, captions: CaptionSettings | None = None) -> RunSe
         boards=replace(base.boards, snapshots=snapshots, backend=backend),
         queries=replace(_queries(flags, base.queries), snapshots=snapshots, backend=backend),
         engagement=replace(base.engagement, snapshots=snapshots, backend=backend),
-        embeddings=replace(base.embeddings, model=flags.encoder, job=_job(flags, base.embeddings.job)),
+        embeddings=_embeddings(flags, base.embeddings),
         graph=replace(base.graph, snapshots=snapshots, backend=backend),
     )
 
@@ -96,6 +98,10 @@ def _captions(flags: Flags, base: CaptionSettings) -> CaptionSettings:
         host_delay=flags.picture_delay,
         job=_job(flags, base.job),
     )
+
+
+def _embeddings(flags: Flags, base: EmbeddingSettings) -> EmbeddingSettings:
+    return replace(base, model=flags.encoder, dtype=flags.encoder_dtype, job=_job(flags, base.job))
 
 
 def _links(flags: Flags, base: LinkSettings) -> LinkSettings:

@@ -26,6 +26,11 @@ ENCODER = click.option(
     metavar="MODEL",
     help="Text encoder of pins and queries: a folder or hub id.  [default: as last named here, else MiniLM]",
 )
+ENCODER_DTYPE = click.option(
+    "--encoder-dtype",
+    type=click.Choice(["float32", "bfloat16"]),
+    help="Of pins' texts; queries are always float32.  [default: bfloat16 where a CPU computes in it]",
+)
 
 CAPTIONER = console.options(
     click.option(

@@ -16,6 +16,7 @@ from enrich.commands.options import (
     CONTENT,
     DESCRIBING,
     ENCODER,
+    ENCODER_DTYPE,
     ENGAGED_QUERIES,
     PICTURE_DELAY,
     VISITING,
@@ -67,7 +68,9 @@ COMMANDS = (
         "Counts and smoothed rates of pins and of (query, pin) pairs: pin_engagement, query_pin_engagement.",
         BEHAVIOUR,
     ),
-    _command("embeddings", "Each pin's content texts as one vector: pin_text_embedding.", ENCODER, CONTENT),
+    _command(
+        "embeddings", "Each pin's content texts as one vector: pin_text_embedding.", ENCODER, ENCODER_DTYPE, CONTENT
+    ),
     _command("graph", "Each pin's neighbourhood over boards as one vector: pin_graph.", BEHAVIOUR),
     _command("judgments", "The annotators' votes as one gold level a pair: judgment."),
     _command(
@@ -77,7 +80,7 @@ COMMANDS = (
     _command(
         "run",
         "Do what is stale, in the order that data flows. Killed, it goes on where it was.",
-        *(WITHOUT, CAPTIONER, PICTURE_DELAY, CONNECT_TO, ENGAGED_QUERIES, BEHAVIOUR),
+        *(WITHOUT, CAPTIONER, PICTURE_DELAY, CONNECT_TO, ENGAGED_QUERIES, ENCODER_DTYPE, BEHAVIOUR),
     ),
 )
 

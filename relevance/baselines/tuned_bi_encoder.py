@@ -20,12 +20,12 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from enrich.errors import BadInput
+from enrich.length_buckets import length_buckets
 from enrich.matrices import fast_dtype
 from enrich.normalise import normalise_query
 from enrich.progress import progress
 from enrich.tables import LEVELS
 from relevance.ordinal import fit_ordinal
-from relevance.teacher import length_buckets
 from relevance.teaching.examples import batches_of_like_length
 from relevance.teaching.layers import with_and_without_decay
 from relevance.teaching.network import Backbone, collate, load_backbone, prepare_to_train

@@ -11,7 +11,7 @@ from enrich import parts
 from enrich.embeddings import EmbeddingSettings, content_texts, join_texts, run_embeddings
 from enrich.job import JobReport
 from enrich.tables import DELETIONS, PIN_CAPTION, PIN_LINK, PIN_TEXT, PIN_TEXT_EMBEDDING, PINS
-from enrich.text_encoder import TextEncoder
+from enrich.text_encoder import FLOAT32, TextEncoder
 from enrich.workspace import Workspace
 
 
@@ -47,13 +47,24 @@ def test_absent_texts_leave_no_trace(texts: list[str | None], joined: str) -> No
 
 def test_each_pin_with_a_text_has_its_vector_and_the_others_a_reason(workspace: Workspace, encoder: str) -> None:
     fill(workspace)
-    assert run_embeddings(workspace, EmbeddingSettings(encoder)).failed == {"no-text": 1}
+    assert run_embeddings(workspace, EmbeddingSettings(encoder, FLOAT32)).failed == {"no-text": 1}
     rows = parts.latest(workspace.folder(PIN_TEXT_EMBEDDING), PIN_TEXT_EMBEDDING).sort("pin_id")
     assert rows.select("pin_id", "reason", "event_timestamp").rows() == [
         ("a", None, day(3)), ("b", "no-text", day(1)), ("c", None, day(2)),
     ]  # fmt: skip
     expected = TextEncoder(encoder).encode(["red vase. oak. a lamp", "boots"])
     np.testing.assert_allclose(rows["text_embedding"].drop_nulls().to_list(), expected, atol=1e-6)
+
+
+def test_pins_are_embedded_in_bulk_and_what_was_made_in_float32_stays_fresh(workspace: Workspace, encoder: str) -> None:
+    fill(workspace)
+    write_rows(workspace, PIN_TEXT, {"pin_id": "b", "title": "blue lamp", "event_timestamp": day(2)})
+    assert run_embeddings(workspace, EmbeddingSettings(encoder)).made == 3
+    rows = parts.latest(workspace.folder(PIN_TEXT_EMBEDDING), PIN_TEXT_EMBEDDING).sort("pin_id")
+    texts = ["red vase. oak. a lamp", "blue lamp", "boots"]
+    np.testing.assert_array_equal(rows["text_embedding"].to_list(), TextEncoder(encoder).encode_in_bulk(texts))
+    for dtype in (FLOAT32, None):
+        assert run_embeddings(workspace, EmbeddingSettings(encoder, dtype)).made == 0
 
 
 def test_only_what_changed_is_encoded_again(workspace: Workspace, encoder: str) -> None:

@@ -14,9 +14,14 @@ from tiny_encoder import tiny_encoder
 from transformers import AutoModel, AutoTokenizer
 
 from enrich.errors import BadInput
-from enrich.text_encoder import TextEncoder, default_model_path
+from enrich.matrices import fast_dtype
+from enrich.text_encoder import FLOAT32, TextEncoder, default_model_path
 
 TEXTS = ["red vase", "a blue lamp in the garden", "", "oak " * 500, "red vase"]
+POOLINGS = ["mean_tokens", "cls_token", "max_tokens", "lasttoken"]
+in_bf16 = pytest.mark.skipif(
+    fast_dtype(torch.device("cpu")) is not torch.bfloat16, reason="the processor does not compute in bf16"
+)
 
 
 def test_rows_are_unit_vectors_in_the_order_given(tmp_path: Path) -> None:
@@ -34,7 +39,7 @@ def test_a_text_has_the_same_vector_alone_and_among_longer_ones(tmp_path: Path) 
     np.testing.assert_allclose(encoder.encode(TEXTS), alone, atol=1e-6)
 
 
-@pytest.mark.parametrize("pooling", ["mean_tokens", "cls_token", "max_tokens", "lasttoken"])
+@pytest.mark.parametrize("pooling", POOLINGS)
 def test_pooling_follows_the_folder(tmp_path: Path, pooling: str) -> None:
     folder = tiny_encoder(tmp_path, pooling)
     tokens = AutoTokenizer.from_pretrained(folder)("red vase lamp", return_tensors="pt")
@@ -103,3 +108,57 @@ def test_the_default_knows_what_is_alike() -> None:
     assert default_model_path().is_dir()
     vase, same, tax = TextEncoder().encode(["red ceramic vase", "a vase made of red clay", "quarterly tax report"])
     assert vase @ same > 0.7 > 0.2 > vase @ tax
+
+
+def apart(found: np.ndarray, wanted: np.ndarray) -> float:
+    """The greatest 1 - cosine of rows of unit length."""
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
+    return float((1 - (found.astype(np.float64) * wanted).sum(axis=1)).max())
+
+
+@in_bf16
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_in_bulk_the_vectors_are_those_of_float32_to_bf16s_precision(tmp_path: Path, pooling: str) -> None:
+    encoder = TextEncoder(tiny_encoder(tmp_path, pooling))
+    many = [" ".join(["red", "oak", "lamp", "table"][: 1 + i % 4] * (1 + i % 11)) for i in range(600)] + TEXTS
+    exact, found = encoder.encode(many), encoder.encode_in_bulk(many, "bfloat16")
+    assert found.dtype == np.float32 and not np.array_equal(found, exact)
+    assert apart(found, exact) < 1e-4
+
+
+@in_bf16
+def test_the_default_in_bulk_finds_the_same_near_texts_alone_and_among_others() -> None:
+    things = ("red ceramic vase", "oak dining table", "linen curtains", "quarterly tax report", "garden bench", "")
+    texts = [f"{thing} {more}".strip() for thing in things for more in ("", "for a small room", "handmade " * 300)]
+    encoder = TextEncoder()
+    exact, found = encoder.encode(texts), encoder.encode_in_bulk(texts)
+    assert apart(found, exact) < 2e-4
+    assert apart(np.concatenate([encoder.encode_in_bulk([text]) for text in texts]), found) < 2e-4
+    np.testing.assert_array_equal((found @ found.T).argsort()[:, -2], (exact @ exact.T).argsort()[:, -2])
+
+
+def test_encode_is_transformers_own_float32_to_the_bit_whatever_was_encoded_in_bulk(tmp_path: Path) -> None:
+    encoder = TextEncoder(tiny_encoder(tmp_path))
+    before = encoder.encode(TEXTS)
+    encoder.encode_in_bulk(TEXTS)
+    np.testing.assert_array_equal(encoder.encode(TEXTS), before)
+    np.testing.assert_array_equal(encoder.encode_in_bulk(TEXTS, FLOAT32), before)
+    tokens = AutoTokenizer.from_pretrained(tmp_path)("red vase lamp", return_tensors="pt")
+    with torch.inference_mode():
+        states = AutoModel.from_pretrained(tmp_path, dtype=torch.float32)(**tokens).last_hidden_state
+        by_hand = torch.nn.functional.normalize(states.sum(1) / states.shape[1], dim=1)
+    np.testing.assert_array_equal(encoder.encode(["red vase lamp"]), by_hand.numpy())
+
+
+def test_an_encoder_that_is_no_bert_stays_in_float32_and_refuses_bfloat16(tmp_path: Path) -> None:
+    encoder = TextEncoder(tiny_encoder(tmp_path, activation="relu"))
+    np.testing.assert_array_equal(encoder.encode_in_bulk(TEXTS), encoder.encode(TEXTS))
+    with pytest.raises(BadInput, match="--encoder-dtype"):
+        encoder.encode_in_bulk(TEXTS, "bfloat16")
+
+
+@in_bf16
+def test_a_text_without_tokens_is_zeros_in_bulk(tmp_path: Path) -> None:
+    encoder = TextEncoder(tiny_encoder(tmp_path, special=False))
+    found = encoder.encode_in_bulk(["", "red vase", ""])
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), [0, 1, 0], atol=1e-6)

@@ -21,7 +21,7 @@ from enrich.errors import BadInput
 from enrich.matrices import fast_dtype
 from enrich.text_encoder import default_model_path
 from relevance.calibration import Calibration
-from relevance.teacher import Teacher, length_buckets
+from relevance.teacher import Teacher
 from relevance.teaching.checkpoint import TeacherSettings, _fingerprint, read_record
 from relevance.teaching.choices import Targets
 from relevance.teaching.network import HeadInput, load_backbone, prepare_to_train
@@ -297,13 +297,6 @@ def test_votes_share_the_target_with_the_gold_level() -> None:
     expected = [[0, 0, third, 0.5 + third, third], [0, 0, 0, 0, 1], [1, 0, 0, 0, 0]]
     np.testing.assert_allclose(target_probabilities(three, Targets.VOTES), expected, atol=1e-6)
     np.testing.assert_array_equal(target_probabilities(three, Targets.LEVEL).argmax(1), [3, 4, 0])
-
-
-def test_buckets_hold_every_row_once_within_the_budget() -> None:
-    lengths = [5, 100, 7, 100, 64, 1]
-    found = [places.tolist() for places in length_buckets(lengths, 128)]
-    assert sorted(place for places in found for place in places) == list(range(6))
-    assert all(len(places) == 1 or max(lengths[i] for i in places) * len(places) <= 128 for places in found)
 
 
 def test_the_installed_backbone_learns_and_bfloat16_stays_near_float32(tmp_path: Path) -> None:

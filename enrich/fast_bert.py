@@ -1,25 +1,24 @@
 """A BERT-class encoder's forward pass on a CPU with bf16 units: faster than plain bf16, and nearer to float32.
 
-Made of a loaded transformers BertModel (MiniLM is one); takes its place in the teacher's network where nothing is
-trained. Matrices are multiplied in bf16, their weights laid out once as oneDNN wants them and GELU applied as they are
-written; what is added up over the layers, normalised or put through softmax stays float32, which halves bf16's error.
-Where the head reads CLS alone, the last layer computes CLS alone (docs/decisions.md has the figures).
+Made of a loaded transformers BertModel (MiniLM is one); takes its place where nothing is trained: in the teacher's
+network, and where pins' texts are embedded. Matrices are multiplied in bf16, their weights laid out once as oneDNN
+wants them and GELU applied as they are written; what is added up over the layers, normalised or put through softmax
+stays float32, which halves bf16's error. Where CLS alone is read, the last layer computes CLS alone
+(docs/decisions.md has the figures).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers import BertModel
 from transformers.modeling_outputs import BaseModelOutput
 
 from enrich.matrices import Matrix, has_operators
-
-_GREATEST = 100.0  # score, as an exponent of 2, that is told from a greater one; bf16 has lost its fraction by then
 
 
 def fits(network: object) -> bool:
@@ -31,7 +30,7 @@ def fits(network: object) -> bool:
 
 
 class _Layer(NamedTuple):
-    query: Matrix  # scaled by log₂ e / √(size of a head): softmax is then made of powers of 2, the quickest there are
+    query: Matrix
     key_value: Matrix
     attended: Matrix
     attended_norm: nn.LayerNorm
@@ -48,7 +47,7 @@ class FastBert(nn.Module):
         self.embeddings: Any = network.embeddings
         self._heads = int(network.config.num_attention_heads)
         self._first_token_alone = first_token_alone
-        self._layers = [_layer(one, self._heads) for one in network.encoder.layer]
+        self._layers = [_layer(one) for one in network.encoder.layer]
 
     def get_input_embeddings(self) -> nn.Module:
         words: nn.Module = self.embeddings.word_embeddings
@@ -79,29 +78,29 @@ class FastBert(nn.Module):
 
         `padded` are (row, its length), of the rows that are shorter: few where batches are of like length.
         """
-        asked = self._by_head(query.view(rows, -1, 1, query.shape[-1]))[0]
-        keys, values = self._by_head(key_value.view(rows, -1, 2, query.shape[-1]))
-        scores = torch.bmm(asked, keys.transpose(1, 2)).float().clamp_(-_GREATEST, _GREATEST)
-        by_row = scores.view(rows, self._heads, *scores.shape[1:])
-        for row, length in padded:
-            by_row[row, ..., length:] = float("-inf")
-        weights = scores.exp2_()
-        mixed = torch.bmm(weights.bfloat16(), values).div_(weights.sum(dim=-1, keepdim=True))
-        return mixed.view(rows, self._heads, asked.shape[1], -1).transpose(1, 2).reshape(query.shape)
-
-    def _by_head(self, parts: Tensor) -> Tensor:
-        """[rows, tokens, parts, d] as [parts, rows · heads, tokens, size of a head]."""
-        rows, tokens, count, _ = parts.shape
-        split = parts.view(rows, tokens, count, self._heads, -1).permute(2, 0, 3, 1, 4)
-        return split.reshape(count, rows * self._heads, tokens, -1)
+        width = query.shape[-1]
+        asked = query.view(rows, -1, self._heads, width // self._heads).transpose(1, 2)
+        keys, values = key_value.view(rows, -1, 2, self._heads, width // self._heads).permute(2, 0, 3, 1, 4)
+        mixed = functional.scaled_dot_product_attention(asked, keys, values, attn_mask=_hidden(keys, padded))
+        return mixed.transpose(1, 2).reshape(query.shape)
 
 
-def _layer(layer: Any, heads: int) -> _Layer:
+def _hidden(keys: Tensor, padded: Sequence[tuple[int, int]]) -> Tensor | None:
+    """What takes padding out of the softmax, [rows, 1, 1, tokens]; None where there is none."""
+    if not padded:
+        return None
+    rows, _, tokens, _ = keys.shape
+    hidden = keys.new_zeros(rows, 1, 1, tokens)
+    for row, length in padded:
+        hidden[row, ..., length:] = float("-inf")
+    return hidden
+
+
+def _layer(layer: Any) -> _Layer:
     attention, output = layer.attention.self, layer.attention.output
-    scale = math.log2(math.e) / math.sqrt(attention.query.weight.shape[0] // heads)
     key_value = [attention.key, attention.value]
     return _Layer(
-        query=_matrix(attention.query.weight * scale, attention.query.bias * scale),
+        query=_matrix(attention.query.weight, attention.query.bias),
         key_value=_matrix(torch.cat([one.weight for one in key_value]), torch.cat([one.bias for one in key_value])),
         attended=_matrix(output.dense.weight, output.dense.bias),
         attended_norm=output.LayerNorm,

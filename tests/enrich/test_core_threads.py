@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from relevance.teaching.core_threads import on_every_core
+from enrich.core_threads import on_every_core
 
 
 @pytest.fixture
