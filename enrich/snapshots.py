@@ -39,6 +39,7 @@ from enrich.stores import row_files
 from enrich.tables import Table
 from enrich.workspace import Workspace
 
+GAP = timedelta(days=15)  # by which what a training frame sees of behaviour is older than the label
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -118,6 +118,7 @@ def _write(raw: RawCatalogue, catalogue: Catalogue, workspace: Workspace, aside:
         *((f"engagements: left at {raw.log.pattern} and read there with each run",) if raw.log else ()),
         *(note for found in staged for note in _default_notes(found, span)),
         *unseen.notes(revised, earlier, aside / f"{JUDGMENTS.name}.parquet", corrected),
+        *unseen.behaviour_notes(aside),
         *_reference_notes(aside),
         *_boardless_note(aside),
     )

@@ -8,7 +8,8 @@ from pathlib import Path
 import polars as pl
 
 from enrich.importers.revisions import Earlier, Revised
-from enrich.tables import JUDGMENTS
+from enrich.snapshots import GAP, SnapshotSettings, first_due
+from enrich.tables import BOARD_PINS, ENGAGEMENTS, JUDGMENTS
 
 _SEEN = pl.any_horizontal(pl.col("title", "description", "category").is_not_null())  # of a row of pin_text
 
@@ -33,6 +34,25 @@ def notes(revised: Revised, earlier: Earlier, judgments: Path, corrected: bool) 
         yield (
             f"{JUDGMENTS.name}: {blind:,} precede their pin's updated_at (else created_at) and will not see its text"
         )
+
+
+def behaviour_notes(aside: Path) -> Iterator[str]:
+    """Of the judgments before the first snapshot, of the usual cadence, that a training frame lets them see."""
+    judgments = aside / f"{JUDGMENTS.name}.parquet"
+    for table, column in ((ENGAGEMENTS, "event_timestamp"), (BOARD_PINS, "saved_at")):
+        path = aside / f"{table.name}.parquet"
+        if not (path.is_file() and judgments.is_file()):
+            continue
+        first = pl.scan_parquet(path).select(pl.col(column).min()).collect(engine="streaming").item()
+        if first is None:
+            continue
+        settings = SnapshotSettings()
+        seen = first_due(first, settings) + settings.delay + GAP
+        if blind := _count(pl.scan_parquet(judgments).filter(pl.col("judged_at") < seen)):
+            yield (
+                f"{JUDGMENTS.name}: {blind:,} precede {seen:%Y-%m-%d} and see nothing of {table.name}: {GAP.days} days "
+                "before them no snapshot was known; earlier rows there would help, or a smaller --cadence-days"
+            )
 
 
 _REMEDY = {

@@ -166,6 +166,7 @@ def test_times_that_are_absent_are_given_and_the_report_says_so(tmp_path, fresh)
         "pins.created_at",
         "judgments.judged_at",
         "interests.is_shopping",
+        "judgments",  # a day after a log of one day they see nothing of it
     ]
 
 
@@ -182,6 +183,27 @@ def test_judgments_that_cannot_see_their_pin_are_noted(folder, fresh):
     notes = import_catalogue("native", folder, fresh).notes
     assert any("1 precede their pin's updated_at" in note for note in notes)
     assert any("1 name a pin that the catalogue does not have" in note for note in notes)
+
+
+def test_judgments_that_no_snapshot_of_behaviour_precedes_are_noted(two_pins: Path, tmp_path: Path) -> None:
+    """A first event of 3 January 2024 is in the snapshot of the 18th (multiples of 30 days from 1970), known on the
+    19th, and seen 15 days later."""
+    (two_pins / "engagements.csv").write_text(
+        "query,pin_id,event,event_timestamp\nhat,1,click,2024-01-03\nhat,1,click,2024-05-01\n"
+    )
+    votes = ("2024-01-01", "2024-02-02T23:59:59Z", "2024-02-03", "2024-05-01")
+    lines = [f"hat,1,5,ann{number},{at}" for number, at in enumerate(votes)]
+    (two_pins / "judgments.csv").write_text("\n".join(["query,pin_id,level,annotator_id,judged_at", *lines]))
+    notes = import_catalogue("native", two_pins, Workspace.at(tmp_path / "w")).notes
+    (said,) = (note for note in notes if "see nothing of" in note)
+    assert said.startswith("judgments: 2 precede 2024-02-03 and see nothing of engagements")
+
+
+def test_judgments_of_a_log_of_one_day_see_nothing_of_it(two_pins: Path, tmp_path: Path) -> None:
+    (two_pins / "engagements.csv").write_text("query,pin_id,event,event_timestamp\nhat,1,click,2024-01-03\n")
+    (two_pins / "judgments.csv").write_text("query,pin_id,level\nhat,1,5\n")
+    notes = import_catalogue("native", two_pins, Workspace.at(tmp_path / "w")).notes
+    assert any("judgments: 1 precede 2024-02-03 and see nothing of engagements" in note for note in notes)
 
 
 @pytest.mark.parametrize("ends", [("\r\n", "\n"), ("\n", "\r\n")])
