@@ -3,8 +3,9 @@
 Reads board_pins, boards, deletions and pin_text_embedding; writes pin_graph (`enrich graph`).
 
 The vectors are pooled as importance_pooling.py says. Nothing is learned, so every snapshot shares one basis and a new
-pin has a vector from its first board on. Only saves, and text vectors, from before the snapshot are seen. A pin on no
-board has no row.
+pin has a vector from its first board on. Only saves, and text vectors, from before the snapshot are seen, and the last
+snapshot is the first that sees all saves and the vectors of their pins: content may be dated after the last save. A pin
+on no board has no row.
 
 A vector that moved less than `min_move` from the pin's last one is not written again.
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 import ibis.expr.types as ir
@@ -61,7 +62,8 @@ def run_graph(workspace: Workspace, settings: GraphSettings) -> JobReport:
     cadence = settings.snapshots
     embedded = history.source(PIN_TEXT_EMBEDDING)
     moved = changes(embedded, "created_timestamp", ("pin_id", "input_hash", "producer", "reason"), cadence)
-    planned = snapshots.plan(changes(saves, "saved_at", ("board_id", "pin_id"), cadence), cadence, also=moved)
+    saved = changes(saves, "saved_at", ("board_id", "pin_id"), cadence)
+    planned = snapshots.plan(saved, cadence, also=moved, until=_last_vector(embedded, saves))
 
     def compute(at: datetime, state: pl.DataFrame) -> Computed:
         content = _content_at(workspace, at)
@@ -70,6 +72,13 @@ def run_graph(workspace: Workspace, settings: GraphSettings) -> JobReport:
         return Computed(_settled(values, state, settings.min_move), +Counter({reason: without}))
 
     return snapshots.run(workspace, PIN_GRAPH, planned, compute, settings.producer, cadence)
+
+
+def _last_vector(embedded: ir.Table, saves: ir.Table) -> datetime | None:
+    """The second in which the last text vector of a saved pin could be known."""
+    known = embedded.semi_join(saves, "pin_id").select(second=embedded.created_timestamp.epoch_seconds())
+    last = known.agg(last=known.second.max()).to_polars().item()
+    return None if last is None else datetime.fromtimestamp(last, UTC)
 
 
 def _content_at(workspace: Workspace, at: datetime) -> Content:

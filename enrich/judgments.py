@@ -4,12 +4,14 @@ Reads judgments, pins and deletions; writes judgment (`enrich judgments`). The g
 up; the row is dated by its latest vote, and a changed vote gives a new row, which counts even where it is dated before
 the one that it corrects. Queries that differ only in spelling (`normalise_query`) are one; of an annotator's votes on a
 pair the latest counts, and each vote without a name does.
-A pair whose pin the catalogue lacks gets a row without a level, and the reason "unknown-pin".
+A pair whose pin the catalogue lacks gets a row without a level, and the reason "unknown-pin"; one that has no vote any
+more, since the last import brought none, a row with the reason "gone", dated by the run that found it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import polars as pl
 
@@ -34,9 +36,10 @@ class JudgmentSettings:
 
 
 def run_judgments(workspace: Workspace, settings: JudgmentSettings | None = None) -> JobReport:
-    """Make the gold levels of the pairs that are new or whose votes changed."""
+    """Make the gold levels of the pairs that are new or whose votes changed; take back those of which none is left."""
     chosen = settings or JudgmentSettings()
-    return job.run(workspace, [JUDGMENT], _inputs(workspace), _grade, PRODUCER, chosen.job)
+    pairs = _inputs(workspace)
+    return job.run(workspace, [JUDGMENT], pairs, _grade, PRODUCER, chosen.job, without=_withdrawn(workspace, pairs))
 
 
 def gold_level(votes: pl.Expr) -> pl.Expr:
@@ -72,6 +75,14 @@ def _inputs(workspace: Workspace) -> pl.DataFrame:
     columns = ("votes", "lang", "event_timestamp", "reason")
     hashes = [job.input_hash(*map(str, row)) for row in pairs.select(columns).iter_rows()]
     return pairs.with_columns(input_hash=pl.Series(hashes, dtype=pl.String))
+
+
+def _withdrawn(workspace: Workspace, pairs: pl.DataFrame) -> pl.DataFrame:
+    """query, pin_id, event_timestamp (now) of what was a pair once and has no vote now; a deleted pin's are erased."""
+    made = parts.scan(workspace.folder(JUDGMENT)).select(_PAIR).unique()
+    left = made.join(pairs.lazy(), on=_PAIR, how="anti").join(deleted_pins(workspace), on="pin_id", how="anti")
+    now = pl.lit(datetime.now(UTC)).cast(pl.Datetime("us", "UTC"))
+    return left.sort(_PAIR).with_columns(event_timestamp=now).collect()
 
 
 def counted_votes(workspace: Workspace) -> pl.LazyFrame:

@@ -39,6 +39,7 @@ from enrich.stores import row_files
 from enrich.tables import Table
 from enrich.workspace import Workspace
 
+GAP = timedelta(days=15)  # by which what a training frame sees of behaviour is older than the label
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -119,17 +120,20 @@ def plan(
     also: Sequence[Change] = (),
     basis: str = "",
     window: timedelta = timedelta(0),
+    until: datetime | None = None,
 ) -> list[Snapshot]:
     """The snapshots of `log`, those to come too and whatever `as_of` says; each has the hash of all that it depends on.
 
     That is: `log` and `also` before it, and `basis` and the settings throughout. `window`: how long a row of the log
-    counts. A snapshot for which no row came or left since the one before it would say the same, and is left out: one
-    row that is dated decades before the others costs what its own window does.
+    counts. `until`: a moment that the last of them sees, too. A snapshot for which no row came or left since the one
+    before it would say the same, and is left out: one row that is dated decades before the others costs what its own
+    window does.
     """
     if not log:
         return []
     numbers = [change.period for change in log]
-    ends = [_EPOCH + number * settings.cadence for number in (min(numbers), max(numbers))]
+    last = max(max(numbers), period(until, settings)) if until else max(numbers)
+    ends = [_EPOCH + number * settings.cadence for number in (min(numbers), last)]
     pending = sorted([(c.period, 0, c) for c in log] + [(c.period, 1, c) for c in also], reverse=True)
     digest = hashlib.blake2b(repr((settings.cadence, settings.delay, basis)).encode(), digest_size=16)
     matters = 1 + -(-window // settings.cadence)  # periods from a row's own to the last at which it leaves

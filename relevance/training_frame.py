@@ -28,12 +28,12 @@ from enrich.importers import columns as lenient
 from enrich.live_pins import deleted_pins
 from enrich.normalise import normalise_query
 from enrich.progress import progress
+from enrich.snapshots import GAP as GAP
 from enrich.tables import ENRICHED, JUDGMENT, SOFT_LABEL, Kind, Table
 from enrich.workspace import Workspace
 from relevance.feature_store import apply, fingerprint, open_store, quiet
 from relevance.framing.check import Group, check
 
-GAP = timedelta(days=15)
 HUMAN, TEACHER = "human", "teacher"  # label_source
 
 _PAIR = {"query": pl.String(), "pin_id": pl.String(), "event_timestamp": pl.Datetime("us", "UTC")}

@@ -28,6 +28,11 @@ from enrich.workspace import Workspace
     metavar="URI",
     help="Leave the log there and read it with each run: a folder of parquet, of hive partitions too, or s3:.",
 )
+@click.option(
+    "--corrected",
+    is_flag=True,
+    help="Texts that changed were wrong before (a heading not read): judgments made before see the new ones.",
+)
 @console.common
 def import_(
     format: str,
@@ -35,6 +40,7 @@ def import_(
     columns: Sequence[str],
     events: Sequence[str],
     log: str | None,
+    corrected: bool,
     workspace: Path | None,
     as_json: bool,
 ) -> None:
@@ -46,7 +52,7 @@ def import_(
     """
     from enrich.importers import Mapping, import_catalogue
 
-    report = import_catalogue(format, path, Workspace.at(workspace), Mapping.parse(columns, events), log)
+    report = import_catalogue(format, path, Workspace.at(workspace), Mapping.parse(columns, events), log, corrected)
     console.finish("\n".join(report.lines()), to_mapping(report), as_json)
 
 

@@ -42,11 +42,13 @@ def import_catalogue(
     workspace: Workspace,
     mapping: Mapping = NO_MAPPING,
     log: str | None = None,
+    corrected: bool = False,
 ) -> ImportReport:
     """Bring the catalogue at `path` into the workspace, replacing what an earlier import of it brought.
 
     `mapping` says what a native folder's columns and events are called there, `log` where engagements lie that are to
-    be left there: a folder of parquet, of hive partitions too, or s3:.
+    be left there: a folder of parquet, of hive partitions too, or s3:. `corrected`: words of pins that changed without
+    a later updated_at were wrong before, and keep the date that those had (else the import's).
 
     Raises BadInput, leaving the workspace as it was, when the format or path is wrong, a column is missing, a file
     cannot be read, a table is mostly bad, there is no pin, or the workspace holds another catalogue.
@@ -62,7 +64,7 @@ def import_catalogue(
         raise BadInput(f"expected --map, --event and --log with the format native alone, found {known}; leave them out")
     catalogue = Catalogue(known.value, str(origin))
     workspace.admit(catalogue)
-    return staging.write(load(known, origin, mapping, log), catalogue, workspace)
+    return staging.write(load(known, origin, mapping, log), catalogue, workspace, corrected)
 
 
 def load(format: Format, path: Path, mapping: Mapping = NO_MAPPING, log: str | None = None) -> RawCatalogue:

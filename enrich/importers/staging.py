@@ -11,7 +11,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -23,11 +23,11 @@ import pyarrow.parquet as pq
 from enrich import log_in_place, log_rows, mostly_bad, parts
 from enrich.backends import BOUNDED, open_backend
 from enrich.errors import BadInput
-from enrich.importers import files
+from enrich.importers import files, unseen
 from enrich.importers.clean import BLANKED, DROPPED, Default, clean, default
 from enrich.importers.raw import RawCatalogue, RawTable
 from enrich.importers.report import ImportReport, TableReport
-from enrich.importers.revisions import date_revisions
+from enrich.importers.revisions import Earlier, date_revisions
 from enrich.log_in_place import LogInPlace
 from enrich.row_limits import EPOCH
 from enrich.tables import (
@@ -45,10 +45,9 @@ from enrich.tables import (
 from enrich.workspace import Catalogue, Workspace, Writing
 
 START = datetime(2000, 1, 1, tzinfo=UTC)  # Default.START, unless the catalogue holds something earlier
-DAY = timedelta(days=1)
+DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
 PART_ROWS = 250_000
 _ASIDE = ".import-"
-_NO_PINS = pl.DataFrame(pl.from_arrow(PINS.schema.empty_table())).lazy()  # of a workspace that is new
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +70,14 @@ class Span:
     start: datetime
     end: datetime
 
+    def reaching(self, latest: datetime | None) -> Span:
+        """Ending after the last content that an import dated, so that who judged at an unknown time has seen it."""
+        return replace(self, end=max(self.end, latest + SECOND)) if latest else self
 
-def write(raw: RawCatalogue, catalogue: Catalogue, workspace: Workspace) -> ImportReport:
-    """Replace the workspace's sources by `raw`, cleaned. Tables that `raw` does not carry end empty.
+
+def write(raw: RawCatalogue, catalogue: Catalogue, workspace: Workspace, corrected: bool = False) -> ImportReport:
+    """Replace the workspace's sources by `raw`, cleaned. Tables that `raw` does not carry end empty. `corrected`: the
+    words that changed were wrong before (`revisions.py`).
 
     Raises BadInput, with the workspace as it was, when a table is missing a column, cannot be read or is mostly bad,
     when no pin is left, or when the workspace holds another catalogue; CorkboardError while another command writes it.
@@ -85,7 +89,7 @@ def write(raw: RawCatalogue, catalogue: Catalogue, workspace: Workspace) -> Impo
         _sweep(workspace)
         try:
             with tempfile.TemporaryDirectory(prefix=_ASIDE, dir=workspace.root) as aside:
-                return _write(raw, catalogue, workspace, Path(aside))
+                return _write(raw, catalogue, workspace, Path(aside), corrected)
         except BaseException:
             if new:
                 workspace.lock(Writing.TABLES).unlink()
@@ -94,25 +98,28 @@ def write(raw: RawCatalogue, catalogue: Catalogue, workspace: Workspace) -> Impo
             raise
 
 
-def _write(raw: RawCatalogue, catalogue: Catalogue, workspace: Workspace, aside: Path) -> ImportReport:
+def _write(raw: RawCatalogue, catalogue: Catalogue, workspace: Workspace, aside: Path, corrected: bool) -> ImportReport:
     staged = [_stage(source, aside) for source in raw.tables]
     for found in staged:
         _refuse_mostly_bad(found)
-    if not any(found.raw.table is PINS and found.good for found in staged):
+    pins = next((found for found in staged if found.raw.table is PINS), None)
+    if not (pins and pins.good):
         raise BadInput(
             f"expected at least one pin in {catalogue.origin}, found none; a catalogue needs a row a pin with its id"
         )
-    span = _span(staged)
-    before = parts.scan(workspace.folder(PINS)) if workspace.folder(PINS).is_dir() else _NO_PINS
-    finished = [_finish(table, span, aside) for table in staged]
-    finished, revised = _dated(finished, before, aside)
+    span, earlier = _span(staged), Earlier.of(workspace)
+    unsaid, pin_report = _finish(pins, span, aside)
+    revised = date_revisions(unsaid, earlier, aside, corrected)
+    span = span.reaching(revised.latest)
+    finished = [(revised.path, pin_report) if found is pins else _finish(found, span, aside) for found in staged]
     in_place = _log_report(raw.log, workspace) if raw.log else None
     notes = (
         *raw.notes,
         *((f"engagements: left at {raw.log.pattern} and read there with each run",) if raw.log else ()),
         *(note for found in staged for note in _default_notes(found, span)),
-        *revised,
-        *_reference_notes(aside, before),
+        *unseen.notes(revised, earlier, aside / f"{JUDGMENTS.name}.parquet", corrected),
+        *unseen.behaviour_notes(aside),
+        *_reference_notes(aside),
         *_boardless_note(aside),
     )
     reports = (*(report for _, report in finished), *((in_place,) if in_place else ()))
@@ -235,41 +242,16 @@ def _default_notes(staged: Staged, span: Span) -> Iterator[str]:
             yield f"{name}: absent in {absent:,} rows, taken as {stand_in}, {values[stand_in]}"
 
 
-def _dated(
-    finished: list[tuple[Path, TableReport]], before: pl.LazyFrame, aside: Path
-) -> tuple[list[tuple[Path, TableReport]], list[str]]:
-    """The pins with `date_revisions`, and a note of how many it dated."""
-    dated, notes = [], []
-    for path, report in finished:
-        if report.table == PINS.name:
-            path, found = date_revisions(path, before, aside / "pins.dated.parquet")
-            if found:
-                notes.append(f"pins: {found:,} changed without a later updated_at, dated by this import")
-        dated.append((path, report))
-    return dated, notes
-
-
-def _reference_notes(aside: Path, before: pl.LazyFrame) -> Iterator[str]:
-    """Rows that find no pin, and judgments made before their pin's content: said now, not found in a weak model.
-
-    A pin that was there `before` had content then, which its earlier judgments see.
-    """
-    pins = pl.scan_parquet(aside / f"{PINS.name}.parquet")
-    new = pins.join(before.select("pin_id"), on="pin_id", how="anti").select("pin_id", new=pl.lit(True))
-    content = pins.select("pin_id", content=pl.coalesce("updated_at", "created_at"))
-    content = content.join(new, on="pin_id", how="left")
+def _reference_notes(aside: Path) -> Iterator[str]:
+    """Rows that find no pin."""
+    pins = pl.scan_parquet(aside / f"{PINS.name}.parquet").select("pin_id")
     for table in (BOARD_PINS, ENGAGEMENTS, JUDGMENTS):
         path = aside / f"{table.name}.parquet"
         if not path.is_file():
             continue
-        joined = pl.scan_parquet(path).join(content, on="pin_id", how="left")
-        early = (pl.col("judged_at") < pl.col("content")) & pl.col("new") if table is JUDGMENTS else pl.lit(False)
-        counts = joined.select(unknown=pl.col("content").is_null().sum(), early=early.sum())
-        unknown, unseen = counts.collect(engine="streaming").row(0)
-        if unknown:
-            yield f"{table.name}: {unknown:,} name a pin that the catalogue does not have"
-        if unseen:
-            yield f"{table.name}: {unseen:,} precede their pin's updated_at (else created_at) and will not see its text"
+        unknown = pl.scan_parquet(path).join(pins, on="pin_id", how="anti").select(pl.len())
+        if count := unknown.collect(engine="streaming").item():
+            yield f"{table.name}: {count:,} name a pin that the catalogue does not have"
 
 
 def _boardless_note(aside: Path) -> Iterator[str]:

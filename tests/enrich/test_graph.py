@@ -115,6 +115,34 @@ def test_pins_without_a_row_before_any_text_vector_are_counted_as_such(workspace
     assert run(workspace).failed == {"no-text-vectors-yet": 2}
 
 
+def test_content_dated_after_the_last_save_is_pooled_at_the_first_snapshot_that_sees_it(workspace: Workspace) -> None:
+    """Saves without a time, or pins whose updated_at moves on: else no snapshot ever has a vector."""
+    fill(workspace, SAVES)
+    embed(workspace, {"a": X, "b": Y}, on=5)
+    assert run(workspace).made == 4
+    rows = parts.scan(workspace.folder(PIN_GRAPH)).collect()
+    assert rows["event_timestamp"].unique().to_list() == [day(6)]
+    embed(workspace, {"a": X, "b": Y, "c": Z}, on=8)
+    assert run(workspace).fresh == 4, "what earlier moments saw stays"
+
+
+def test_content_of_pins_on_no_board_makes_no_snapshots(workspace: Workspace) -> None:
+    fill(workspace, SAVES)
+    embed(workspace, {"a": X, "b": Y, "c": Z})
+    embed(workspace, {"alone": Z}, on=5)
+    run(workspace)
+    rows = parts.scan(workspace.folder(PIN_GRAPH)).collect()
+    assert rows["event_timestamp"].unique().to_list() == [day(2)]
+
+
+def test_content_of_before_the_saves_makes_no_snapshots_of_its_own(workspace: Workspace) -> None:
+    fill(workspace, [(board, pin, 5) for board, pin, _ in SAVES])
+    embed(workspace, {"a": X, "b": Y, "c": Z})
+    run(workspace)
+    rows = parts.scan(workspace.folder(PIN_GRAPH)).collect()
+    assert rows["event_timestamp"].unique().to_list() == [day(6)]
+
+
 def test_a_deleted_boards_neighbours_are_forgotten(workspace: Workspace) -> None:
     fill(workspace, SAVES)
     embed(workspace, {"a": X, "b": Y, "c": Z, "d": X})

@@ -14,7 +14,8 @@ from enrich import parts
 from enrich.errors import BadInput
 from enrich.importers import Format, ImportReport, import_catalogue
 from enrich.importers.report import TableReport
-from enrich.tables import BOARDS, ENGAGEMENTS, INTERESTS, JUDGMENTS, PINS, SOURCES, Table
+from enrich.tables import BOARDS, ENGAGEMENTS, INTERESTS, JUDGMENTS, PIN_TEXT, PINS, SOURCES, Table
+from enrich.texts import TextSettings, run_texts
 from enrich.workspace import Catalogue, Workspace
 
 PINS_CSV = """Pin_ID,Title,image_uri,created_at,lang
@@ -165,6 +166,7 @@ def test_times_that_are_absent_are_given_and_the_report_says_so(tmp_path, fresh)
         "pins.created_at",
         "judgments.judged_at",
         "interests.is_shopping",
+        "judgments",  # a day after a log of one day they see nothing of it
     ]
 
 
@@ -181,6 +183,27 @@ def test_judgments_that_cannot_see_their_pin_are_noted(folder, fresh):
     notes = import_catalogue("native", folder, fresh).notes
     assert any("1 precede their pin's updated_at" in note for note in notes)
     assert any("1 name a pin that the catalogue does not have" in note for note in notes)
+
+
+def test_judgments_that_no_snapshot_of_behaviour_precedes_are_noted(two_pins: Path, tmp_path: Path) -> None:
+    """A first event of 3 January 2024 is in the snapshot of the 18th (multiples of 30 days from 1970), known on the
+    19th, and seen 15 days later."""
+    (two_pins / "engagements.csv").write_text(
+        "query,pin_id,event,event_timestamp\nhat,1,click,2024-01-03\nhat,1,click,2024-05-01\n"
+    )
+    votes = ("2024-01-01", "2024-02-02T23:59:59Z", "2024-02-03", "2024-05-01")
+    lines = [f"hat,1,5,ann{number},{at}" for number, at in enumerate(votes)]
+    (two_pins / "judgments.csv").write_text("\n".join(["query,pin_id,level,annotator_id,judged_at", *lines]))
+    notes = import_catalogue("native", two_pins, Workspace.at(tmp_path / "w")).notes
+    (said,) = (note for note in notes if "see nothing of" in note)
+    assert said.startswith("judgments: 2 precede 2024-02-03 and see nothing of engagements")
+
+
+def test_judgments_of_a_log_of_one_day_see_nothing_of_it(two_pins: Path, tmp_path: Path) -> None:
+    (two_pins / "engagements.csv").write_text("query,pin_id,event,event_timestamp\nhat,1,click,2024-01-03\n")
+    (two_pins / "judgments.csv").write_text("query,pin_id,level\nhat,1,5\n")
+    notes = import_catalogue("native", two_pins, Workspace.at(tmp_path / "w")).notes
+    assert any("judgments: 1 precede 2024-02-03 and see nothing of engagements" in note for note in notes)
 
 
 @pytest.mark.parametrize("ends", [("\r\n", "\n"), ("\n", "\r\n")])
@@ -310,25 +333,107 @@ def test_importing_again_replaces_and_never_doubles(folder, fresh):
     assert rows(fresh, PINS)["pin_id"].to_list() == ["9"]
 
 
+def made(workspace: Workspace) -> None:
+    """Let `enrich texts` read what was imported."""
+    run_texts(workspace, TextSettings(identify=False))
+
+
+def updates(workspace: Workspace) -> list[datetime | None]:
+    return rows(workspace, PINS).sort("pin_id")["updated_at"].to_list()
+
+
 def test_content_that_changed_without_saying_when_is_dated_by_the_import_that_found_it(folder, fresh):
     import_catalogue("native", folder, fresh)
+    made(fresh)
     start = datetime.now(UTC)
     (folder / "pins.csv").write_text(PINS_CSV.replace("red shoe", "blue shoe"))
     noted = "pins: 1 changed without a later updated_at, dated by this import"
-    assert noted in import_catalogue("native", folder, fresh).notes
-    dated = rows(fresh, PINS).sort("pin_id")["updated_at"].to_list()
+    said = import_catalogue("native", folder, fresh).notes
+    assert noted in said
+    assert any("judgments: 1 precede such a change" in note and "--corrected" in note for note in said)
+    dated = updates(fresh)
     assert dated[0] >= start and dated[1:] == [None, None]
     assert noted not in import_catalogue("native", folder, fresh).notes
-    assert rows(fresh, PINS).sort("pin_id")["updated_at"].to_list() == dated
+    assert updates(fresh) == dated
+
+
+def test_content_that_nothing_was_made_of_yet_keeps_the_catalogues_dates(folder, fresh):
+    """The first import's notes are read, and the second one brings what it had missed."""
+    (folder / "pins.csv").write_text(PINS_CSV.replace("Title", "Name"))
+    import_catalogue("native", folder, fresh)
+    (folder / "pins.csv").write_text(PINS_CSV)
+    assert not any("changed" in note or "precede" in note for note in import_catalogue("native", folder, fresh).notes)
+    assert updates(fresh) == [None, None, None]
+
+
+def test_a_corrected_import_dates_other_words_as_the_catalogue_does(folder, fresh):
+    """At once, or after an import that dated them, as long as nothing was made of its date."""
+    (folder / "pins.csv").write_text(PINS_CSV.replace("Title", "Name"))
+    import_catalogue("native", folder, fresh)
+    made(fresh)
+    (folder / "pins.csv").write_text(PINS_CSV)
+    assert any("judgments: 3 precede such a change" in note for note in import_catalogue("native", folder, fresh).notes)
+    said = import_catalogue("native", folder, fresh, corrected=True).notes
+    assert updates(fresh) == [None, None, None] and not any("precede" in note for note in said)
+    made(fresh)
+    texts = parts.latest(fresh.folder(PIN_TEXT), PIN_TEXT).sort("pin_id")
+    assert texts["title"].to_list() == ["red shoe", "new hat", 'a "quoted", boot']
+    assert texts["event_timestamp"].to_list() == rows(fresh, PINS).sort("pin_id")["created_at"].to_list()
+    (folder / "pins.csv").write_text(PINS_CSV.replace("red shoe", "blue shoe"))
+    said = import_catalogue("native", folder, fresh, corrected=True).notes
+    assert "pins: 1 changed without a later updated_at, dated as the words before, which were wrong" in said
+    assert updates(fresh) == [None, None, None]
+
+
+def test_a_corrected_import_stays_after_what_was_made_of_a_later_date(folder, fresh):
+    """Else the row of the later date would be the newest for ever, and be served."""
+    import_catalogue("native", folder, fresh)
+    made(fresh)
+    (folder / "pins.csv").write_text(PINS_CSV.replace("red shoe", "blue shoe"))
+    import_catalogue("native", folder, fresh)
+    made(fresh)
+    dated = updates(fresh)
+    (folder / "pins.csv").write_text(PINS_CSV.replace("red shoe", "green shoe"))
+    said = import_catalogue("native", folder, fresh, corrected=True).notes
+    assert updates(fresh) == dated
+    assert any("judgments: 1 precede words that an earlier import dated" in note for note in said)
+    made(fresh)
+    assert parts.latest(fresh.folder(PIN_TEXT), PIN_TEXT).sort("pin_id")["title"][0] == "green shoe"
+
+
+def test_judgments_of_an_unknown_time_have_seen_what_an_import_dated(tmp_path, fresh):
+    (tmp_path / "judgments.csv").write_text("query,pin_id,level\nshoe,1,4\n")
+    for title in ("shoe", "boot"):
+        (tmp_path / "pins.csv").write_text(f"pin_id,title\n1,{title}\n")
+        notes = import_catalogue("native", tmp_path, fresh).notes
+        made(fresh)
+    assert rows(fresh, JUDGMENTS)["judged_at"].item() > updates(fresh)[0]
+    assert not any("precede" in note for note in notes)
+
+
+def test_judgments_see_nothing_of_content_that_was_never_made(folder, fresh):
+    """The first version came in an import, and was replaced before `enrich texts` had read it."""
+    import_catalogue("native", folder, fresh)
+    heads, first, *others = PINS_CSV.splitlines()
+    later = [f"{heads},updated_at", f"{first},2024-09-01", *(f"{line}," for line in others)]
+    (folder / "pins.csv").write_text("\n".join(later))
+    blind = "judgments: 1 precede their pin's updated_at (else created_at) and will not see its text"
+    assert blind in import_catalogue("native", folder, fresh).notes
+    (folder / "pins.csv").write_text(PINS_CSV)
+    import_catalogue("native", folder, fresh)
+    made(fresh)
+    (folder / "pins.csv").write_text("\n".join(later))
+    assert blind not in import_catalogue("native", folder, fresh).notes, "they see the version before"
 
 
 def test_content_that_says_when_it_changed_is_dated_so(folder, fresh):
     import_catalogue("native", folder, fresh)
+    made(fresh)
     heads, first, *others = PINS_CSV.replace("red shoe", "blue shoe").splitlines()
     lines = [f"{heads},updated_at", f"{first},2024-03-01", *(f"{line}," for line in others)]
     (folder / "pins.csv").write_text("\n".join(lines))
     import_catalogue("native", folder, fresh)
-    assert rows(fresh, PINS).sort("pin_id")["updated_at"].to_list() == [datetime(2024, 3, 1, tzinfo=UTC), None, None]
+    assert updates(fresh) == [datetime(2024, 3, 1, tzinfo=UTC), None, None]
 
 
 def test_every_change_that_does_not_say_when_is_dated_by_its_import(folder, fresh):
@@ -339,7 +444,8 @@ def test_every_change_that_does_not_say_when_is_dated_by_its_import(folder, fres
         lines = [f"{heads},updated_at", *(f"{line},2024-03-01" for line in (first, *others))]
         (folder / "pins.csv").write_text("\n".join(lines))
         import_catalogue("native", folder, fresh)
-        moments.append(rows(fresh, PINS).sort("pin_id")["updated_at"].to_list())
+        made(fresh)
+        moments.append(updates(fresh))
     changed = [moment[0] for moment in moments]
     assert changed == sorted(set(changed))
     assert {moment[1] for moment in moments} == {datetime(2024, 3, 1, tzinfo=UTC)}

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from enrich import parts
 from enrich.judgments import gold_level, run_judgments
-from enrich.tables import JUDGMENT, JUDGMENTS, PINS
+from enrich.tables import DELETIONS, JUDGMENT, JUDGMENTS, PINS
 from enrich.workspace import Workspace
 
 JUNE = datetime(2024, 6, 1, tzinfo=UTC)
@@ -104,6 +104,32 @@ def test_a_pair_of_an_unknown_pin_has_a_reason_until_the_pin_comes(workspace):
     parts.append(workspace.folder(PINS), PINS, pa.table({"pin_id": ["9"], "created_at": pa.array([JUNE])}))
     assert run_judgments(workspace).made == 1
     assert gold(workspace).filter(pl.col("pin_id") == "9").select("level", "reason").rows() == [(5, None)]
+
+
+def test_a_pair_that_has_no_vote_any_more_is_gold_no_more(workspace):
+    vote = ("shoe", "1", 5, "ann", JUNE)
+    put(workspace, vote, ("shoe", "2", 1, "ann", JUNE))
+    run_judgments(workspace)
+    put(workspace, vote)
+    assert run_judgments(workspace).failed == {"gone": 1}
+    assert gold(workspace).select("pin_id", "level", "votes", "reason").rows() == [
+        ("1", 5, [5.0], None),
+        ("2", None, None, "gone"),
+    ]
+    known = parts.scan(workspace.folder(JUDGMENT)).filter(pl.col("created_timestamp") <= JULY).collect()
+    assert sorted(known["level"]) == [1, 5], "an earlier moment sees what was gold then"
+    assert run_judgments(workspace).failed == {}, "taken back once"
+    put(workspace, vote, ("shoe", "2", 1, "ann", JUNE))
+    assert run_judgments(workspace).made == 1
+    assert gold(workspace)["level"].to_list() == [5, 1], "and gold again where it comes again"
+
+
+def test_a_deleted_pins_pairs_are_left_to_the_erasure(workspace):
+    put(workspace, ("shoe", "1", 5, "ann", JUNE))
+    run_judgments(workspace)
+    gone = {"kind": ["pin"], "id": ["1"], "deleted_at": pa.array([JULY])}
+    parts.replace(workspace.folder(DELETIONS), DELETIONS, pa.table(gone))
+    assert run_judgments(workspace).failed == {}
 
 
 def test_a_catalogue_that_nobody_judged_has_no_gold_levels(workspace):
