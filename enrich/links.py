@@ -23,7 +23,7 @@ from datetime import timedelta
 
 import polars as pl
 
-from enrich import job
+from enrich import job, parts
 from enrich.engine import Engine as Engine
 from enrich.errors import BadInput
 from enrich.fetch import TRANSIENT, FetchSettings, Reason
@@ -79,7 +79,7 @@ def run_links(workspace: Workspace, settings: LinkSettings) -> JobReport:
     pins = _dwelt_on(workspace, linked, settings.min_long_clicks) if settings.min_long_clicks else linked
     _visit(workspace, pins.select("page", "url").unique(maintain_order=True), settings)
     visits.tidy(workspace, linked.select("page"))
-    known, bare = _known(workspace, pins), pins_without(workspace, linked)
+    known, bare = (_behind(workspace, rows) for rows in (_known(workspace, pins), pins_without(workspace, linked)))
     return job.run(workspace, [PIN_LINK], known, _values, PRODUCER, settings.job, TRANSIENT, bare)
 
 
@@ -137,6 +137,13 @@ def _known(workspace: Workspace, pins: pl.DataFrame) -> pl.DataFrame:
         event_timestamp=pl.max_horizontal("event_timestamp", "revised_at"),
         input_hash=pl.Series(hashes, dtype=pl.String),
     )
+
+
+def _behind(workspace: Workspace, rows: pl.DataFrame) -> pl.DataFrame:
+    """`rows` (pin_id, event_timestamp), none dated before one that its pin has: of a page revised since, it may be."""
+    standing = parts.scan(workspace.folder(PIN_LINK)).group_by("pin_id").agg(stands=pl.max("event_timestamp"))
+    joined = rows.lazy().join(standing, on="pin_id", how="left", maintain_order="left")
+    return joined.with_columns(pl.max_horizontal("event_timestamp", "stands")).drop("stands").collect()
 
 
 def _without_shared_ends(seen: pl.DataFrame) -> pl.DataFrame:

@@ -38,6 +38,12 @@ def pins(workspace: Workspace, **links: str | None) -> None:
     write_rows(workspace, PINS, *rows)
 
 
+def replace_pins(workspace: Workspace, *rows: dict[str, object]) -> None:
+    """The catalogue imported anew: `rows` are its only pins."""
+    frame = pl.DataFrame(rows, schema=pl.DataFrame(PINS.schema.empty_table()).schema)
+    parts.replace(workspace.folder(PINS), PINS, frame.to_arrow())
+
+
 def settings(server: FaultyServer, retry: str | None = None, days: int = 30) -> LinkSettings:
     retried = frozenset({retry} if retry else ())
     return LinkSettings(server.address, timedelta(days=days), fetch=QUICK, job=JobSettings(retry=retried))
@@ -171,14 +177,29 @@ def test_a_link_that_its_owner_removed_takes_its_texts_along_from_then_on(
 ) -> None:
     pins(workspace, cake="http://bakery.example/cake", plain=None)
     run_links(workspace, settings(server))
-    pin = {"pin_id": "cake", "created_at": day(1), "updated_at": day(9)}
-    rows = pl.DataFrame([pin], schema=pl.DataFrame(PINS.schema.empty_table()).schema)
-    parts.replace(workspace.folder(PINS), PINS, rows.to_arrow())
+    replace_pins(workspace, {"pin_id": "cake", "created_at": day(1), "updated_at": day(9)})
     assert dict(run_links(workspace, settings(server)).failed) == {"gone": 1}
     assert links(workspace) == {"cake": (None, "gone")}
     rows = parts.scan(workspace.folder(PIN_LINK)).sort("event_timestamp").select("event_timestamp", "link_title")
     assert rows.collect().rows() == [(day(1), "Lemon cake"), (day(9), None)]
     assert run_links(workspace, settings(server)).failed.total() == 0, "once"
+
+
+@pytest.mark.parametrize(("link", "says"), [("http://a.example/lamp", ("Green lamp", None)), (None, (None, "gone"))])
+def test_a_link_that_moved_before_its_old_page_was_revised_moves_all_the_same(
+    workspace: Workspace, server: FaultyServer, link: str | None, says: tuple[str | None, str | None]
+) -> None:
+    server.pages = {"/vase": b"<title>Red vase</title>", "/lamp": b"<title>Green lamp</title>"}
+    pins(workspace, pin="http://a.example/vase")
+    run_links(workspace, settings(server))
+    server.pages["/vase"] = b"<title>Red vase, sold out</title>"
+    run_links(workspace, settings(server, days=0))
+    earlier = datetime.now(UTC) - timedelta(hours=1)
+    replace_pins(workspace, {"pin_id": "pin", "link_url": link, "created_at": day(1), "updated_at": earlier})
+    run_links(workspace, settings(server))
+    assert links(workspace) == {"pin": says}
+    run_links(workspace, settings(server))
+    assert parts.count(workspace.folder(PIN_LINK)) == 3, "once"
 
 
 def test_a_page_that_is_gone_keeps_what_it_said_until_it_is_back(workspace: Workspace, server: FaultyServer) -> None:
