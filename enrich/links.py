@@ -23,7 +23,7 @@ from datetime import timedelta
 
 import polars as pl
 
-from enrich import job, parts
+from enrich import job
 from enrich.engine import Engine as Engine
 from enrich.errors import BadInput
 from enrich.fetch import TRANSIENT, FetchSettings, Reason
@@ -35,10 +35,10 @@ from enrich.tables import PIN_LINK
 from enrich.web import visits
 from enrich.web.addresses import canonical_url
 from enrich.web.fetch_reasons import refuse_unknown
+from enrich.web.link_rows import taken_back, wanted
 from enrich.web.link_text import LinkText as LinkText
 from enrich.web.link_text import PageReason
 from enrich.web.link_text import extract_link_text as extract_link_text
-from enrich.web.shared_ends import Titled, without_shared_ends
 from enrich.web.visiting import PRODUCER as PRODUCER
 from enrich.web.visiting import Visit
 from enrich.web.visiting_processes import visit_here
@@ -79,7 +79,7 @@ def run_links(workspace: Workspace, settings: LinkSettings) -> JobReport:
     pins = _dwelt_on(workspace, linked, settings.min_long_clicks) if settings.min_long_clicks else linked
     _visit(workspace, pins.select("page", "url").unique(maintain_order=True), settings)
     visits.tidy(workspace, linked.select("page"))
-    known, bare = (_behind(workspace, rows) for rows in (_known(workspace, pins), pins_without(workspace, linked)))
+    known, bare = wanted(workspace, pins), taken_back(workspace, pins_without(workspace, linked))
     return job.run(workspace, [PIN_LINK], known, _values, PRODUCER, settings.job, TRANSIENT, bare)
 
 
@@ -125,35 +125,6 @@ def _visit(workspace: Workspace, pages: pl.DataFrame, settings: LinkSettings) ->
             visit(requests, settings.fetching(), take)
         finally:
             log.flush()
-
-
-def _known(workspace: Workspace, pins: pl.DataFrame) -> pl.DataFrame:
-    """The job's input: a row a pin whose page was visited, made from the page's URL and the version of its texts."""
-    seen = visits.latest(workspace, "page", "host", "version", "revised_at", "reason", *VALUES)
-    found = pins.join(_without_shared_ends(seen), on="page")
-    made_from = pl.concat_str("page", "version", "end", separator=" ", ignore_nulls=True)
-    hashes = [job.input_hash(text) for text in found.select(made_from).to_series()]
-    return found.with_columns(
-        event_timestamp=pl.max_horizontal("event_timestamp", "revised_at"),
-        input_hash=pl.Series(hashes, dtype=pl.String),
-    )
-
-
-def _behind(workspace: Workspace, rows: pl.DataFrame) -> pl.DataFrame:
-    """`rows` (pin_id, event_timestamp), none dated before one that its pin has: of a page revised since, it may be."""
-    standing = parts.scan(workspace.folder(PIN_LINK)).group_by("pin_id").agg(stands=pl.max("event_timestamp"))
-    joined = rows.lazy().join(standing, on="pin_id", how="left", maintain_order="left")
-    return joined.with_columns(pl.max_horizontal("event_timestamp", "stands")).drop("stands").collect()
-
-
-def _without_shared_ends(seen: pl.DataFrame) -> pl.DataFrame:
-    """Pages with their titles as their hosts' others show them; `end` is what was taken off, null where nothing was."""
-    titled = seen.select(host="host", title="link_title").drop_nulls().unique()
-    cut = without_shared_ends(Titled(*row) for row in titled.iter_rows())
-    rows = [(*titled, found.rest, found.end) for titled, found in cut.items()]
-    ends = pl.DataFrame(rows, schema=dict.fromkeys(("host", "link_title", "rest", "end"), pl.String), orient="row")
-    joined = seen.join(ends, on=["host", "link_title"], how="left", maintain_order="left")
-    return joined.with_columns(link_title=pl.coalesce("rest", "link_title"), site_name=pl.coalesce("site_name", "end"))
 
 
 def _values(batch: pl.DataFrame) -> pl.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -139,6 +140,7 @@ def test_what_a_hosts_titles_share_is_taken_off_once_enough_show_it(workspace: W
     assert found["other"] == ("Stool no 9 | Oak & Co", None), "one of its host"
     names = parts.latest(workspace.folder(PIN_LINK), PIN_LINK).filter(pl.col("pin_id").is_in(["pin0", "contact"]))
     assert dict(names.select("pin_id", "site_name").iter_rows()) == {"pin0": "Oak & Co", "contact": None}
+    assert set(names["event_timestamp"]) == {day(1)}, "it always was so: the pages say what they said"
     assert run_links(workspace, settings(server)).made == 0
 
 
@@ -200,6 +202,58 @@ def test_a_link_that_moved_before_its_old_page_was_revised_moves_all_the_same(
     assert links(workspace) == {"pin": says}
     run_links(workspace, settings(server))
     assert parts.count(workspace.folder(PIN_LINK)) == 3, "once"
+
+
+def test_what_a_page_says_decides_though_its_visits_were_removed(workspace: Workspace, server: FaultyServer) -> None:
+    pins(workspace, pin="http://a.example/vase")
+    for days, title in ((30, "Red vase"), (0, "Blue vase"), (30, "Blue teapot"), (30, "Blue teapot")):
+        server.pages["/vase"] = f"<title>{title}</title>".encode()
+        if days:
+            shutil.rmtree(visits.folder(workspace))
+        run_links(workspace, settings(server, days=days))
+        assert links(workspace) == {"pin": (title, None)}
+    rows = parts.scan(workspace.folder(PIN_LINK)).sort("created_timestamp").collect()
+    assert rows["link_title"].to_list() == ["Red vase", "Blue vase", "Blue teapot"], "the same costs no row"
+    first, revised, last = rows["event_timestamp"]
+    assert first == day(1) < revised < last, "no moment before the change sees it"
+    shutil.rmtree(visits.folder(workspace))
+    server.missing.add("/vase")
+    run_links(workspace, settings(server))
+    assert links(workspace) == {"pin": ("Blue teapot", "status-404")}, "it keeps what it said"
+
+
+def test_what_a_page_says_decides_though_its_pin_was_away(workspace: Workspace, server: FaultyServer) -> None:
+    pin = {"pin_id": "pin", "link_url": "http://a.example/vase", "created_at": day(1)}
+    other = {**pin, "pin_id": "other", "link_url": "http://a.example/other"}
+    for title, here in (("Red vase", (pin, other)), ("Red vase", (other,)), ("Blue teapot", (pin, other))):
+        server.pages["/vase"] = f"<title>{title}</title>".encode()
+        replace_pins(workspace, *here)
+        run_links(workspace, settings(server))
+        assert links(workspace)["pin"] == (title, None)
+
+
+def test_a_lasting_failure_that_became_another_has_the_new_reason(workspace: Workspace, server: FaultyServer) -> None:
+    pins(workspace, pin="http://a.example/vase")
+    server.missing.add("/vase")
+    run_links(workspace, settings(server))
+    server.missing.clear()
+    server.pages["/vase"] = b"%PDF-1.7"
+    run_links(workspace, settings(server, days=0))
+    assert links(workspace) == {"pin": (None, "not-html")}
+
+
+def test_rows_that_earlier_versions_hashed_otherwise_stand_while_they_say_the_same(
+    workspace: Workspace, server: FaultyServer
+) -> None:
+    server.pages = {"/vase": b"<title>Red vase</title>"}
+    pins(workspace, vase="http://a.example/vase", lamp="http://a.example/lamp", missing="http://a.example/missing")
+    run_links(workspace, settings(server))
+    rows = parts.scan(workspace.folder(PIN_LINK)).with_columns(input_hash=pl.lit(job.input_hash("of old")))
+    parts.replace(workspace.folder(PIN_LINK), PIN_LINK, rows.collect().to_arrow())
+    assert run_links(workspace, settings(server)).fresh == 3
+    server.pages["/vase"] = b"<title>Red vase, sold out</title>"
+    assert run_links(workspace, settings(server, days=0)).made == 1
+    assert links(workspace)["vase"] == ("Red vase, sold out", None)
 
 
 def test_a_page_that_is_gone_keeps_what_it_said_until_it_is_back(workspace: Workspace, server: FaultyServer) -> None:
