@@ -55,7 +55,7 @@ class LinkSettings:
     engine: Engine = Engine.LOCAL  # where pages are asked for and read; on Ray each host by one worker
     part_visits: int = 500  # pages kept as one part (or those of two seconds): all that a kill can lose
     fetch: FetchSettings = field(default_factory=FetchSettings)
-    job: JobSettings = field(default_factory=lambda: JobSettings(batch_size=20_000))  # limit: pages, and rows
+    job: JobSettings = field(default_factory=lambda: JobSettings(batch_size=20_000))  # limit: pages
 
     def __post_init__(self) -> None:
         if self.max_age < timedelta(0) or self.min_long_clicks < 0:
@@ -77,10 +77,12 @@ def run_links(workspace: Workspace, settings: LinkSettings) -> JobReport:
     refuse_unknown(settings.job.retry, (job.GONE,), Reason, PageReason)
     linked = linked_pins(workspace)
     pins = _dwelt_on(workspace, linked, settings.min_long_clicks) if settings.min_long_clicks else linked
-    _visit(workspace, pins.select("page", "url").unique(maintain_order=True), settings)
+    left = _visit(workspace, pins.select("page", "url").unique(maintain_order=True), settings)
     visits.tidy(workspace, linked.select("page"))
     known, bare = wanted(workspace, pins), taken_back(workspace, pins_without(workspace, linked))
-    return job.run(workspace, [PIN_LINK], known, _values, PRODUCER, settings.job, TRANSIENT, bare)
+    every = replace(settings.job, limit=None)  # a row costs nobody anything
+    report = job.run(workspace, [PIN_LINK], known, _values, PRODUCER, every, TRANSIENT, bare)
+    return replace(report, left=pins.join(left, on="url", how="semi").height)
 
 
 def linked_pins(workspace: Workspace) -> pl.DataFrame:
@@ -107,12 +109,17 @@ def _dwelt_on(workspace: Workspace, pins: pl.DataFrame, min_long_clicks: int) ->
     return pins.join(clicked, on="pin_id", how="semi", maintain_order="left")
 
 
-def _visit(workspace: Workspace, pages: pl.DataFrame, settings: LinkSettings) -> None:
-    """Ask for those of `pages` (page, url) that are due, and keep what became of them as it comes."""
+def _visit(workspace: Workspace, pages: pl.DataFrame, settings: LinkSettings) -> pl.DataFrame:
+    """Ask for those of `pages` (page, url) that are due, and keep what became of them as it comes.
+
+    Returns the url of those that the limit left for another run.
+    """
     known = visits.latest(workspace)
-    requests = visits.due(pages, known, settings.max_age, settings.job.retry)[: settings.job.limit]
+    due = visits.due(pages, known, settings.max_age, settings.job.retry)
+    requests = due[: settings.job.limit]
+    left = pl.DataFrame({"url": [request.url for request in due[len(requests) :]]}, schema={"url": pl.String})
     if not requests:
-        return
+        return left
     log = VisitLog(workspace, known, pages, settings.part_visits)
     visit = visit_on_ray if settings.engine is Engine.RAY else visit_here
     with progress(len(requests), "pages", unit="page") as bar:
@@ -125,6 +132,7 @@ def _visit(workspace: Workspace, pages: pl.DataFrame, settings: LinkSettings) ->
             visit(requests, settings.fetching(), take)
         finally:
             log.flush()
+    return left
 
 
 def _values(batch: pl.DataFrame) -> pl.DataFrame:

@@ -78,11 +78,11 @@ def _newest(visits: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def due(pages: pl.DataFrame, known: pl.DataFrame, max_age: timedelta, retry: frozenset[str]) -> list[Request]:
-    """Which of `pages` (page, url) to ask for, in their order: `known` is their newest visits.
+    """Which of `pages` (page, url) to ask for: `known` is their newest visits.
 
-    Those never visited; visited under other rules; longer than `max_age` ago; without success for a passing reason.
-    Where `retry` names reasons, those that failed so, and no others. What was read by the rules in force is asked for
-    conditionally.
+    Those never visited; visited under other rules; longer than `max_age` ago; without success for a passing reason,
+    which come last, so that a limit gets on behind them. Where `retry` names reasons, those that failed so, and no
+    others. What was asked for longest ago comes first. What was read by the rules in force is asked for conditionally.
     """
     failed = pl.col("reason").is_not_null()
     passing = pl.col("reason").is_in(sorted(map(str, TRANSIENT)))
@@ -94,6 +94,7 @@ def due(pages: pl.DataFrame, known: pl.DataFrame, max_age: timedelta, retry: fro
     wanted = (
         pages.join(known.drop("url"), on="page", how="left", maintain_order="left")
         .filter(named if retry else stale)
+        .sort(passing.fill_null(False), "visited_at", nulls_last=False, maintain_order=True)
         .with_columns(comparable=pl.col("read_by").eq_missing(PRODUCER))
         .select("url", "etag", "last_modified", "final_url", "comparable")
     )

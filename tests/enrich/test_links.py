@@ -82,6 +82,17 @@ def test_pins_that_share_a_page_fetch_it_once(workspace: Workspace, server: Faul
     assert server.pages_asked() == ["bakery.example/cake"]
 
 
+def test_a_limit_counts_pages_and_gets_on_behind_those_that_fail(workspace: Workspace, server: FaultyServer) -> None:
+    flaky, cake = "http://a.example/reset", "http://a.example/cake"
+    pins(workspace, flaky=flaky)
+    run_links(workspace, settings(server))
+    pins(workspace, a=cake, b=cake)
+    one = replace(settings(server), job=JobSettings(limit=1))
+    found = [run_links(workspace, one) for _ in range(2)]
+    assert [(report.made, report.failed.total(), report.left) for report in found] == [(2, 1, 1), (0, 1, 0)]
+    assert links(workspace)["b"] == ("Lemon cake", None)
+
+
 def test_every_row_that_could_not_be_made_has_its_reason(workspace: Workspace, server: FaultyServer) -> None:
     server.pages = {"/empty": b"<html></html>", "/challenge": b"<title>Just a moment...</title>"}
     pins(
