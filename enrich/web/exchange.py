@@ -125,19 +125,16 @@ async def _body(response: httpcore.Response, want: Want) -> bytes:
     length = _header(response, b"content-length") or ""
     if not want.cut and length.isdecimal() and int(length[:20]) > limit:
         raise FetchFailed(Reason.TOO_LARGE)
-    inflater = Inflater(_header(response, b"content-encoding") or "", want.max_bytes)
-    body, wire, whole = bytearray(), 0, True
-    try:
-        async for piece in response.aiter_stream():
-            wire += len(piece)
-            if wire > limit:
-                raise TooLarge("the body is larger on the wire than the limit")
-            body += inflater.feed(piece)
-    except TooLarge:
-        if not want.cut:
-            raise
-        whole = False
-    body += inflater.finish(whole)
+    inflater = Inflater(_header(response, b"content-encoding") or "", want.max_bytes, want.cut)
+    body, left = bytearray(), limit
+    async for piece in response.aiter_stream():
+        if len(piece) > left and not want.cut:
+            raise TooLarge("the body is larger on the wire than the limit")
+        body += inflater.feed(piece[:left])
+        left -= len(piece)
+        if left < 0 or inflater.full:
+            break
+    body += inflater.finish(whole=left >= 0)
     return bytes(body)
 
 
