@@ -600,6 +600,16 @@ def test_a_title_and_a_description_end_the_search_of_a_long_page() -> None:
     assert len(read_page("<title>Lemon cake</title><h1>Lemon cake</h1>" + long).text) > 180_000
 
 
+@pytest.mark.parametrize("element", ["<p>{}</p>", "<h2>{}</h2>", "<i itemprop=description>{}</i>"])
+def test_what_says_nothing_at_length_ends_the_search_for_more(element: str) -> None:
+    """Each element by itself is within bounds; four hundred of them took seconds to parse."""
+    said = "A lemon drizzle cake needs butter, sugar, eggs, flour and two lemons."
+    for silent, heard in ((5, True), (50, False)):
+        page = element.format("<b></b>" * 500) * silent + element.format(said)
+        text = extract_link_text(page.encode(), url=URL)
+        assert (said in (text.title, text.description)) is heard
+
+
 @pytest.mark.timeout(60)  # under a second each; what grows by the square of the bytes takes many minutes
 @pytest.mark.parametrize(
     "piece",
