@@ -16,7 +16,7 @@ from typing import NamedTuple
 from enrich.fetch import Fetcher, FetchSession, FetchSettings, Outcome, Reason, Request
 from enrich.web.link_text import read_link
 
-PRODUCER = "link-rules/5"  # raised whenever the rules give other texts: then every page is read anew
+PRODUCER = "link-rules/6"  # raised whenever the rules give other texts: then every page is read anew
 
 
 class Visit(NamedTuple):

@@ -418,6 +418,40 @@ def test_boilerplate_is_known_in_the_words_of_servers_guards_and_their_translati
     assert is_not_the_page(text)
 
 
+NAMED = "{0}<title>{1}</title><h1>{1}</h1><p>{2}</p>"
+PROSE = "Small, round and made in Turin since 1957, with room for four people and a week of groceries."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("500 | Fiat UK", "508 | Peugeot UK", "501 - Levi's", "Just a Moment | Print by Anna", "Forbidden"),
+        *("Forbidden (1932) - IMDb", "Coming Soon (1999) - IMDb", "Privacy Wall", "Privacy Wall - 15 Ideas"),
+    ],
+)
+def test_a_page_that_is_called_like_an_error_keeps_its_name(text: str) -> None:
+    assert title(NAMED.format(og("title", text), text, PROSE), None)[0] == text
+
+
+@pytest.mark.parametrize("text", ["500 | Crumbs", "Just a moment... | Crumbs", "Access denied | Crumbs"])
+def test_an_error_lacks_the_name_the_heading_or_the_prose_of_a_page_that_is_called_so(text: str) -> None:
+    meta = og("title", text)
+    for page in (
+        NAMED.format("", text, PROSE),
+        NAMED.format(og("title", "Crumbs"), text, PROSE),
+        NAMED.format(meta, text, "Ray ID 7f"),
+        NAMED.format(meta, text, PROSE).replace("h1", "b"),
+    ):
+        assert title(page, None) == (None, "boilerplate")
+
+
+@pytest.mark.parametrize(
+    "text", ["404 | Crumbs", "Page not found", "Cookie wall", "Coming soon – Crumbs", "Age verification"]
+)
+def test_what_sites_themselves_say_of_a_page_that_is_none_is_no_name(text: str) -> None:
+    assert title(NAMED.format(og("title", text), text, PROSE), None) == (None, "boilerplate")
+
+
 def test_an_error_told_by_the_heading_alone_is_an_error() -> None:
     for page in ("<title>Crumbs</title><h1>Page not found</h1>", "<h1>Oops!</h1><h1>404</h1>"):
         assert title(page) == (None, "boilerplate")
