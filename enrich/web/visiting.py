@@ -93,10 +93,11 @@ def share_of(host: str, shares: int) -> int:
 
 def visit_share(share: Share, settings: FetchSettings, give: Callable[[Found], None]) -> None:
     """Hand what becomes of each request of a share to `give` as it comes."""
+    asked = {request.url: request for request in share.requests}
 
     def take(outcome: Outcome) -> None:
         if outcome.reason == Reason.ELSEWHERE:
-            moved = Request(outcome.url, start=outcome.final_url, redirects=outcome.redirects)
+            moved = asked[outcome.url]._replace(start=outcome.final_url, redirects=outcome.redirects)
             give(Found([], [moved]))
         else:
             give(Found([visit_of(outcome, settings)], []))

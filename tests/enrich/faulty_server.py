@@ -164,6 +164,9 @@ class _Handler(BaseHTTPRequestHandler):
     def fault_to_closed(self) -> None:
         self._send(302, b"", Location="http://closed.example/private/page")
 
+    def fault_to_versioned_elsewhere(self) -> None:
+        self._send(302, b"", Location="http://closed.example/versioned")
+
     def fault_nowhere(self) -> None:
         self._send(302, b"")
 
