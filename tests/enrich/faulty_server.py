@@ -298,6 +298,10 @@ class _Handler(BaseHTTPRequestHandler):
     def fault_missing(self) -> None:
         self._send(404, b"")
 
+    def fault_refused(self) -> None:
+        """A status of the site's own making, as some large ones answer robots with."""
+        self._send(999, b"")
+
     def fault_unavailable(self) -> None:
         self._send(503, b"")
 

@@ -163,6 +163,13 @@ def test_a_reason_that_is_none_is_not_retried(workspace: Workspace, server: Faul
     assert server.requests == []
 
 
+def test_a_status_of_a_sites_own_making_is_retried_as_any_other(workspace: Workspace, server: FaultyServer) -> None:
+    pins(workspace, refused="http://a.example/refused")
+    for retry in (None, "status-999"):
+        assert dict(run_links(workspace, settings(server, retry=retry)).failed) == {"status-999": 1}
+    assert server.pages_asked() == ["a.example/refused"] * 2
+
+
 def test_a_page_is_asked_for_again_when_it_is_old_and_an_unchanged_one_costs_no_row(
     workspace: Workspace, server: FaultyServer
 ) -> None:
