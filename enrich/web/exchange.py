@@ -95,12 +95,13 @@ def _judged(response: httpcore.Response, want: Want, conditional: bool) -> Answe
         return Answer(location)
     allowed = allowed_by(_headers(response, b"x-robots-tag"), want.agent) if want.agent is not None else Allowed()
     validators = Validators(_validator(response, b"etag"), _validator(response, b"last-modified"))
-    if response.status == _NOT_MODIFIED and conditional and allowed.indexing:
-        return Answer(validators=validators, unchanged=True, allowed=allowed)
-    if response.status != 200:
+    unchanged = response.status == _NOT_MODIFIED and conditional
+    if response.status != 200 and not unchanged:
         raise FetchFailed(f"status-{response.status}", parse_retry_after(_header(response, b"retry-after")))
     if not allowed.indexing:
         raise FetchFailed(Reason.REFUSED_NOINDEX)
+    if unchanged:
+        return Answer(validators=validators, unchanged=True, allowed=allowed)
     content_type = _header(response, b"content-type")
     if want.types and content_type and re.split("[;,]", content_type)[0].strip().lower() not in want.types:
         raise FetchFailed(Reason.NOT_HTML)

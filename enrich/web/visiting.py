@@ -37,6 +37,7 @@ class Visit(NamedTuple):
     last_modified: str | None = None
     final_url: str | None = None
     read_by: str | None = None
+    snippet: bool = True  # of an unchanged page: whether its description may still be used
 
 
 Take = Callable[[Sequence[Visit]], None]
@@ -112,7 +113,7 @@ def visit_of(outcome: Outcome, settings: FetchSettings) -> Visit:
     if outcome.reason is not None:
         return visit
     if outcome.unchanged:
-        return visit._replace(unchanged=True)
+        return visit._replace(unchanged=True, snippet=outcome.snippet)
     agent = settings.agent if settings.obey_robots else None
     text, reason = read_link(outcome.body, outcome.content_type, outcome.final_url, agent, outcome.snippet)
     if text is None:

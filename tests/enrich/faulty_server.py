@@ -54,6 +54,7 @@ class FaultyServer(ThreadingHTTPServer):
         self.pages: dict[str, bytes] = {}  # path -> page, for paths that are no fault (but may be versioned)
         self.missing: set[str] = set()  # paths of pages that are gone
         self.connections = 0  # that were opened
+        self.forbidden = ""  # X-Robots-Tag of the versioned page
         self.conditions: list[tuple[str | None, str | None]] = []  # If-None-Match, If-Modified-Since of each request
 
     @property
@@ -256,7 +257,7 @@ class _Handler(BaseHTTPRequestHandler):
         etag, modified = f'"{hashlib.sha1(page).hexdigest()}"', "Mon, 06 Jan 2025 00:00:00 GMT"
         self.server.conditions.append((self.headers.get("If-None-Match"), self.headers.get("If-Modified-Since")))
         if self.headers.get("If-None-Match") == etag:
-            self._send(304, b"", ETag=etag)
+            self._send(304, b"", ETag=etag, X_Robots_Tag=self.server.forbidden)
         else:
             self._send(200, page, ETag=etag, Last_Modified=modified)
 

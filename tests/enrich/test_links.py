@@ -320,6 +320,21 @@ def test_what_a_page_forbids_is_left(workspace: Workspace, server: FaultyServer)
     assert said == [("open", "Sour and sweet"), ("quiet", None)]
 
 
+def test_what_a_page_forbids_later_is_left_though_it_is_unchanged(workspace: Workspace, server: FaultyServer) -> None:
+    pins(workspace, news="http://a.example/versioned")
+    found = []
+    for server.forbidden in ("", "nosnippet", "noindex"):
+        run_links(workspace, settings(server, days=0))
+        row = parts.latest(workspace.folder(PIN_LINK), PIN_LINK)
+        found += row.select("link_title", "link_description", "reason").rows()
+    assert found == [
+        ("Lemon cake", "Sour and sweet", None),
+        ("Lemon cake", None, None),
+        ("Lemon cake", None, "refused-noindex"),
+    ]
+    assert server.conditions[-1][0], "it was a 304"
+
+
 def test_what_is_known_of_an_erased_pins_page_is_erased(workspace: Workspace, server: FaultyServer) -> None:
     pins(workspace, kept="http://a.example/1", gone="http://a.example/2")
     run_links(workspace, settings(server))
