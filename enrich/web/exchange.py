@@ -15,7 +15,7 @@ import httpcore
 
 from enrich.web.addresses import WebURL
 from enrich.web.decompress import ACCEPT_ENCODING, Inflater, TooLarge
-from enrich.web.directives import Allowed, allowed_by
+from enrich.web.directives import Allowed, allowed_by, name_last_day
 from enrich.web.fetch_reasons import FetchFailed, Reason, parse_retry_after
 
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -93,8 +93,10 @@ def _judged(response: httpcore.Response, want: Want, conditional: bool) -> Answe
         if not location:
             raise FetchFailed(Reason.BAD_REDIRECT)
         return Answer(location)
-    allowed = allowed_by(_headers(response, b"x-robots-tag"), want.agent) if want.agent is not None else Allowed()
-    validators = Validators(_validator(response, b"etag"), _validator(response, b"last-modified"))
+    said = _headers(response, b"x-robots-tag") if want.agent is not None else []
+    allowed = allowed_by(said, want.agent or "")
+    told = Validators(_validator(response, b"etag"), _validator(response, b"last-modified"))
+    validators = Validators() if name_last_day(said) else told  # or the day would pass unseen behind a 304
     unchanged = response.status == _NOT_MODIFIED and conditional
     if response.status != 200 and not unchanged:
         raise FetchFailed(f"status-{response.status}", parse_retry_after(_header(response, b"retry-after")))

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from enrich.fetch import Fetcher, FetchSession, FetchSettings, Outcome, Reason, Request
+from enrich.web.exchange import Validators
 from enrich.web.link_text import read_link
 
 PRODUCER = "link-rules/6"  # raised whenever the rules give other texts: then every page is read anew
@@ -115,11 +116,12 @@ def visit_of(outcome: Outcome, settings: FetchSettings) -> Visit:
     if outcome.unchanged:
         return visit._replace(unchanged=True, snippet=outcome.snippet)
     agent = settings.agent if settings.obey_robots else None
-    text, reason = read_link(outcome.body, outcome.content_type, outcome.final_url, agent, outcome.snippet)
-    if text is None:
-        return visit._replace(reason=reason)
+    reading = read_link(outcome.body, outcome.content_type, outcome.final_url, agent, outcome.snippet)
+    if (text := reading.text) is None:
+        return visit._replace(reason=reading.reason)
+    validators = outcome.validators if reading.lasting else Validators()
     return Visit(
         *(visit.url, visit.host, visit.visited_at, visit.seconds, None, False),
         *(text.title, text.description, text.site_name, text.title_rule, text.description_rule),
-        *(*outcome.validators, outcome.final_url, PRODUCER),
+        *(*validators, outcome.final_url, PRODUCER),
     )

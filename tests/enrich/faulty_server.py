@@ -259,7 +259,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get("If-None-Match") == etag:
             self._send(304, b"", ETag=etag, X_Robots_Tag=self.server.forbidden)
         else:
-            self._send(200, page, ETag=etag, Last_Modified=modified)
+            self._send(200, page, ETag=etag, Last_Modified=modified, X_Robots_Tag=self.server.forbidden)
 
     def fault_to_umlaut(self) -> None:
         """A redirect whose target is in plain UTF-8, as it should not be."""

@@ -335,6 +335,20 @@ def test_what_a_page_forbids_later_is_left_though_it_is_unchanged(workspace: Wor
     assert server.conditions[-1][0], "it was a 304"
 
 
+@pytest.mark.parametrize(
+    ("header", "tag"), [("unavailable_after: 2099-01-01", "all"), ("", "unavailable_after: 2099-01-01")]
+)
+def test_a_page_that_names_its_last_day_is_read_anew_each_time(
+    workspace: Workspace, server: FaultyServer, header: str, tag: str
+) -> None:
+    server.forbidden = header
+    server.pages["/versioned"] = f"<title>News</title><meta name=robots content='{tag}'>".encode()
+    pins(workspace, news="http://a.example/versioned")
+    for _ in range(2):
+        run_links(workspace, settings(server, days=0))
+    assert server.conditions == [(None, None)] * 2, "behind a 304 the day would pass unseen"
+
+
 def test_what_is_known_of_an_erased_pins_page_is_erased(workspace: Workspace, server: FaultyServer) -> None:
     pins(workspace, kept="http://a.example/1", gone="http://a.example/2")
     run_links(workspace, settings(server))
