@@ -35,10 +35,10 @@ from enrich.tables import PIN_LINK
 from enrich.web import visits
 from enrich.web.addresses import canonical_url
 from enrich.web.fetch_reasons import refuse_unknown
+from enrich.web.link_rows import taken_back, wanted
 from enrich.web.link_text import LinkText as LinkText
 from enrich.web.link_text import PageReason
 from enrich.web.link_text import extract_link_text as extract_link_text
-from enrich.web.shared_ends import Titled, without_shared_ends
 from enrich.web.visiting import PRODUCER as PRODUCER
 from enrich.web.visiting import Visit
 from enrich.web.visiting_processes import visit_here
@@ -55,7 +55,7 @@ class LinkSettings:
     engine: Engine = Engine.LOCAL  # where pages are asked for and read; on Ray each host by one worker
     part_visits: int = 500  # pages kept as one part (or those of two seconds): all that a kill can lose
     fetch: FetchSettings = field(default_factory=FetchSettings)
-    job: JobSettings = field(default_factory=lambda: JobSettings(batch_size=20_000))  # limit: pages, and rows
+    job: JobSettings = field(default_factory=lambda: JobSettings(batch_size=20_000))  # limit: pages
 
     def __post_init__(self) -> None:
         if self.max_age < timedelta(0) or self.min_long_clicks < 0:
@@ -77,10 +77,12 @@ def run_links(workspace: Workspace, settings: LinkSettings) -> JobReport:
     refuse_unknown(settings.job.retry, (job.GONE,), Reason, PageReason)
     linked = linked_pins(workspace)
     pins = _dwelt_on(workspace, linked, settings.min_long_clicks) if settings.min_long_clicks else linked
-    _visit(workspace, pins.select("page", "url").unique(maintain_order=True), settings)
+    left = _visit(workspace, pins.select("page", "url").unique(maintain_order=True), settings)
     visits.tidy(workspace, linked.select("page"))
-    known, bare = _known(workspace, pins), pins_without(workspace, linked)
-    return job.run(workspace, [PIN_LINK], known, _values, PRODUCER, settings.job, TRANSIENT, bare)
+    known, bare = wanted(workspace, pins), taken_back(workspace, pins_without(workspace, linked))
+    every = replace(settings.job, limit=None)  # a row costs nobody anything
+    report = job.run(workspace, [PIN_LINK], known, _values, PRODUCER, every, TRANSIENT, bare)
+    return replace(report, left=pins.join(left, on="url", how="semi").height)
 
 
 def linked_pins(workspace: Workspace) -> pl.DataFrame:
@@ -107,12 +109,17 @@ def _dwelt_on(workspace: Workspace, pins: pl.DataFrame, min_long_clicks: int) ->
     return pins.join(clicked, on="pin_id", how="semi", maintain_order="left")
 
 
-def _visit(workspace: Workspace, pages: pl.DataFrame, settings: LinkSettings) -> None:
-    """Ask for those of `pages` (page, url) that are due, and keep what became of them as it comes."""
+def _visit(workspace: Workspace, pages: pl.DataFrame, settings: LinkSettings) -> pl.DataFrame:
+    """Ask for those of `pages` (page, url) that are due, and keep what became of them as it comes.
+
+    Returns the url of those that the limit left for another run.
+    """
     known = visits.latest(workspace)
-    requests = visits.due(pages, known, settings.max_age, settings.job.retry)[: settings.job.limit]
+    due = visits.due(pages, known, settings.max_age, settings.job.retry)
+    requests = due[: settings.job.limit]
+    left = pl.DataFrame({"url": [request.url for request in due[len(requests) :]]}, schema={"url": pl.String})
     if not requests:
-        return
+        return left
     log = VisitLog(workspace, known, pages, settings.part_visits)
     visit = visit_on_ray if settings.engine is Engine.RAY else visit_here
     with progress(len(requests), "pages", unit="page") as bar:
@@ -125,28 +132,7 @@ def _visit(workspace: Workspace, pages: pl.DataFrame, settings: LinkSettings) ->
             visit(requests, settings.fetching(), take)
         finally:
             log.flush()
-
-
-def _known(workspace: Workspace, pins: pl.DataFrame) -> pl.DataFrame:
-    """The job's input: a row a pin whose page was visited, made from the page's URL and the version of its texts."""
-    seen = visits.latest(workspace, "page", "host", "version", "revised_at", "reason", *VALUES)
-    found = pins.join(_without_shared_ends(seen), on="page")
-    made_from = pl.concat_str("page", "version", "end", separator=" ", ignore_nulls=True)
-    hashes = [job.input_hash(text) for text in found.select(made_from).to_series()]
-    return found.with_columns(
-        event_timestamp=pl.max_horizontal("event_timestamp", "revised_at"),
-        input_hash=pl.Series(hashes, dtype=pl.String),
-    )
-
-
-def _without_shared_ends(seen: pl.DataFrame) -> pl.DataFrame:
-    """Pages with their titles as their hosts' others show them; `end` is what was taken off, null where nothing was."""
-    titled = seen.select(host="host", title="link_title").drop_nulls().unique()
-    cut = without_shared_ends(Titled(*row) for row in titled.iter_rows())
-    rows = [(*titled, found.rest, found.end) for titled, found in cut.items()]
-    ends = pl.DataFrame(rows, schema=dict.fromkeys(("host", "link_title", "rest", "end"), pl.String), orient="row")
-    joined = seen.join(ends, on=["host", "link_title"], how="left", maintain_order="left")
-    return joined.with_columns(link_title=pl.coalesce("rest", "link_title"), site_name=pl.coalesce("site_name", "end"))
+    return left
 
 
 def _values(batch: pl.DataFrame) -> pl.DataFrame:

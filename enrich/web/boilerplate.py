@@ -1,8 +1,8 @@
 """Titles that are not the title of the page that was asked for, in the words that servers and their guards use.
 
 A phrase counts where it is the whole title, or its first segment ("Attention Required! | Guard"), so that an article
-about error pages keeps its name. The phrases are those of common servers, content systems and guards, and of their
-translations; none names a site.
+about error pages keeps its name. Some are names as well ("500 | Fiat"): there the page decides (`titles.py`). The
+phrases are those of common servers, content systems and guards, and of their translations; none names a site.
 """
 
 from __future__ import annotations
@@ -61,15 +61,15 @@ _CHALLENGES = (
     r"human verification|bot (?:verification|detection)|robot (?:check|or human)",
     r"(?:\w+ )?security (?:check|checkpoint|verification)",
     r"(?:please )?(?:enable|turn on|activate) (?:javascript|cookies).*|javascript (?:is )?(?:required|disabled)",
-    r"age verification|are you (?:over|at least) \d\d|subscription required",
     r"(?:nur )?einen moment(?:,? bitte)?|moment,? bitte|bitte warten|un instant|veuillez patienter|u[nm] momento",
     r"een (?:moment|ogenblik) geduld|bir dakika lütfen|один момент|подождите",
     "しばらくお待ちください|잠시만 기다리십시오|请稍[候等]|請稍[候等]",
 )
 _WALLS = (
+    r"age verification|are you (?:over|at least) \d\d|subscription required",
     r"before you continue.*|bevor sie (?:zu|weiter).*|avant d'(?:accéder|continuer).*|antes de continuar.*",
     r"(?:your |manage )?(?:cookies?|privacy|consent) (?:and \w+ )?"
-    r"(?:consent|choices|preferences|settings|wall|notice|policy)",
+    r"(?:consent|choices|preferences|settings|notice|policy)|(?:cookies?|consent) wall",
     r"cookie-?(?:einstellungen|hinweise?|richtlinien?)|wir (?:verwenden|nutzen) cookies|zustimmung erforderlich",
     r"(?:gérer |vos |mes )?(?:choix|préférences|paramètres) (?:en matière de|des|de) cookies?|gestion des cookies",
     r"(?:accepter|continuer) (?:et continuer|sans accepter)|(?:configuración|ajustes|política) de cookies",
@@ -100,18 +100,24 @@ _SAYS_NOTHING = (
     r"strona główna|главная(?: страница)?|ana sayfa|ホーム|首页|首頁|主页|메인|홈",
 )
 
+_END = r"(?!\W*\((?:19|20)\d\d\))[\W\d]*(?:$|\s[|:–—-]+\s|\|)"  # or a site's name; but a film has its year behind it
 _PHRASE = "|".join((*_MISSING, *_REFUSED, *_BROKEN, *_CHALLENGES, *_WALLS, *_PLACEHOLDERS))
 _NOT_THE_PAGE = re.compile(
-    rf"\W*(?:{_STATUS}|(?:(?:{_STATUS}|{_ERROR}|sorry|oops)\W+)?(?:{_PHRASE}|{_STATUS}\W+gone))"
-    r"[\W\d]*(?:$|\s[|:–—-]+\s|\|)",
-    re.IGNORECASE,
+    rf"\W*(?:{_STATUS}|(?:(?:{_STATUS}|{_ERROR}|sorry|oops)\W+)?(?:{_PHRASE}|{_STATUS}\W+gone)){_END}", re.IGNORECASE
 )
+# What servers and guards say that write no og:title; and numbers, but those that sites themselves answer with.
+_A_NAME_TOO = re.compile(rf"\W*(?:(?!40[34]|410){_CODE}|{'|'.join((*_REFUSED, *_CHALLENGES))}){_END}", re.IGNORECASE)
 _NOTHING = re.compile(rf"\W*(?:{'|'.join(_SAYS_NOTHING)})?\W*", re.IGNORECASE)
 
 
 def is_not_the_page(title: str) -> bool:
     """Whether this is the title of an error page, a challenge, a consent wall or a placeholder."""
     return _NOT_THE_PAGE.match(title[:200].replace("’", "'")) is not None
+
+
+def may_be_a_name(title: str) -> bool:
+    """Whether a title that `is_not_the_page` may all the same be what a car, a print or a film is called."""
+    return _A_NAME_TOO.match(title[:200].replace("’", "'")) is not None
 
 
 def says_nothing(title: str) -> bool:

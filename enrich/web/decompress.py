@@ -48,9 +48,12 @@ _NAMES = {
 
 
 class Inflater:
-    """Turns the pieces of a body into its content. `encoding` is the Content-Encoding header, `limit` in bytes."""
+    """Turns the pieces of a body into its content. `encoding` is the Content-Encoding header, `limit` in bytes.
 
-    def __init__(self, encoding: str, limit: int) -> None:
+    What is past the limit raises TooLarge; where the body may be `cut` it is left out, and the inflater is `full`.
+    """
+
+    def __init__(self, encoding: str, limit: int, cut: bool = False) -> None:
         name = encoding.strip().lower()
         if name not in _NAMES:
             raise BadEncoding(f"expected one of {ACCEPT_ENCODING}, found {encoding!r}")
@@ -58,6 +61,8 @@ class Inflater:
         self._inflate = isal_zlib.decompressobj(_GZIP_OR_ZLIB) if self._encoding is _Encoding.DEFLATE else None
         self._kept: list[bytes] = []  # pieces of what is inflated as a whole
         self._left = limit
+        self._cut = cut
+        self.full = False
         self._begun = False
 
     def feed(self, piece: bytes) -> bytes:
@@ -77,7 +82,7 @@ class Inflater:
         stream = pa.CompressedInputStream(pa.BufferReader(b"".join(self._kept)), self._encoding.value)
         found = bytearray()
         try:
-            while piece := stream.read(_PIECE):
+            while not self.full and (piece := stream.read(_PIECE)):
                 found += self._counted(piece)
         except OSError as error:  # how Arrow says that a stream is broken or cut off
             if whole:
@@ -85,14 +90,18 @@ class Inflater:
         return bytes(found)
 
     def _counted(self, content: bytes) -> bytes:
-        self._left -= len(content)
-        if self._left < 0:
-            raise TooLarge("the body is larger than the limit")
-        return content
+        kept = content[: self._left]
+        if len(kept) < len(content):
+            if not self._cut:
+                raise TooLarge("the body is larger than the limit")
+            self.full = True
+        self._left -= len(kept)
+        return kept
 
     def _inflated(self, piece: bytes) -> bytes:
+        """The piece inflated, as far as a byte past the limit."""
         found = b""
-        while piece and self._inflate is not None:
+        while piece and self._inflate is not None and len(found) <= self._left:
             try:
                 found += self._inflate.decompress(piece, self._left - len(found) + 1)
             except _BROKEN as error:
@@ -101,8 +110,6 @@ class Inflater:
                 self._begun, self._inflate = True, isal_zlib.decompressobj(_RAW_DEFLATE)
                 continue
             self._begun = True
-            if len(found) > self._left or self._inflate.unconsumed_tail:
-                raise TooLarge("the body inflates past the limit")
             piece = self._inflate.unused_data if self._inflate.eof else b""
             if piece:  # another member of the same gzip stream, or padding, which ends it
                 self._inflate = isal_zlib.decompressobj(_GZIP_OR_ZLIB) if piece.startswith(b"\x1f\x8b") else None

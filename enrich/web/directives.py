@@ -32,6 +32,11 @@ def allowed_by(values: Iterable[str], agent: str) -> Allowed:
     return Allowed(said.isdisjoint(("noindex", "none")), said.isdisjoint(("nosnippet", "max-snippet:0")))
 
 
+def name_last_day(values: Iterable[str]) -> bool:
+    """Whether headers or tags name a date from which the page must not be found by its texts, to whomever."""
+    return any(_UNAVAILABLE_AFTER.search(value[:MAX_CHARACTERS]) for value in values)
+
+
 def _directives(value: str, agent: str) -> Iterable[str]:
     until = _UNAVAILABLE_AFTER.search(value)
     if until is not None:

@@ -15,7 +15,7 @@ import httpcore
 
 from enrich.web.addresses import WebURL
 from enrich.web.decompress import ACCEPT_ENCODING, Inflater, TooLarge
-from enrich.web.directives import Allowed, allowed_by
+from enrich.web.directives import Allowed, allowed_by, name_last_day
 from enrich.web.fetch_reasons import FetchFailed, Reason, parse_retry_after
 
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -93,14 +93,17 @@ def _judged(response: httpcore.Response, want: Want, conditional: bool) -> Answe
         if not location:
             raise FetchFailed(Reason.BAD_REDIRECT)
         return Answer(location)
-    allowed = allowed_by(_headers(response, b"x-robots-tag"), want.agent) if want.agent is not None else Allowed()
-    validators = Validators(_validator(response, b"etag"), _validator(response, b"last-modified"))
-    if response.status == _NOT_MODIFIED and conditional and allowed.indexing:
-        return Answer(validators=validators, unchanged=True, allowed=allowed)
-    if response.status != 200:
+    said = _headers(response, b"x-robots-tag") if want.agent is not None else []
+    allowed = allowed_by(said, want.agent or "")
+    told = Validators(_validator(response, b"etag"), _validator(response, b"last-modified"))
+    validators = Validators() if name_last_day(said) else told  # or the day would pass unseen behind a 304
+    unchanged = response.status == _NOT_MODIFIED and conditional
+    if response.status != 200 and not unchanged:
         raise FetchFailed(f"status-{response.status}", parse_retry_after(_header(response, b"retry-after")))
     if not allowed.indexing:
         raise FetchFailed(Reason.REFUSED_NOINDEX)
+    if unchanged:
+        return Answer(validators=validators, unchanged=True, allowed=allowed)
     content_type = _header(response, b"content-type")
     if want.types and content_type and re.split("[;,]", content_type)[0].strip().lower() not in want.types:
         raise FetchFailed(Reason.NOT_HTML)
@@ -125,19 +128,16 @@ async def _body(response: httpcore.Response, want: Want) -> bytes:
     length = _header(response, b"content-length") or ""
     if not want.cut and length.isdecimal() and int(length[:20]) > limit:
         raise FetchFailed(Reason.TOO_LARGE)
-    inflater = Inflater(_header(response, b"content-encoding") or "", want.max_bytes)
-    body, wire, whole = bytearray(), 0, True
-    try:
-        async for piece in response.aiter_stream():
-            wire += len(piece)
-            if wire > limit:
-                raise TooLarge("the body is larger on the wire than the limit")
-            body += inflater.feed(piece)
-    except TooLarge:
-        if not want.cut:
-            raise
-        whole = False
-    body += inflater.finish(whole)
+    inflater = Inflater(_header(response, b"content-encoding") or "", want.max_bytes, want.cut)
+    body, left = bytearray(), limit
+    async for piece in response.aiter_stream():
+        if len(piece) > left and not want.cut:
+            raise TooLarge("the body is larger on the wire than the limit")
+        body += inflater.feed(piece[:left])
+        left -= len(piece)
+        if left < 0 or inflater.full:
+            break
+    body += inflater.finish(whole=left >= 0)
     return bytes(body)
 
 

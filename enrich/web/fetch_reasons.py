@@ -147,7 +147,7 @@ def refuse_unknown(retry: frozenset[str], *reasons: Iterable[str]) -> None:
     """Raises BadInput where something to `retry` is none of the `reasons`, nor a status."""
     known = {RETRY_ALL, *(str(reason) for some in reasons for reason in some)}
     for reason in sorted(map(str, retry - known)):
-        if not re.fullmatch(r"status-[1-5]\d\d", reason):
+        if not re.fullmatch(r"status-[1-9]\d\d", reason):
             raise BadInput(
                 f"expected a reason to retry, one of {', '.join(sorted(known))} or status-404 and the like, found "
                 f"{reason!r}; give --retry once for each"

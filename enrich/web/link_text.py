@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from enrich.web.decoding import Decoded, decode
 from enrich.web.descriptions import choose_description
-from enrich.web.directives import allowed_by
+from enrich.web.directives import allowed_by, name_last_day
 from enrich.web.fetch_reasons import Reason
 from enrich.web.page import Page, read_page
 from enrich.web.site_names import site_of
@@ -49,6 +49,7 @@ class Reading(NamedTuple):
 
     text: LinkText | None
     reason: str | None = None
+    lasting: bool = True  # the page names no date from which it must not be found
 
 
 def read_link(
@@ -71,7 +72,7 @@ def read_link(
         return Reading(None, PageReason.BOILERPLATE.value)
     if text.title is None and text.description is None:
         return Reading(None, PageReason.NO_TEXT.value)
-    return Reading(text)
+    return Reading(text, lasting=not name_last_day(tags))
 
 
 def _chosen(page: Page, decoded: Decoded, url: str | None) -> LinkText:

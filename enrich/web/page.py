@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
@@ -28,6 +28,7 @@ MAX_HEADINGS = 20  # of each level
 MAX_ELEMENT_CHARACTERS = 10_000  # of one meta tag or script tag
 MAX_ATTRIBUTES_CHARACTERS = 500  # before and behind an itemprop in its tag
 MAX_INNER_CHARACTERS = 5_000  # of one title, heading or paragraph, markup included
+MAX_PARSED_CHARACTERS = 20_000  # of all paragraphs, all headings of level 2 or all items looked at, markup included
 MAX_TEXT_CHARACTERS = 5_000  # of one title or description
 
 _OPENER = re.compile(r"<(?:!--|(?:script|style|svg|noscript|template|textarea|title|h1|meta)(?=[\s/>]))", re.I)
@@ -78,20 +79,21 @@ class Page(NamedTuple):
 
     def subheadings(self) -> tuple[str, ...]:
         """The headings of level 2."""
-        told = islice(_inner(self.text, _SUBHEADING, _SUBHEADING_END), MAX_HEADINGS)
+        told = _few(islice(_inner(self.text, _SUBHEADING, _SUBHEADING_END), MAX_HEADINGS))
         soup = BeautifulSoup("".join(f"<h2>{inner}</h2>" for inner in told), "lxml")
         return tuple(said for tag in soup.find_all("h2") if (said := _said(tag)))
 
     def paragraphs(self) -> Iterator[str]:
         """The page's paragraphs as text, lazily."""
-        for inner in _inner(self.text, _PARAGRAPH, _PARAGRAPH_END):
+        for inner in _few(_inner(self.text, _PARAGRAPH, _PARAGRAPH_END)):
             yield _said(_parsed(inner))
 
     def items(self, prop: str) -> Iterator[str]:
         """The text of elements whose microdata property is `prop`, lazily."""
-        for said in islice(_ITEM.finditer(self.text), MAX_ELEMENTS):
-            if said[1].lower() == prop and (inner := _item(self.text, said.start())):
-                yield _said(_parsed(inner))
+        found = islice(_ITEM.finditer(self.text), MAX_ELEMENTS)
+        asked = (_item(self.text, said.start()) for said in found if said[1].lower() == prop)
+        for inner in _few(filter(None, asked)):
+            yield _said(_parsed(inner))
 
 
 def read_page(text: str) -> Page:
@@ -231,6 +233,16 @@ def _item(text: str, position: int) -> str | None:
         return None
     end = text.find(f"</{tag[1]}", opened, opened + MAX_INNER_CHARACTERS)
     return text[opened + 1 : end] if end > 0 else None
+
+
+def _few(inners: Iterable[str]) -> Iterator[str]:
+    """As many of them as make up MAX_PARSED_CHARACTERS: parsing empty tags takes 6 µs a character."""
+    left = MAX_PARSED_CHARACTERS
+    for inner in inners:
+        left -= len(inner)
+        if left < 0:
+            return
+        yield inner
 
 
 def _inner(text: str, opening: re.Pattern[str], end: re.Pattern[str]) -> Iterator[str]:

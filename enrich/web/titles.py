@@ -9,7 +9,8 @@ Every rule has a reason that holds for pages nobody has seen:
 - a <title> that shares nothing with the URL gives way to what spells it, else to the product, recipe or the like that
   linked data names in other words;
 - what a style sheet did to a heading, capitals or a line break for a colon, is undone where a candidate has it plain;
-- what stands beside an error in <title> is the site, not the page;
+- what stands beside an error in <title> is the site, not the page; but what og:title and a heading call a page that
+  has prose of its own is its name, though it be "500" or "Just a moment";
 - a heading that says the same in other words was written for readers, the candidate for search engines;
 - a heading that ends with the candidate has a kicker in front, and the candidate is the title;
 - a page whose level-1 headings are none, or its site's name only, has its title at level 2;
@@ -27,7 +28,8 @@ from collections import Counter
 from enum import StrEnum
 from typing import NamedTuple
 
-from enrich.web.boilerplate import is_not_the_page, says_nothing
+from enrich.web.boilerplate import is_not_the_page, may_be_a_name, says_nothing
+from enrich.web.descriptions import MIN_PARAGRAPH_CHARACTERS
 from enrich.web.page import Page, clean
 from enrich.web.site_names import Site, key, segments, strip_site
 
@@ -71,7 +73,7 @@ def choose_title(page: Page, site: Site) -> Chosen | None:
     elif not telling and candidates and not site.home and headings and headings[0].rule is TitleRule.H1:
         best = headings[0]
     elif candidates:
-        said = None if is_not_the_page(candidates[0].text) else _heard(candidates, headings, site)
+        said = None if _is_error(candidates[0].text, page) else _heard(candidates, headings, site)
         best = said or _spelt_elsewhere(candidates, headings, page, site)
         if best is None and spelt and candidates[0].rule is TitleRule.TITLE:
             best = Chosen(spelt, TitleRule.TITLE)
@@ -85,10 +87,26 @@ def choose_title(page: Page, site: Site) -> Chosen | None:
 
 def _is_boilerplate(text: str, page: Page, site: Site) -> bool:
     """Whether this is no page's title, or what stands beside one that is none: the site in "Log in • Site"."""
-    if is_not_the_page(text):
+    if _is_error(text, page):
         return True
     beside = is_not_the_page(page.title or "") and key(text) in map(key, segments(page.title or ""))
     return beside and key(text) not in site.headings
+
+
+def _is_error(text: str, page: Page) -> bool:
+    """Whether this is the title of an error or a challenge, and no name that og:title, heading and prose bear out."""
+    if not is_not_the_page(text):
+        return False
+    named = may_be_a_name(text) and _first(page.meta("og:title") or "") == _first(text)
+    if not named or all(_first(heading) != _first(text) for heading in page.headings):
+        return True
+    prose = page.meta("og:description", "description") or ""
+    return all(len(said) < MIN_PARAGRAPH_CHARACTERS for said in (prose, *page.paragraphs()))
+
+
+def _first(title: str) -> str:
+    """The key of a title's first segment."""
+    return key(next(iter(segments(title)), ""))
 
 
 def _headings(page: Page, site: Site, spelt: str | None) -> list[Chosen]:

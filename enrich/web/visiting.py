@@ -14,9 +14,10 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from enrich.fetch import Fetcher, FetchSession, FetchSettings, Outcome, Reason, Request
+from enrich.web.exchange import Validators
 from enrich.web.link_text import read_link
 
-PRODUCER = "link-rules/5"  # raised whenever the rules give other texts: then every page is read anew
+PRODUCER = "link-rules/6"  # raised whenever the rules give other texts: then every page is read anew
 
 
 class Visit(NamedTuple):
@@ -37,6 +38,7 @@ class Visit(NamedTuple):
     last_modified: str | None = None
     final_url: str | None = None
     read_by: str | None = None
+    snippet: bool = True  # of an unchanged page: whether its description may still be used
 
 
 Take = Callable[[Sequence[Visit]], None]
@@ -93,10 +95,11 @@ def share_of(host: str, shares: int) -> int:
 
 def visit_share(share: Share, settings: FetchSettings, give: Callable[[Found], None]) -> None:
     """Hand what becomes of each request of a share to `give` as it comes."""
+    asked = {request.url: request for request in share.requests}
 
     def take(outcome: Outcome) -> None:
         if outcome.reason == Reason.ELSEWHERE:
-            moved = Request(outcome.url, start=outcome.final_url, redirects=outcome.redirects)
+            moved = asked[outcome.url]._replace(start=outcome.final_url, redirects=outcome.redirects)
             give(Found([], [moved]))
         else:
             give(Found([visit_of(outcome, settings)], []))
@@ -111,13 +114,14 @@ def visit_of(outcome: Outcome, settings: FetchSettings) -> Visit:
     if outcome.reason is not None:
         return visit
     if outcome.unchanged:
-        return visit._replace(unchanged=True)
+        return visit._replace(unchanged=True, snippet=outcome.snippet)
     agent = settings.agent if settings.obey_robots else None
-    text, reason = read_link(outcome.body, outcome.content_type, outcome.final_url, agent, outcome.snippet)
-    if text is None:
-        return visit._replace(reason=reason)
+    reading = read_link(outcome.body, outcome.content_type, outcome.final_url, agent, outcome.snippet)
+    if (text := reading.text) is None:
+        return visit._replace(reason=reading.reason)
+    validators = outcome.validators if reading.lasting else Validators()
     return Visit(
         *(visit.url, visit.host, visit.visited_at, visit.seconds, None, False),
         *(text.title, text.description, text.site_name, text.title_rule, text.description_rule),
-        *(*outcome.validators, outcome.final_url, PRODUCER),
+        *(*validators, outcome.final_url, PRODUCER),
     )

@@ -27,6 +27,7 @@ from enrich.workspace import Workspace
 
 VALUES = tuple(column.name for column in PIN_LINK.features)  # what a page says of itself
 _KEPT = (*VALUES, "etag", "last_modified", "final_url", "read_by")  # of the last time it could be read
+_SNIPPET = ("link_description", "description_rule")  # what an unchanged page's server may come to forbid
 FLUSH_SECONDS = 2.0  # what came in so long is written, also where it is less than a part
 
 VISITS = Table(
@@ -57,7 +58,7 @@ VISITS = Table(
 
 _SCHEMA = pl.Schema(
     dict.fromkeys(Visit._fields, pl.String)
-    | {"visited_at": pl.Datetime("us", "UTC"), "seconds": pl.Float64, "unchanged": pl.Boolean}
+    | {"visited_at": pl.Datetime("us", "UTC"), "seconds": pl.Float64, "unchanged": pl.Boolean, "snippet": pl.Boolean}
 )
 
 
@@ -78,11 +79,11 @@ def _newest(visits: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def due(pages: pl.DataFrame, known: pl.DataFrame, max_age: timedelta, retry: frozenset[str]) -> list[Request]:
-    """Which of `pages` (page, url) to ask for, in their order: `known` is their newest visits.
+    """Which of `pages` (page, url) to ask for: `known` is their newest visits.
 
-    Those never visited; visited under other rules; longer than `max_age` ago; without success for a passing reason.
-    Where `retry` names reasons, those that failed so, and no others. What was read by the rules in force is asked for
-    conditionally.
+    Those never visited; visited under other rules; longer than `max_age` ago; without success for a passing reason,
+    which come last, so that a limit gets on behind them. Where `retry` names reasons, those that failed so, and no
+    others. What was asked for longest ago comes first. What was read by the rules in force is asked for conditionally.
     """
     failed = pl.col("reason").is_not_null()
     passing = pl.col("reason").is_in(sorted(map(str, TRANSIENT)))
@@ -94,6 +95,7 @@ def due(pages: pl.DataFrame, known: pl.DataFrame, max_age: timedelta, retry: fro
     wanted = (
         pages.join(known.drop("url"), on="page", how="left", maintain_order="left")
         .filter(named if retry else stale)
+        .sort(passing.fill_null(False), "visited_at", nulls_last=False, maintain_order=True)
         .with_columns(comparable=pl.col("read_by").eq_missing(PRODUCER))
         .select("url", "etag", "last_modified", "final_url", "comparable")
     )
@@ -139,13 +141,14 @@ def completed(visits: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
     made, made_before = pl.col("reason").is_null(), pl.col("reason_before").is_null()
     read = made & ~pl.col("unchanged")
     kept = [pl.when(read).then(pl.col(name)).otherwise(pl.col(f"{name}_before")).alias(name) for name in _KEPT]
+    silenced = [pl.when("snippet").then(name).alias(name) for name in _SNIPPET]
     other = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_before")) for name in VALUES)
     changed = (made != made_before) | (read & other)
     revised = read & other & pl.col("read_by_before").eq_missing(PRODUCER)  # other rules read it otherwise, it may be
     version = pl.when(pl.col("version").is_null()).then(0).otherwise(pl.col("version") + changed.cast(pl.Int64))
     revised_at = pl.when(revised).then("visited_at").otherwise("revised_at")
     rows = joined.with_columns(*kept, version=version, revised_at=revised_at, producer=pl.lit(PRODUCER))
-    return rows.select(VISITS.schema.names)
+    return rows.with_columns(silenced).select(VISITS.schema.names)
 
 
 def tidy(workspace: Workspace, pages: pl.DataFrame) -> None:

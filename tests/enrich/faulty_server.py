@@ -54,6 +54,7 @@ class FaultyServer(ThreadingHTTPServer):
         self.pages: dict[str, bytes] = {}  # path -> page, for paths that are no fault (but may be versioned)
         self.missing: set[str] = set()  # paths of pages that are gone
         self.connections = 0  # that were opened
+        self.forbidden = ""  # X-Robots-Tag of the versioned page
         self.conditions: list[tuple[str | None, str | None]] = []  # If-None-Match, If-Modified-Since of each request
 
     @property
@@ -164,6 +165,9 @@ class _Handler(BaseHTTPRequestHandler):
     def fault_to_closed(self) -> None:
         self._send(302, b"", Location="http://closed.example/private/page")
 
+    def fault_to_versioned_elsewhere(self) -> None:
+        self._send(302, b"", Location="http://closed.example/versioned")
+
     def fault_nowhere(self) -> None:
         self._send(302, b"")
 
@@ -253,9 +257,9 @@ class _Handler(BaseHTTPRequestHandler):
         etag, modified = f'"{hashlib.sha1(page).hexdigest()}"', "Mon, 06 Jan 2025 00:00:00 GMT"
         self.server.conditions.append((self.headers.get("If-None-Match"), self.headers.get("If-Modified-Since")))
         if self.headers.get("If-None-Match") == etag:
-            self._send(304, b"", ETag=etag)
+            self._send(304, b"", ETag=etag, X_Robots_Tag=self.server.forbidden)
         else:
-            self._send(200, page, ETag=etag, Last_Modified=modified)
+            self._send(200, page, ETag=etag, Last_Modified=modified, X_Robots_Tag=self.server.forbidden)
 
     def fault_to_umlaut(self) -> None:
         """A redirect whose target is in plain UTF-8, as it should not be."""
@@ -294,6 +298,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def fault_missing(self) -> None:
         self._send(404, b"")
+
+    def fault_refused(self) -> None:
+        """A status of the site's own making, as some large ones answer robots with."""
+        self._send(999, b"")
 
     def fault_unavailable(self) -> None:
         self._send(503, b"")

@@ -418,6 +418,40 @@ def test_boilerplate_is_known_in_the_words_of_servers_guards_and_their_translati
     assert is_not_the_page(text)
 
 
+NAMED = "{0}<title>{1}</title><h1>{1}</h1><p>{2}</p>"
+PROSE = "Small, round and made in Turin since 1957, with room for four people and a week of groceries."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("500 | Fiat UK", "508 | Peugeot UK", "501 - Levi's", "Just a Moment | Print by Anna", "Forbidden"),
+        *("Forbidden (1932) - IMDb", "Coming Soon (1999) - IMDb", "Privacy Wall", "Privacy Wall - 15 Ideas"),
+    ],
+)
+def test_a_page_that_is_called_like_an_error_keeps_its_name(text: str) -> None:
+    assert title(NAMED.format(og("title", text), text, PROSE), None)[0] == text
+
+
+@pytest.mark.parametrize("text", ["500 | Crumbs", "Just a moment... | Crumbs", "Access denied | Crumbs"])
+def test_an_error_lacks_the_name_the_heading_or_the_prose_of_a_page_that_is_called_so(text: str) -> None:
+    meta = og("title", text)
+    for page in (
+        NAMED.format("", text, PROSE),
+        NAMED.format(og("title", "Crumbs"), text, PROSE),
+        NAMED.format(meta, text, "Ray ID 7f"),
+        NAMED.format(meta, text, PROSE).replace("h1", "b"),
+    ):
+        assert title(page, None) == (None, "boilerplate")
+
+
+@pytest.mark.parametrize(
+    "text", ["404 | Crumbs", "Page not found", "Cookie wall", "Coming soon – Crumbs", "Age verification"]
+)
+def test_what_sites_themselves_say_of_a_page_that_is_none_is_no_name(text: str) -> None:
+    assert title(NAMED.format(og("title", text), text, PROSE), None) == (None, "boilerplate")
+
+
 def test_an_error_told_by_the_heading_alone_is_an_error() -> None:
     for page in ("<title>Crumbs</title><h1>Page not found</h1>", "<h1>Oops!</h1><h1>404</h1>"):
         assert title(page) == (None, "boilerplate")
@@ -598,6 +632,16 @@ def test_a_title_and_a_description_end_the_search_of_a_long_page() -> None:
     long = "<p>Butter, <b>sugar</b> and eggs.</p>" * 5_000
     assert len(read_page(head + "<h1>Lemon cake</h1>" + long).text) < 110_000
     assert len(read_page("<title>Lemon cake</title><h1>Lemon cake</h1>" + long).text) > 180_000
+
+
+@pytest.mark.parametrize("element", ["<p>{}</p>", "<h2>{}</h2>", "<i itemprop=description>{}</i>"])
+def test_what_says_nothing_at_length_ends_the_search_for_more(element: str) -> None:
+    """Each element by itself is within bounds; four hundred of them took seconds to parse."""
+    said = "A lemon drizzle cake needs butter, sugar, eggs, flour and two lemons."
+    for silent, heard in ((5, True), (50, False)):
+        page = element.format("<b></b>" * 500) * silent + element.format(said)
+        text = extract_link_text(page.encode(), url=URL)
+        assert (said in (text.title, text.description)) is heard
 
 
 @pytest.mark.timeout(60)  # under a second each; what grows by the square of the bytes takes many minutes

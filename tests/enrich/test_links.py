@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -36,6 +37,12 @@ def server() -> Iterator[FaultyServer]:
 def pins(workspace: Workspace, **links: str | None) -> None:
     rows = [{"pin_id": pin, "link_url": link, "created_at": day(1)} for pin, link in links.items()]
     write_rows(workspace, PINS, *rows)
+
+
+def replace_pins(workspace: Workspace, *rows: dict[str, object]) -> None:
+    """The catalogue imported anew: `rows` are its only pins."""
+    frame = pl.DataFrame(rows, schema=pl.DataFrame(PINS.schema.empty_table()).schema)
+    parts.replace(workspace.folder(PINS), PINS, frame.to_arrow())
 
 
 def settings(server: FaultyServer, retry: str | None = None, days: int = 30) -> LinkSettings:
@@ -73,6 +80,17 @@ def test_pins_that_share_a_page_fetch_it_once(workspace: Workspace, server: Faul
     pins(workspace, late=page)
     assert run_links(workspace, settings(server)).made == 1
     assert server.pages_asked() == ["bakery.example/cake"]
+
+
+def test_a_limit_counts_pages_and_gets_on_behind_those_that_fail(workspace: Workspace, server: FaultyServer) -> None:
+    flaky, cake = "http://a.example/reset", "http://a.example/cake"
+    pins(workspace, flaky=flaky)
+    run_links(workspace, settings(server))
+    pins(workspace, a=cake, b=cake)
+    one = replace(settings(server), job=JobSettings(limit=1))
+    found = [run_links(workspace, one) for _ in range(2)]
+    assert [(report.made, report.failed.total(), report.left) for report in found] == [(2, 1, 1), (0, 1, 0)]
+    assert links(workspace)["b"] == ("Lemon cake", None)
 
 
 def test_every_row_that_could_not_be_made_has_its_reason(workspace: Workspace, server: FaultyServer) -> None:
@@ -133,6 +151,7 @@ def test_what_a_hosts_titles_share_is_taken_off_once_enough_show_it(workspace: W
     assert found["other"] == ("Stool no 9 | Oak & Co", None), "one of its host"
     names = parts.latest(workspace.folder(PIN_LINK), PIN_LINK).filter(pl.col("pin_id").is_in(["pin0", "contact"]))
     assert dict(names.select("pin_id", "site_name").iter_rows()) == {"pin0": "Oak & Co", "contact": None}
+    assert set(names["event_timestamp"]) == {day(1)}, "it always was so: the pages say what they said"
     assert run_links(workspace, settings(server)).made == 0
 
 
@@ -142,6 +161,13 @@ def test_a_reason_that_is_none_is_not_retried(workspace: Workspace, server: Faul
         with pytest.raises(BadInput, match=rf"status-404 and the like, found '{word}'; give --retry once"):
             run_links(workspace, settings(server, retry=word))
     assert server.requests == []
+
+
+def test_a_status_of_a_sites_own_making_is_retried_as_any_other(workspace: Workspace, server: FaultyServer) -> None:
+    pins(workspace, refused="http://a.example/refused")
+    for retry in (None, "status-999"):
+        assert dict(run_links(workspace, settings(server, retry=retry)).failed) == {"status-999": 1}
+    assert server.pages_asked() == ["a.example/refused"] * 2
 
 
 def test_a_page_is_asked_for_again_when_it_is_old_and_an_unchanged_one_costs_no_row(
@@ -171,14 +197,81 @@ def test_a_link_that_its_owner_removed_takes_its_texts_along_from_then_on(
 ) -> None:
     pins(workspace, cake="http://bakery.example/cake", plain=None)
     run_links(workspace, settings(server))
-    pin = {"pin_id": "cake", "created_at": day(1), "updated_at": day(9)}
-    rows = pl.DataFrame([pin], schema=pl.DataFrame(PINS.schema.empty_table()).schema)
-    parts.replace(workspace.folder(PINS), PINS, rows.to_arrow())
+    replace_pins(workspace, {"pin_id": "cake", "created_at": day(1), "updated_at": day(9)})
     assert dict(run_links(workspace, settings(server)).failed) == {"gone": 1}
     assert links(workspace) == {"cake": (None, "gone")}
     rows = parts.scan(workspace.folder(PIN_LINK)).sort("event_timestamp").select("event_timestamp", "link_title")
     assert rows.collect().rows() == [(day(1), "Lemon cake"), (day(9), None)]
     assert run_links(workspace, settings(server)).failed.total() == 0, "once"
+
+
+@pytest.mark.parametrize(("link", "says"), [("http://a.example/lamp", ("Green lamp", None)), (None, (None, "gone"))])
+def test_a_link_that_moved_before_its_old_page_was_revised_moves_all_the_same(
+    workspace: Workspace, server: FaultyServer, link: str | None, says: tuple[str | None, str | None]
+) -> None:
+    server.pages = {"/vase": b"<title>Red vase</title>", "/lamp": b"<title>Green lamp</title>"}
+    pins(workspace, pin="http://a.example/vase")
+    run_links(workspace, settings(server))
+    server.pages["/vase"] = b"<title>Red vase, sold out</title>"
+    run_links(workspace, settings(server, days=0))
+    earlier = datetime.now(UTC) - timedelta(hours=1)
+    replace_pins(workspace, {"pin_id": "pin", "link_url": link, "created_at": day(1), "updated_at": earlier})
+    run_links(workspace, settings(server))
+    assert links(workspace) == {"pin": says}
+    run_links(workspace, settings(server))
+    assert parts.count(workspace.folder(PIN_LINK)) == 3, "once"
+
+
+def test_what_a_page_says_decides_though_its_visits_were_removed(workspace: Workspace, server: FaultyServer) -> None:
+    pins(workspace, pin="http://a.example/vase")
+    for days, title in ((30, "Red vase"), (0, "Blue vase"), (30, "Blue teapot"), (30, "Blue teapot")):
+        server.pages["/vase"] = f"<title>{title}</title>".encode()
+        if days:
+            shutil.rmtree(visits.folder(workspace))
+        run_links(workspace, settings(server, days=days))
+        assert links(workspace) == {"pin": (title, None)}
+    rows = parts.scan(workspace.folder(PIN_LINK)).sort("created_timestamp").collect()
+    assert rows["link_title"].to_list() == ["Red vase", "Blue vase", "Blue teapot"], "the same costs no row"
+    first, revised, last = rows["event_timestamp"]
+    assert first == day(1) < revised < last, "no moment before the change sees it"
+    shutil.rmtree(visits.folder(workspace))
+    server.missing.add("/vase")
+    run_links(workspace, settings(server))
+    assert links(workspace) == {"pin": ("Blue teapot", "status-404")}, "it keeps what it said"
+
+
+def test_what_a_page_says_decides_though_its_pin_was_away(workspace: Workspace, server: FaultyServer) -> None:
+    pin = {"pin_id": "pin", "link_url": "http://a.example/vase", "created_at": day(1)}
+    other = {**pin, "pin_id": "other", "link_url": "http://a.example/other"}
+    for title, here in (("Red vase", (pin, other)), ("Red vase", (other,)), ("Blue teapot", (pin, other))):
+        server.pages["/vase"] = f"<title>{title}</title>".encode()
+        replace_pins(workspace, *here)
+        run_links(workspace, settings(server))
+        assert links(workspace)["pin"] == (title, None)
+
+
+def test_a_lasting_failure_that_became_another_has_the_new_reason(workspace: Workspace, server: FaultyServer) -> None:
+    pins(workspace, pin="http://a.example/vase")
+    server.missing.add("/vase")
+    run_links(workspace, settings(server))
+    server.missing.clear()
+    server.pages["/vase"] = b"%PDF-1.7"
+    run_links(workspace, settings(server, days=0))
+    assert links(workspace) == {"pin": (None, "not-html")}
+
+
+def test_rows_that_earlier_versions_hashed_otherwise_stand_while_they_say_the_same(
+    workspace: Workspace, server: FaultyServer
+) -> None:
+    server.pages = {"/vase": b"<title>Red vase</title>"}
+    pins(workspace, vase="http://a.example/vase", lamp="http://a.example/lamp", missing="http://a.example/missing")
+    run_links(workspace, settings(server))
+    rows = parts.scan(workspace.folder(PIN_LINK)).with_columns(input_hash=pl.lit(job.input_hash("of old")))
+    parts.replace(workspace.folder(PIN_LINK), PIN_LINK, rows.collect().to_arrow())
+    assert run_links(workspace, settings(server)).fresh == 3
+    server.pages["/vase"] = b"<title>Red vase, sold out</title>"
+    assert run_links(workspace, settings(server, days=0)).made == 1
+    assert links(workspace)["vase"] == ("Red vase, sold out", None)
 
 
 def test_a_page_that_is_gone_keeps_what_it_said_until_it_is_back(workspace: Workspace, server: FaultyServer) -> None:
@@ -225,6 +318,35 @@ def test_what_a_page_forbids_is_left(workspace: Workspace, server: FaultyServer)
     rows = parts.latest(workspace.folder(PIN_LINK), PIN_LINK).sort("pin_id")
     said = rows.filter(pl.col("reason").is_null()).select("pin_id", "link_description").rows()
     assert said == [("open", "Sour and sweet"), ("quiet", None)]
+
+
+def test_what_a_page_forbids_later_is_left_though_it_is_unchanged(workspace: Workspace, server: FaultyServer) -> None:
+    pins(workspace, news="http://a.example/versioned")
+    found = []
+    for server.forbidden in ("", "nosnippet", "noindex"):
+        run_links(workspace, settings(server, days=0))
+        row = parts.latest(workspace.folder(PIN_LINK), PIN_LINK)
+        found += row.select("link_title", "link_description", "reason").rows()
+    assert found == [
+        ("Lemon cake", "Sour and sweet", None),
+        ("Lemon cake", None, None),
+        ("Lemon cake", None, "refused-noindex"),
+    ]
+    assert server.conditions[-1][0], "it was a 304"
+
+
+@pytest.mark.parametrize(
+    ("header", "tag"), [("unavailable_after: 2099-01-01", "all"), ("", "unavailable_after: 2099-01-01")]
+)
+def test_a_page_that_names_its_last_day_is_read_anew_each_time(
+    workspace: Workspace, server: FaultyServer, header: str, tag: str
+) -> None:
+    server.forbidden = header
+    server.pages["/versioned"] = f"<title>News</title><meta name=robots content='{tag}'>".encode()
+    pins(workspace, news="http://a.example/versioned")
+    for _ in range(2):
+        run_links(workspace, settings(server, days=0))
+    assert server.conditions == [(None, None)] * 2, "behind a 304 the day would pass unseen"
 
 
 def test_what_is_known_of_an_erased_pins_page_is_erased(workspace: Workspace, server: FaultyServer) -> None:

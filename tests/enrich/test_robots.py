@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
+import zlib
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 
+import httpcore
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from enrich.web.addresses import WebURL
+from enrich.web.exchange import Want, take_answer
 from enrich.web.fetch_reasons import FetchFailed
-from enrich.web.robots import MAX_KEPT_BYTES, RobotsCache, Rules, robots_allows
+from enrich.web.robots import MAX_KEPT_BYTES, MAX_ROBOTS_BYTES, RobotsCache, Rules, robots_allows
 
 URL = "http://example.com/private/page"
 
@@ -52,6 +59,35 @@ def test_the_crawl_delay_is_that_of_the_agents_group() -> None:
     assert Rules(robots, "CorkboardBot").crawl_delay == 2.5
     assert Rules(robots, "OtherBot").crawl_delay == 9
     assert Rules(b"", "CorkboardBot").crawl_delay is None
+
+
+def rules_within(encoding: str, sent: bytes) -> bytes:
+    """What is taken of a robots.txt that comes so."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for start in range(0, len(sent), 65_536):
+            yield sent[start : start + 65_536]
+
+    response = httpcore.Response(200, headers=[("Content-Encoding", encoding)], content=pieces())
+    want = Want((), MAX_ROBOTS_BYTES, MAX_ROBOTS_BYTES, cut=True)
+    return asyncio.run(take_answer(response, want, conditional=False)).body
+
+
+@pytest.mark.parametrize(
+    ("encoding", "encode"),
+    [
+        ("identity", bytes),
+        ("gzip", gzip.compress),
+        ("deflate", zlib.compress),
+        ("br", partial(pa.compress, codec="brotli", asbytes=True)),
+        ("zstd", partial(pa.compress, codec="zstd", asbytes=True)),
+    ],
+)
+def test_of_a_long_file_the_first_half_megabyte_counts(encoding: str, encode: Callable[[bytes], bytes]) -> None:
+    long = b"User-agent: *\n" + b"".join(b"Disallow: /private/%d\n" % n for n in range(40_000))
+    assert rules_within(encoding, encode(long)) == long[:MAX_ROBOTS_BYTES]
+    fits = long[:MAX_ROBOTS_BYTES]
+    assert rules_within(encoding, encode(fits)) == fits
 
 
 def test_half_a_megabyte_of_agents_and_rules_costs_no_more_than_seconds() -> None:

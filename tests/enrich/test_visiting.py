@@ -21,6 +21,7 @@ from enrich.fetch import FetchSettings, Request
 from enrich.links import LinkSettings, run_links
 from enrich.tables import PIN_LINK, PINS
 from enrich.web import visits
+from enrich.web.exchange import Validators
 from enrich.web.visiting import Found, Run, Share, Visit, share_of, split_by_host, visit_shares
 from enrich.web.visiting_processes import WorkerLost, run_processes, visit_here
 from enrich.web.visiting_ray import stream_share
@@ -68,6 +69,15 @@ def test_shares_keep_hosts_together_and_hand_over_what_leads_elsewhere(run: Run,
     assert (sum(rounds[0]), rounds[1:]) == (31, [[1]])
     robots = Counter(request for request in server.requests if request.endswith("/robots.txt"))
     assert set(robots.values()) == {1}, "each host was asked by one worker"
+
+
+def test_a_page_that_a_redirect_hands_to_another_share_is_asked_for_conditionally(server: FaultyServer) -> None:
+    url, found = "http://host0.example/to-versioned-elsewhere", list[Visit]()
+    visit_shares([Request(url)], settings(server), 2, by_hand, found.extend)
+    (first,) = found
+    known = Request(url, Validators(first.etag, first.last_modified), first.final_url)
+    visit_shares([known], settings(server), 2, by_hand, found.extend)
+    assert (found[-1].url, found[-1].unchanged, server.conditions[-1]) == (url, True, known.known)
 
 
 def test_shares_divide_the_hosts_and_the_connections(server: FaultyServer) -> None:

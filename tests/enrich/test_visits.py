@@ -109,6 +109,19 @@ def test_what_is_due(
     assert found == ([due] if due is not None else [])
 
 
+def test_what_failed_for_a_passing_reason_is_asked_for_last_and_first_what_was_asked_longest_ago(
+    workspace: Workspace,
+) -> None:
+    visited = {"down": failed("dns", 2), "longer-down": failed("dns", 1), "old": READ._replace(visited_at=day(3))}
+    record(workspace, *(visit._replace(url=f"http://{host}.example/") for host, visit in visited.items()))
+    asked = pages(*(f"http://{host}.example/" for host in ("down", "longer-down", "old", "new", "newer")))
+    known = visits.latest(workspace)
+    found = [request.host.removesuffix(".example") for request in visits.due(asked, known, MONTH, frozenset())]
+    assert found == ["new", "newer", "old", "longer-down", "down"]
+    retried = visits.due(asked, known, MONTH, frozenset({"failed"}))
+    assert [request.host for request in retried] == ["longer-down.example", "down.example"]
+
+
 def test_visits_of_other_rules_are_due_whatever_they_said(workspace: Workspace) -> None:
     record(workspace, READ._replace(visited_at=datetime.now(UTC)))
     known = visits.latest(workspace).with_columns(producer=pl.lit("link-rules/0"), read_by=pl.lit("link-rules/0"))
