@@ -30,6 +30,7 @@ from enrich.image_uris import on_the_web, read_image
 from enrich.images import BadImage, ImageReason, load_image
 from enrich.picture_prints import picture_print
 from enrich.side_by_side import side_by_side
+from enrich.web.body_room import BodyRoom
 
 if TYPE_CHECKING:
     import torch
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from enrich.captioning.describing import Description, Saying
 
 _OTHERS_AT_ONCE = 1_000
+ROOM_BYTES = 512_000_000  # bytes of pictures from the web that are large, or that wait to be decoded
+SMALL_BYTES = 4_000_000  # bytes of a picture that comes in whatever waits, as most are
 _OVERSIZED = (2_048, 2_048)  # what is left at least of a picture that has too many pixels to be decoded whole
 SCHEMA = pl.Schema(
     [
@@ -88,9 +91,11 @@ def describe(
     if wanted.is_empty():
         return
     captioner = captioner or work.captioner()
-    with FetchSession(Fetcher(work.fetch, types=())) as session, ThreadPoolExecutor(os.cpu_count()) as readers:
+    room = BodyRoom(ROOM_BYTES, SMALL_BYTES)
+    fetcher = Fetcher(work.fetch, types=(), room=room)
+    with FetchSession(fetcher) as session, ThreadPoolExecutor(os.cpu_count()) as readers:
         prepare = partial(_prepare, captioner, alike is not None)
-        read = partial(_read, prepare, work.base, session, readers)
+        read = partial(_read, prepare, work.base, session, room, readers)
         ahead = side_by_side(read, wanted.iter_slices(work.read_at_once), 1)
         with closing(ahead) as found:  # whatever ends this, before the session that it fetches by
             yield from _described(captioner, found, work.cut_loops, alike)
@@ -163,6 +168,7 @@ def _read(
     prepare: Callable[[Callable[[], bytes]], Any],
     base: Path,
     session: FetchSession,
+    room: BodyRoom,
     readers: ThreadPoolExecutor,
     wanted: pl.DataFrame,
 ) -> Found:
@@ -179,7 +185,9 @@ def _read(
         """A future: decoding in the loop that fetches would hold up what else comes in."""
         if outcome.reason is not None:
             return outcome.reason
-        return readers.submit(prepare, lambda: outcome.body)
+        coming = readers.submit(prepare, lambda: outcome.body)
+        room.hold(len(outcome.body), until=coming)
+        return coming
 
     return [*here, *zip(web, session.fetch_all(list(web.values()), fetched) if web else (), strict=True)]
 

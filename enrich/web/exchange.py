@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import codecs
 import re
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import NamedTuple
 
 import httpcore
 
 from enrich.web.addresses import WebURL
+from enrich.web.body_room import BodyRoom
 from enrich.web.decompress import ACCEPT_ENCODING, Inflater, TooLarge
 from enrich.web.directives import Allowed, allowed_by
 from enrich.web.fetch_reasons import FetchFailed, Reason, parse_retry_after
@@ -35,6 +36,7 @@ class Want(NamedTuple):
     max_bytes: int = 0  # inflated
     cut: bool = False  # take the first max_bytes of a larger body, instead of failing
     agent: str | None = None  # the product token that X-Robots-Tag may speak to; None: it is not looked at
+    room: BodyRoom | None = None  # that large bodies wait for
 
 
 class Validators(NamedTuple):
@@ -125,20 +127,26 @@ async def _body(response: httpcore.Response, want: Want) -> bytes:
     length = _header(response, b"content-length") or ""
     if not want.cut and length.isdecimal() and int(length[:20]) > limit:
         raise FetchFailed(Reason.TOO_LARGE)
-    inflater = Inflater(_header(response, b"content-encoding") or "", want.max_bytes)
-    body, wire, whole = bytearray(), 0, True
-    try:
-        async for piece in response.aiter_stream():
-            wire += len(piece)
-            if wire > limit:
-                raise TooLarge("the body is larger on the wire than the limit")
-            body += inflater.feed(piece)
-    except TooLarge:
-        if not want.cut:
-            raise
-        whole = False
-    body += inflater.finish(whole)
-    return bytes(body)
+    encoding = _header(response, b"content-encoding") or ""
+    inflater = Inflater(encoding, want.max_bytes)
+    most = int(length[:20]) if length.isdecimal() and not encoding else want.max_bytes
+    body, wire, whole, room = bytearray(), 0, True, want.room
+    async with AsyncExitStack() as held:
+        try:
+            async for piece in response.aiter_stream():
+                wire += len(piece)
+                if wire > limit:
+                    raise TooLarge("the body is larger on the wire than the limit")
+                body += inflater.feed(piece)
+                if room is not None and len(body) > room.small:
+                    await held.enter_async_context(room.larger(most))
+                    room = None
+        except TooLarge:
+            if not want.cut:
+                raise
+            whole = False
+        body += inflater.finish(whole)
+        return bytes(body)
 
 
 def _headers(response: httpcore.Response, name: bytes) -> list[str]:
