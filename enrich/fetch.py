@@ -106,7 +106,9 @@ class Fetcher:
         self._hosts = hosts
         self._resolver = Resolver(settings.concurrency)
         self._slots = asyncio.Semaphore(settings.concurrency)
-        self._politeness = Politeness(settings.host_connections, settings.host_delay, settings.max_silences)
+        self._politeness = Politeness(
+            settings.host_connections, settings.host_delay, settings.max_silences, settings.sharers
+        )
         self._robots = RobotsCache(self._ask_robots, settings.robots_keep)
         self._backend = CheckedBackend(
             resolve or self._resolver,

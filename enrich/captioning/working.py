@@ -11,7 +11,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
@@ -80,22 +80,39 @@ class Work:
             )
         return made
 
+    def web(self) -> Web:
+        room = BodyRoom(ROOM_BYTES, SMALL_BYTES)
+        return Web(FetchSession(Fetcher(self.fetch, types=(), room=room)), room)
+
+
+class Web(NamedTuple):
+    """By what pictures are fetched; it remembers of each host when it was asked, and what it asked for."""
+
+    session: FetchSession
+    room: BodyRoom
+
 
 def describe(
-    work: Work, wanted: pl.DataFrame, captioner: Captioner | None = None, alike: Alike | None = None
+    work: Work,
+    wanted: pl.DataFrame,
+    captioner: Captioner | None = None,
+    alike: Alike | None = None,
+    web: Web | None = None,
 ) -> Iterator[pl.DataFrame]:
     """Rows as SCHEMA says, of pictures `wanted` (place, image_uri), as they get done; none where none is wanted.
 
-    A picture that cannot be had or decoded has a reason and nothing else; one that `alike` calls a copy, no row.
+    A picture that cannot be had or decoded has a reason and nothing else; one that `alike` calls a copy, no row. `web`
+    is one that calls share, for whoever made it to close.
     """
     if wanted.is_empty():
         return
     captioner = captioner or work.captioner()
-    room = BodyRoom(ROOM_BYTES, SMALL_BYTES)
-    fetcher = Fetcher(work.fetch, types=(), room=room)
-    with FetchSession(fetcher) as session, ThreadPoolExecutor(os.cpu_count()) as readers:
+    with ExitStack() as ours, ThreadPoolExecutor(os.cpu_count()) as readers:
+        if web is None:
+            web = work.web()
+            ours.enter_context(web.session)
         prepare = partial(_prepare, captioner, alike is not None)
-        read = partial(_read, prepare, work.base, session, room, readers)
+        read = partial(_read, prepare, work.base, web, readers)
         ahead = side_by_side(read, wanted.iter_slices(work.read_at_once), 1)
         with closing(ahead) as found:  # whatever ends this, before the session that it fetches by
             yield from _described(captioner, found, work.cut_loops, alike)
@@ -167,17 +184,16 @@ def _failed(failed: Found) -> pl.DataFrame:
 def _read(
     prepare: Callable[[Callable[[], bytes]], Any],
     base: Path,
-    session: FetchSession,
-    room: BodyRoom,
+    web: Web,
     readers: ThreadPoolExecutor,
     wanted: pl.DataFrame,
 ) -> Found:
     """Of each place, the future of what `prepare` makes of its bytes; what lies on the web is fetched together."""
-    web: dict[int, str] = {}
+    away: dict[int, str] = {}
     here: Found = []
     for place, uri in wanted.select("place", "image_uri").iter_rows():
         if on_the_web(uri):
-            web[place] = uri
+            away[place] = uri
         else:
             here.append((place, readers.submit(prepare, partial(read_image, uri, base))))
 
@@ -186,10 +202,10 @@ def _read(
         if outcome.reason is not None:
             return outcome.reason
         coming = readers.submit(prepare, lambda: outcome.body)
-        room.hold(len(outcome.body), until=coming)
+        web.room.hold(len(outcome.body), until=coming)
         return coming
 
-    return [*here, *zip(web, session.fetch_all(list(web.values()), fetched) if web else (), strict=True)]
+    return [*here, *zip(away, web.session.fetch_all(list(away.values()), fetched) if away else (), strict=True)]
 
 
 def _prepare(captioner: Captioner, printed: bool, read: Callable[[], bytes]) -> Any:
