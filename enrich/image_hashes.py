@@ -24,7 +24,7 @@ import polars as pl
 
 from enrich import parts
 from enrich.image_uris import local_path, read_image
-from enrich.images import BadImage
+from enrich.images import BadImage, ImageReason
 from enrich.progress import progress
 
 JUST_NOW = 2_000_000_000  # nanoseconds; the coarsest clock of a file system that is in use (FAT) ticks so
@@ -117,13 +117,39 @@ def content_hash(uri: str, base: Path) -> str:
 
     A local file that cannot be read hashes to its fault, so that the pin is tried again once the file is there.
     """
-    digest = hashlib.blake2b(digest_size=16)
+    return _digest(uri.encode(errors="replace")) if _elsewhere(uri, base) else _content(uri, base)[0]
+
+
+def read_hashed(uri: str, base: Path, hashed: str) -> bytes:
+    """The bytes of which `hashed` is the `content_hash`. Raises BadImage as `read_image`; CHANGED of another file."""
+    if _elsewhere(uri, base):
+        return read_image(uri, base)
+    found, content = _content(uri, base)
+    if found != hashed:
+        raise BadImage(ImageReason.CHANGED, f"another file at {uri[:200]!r} than was hashed")
+    if isinstance(content, BadImage):
+        raise content
+    return content
+
+
+def _elsewhere(uri: str, base: Path) -> bool:
     try:
-        path = local_path(uri, base)
-        digest.update(uri.encode(errors="replace") if path is None else read_image(uri, base))
+        return local_path(uri, base) is None
+    except BadImage:
+        return False
+
+
+def _content(uri: str, base: Path) -> tuple[str, bytes | BadImage]:
+    """A local file's hash, and its bytes or its fault."""
+    try:
+        content = read_image(uri, base)
     except BadImage as fault:
-        digest.update(f"{fault.reason} {uri}".encode(errors="replace"))
-    return digest.hexdigest()
+        return _digest(f"{fault.reason} {uri}".encode(errors="replace")), fault
+    return _digest(content), content
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def _look(uri: str, base: Path) -> _Seen | None:

@@ -26,7 +26,8 @@ from enrich.captioning.alike import Alike
 from enrich.captioning.loops import LOOP_CUT, without_loop
 from enrich.errors import BadInput
 from enrich.fetch import Fetcher, FetchSession, FetchSettings, Outcome
-from enrich.image_uris import on_the_web, read_image
+from enrich.image_hashes import read_hashed
+from enrich.image_uris import on_the_web
 from enrich.images import BadImage, ImageReason, load_image
 from enrich.picture_prints import picture_print
 from enrich.side_by_side import side_by_side
@@ -99,7 +100,7 @@ def describe(
     alike: Alike | None = None,
     web: Web | None = None,
 ) -> Iterator[pl.DataFrame]:
-    """Rows as SCHEMA says, of pictures `wanted` (place, image_uri), as they get done; none where none is wanted.
+    """Rows as SCHEMA says, of pictures `wanted` (place, image_uri, input_hash), as they get done; of none, none.
 
     A picture that cannot be had or decoded has a reason and nothing else; one that `alike` calls a copy, no row. `web`
     is one that calls share, for whoever made it to close.
@@ -191,11 +192,11 @@ def _read(
     """Of each place, the future of what `prepare` makes of its bytes; what lies on the web is fetched together."""
     away: dict[int, str] = {}
     here: Found = []
-    for place, uri in wanted.select("place", "image_uri").iter_rows():
+    for place, uri, hashed in wanted.select("place", "image_uri", "input_hash").iter_rows():
         if on_the_web(uri):
             away[place] = uri
         else:
-            here.append((place, readers.submit(prepare, partial(read_image, uri, base))))
+            here.append((place, readers.submit(prepare, partial(read_hashed, uri, base, hashed))))
 
     def fetched(outcome: Outcome) -> Any:
         """A future: decoding in the loop that fetches would hold up what else comes in."""

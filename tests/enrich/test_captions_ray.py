@@ -38,8 +38,8 @@ def test_a_worker_remembers_over_its_batches_what_a_host_asked_for(tmp_path):
         worker, reasons = _Worker(work), []
         with worker._web.session:
             for page in ("patience", "good"):
-                batch = pl.DataFrame({"place": [0], "image_uri": [f"http://busy.example/{page}"]}).to_arrow()
-                reasons += [reason for made in worker(batch) for reason in made["reason"].to_pylist()]
+                batch = pl.DataFrame({"place": [0], "image_uri": [f"http://busy.example/{page}"], "input_hash": [page]})
+                reasons += [reason for made in worker(batch.to_arrow()) for reason in made["reason"].to_pylist()]
     assert reasons == ["status-429", "asked-to-wait"]
     assert server.requests == ["busy.example/robots.txt", "busy.example/patience"]
 
