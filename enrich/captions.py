@@ -39,7 +39,7 @@ from enrich.web.fetch_reasons import refuse_unknown
 from enrich.workspace import Workspace
 
 _SAMPLE = "sample"  # the format of the catalogue that the default captioner was made for
-TRANSIENT = fetch.TRANSIENT | {str(ImageReason.FETCH_FAILED), str(ImageReason.NO_DRIVER)}
+TRANSIENT = fetch.TRANSIENT | {str(ImageReason.FETCH_FAILED), str(ImageReason.NO_DRIVER), str(ImageReason.CHANGED)}
 
 
 def run_captions(workspace: Workspace, settings: CaptionSettings, captioner: Captioner | None = None) -> JobReport:

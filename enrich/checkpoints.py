@@ -81,9 +81,12 @@ def loading(folder: Path, what: str) -> Iterator[None]:
         ) from error
 
 
-def refuse_missing(info: Mapping[str, Any]) -> None:
-    """Raise where transformers' loading info names weights that a checkpoint lacks; for use while `loading`."""
-    missing = sorted(info["missing_keys"])
+def refuse_missing(info: Mapping[str, Any], unused: tuple[str, ...] = ()) -> None:
+    """Raise where transformers' loading info names weights that a checkpoint lacks; for use while `loading`.
+
+    `unused`: how the names of weights begin that need not be there.
+    """
+    missing = sorted(name for name in info["missing_keys"] if not name.startswith(unused))
     if missing:
         raise ValueError(f"{len(missing)} weights are missing, {missing[0]} the first")
 

@@ -1,7 +1,8 @@
 """What was deleted is taken out of every table and of the online store, before anything else of a run.
 
-Reads `deletions`; rewrites the parts of source and enriched tables that still hold a row of something deleted, and
-writes W/erased.json, what was last taken out (`enrich erase`; every other step begins with it).
+Reads `deletions`; rewrites the parts of source and enriched tables that still hold a row of something deleted, takes
+what has no rows any more out of W/picture_twins.db, and writes W/erased.json, what was last taken out (`enrich erase`;
+every other step begins with it).
 
 A deleted pin loses its rows everywhere; where it had values of its own (tables keyed by pin) one row of nulls stays,
 dated now, with the reason "deleted", so that Feast's incremental load takes the values back from any online store. A
@@ -24,7 +25,7 @@ import duckdb
 import polars as pl
 
 import enrich
-from enrich import job, parts, query_merge, snapshot_state, tables
+from enrich import job, parts, picture_twins, query_merge, snapshot_state, tables
 from enrich.history import History
 from enrich.job import JobReport
 from enrich.normalise import normalise_query
@@ -34,7 +35,7 @@ from enrich.workspace import Workspace
 
 DELETED = "deleted"  # the reason of the one row that a deleted pin keeps in a table
 PRODUCER = "erasure/1"
-_RULE = "erasure/2"  # of which rows go: with another one all is looked at again
+_RULE = "erasure/3"  # of which rows go: with another one all is looked at again
 _RECORD = "erased.json"
 _QUERY_TABLES = tuple(table for table in ENRICHED if table.key[0] == "query" and table is not tables.JUDGMENT)
 _SOURCE_RULES = {  # which rows of a source go; `gone_*` are the deleted ids
@@ -76,6 +77,7 @@ def run_erasure(workspace: Workspace) -> JobReport:
         doomed = _doomed(table)
         if doomed:
             rows[table.name] += _erase_enriched(workspace, engine, table, doomed, failed)
+    picture_twins.forget_deleted(workspace)
     for table, rule in _SOURCE_RULES.items():
         rows[table.name] += _rewrite(workspace, engine, table, rule)
     rows = +rows

@@ -23,6 +23,7 @@ import httpcore
 from enrich.web.addresses import UnsafeURL as UnsafeURL
 from enrich.web.addresses import WebURL, parse_url
 from enrich.web.addresses import check_url as check_url
+from enrich.web.body_room import BodyRoom
 from enrich.web.connections import Connections
 from enrich.web.connector import CheckedBackend, Resolve, Resolver
 from enrich.web.exchange import Answer, Validators, Want, request_headers, take_answer
@@ -87,7 +88,7 @@ class Fetcher:
     """Fetches on the running event loop; use it and `close` it there.
 
     `resolve` defaults to the system's, `tls` to the certificates of certifi. A redirect to a host that is not in
-    `hosts` is not followed but handed back.
+    `hosts` is not followed but handed back. Large bodies wait for `room`, where there is one.
     """
 
     def __init__(
@@ -97,14 +98,17 @@ class Fetcher:
         resolve: Resolve | None = None,
         hosts: Callable[[str], bool] | None = None,
         tls: ssl.SSLContext | None = None,
+        room: BodyRoom | None = None,
     ) -> None:
         self._settings = settings
         agent = settings.agent if settings.obey_robots else None
-        self._want = Want(types, settings.max_wire_bytes, settings.max_bytes, agent=agent)
+        self._want = Want(types, settings.max_wire_bytes, settings.max_bytes, agent=agent, room=room)
         self._hosts = hosts
         self._resolver = Resolver(settings.concurrency)
         self._slots = asyncio.Semaphore(settings.concurrency)
-        self._politeness = Politeness(settings.host_connections, settings.host_delay, settings.max_silences)
+        self._politeness = Politeness(
+            settings.host_connections, settings.host_delay, settings.max_silences, settings.sharers
+        )
         self._robots = RobotsCache(self._ask_robots, settings.robots_keep)
         self._backend = CheckedBackend(
             resolve or self._resolver,

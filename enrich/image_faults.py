@@ -55,7 +55,7 @@ _HEADS = {  # of the decoders that can be asked what they make of it
 
 
 class ImageReason(StrEnum):
-    """Why a picture could not be had; the last five are of reading its URI (image_uris.py)."""
+    """Why a picture could not be had; the last six are of reading its URI (image_uris.py)."""
 
     TOO_MANY_PIXELS = "too-many-pixels"
     TOO_MANY_BYTES = "too-many-bytes"
@@ -68,6 +68,7 @@ class ImageReason(StrEnum):
     UNSUPPORTED_URI = "unsupported-uri"
     NO_DRIVER = "no-driver"
     FETCH_FAILED = "fetch-failed"
+    CHANGED = "changed"  # since it was hashed (image_hashes.py)
 
 
 class BadImage(BadInput):

@@ -4,25 +4,31 @@ Reads the pictures that lie on this machine, and W/image_hashes.parquet, which i
 size and two times, and its hash, so that a run reads only files that were written since. What is remembered is believed
 where all four are what they were (no program can set the change time back), and nothing is remembered of a file that
 changed just now, for it may change again within one tick of its clock. Losing the memory costs one reading.
+
+While a run reads, what it read lies in pieces in W/image_hashes/, so that a kill costs a minute's reading at most; its
+end writes all in one file, and removes them.
 """
 
 from __future__ import annotations
 
 import hashlib
+import shutil
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
+from uuid import uuid4
 
 import polars as pl
 
 from enrich import parts
 from enrich.image_uris import local_path, read_image
-from enrich.images import BadImage
+from enrich.images import BadImage, ImageReason
 from enrich.progress import progress
 
 JUST_NOW = 2_000_000_000  # nanoseconds; the coarsest clock of a file system that is in use (FAT) ticks so
+PIECE_SECONDS = 60.0  # of reading make a piece
 _READERS = 4  # files read at once; hashing and reading leave Python to the others
 _AT_ONCE = 1_000  # files handed to them
 _SCHEMA = pl.Schema(
@@ -46,13 +52,43 @@ class _Seen(NamedTuple):
     changed: int
 
 
+_Known = dict[str, tuple[_Seen, str]]  # by URI
+
+
+class _Pieces:
+    """What a run has read so far, in a folder beside the memory."""
+
+    def __init__(self, memory: Path) -> None:
+        self._folder = memory.with_suffix("")
+        self._waiting: _Known = {}
+        self._written = time.monotonic()
+
+    def read(self) -> _Known:
+        """What a run that was killed had read; it may be of files that changed since."""
+        known: _Known = {}
+        for piece in self._folder.glob("*.parquet"):
+            known |= _read(piece)
+        return known
+
+    def add(self, uri: str, seen: _Seen, hashed: str) -> None:
+        self._waiting[uri] = (seen, hashed)
+        if time.monotonic() - self._written >= PIECE_SECONDS:
+            self._folder.mkdir(exist_ok=True)
+            _write(self._folder / f"{uuid4().hex}.parquet", self._waiting)
+            self._waiting, self._written = {}, time.monotonic()
+
+    def remove(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
 def content_hashes(uris: Sequence[str], base: Path, memory: Path, now: int | None = None) -> list[str]:
     """The `content_hash` of each URI, a file read once, and anew only where `memory` does not know it as it is.
 
     `now` is the present in nanoseconds since the epoch; None for the clock's.
     """
-    known, present = _read(memory), time.time_ns() if now is None else now
-    remembered: dict[str, tuple[_Seen, str]] = {}
+    pieces, present = _Pieces(memory), time.time_ns() if now is None else now
+    whole = _read(memory)
+    known, remembered = whole | pieces.read(), _Known()
     found: dict[str, str] = {}
 
     def look(uri: str) -> tuple[_Seen | None, str]:
@@ -67,9 +103,12 @@ def content_hashes(uris: Sequence[str], base: Path, memory: Path, now: int | Non
                 found[uri] = hashed
                 if seen and max(seen.modified, seen.changed) < present - JUST_NOW:
                     remembered[uri] = (seen, hashed)
+                    if known.get(uri) != remembered[uri]:
+                        pieces.add(uri, seen, hashed)
                 bar.update(1)
-    if remembered != known:
+    if remembered != whole:
         _write(memory, remembered)
+    pieces.remove()
     return [found[uri] for uri in uris]
 
 
@@ -78,13 +117,39 @@ def content_hash(uri: str, base: Path) -> str:
 
     A local file that cannot be read hashes to its fault, so that the pin is tried again once the file is there.
     """
-    digest = hashlib.blake2b(digest_size=16)
+    return _digest(uri.encode(errors="replace")) if _elsewhere(uri, base) else _content(uri, base)[0]
+
+
+def read_hashed(uri: str, base: Path, hashed: str) -> bytes:
+    """The bytes of which `hashed` is the `content_hash`. Raises BadImage as `read_image`; CHANGED of another file."""
+    if _elsewhere(uri, base):
+        return read_image(uri, base)
+    found, content = _content(uri, base)
+    if found != hashed:
+        raise BadImage(ImageReason.CHANGED, f"another file at {uri[:200]!r} than was hashed")
+    if isinstance(content, BadImage):
+        raise content
+    return content
+
+
+def _elsewhere(uri: str, base: Path) -> bool:
     try:
-        path = local_path(uri, base)
-        digest.update(uri.encode(errors="replace") if path is None else read_image(uri, base))
+        return local_path(uri, base) is None
+    except BadImage:
+        return False
+
+
+def _content(uri: str, base: Path) -> tuple[str, bytes | BadImage]:
+    """A local file's hash, and its bytes or its fault."""
+    try:
+        content = read_image(uri, base)
     except BadImage as fault:
-        digest.update(f"{fault.reason} {uri}".encode(errors="replace"))
-    return digest.hexdigest()
+        return _digest(f"{fault.reason} {uri}".encode(errors="replace")), fault
+    return _digest(content), content
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def _look(uri: str, base: Path) -> _Seen | None:
@@ -97,7 +162,7 @@ def _look(uri: str, base: Path) -> _Seen | None:
     return _Seen(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns) if status else None
 
 
-def _read(memory: Path) -> dict[str, tuple[_Seen, str]]:
+def _read(memory: Path) -> _Known:
     try:
         rows = pl.read_parquet(memory, schema=_SCHEMA).iter_rows()
         return {uri: (_Seen(*numbers), found) for uri, *numbers, found in rows}
@@ -105,6 +170,6 @@ def _read(memory: Path) -> dict[str, tuple[_Seen, str]]:
         return {}  # none yet, or not one of ours: then every file is read
 
 
-def _write(memory: Path, remembered: dict[str, tuple[_Seen, str]]) -> None:
+def _write(memory: Path, remembered: _Known) -> None:
     rows = [(uri, *seen, found) for uri, (seen, found) in remembered.items()]
     parts.write_frame(memory, pl.DataFrame(rows, schema=_SCHEMA, orient="row"))

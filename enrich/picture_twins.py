@@ -6,8 +6,8 @@ tables, by its input_hash.
 
 The first of a group, in the order asked, is described, and the others copy it. So that a job that was killed and run
 again copies as an undisturbed one would, the tables decide: what is recorded here of pictures that have no rows is
-forgotten when the file is opened, and `commit` comes before the rows of the same pictures. Without the file nothing is
-known of the pictures described before, and they are described once more.
+forgotten when the file is opened (and by `enrich erase`, whoever described them), and `commit` comes before the rows of
+the same pictures. Without the file nothing is known of the pictures described before, and they are described once more.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from enrich import parts
 from enrich.errors import CorkboardError
 from enrich.hamming_index import HammingIndex
 from enrich.picture_prints import PicturePrint, one_picture
-from enrich.tables import PIN_CAPTION, PIN_VISUAL_EMBEDDING, Table
+from enrich.tables import PIN_CAPTION, PIN_VISUAL_EMBEDDING
 from enrich.workspace import Workspace
 
 FILE = "picture_twins.db"
@@ -125,25 +125,52 @@ class PictureTwins:
 
     def _forget_others(self, described: pl.Series) -> None:
         """What has no rows: made by a run that was killed before it wrote them, or of a pin that was deleted since."""
-        rows = self._database.execute(
-            "SELECT place, picture FROM pictures WHERE producer = ?", (self._producer,)
-        ).fetchall()
-        known = pl.DataFrame(rows, schema={"place": pl.Int64, "picture": pl.String}, orient="row")
-        gone = known.filter(~pl.col("picture").is_in(described.cast(pl.String).implode()))
-        self._database.executemany("DELETE FROM pictures WHERE place = ?", gone.select("place").iter_rows())
-        self._database.commit()
+        known = _known(self._database).filter(pl.col("producer") == self._producer)
+        _forget(self._database, known.filter(~pl.col("input_hash").is_in(described.cast(pl.String).implode())))
+
+
+def forget_deleted(workspace: Workspace) -> None:
+    """Forget, of whatever producer, the pictures that have no rows any more (`erasure.py`).
+
+    Raises CorkboardError when the file cannot be written.
+    """
+    path = workspace.root / FILE
+    if not path.is_file():
+        return
+    described = _described(workspace).collect()
+    database = _open(path)
+    try:
+        _forget(database, _known(database).join(described, on=described.columns, how="anti"))
+    except sqlite3.Error as error:
+        raise _unusable(path, error) from error
+    finally:
+        database.close()
+
+
+def _known(database: sqlite3.Connection) -> pl.DataFrame:
+    rows = database.execute("SELECT place, producer, picture FROM pictures").fetchall()
+    schema = {"place": pl.Int64, "producer": pl.String, "input_hash": pl.String}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _forget(database: sqlite3.Connection, gone: pl.DataFrame) -> None:
+    database.executemany("DELETE FROM pictures WHERE place = ?", gone.select("place").iter_rows())
+    database.commit()
 
 
 def described_pictures(workspace: Workspace, producer: str) -> pl.Series:
     """The input_hashes of which there are both a caption and a vector by this producer, in any row."""
-    tables = (_described(workspace, table, producer) for table in (PIN_CAPTION, PIN_VISUAL_EMBEDDING))
-    captioned, embedded = tables
-    return captioned.join(embedded, on="input_hash", how="semi").collect()["input_hash"]
+    return _described(workspace, producer).collect()["input_hash"]
 
 
-def _described(workspace: Workspace, table: Table, producer: str) -> pl.LazyFrame:
-    made = (pl.col("producer") == producer) & pl.col("reason").is_null()
-    return parts.scan(workspace.folder(table)).filter(made).select("input_hash").unique()
+def _described(workspace: Workspace, producer: str | None = None) -> pl.LazyFrame:
+    """producer, input_hash of what has both; of all producers where none is named."""
+    made = pl.col("reason").is_null() & (pl.col("producer") == producer if producer else True)
+    captioned, embedded = (
+        parts.scan(workspace.folder(table)).filter(made).select("producer", "input_hash").unique()
+        for table in (PIN_CAPTION, PIN_VISUAL_EMBEDDING)
+    )
+    return captioned.join(embedded, on=["producer", "input_hash"], how="semi")
 
 
 def copied_pictures(workspace: Workspace) -> pl.DataFrame:

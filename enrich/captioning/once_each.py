@@ -29,8 +29,8 @@ def described(
 ) -> Iterator[pl.DataFrame]:
     """Rows of all pins in `stale` (pin_id, image_uri, event_timestamp, input_hash), as they get done.
 
-    `describe` gets the pictures to describe (place, image_uri) and yields rows of `working.SCHEMA`; with `twins` it
-    leaves out those of which `Alike` says that they are copies, and asks in the order of places.
+    `describe` gets the pictures to describe (place, image_uri, input_hash) and yields rows of `working.SCHEMA`; with
+    `twins` it leaves out those of which `Alike` says that they are copies, and asks in the order of places.
     """
     pins = stale.sort("input_hash", "pin_id")
     pictures = (
@@ -46,7 +46,7 @@ def described(
         yield from _to_pins(of_a_pin, counts, _values(workspace, producer, some))
     left = pictures.join(known, on="place", how="anti", maintain_order="left")
     alike = Alike(twins, left, partial(_values, workspace, producer)) if twins else None
-    made_of_left = describe(left.select("place", "image_uri"), alike)
+    made_of_left = describe(left.select("place", "image_uri", "input_hash"), alike)
     for made in alike.with_copies(made_of_left) if alike else made_of_left:
         yield from _to_pins(of_a_pin, counts, made)
 

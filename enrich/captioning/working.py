@@ -11,7 +11,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
@@ -26,10 +26,12 @@ from enrich.captioning.alike import Alike
 from enrich.captioning.loops import LOOP_CUT, without_loop
 from enrich.errors import BadInput
 from enrich.fetch import Fetcher, FetchSession, FetchSettings, Outcome
-from enrich.image_uris import on_the_web, read_image
+from enrich.image_hashes import read_hashed
+from enrich.image_uris import on_the_web
 from enrich.images import BadImage, ImageReason, load_image
 from enrich.picture_prints import picture_print
 from enrich.side_by_side import side_by_side
+from enrich.web.body_room import BodyRoom
 
 if TYPE_CHECKING:
     import torch
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
     from enrich.captioning.describing import Description, Saying
 
 _OTHERS_AT_ONCE = 1_000
+ROOM_BYTES = 512_000_000  # bytes of pictures from the web that are large, or that wait to be decoded
+SMALL_BYTES = 4_000_000  # bytes of a picture that comes in whatever waits, as most are
 _OVERSIZED = (2_048, 2_048)  # what is left at least of a picture that has too many pixels to be decoded whole
 SCHEMA = pl.Schema(
     [
@@ -77,20 +81,39 @@ class Work:
             )
         return made
 
+    def web(self) -> Web:
+        room = BodyRoom(ROOM_BYTES, SMALL_BYTES)
+        return Web(FetchSession(Fetcher(self.fetch, types=(), room=room)), room)
+
+
+class Web(NamedTuple):
+    """By what pictures are fetched; it remembers of each host when it was asked, and what it asked for."""
+
+    session: FetchSession
+    room: BodyRoom
+
 
 def describe(
-    work: Work, wanted: pl.DataFrame, captioner: Captioner | None = None, alike: Alike | None = None
+    work: Work,
+    wanted: pl.DataFrame,
+    captioner: Captioner | None = None,
+    alike: Alike | None = None,
+    web: Web | None = None,
 ) -> Iterator[pl.DataFrame]:
-    """Rows as SCHEMA says, of pictures `wanted` (place, image_uri), as they get done; none where none is wanted.
+    """Rows as SCHEMA says, of pictures `wanted` (place, image_uri, input_hash), as they get done; of none, none.
 
-    A picture that cannot be had or decoded has a reason and nothing else; one that `alike` calls a copy, no row.
+    A picture that cannot be had or decoded has a reason and nothing else; one that `alike` calls a copy, no row. `web`
+    is one that calls share, for whoever made it to close.
     """
     if wanted.is_empty():
         return
     captioner = captioner or work.captioner()
-    with FetchSession(Fetcher(work.fetch, types=())) as session, ThreadPoolExecutor(os.cpu_count()) as readers:
+    with ExitStack() as ours, ThreadPoolExecutor(os.cpu_count()) as readers:
+        if web is None:
+            web = work.web()
+            ours.enter_context(web.session)
         prepare = partial(_prepare, captioner, alike is not None)
-        read = partial(_read, prepare, work.base, session, readers)
+        read = partial(_read, prepare, work.base, web, readers)
         ahead = side_by_side(read, wanted.iter_slices(work.read_at_once), 1)
         with closing(ahead) as found:  # whatever ends this, before the session that it fetches by
             yield from _described(captioner, found, work.cut_loops, alike)
@@ -162,26 +185,28 @@ def _failed(failed: Found) -> pl.DataFrame:
 def _read(
     prepare: Callable[[Callable[[], bytes]], Any],
     base: Path,
-    session: FetchSession,
+    web: Web,
     readers: ThreadPoolExecutor,
     wanted: pl.DataFrame,
 ) -> Found:
     """Of each place, the future of what `prepare` makes of its bytes; what lies on the web is fetched together."""
-    web: dict[int, str] = {}
+    away: dict[int, str] = {}
     here: Found = []
-    for place, uri in wanted.select("place", "image_uri").iter_rows():
+    for place, uri, hashed in wanted.select("place", "image_uri", "input_hash").iter_rows():
         if on_the_web(uri):
-            web[place] = uri
+            away[place] = uri
         else:
-            here.append((place, readers.submit(prepare, partial(read_image, uri, base))))
+            here.append((place, readers.submit(prepare, partial(read_hashed, uri, base, hashed))))
 
     def fetched(outcome: Outcome) -> Any:
         """A future: decoding in the loop that fetches would hold up what else comes in."""
         if outcome.reason is not None:
             return outcome.reason
-        return readers.submit(prepare, lambda: outcome.body)
+        coming = readers.submit(prepare, lambda: outcome.body)
+        web.room.hold(len(outcome.body), until=coming)
+        return coming
 
-    return [*here, *zip(web, session.fetch_all(list(web.values()), fetched) if web else (), strict=True)]
+    return [*here, *zip(away, web.session.fetch_all(list(away.values()), fetched) if away else (), strict=True)]
 
 
 def _prepare(captioner: Captioner, printed: bool, read: Callable[[], bytes]) -> Any:

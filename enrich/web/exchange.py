@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import codecs
 import re
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import NamedTuple
 
 import httpcore
 
 from enrich.web.addresses import WebURL
+from enrich.web.body_room import BodyRoom
 from enrich.web.decompress import ACCEPT_ENCODING, Inflater, TooLarge
 from enrich.web.directives import Allowed, allowed_by, name_last_day
 from enrich.web.fetch_reasons import FetchFailed, Reason, parse_retry_after
@@ -35,6 +36,7 @@ class Want(NamedTuple):
     max_bytes: int = 0  # inflated
     cut: bool = False  # take the first max_bytes of a larger body, instead of failing
     agent: str | None = None  # the product token that X-Robots-Tag may speak to; None: it is not looked at
+    room: BodyRoom | None = None  # that large bodies wait for
 
 
 class Validators(NamedTuple):
@@ -128,17 +130,23 @@ async def _body(response: httpcore.Response, want: Want) -> bytes:
     length = _header(response, b"content-length") or ""
     if not want.cut and length.isdecimal() and int(length[:20]) > limit:
         raise FetchFailed(Reason.TOO_LARGE)
-    inflater = Inflater(_header(response, b"content-encoding") or "", want.max_bytes, want.cut)
-    body, left = bytearray(), limit
-    async for piece in response.aiter_stream():
-        if len(piece) > left and not want.cut:
-            raise TooLarge("the body is larger on the wire than the limit")
-        body += inflater.feed(piece[:left])
-        left -= len(piece)
-        if left < 0 or inflater.full:
-            break
-    body += inflater.finish(whole=left >= 0)
-    return bytes(body)
+    encoding = _header(response, b"content-encoding") or ""
+    inflater = Inflater(encoding, want.max_bytes, want.cut)
+    most = int(length[:20]) if length.isdecimal() and not encoding else want.max_bytes
+    body, left, room = bytearray(), limit, want.room
+    async with AsyncExitStack() as held:
+        async for piece in response.aiter_stream():
+            if len(piece) > left and not want.cut:
+                raise TooLarge("the body is larger on the wire than the limit")
+            body += inflater.feed(piece[:left])
+            left -= len(piece)
+            if left < 0 or inflater.full:
+                break
+            if room is not None and len(body) > room.small:
+                await held.enter_async_context(room.larger(most))
+                room = None
+        body += inflater.finish(whole=left >= 0)
+        return bytes(body)
 
 
 def _headers(response: httpcore.Response, name: bytes) -> list[str]:

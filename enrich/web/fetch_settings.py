@@ -19,6 +19,7 @@ class FetchSettings:
     concurrency: int = 256  # requests at once, over all hosts; and hosts at once
     host_connections: int = 2  # requests at once to one host
     host_delay: float = 1.0  # between the starts of two requests to one host
+    sharers: int = 1  # fetchers that ask the same hosts, each so many times as seldom
     connect_timeout: float = 5.0  # for the name, for TCP and for TLS, each
     read_timeout: float = 10.0  # between two pieces of an answer
     total_timeout: float = 30.0  # for one request, from its turn to its last byte
@@ -34,8 +35,8 @@ class FetchSettings:
     connect_to: str | None = None  # ADDRESS:PORT on loopback that stands for every host, over plain http
 
     def __post_init__(self) -> None:
-        if min(self.concurrency, self.host_connections, self.attempts) < 1:
-            raise BadInput("expected concurrency, host_connections and attempts of at least 1; raise them")
+        if min(self.concurrency, self.host_connections, self.sharers, self.attempts) < 1:
+            raise BadInput("expected concurrency, host_connections, sharers and attempts of at least 1; raise them")
         if self.connect_to is not None:
             self.connect_address()
 

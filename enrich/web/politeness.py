@@ -42,10 +42,12 @@ class _Host:
 class Politeness:
     """The turns of every host: at once, seconds between two starts, and unanswered requests in a row per host."""
 
-    def __init__(self, connections: int, delay: float, max_silences: int) -> None:
-        self._connections = connections
+    def __init__(self, connections: int, delay: float, max_silences: int, sharers: int = 1) -> None:
+        """Of `sharers` that ask the same hosts and know nothing of each other each has its share of what is allowed."""
+        self._connections = max(1, connections // sharers)
         self._delay = delay
         self._max_silences = max_silences
+        self._sharers = sharers
         self._hosts: dict[str, _Host] = {}
 
     @asynccontextmanager
@@ -63,12 +65,13 @@ class Politeness:
     async def _wait(self, host: str, state: _Host, delay: float) -> None:
         if state.silences >= self._max_silences:
             raise HostSilent(f"{host} did not answer {state.silences} requests in a row")
-        loop = asyncio.get_running_loop()
+        loop, most = asyncio.get_running_loop(), max(MAX_PAUSE, self._delay)
         while (now := loop.time()) < (start := max(state.next_start, state.paused_until)):
-            if start > now + max(MAX_PAUSE, self._delay):
+            if state.paused_until > now + most or state.next_start > now + most * self._sharers:
                 raise HostBusy(f"{host} asked for a pause of {start - now:.0f} s more")
             await asyncio.sleep(start - now)
-        state.next_start = now + delay  # from when it does start: a late start does not draw the next one nearer
+        # from when it does start: a late start does not draw the next one nearer
+        state.next_start = now + delay * self._sharers
 
     def pause(self, host: str, seconds: float) -> None:
         """The host asked for no request for so long (Retry-After)."""

@@ -17,6 +17,7 @@ from data.captioner.pool import draw
 from data.pictures import rendering, scenes
 from enrich import console, parts
 from enrich.captioner_choice import last_named
+from enrich.captioning import working
 from enrich.captioning.loops import LOOP_CUT, without_loop
 from enrich.captions import Captioner, CaptionSettings, doubt, notes, run_captions
 from enrich.cli import enrich
@@ -156,7 +157,10 @@ class _Pictures(BaseHTTPRequestHandler):
         pass
 
 
-def test_pictures_on_the_web_are_fetched(workspace, checkpoint, captioner, images, pictures):
+@pytest.mark.parametrize("room", [working.ROOM_BYTES, 1])  # then one comes in after another
+def test_pictures_on_the_web_are_fetched(workspace, checkpoint, captioner, images, pictures, monkeypatch, room):
+    monkeypatch.setattr(working, "ROOM_BYTES", room)
+    monkeypatch.setattr(working, "SMALL_BYTES", 0)
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Pictures)
     server.picture = Path(pictures[1]).read_bytes()
     thread = Thread(target=server.serve_forever)

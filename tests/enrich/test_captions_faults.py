@@ -223,6 +223,23 @@ def test_a_folder_or_a_pipe_in_place_of_a_picture_is_unreadable(tmp_path, checkp
     assert (report.made, dict(report.failed)) == (2, {"unreadable": 2, "not-found": 1})
 
 
+def test_a_picture_that_is_replaced_before_it_is_described_says_nothing_under_the_old_ones_hash(tmp_path, checkpoint):
+    workspace, described = catalogue(tmp_path, 4), once_each.described
+
+    def replaced(*arguments):
+        for late in ("0.png", "none.png"):
+            (tmp_path / late).write_bytes((tmp_path / "1.png").read_bytes())
+        yield from described(*arguments)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(once_each, "described", replaced)
+        report = run_captions(workspace, plain(checkpoint))
+    assert (report.made, dict(report.failed)) == (2, {"changed": 3})
+    report = run_captions(workspace, plain(checkpoint))
+    assert (report.made, report.fresh, dict(report.failed)) == (3, 2, {})
+    assert len(set(rows(workspace).values())) == 1, "the same picture now, for all pins"
+
+
 def test_a_model_that_is_replaced_before_it_is_loaded_says_nothing_under_the_old_ones_name(tmp_path, checkpoint):
     workspace, model = catalogue(tmp_path, 4), copy(checkpoint, tmp_path / "model")
     described = once_each.described

@@ -6,12 +6,19 @@ import sys
 import numpy as np
 import polars as pl
 import pytest
+import torch
+from faulty_server import faulty_server
 from test_captions import add_pins
+from tiny_captioner import save_tiny
 
 from enrich import parts
+from enrich.captioning.describing import Saying
+from enrich.captioning.on_ray import _Worker
+from enrich.captioning.working import Work
 from enrich.captions import CaptionSettings, run_captions
 from enrich.engine import Engine
 from enrich.errors import BadInput
+from enrich.fetch import FetchSettings
 from enrich.job import JobSettings
 from enrich.tables import PIN_CAPTION, PIN_VISUAL_EMBEDDING
 from enrich.workspace import REPOSITORY, Catalogue, Workspace
@@ -20,6 +27,21 @@ from enrich.workspace import REPOSITORY, Catalogue, Workspace
 def test_ray_and_torch_are_not_loaded_where_pictures_are_described_here():
     code = "import sys, enrich.captions; sys.exit('ray' in sys.modules or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_worker_remembers_over_its_batches_what_a_host_asked_for(tmp_path):
+    (tmp_path / "blip").mkdir()
+    model = save_tiny(tmp_path / "blip" / "tiny")
+    with faulty_server() as server:
+        fetch = FetchSettings(host_delay=0.0, connect_to=server.address, attempts=1)
+        work = Work(str(model), "cpu", torch.float32, Saying(), None, False, tmp_path, fetch)
+        worker, reasons = _Worker(work), []
+        with worker._web.session:
+            for page in ("patience", "good"):
+                batch = pl.DataFrame({"place": [0], "image_uri": [f"http://busy.example/{page}"], "input_hash": [page]})
+                reasons += [reason for made in worker(batch.to_arrow()) for reason in made["reason"].to_pylist()]
+    assert reasons == ["status-429", "asked-to-wait"]
+    assert server.requests == ["busy.example/robots.txt", "busy.example/patience"]
 
 
 def rows(workspace: Workspace) -> tuple[pl.DataFrame, np.ndarray]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from PIL import Image
 from table_rows import day, use_online_store, write_rows
 from tiny_encoder import tiny_encoder
 
@@ -19,6 +20,8 @@ from enrich.engagement import EngagementSettings, run_engagement
 from enrich.erasure import last_erasure, run_erasure
 from enrich.graph import GraphSettings
 from enrich.history import History
+from enrich.picture_prints import picture_print
+from enrich.picture_twins import FILE, PictureTwins
 from enrich.queries import QuerySettings, run_pin_queries
 from enrich.query_features import QueryFeatureSettings
 from enrich.snapshots import SnapshotSettings
@@ -33,6 +36,7 @@ from enrich.tables import (
     PIN_ENGAGEMENT,
     PIN_SERVING,
     PIN_TEXT,
+    PIN_VISUAL_EMBEDDING,
     PINS,
     QUERY_PIN_ENGAGEMENT,
     QUERY_SERVING,
@@ -312,6 +316,26 @@ def test_a_killed_erasure_is_finished_by_the_next_run(
     assert last_erasure(catalogue) is None
     run(catalogue, encoder)
     assert not [word for word in SECRETS if word in everything(catalogue)]
+
+
+def test_what_a_deleted_pins_picture_looks_like_is_forgotten_whichever_captioner_described_it(
+    catalogue: Workspace,
+) -> None:
+    looks = {name: picture_print(Image.new("RGB", (64, 64), name)) for name in ("red", "blue")}
+    for producer in ("now", "before"):
+        shown = {"producer": producer, "event_timestamp": day(1)}
+        made = [{**shown, "pin_id": pin, "input_hash": name} for pin, name in (("a", "red"), ("p", "blue"))]
+        write_rows(catalogue, PIN_CAPTION, *({**row, "caption": "a colour"} for row in made))
+        write_rows(catalogue, PIN_VISUAL_EMBEDDING, *({**row, "visual_embedding": [1.0]} for row in made))
+        with PictureTwins(catalogue.root / FILE, producer, pl.Series(dtype=pl.String)) as twins:
+            assert [twins.original(name, seen) for name, seen in looks.items()] == ["red", "blue"]
+            twins.commit()
+    delete(catalogue)
+    run_erasure(catalogue)
+    with closing(sqlite3.connect(catalogue.root / FILE)) as database:
+        left = database.execute("SELECT producer, picture FROM pictures ORDER BY place").fetchall()
+    assert left == [("now", "red"), ("before", "red")]
+    assert b"blue" not in (catalogue.root / FILE).read_bytes()
 
 
 def test_the_models_that_may_have_seen_it_are_named(catalogue: Workspace) -> None:

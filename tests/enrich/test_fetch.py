@@ -7,6 +7,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from faulty_server import PAGE, FaultyServer, faulty_server
 
 from enrich.errors import BadInput
 from enrich.fetch import Fetcher, FetchSession, FetchSettings, Outcome, Reason, Request
+from enrich.web.body_room import BodyRoom
 
 QUICK = FetchSettings(
     host_delay=0.0,
@@ -101,6 +103,22 @@ def test_a_host_that_hangs_or_drips_runs_out_of_time_and_holds_up_no_other(serve
     server.hung.clear()
     assert fetch(replace(hasty, read_timeout=0.3), hang)[0].reason == "timeout-read"
     assert fetch(replace(hasty, total_timeout=0.3), drip)[0].reason == "timeout-total"
+
+
+def test_a_large_body_waits_for_room_and_small_ones_do_not(server: FaultyServer) -> None:
+    room, unread = BodyRoom(1_000_000, small=len(PAGE)), Future[None]()
+    room.hold(900_000, until=unread)
+    pages = [f"http://good.example/{number}" for number in range(20)]
+    taken: list[Outcome] = []
+
+    def take(outcome: Outcome) -> None:
+        taken.append(outcome)
+        if len(taken) == len(pages):
+            unread.set_result(None)
+
+    with FetchSession(Fetcher(settings(server, max_wire_bytes=500_000), types=(), room=room)) as session:
+        session.visit([Request("http://large.example/long-picture"), *map(Request, pages)], take)
+    assert [len(outcome.body) for outcome in taken] == [len(PAGE)] * len(pages) + [400_000]
 
 
 @pytest.mark.parametrize("path", ["good", "gzip", "raw-deflate", "br", "zstd", "hop"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -82,6 +83,36 @@ def test_many_pins_of_one_picture_have_its_hash(tmp_path: Path, memory: Path) ->
     uris = ["a.png", "b.png", "a.png", "./a.png", "a.png"]
     assert hashes(uris, tmp_path, memory) == [content_hash(uri, tmp_path) for uri in uris]
     assert sorted(pl.read_parquet(memory)["uri"]) == ["./a.png", "a.png", "b.png"]
+
+
+_KILLED_WITH_ITS_SECOND_PIECE = """
+import os, sys
+from pathlib import Path
+from enrich import image_hashes
+renamed = []
+def hear(event, arguments):
+    if event == "os.rename":
+        renamed.append(arguments)
+        if len(renamed) == 2:
+            os.kill(os.getpid(), 9)
+sys.addaudithook(hear)
+image_hashes.PIECE_SECONDS = 0.0  # a piece a picture
+image_hashes.content_hashes(["a.png", "b.png", "c.png"], Path(sys.argv[1]), Path(sys.argv[2]), now=2**62)
+"""
+
+
+def test_what_a_killed_run_had_read_is_not_read_again(tmp_path: Path, memory: Path) -> None:
+    uris = ["a.png", "b.png", "c.png"]
+    for name in uris:
+        (tmp_path / name).write_bytes(name.encode())
+    told = [sys.executable, "-c", _KILLED_WITH_ITS_SECOND_PIECE, str(tmp_path), str(memory)]
+    assert subprocess.run(told, capture_output=True, check=False).returncode == -signal.SIGKILL
+    (piece,) = memory.with_suffix("").glob("*.parquet")
+    doctor(piece)
+    wanted = ["remembered", *(content_hash(uri, tmp_path) for uri in uris[1:])]
+    assert hashes(uris, tmp_path, memory) == wanted
+    assert pl.read_parquet(memory)["hash"].to_list() == wanted
+    assert not memory.with_suffix("").exists()
 
 
 _ON_A_FULL_DISK = """

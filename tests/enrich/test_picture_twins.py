@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from io import BytesIO
 
 import numpy as np
@@ -18,6 +19,8 @@ from table_rows import day, write_rows
 
 from data.pictures import rendering
 from data.pictures.scenes import Scene
+from enrich.captioning import alike
+from enrich.captioning.working import SCHEMA
 from enrich.errors import CorkboardError
 from enrich.hamming_index import DISTANCE, HammingIndex
 from enrich.picture_prints import PicturePrint, one_picture, picture_print
@@ -185,6 +188,37 @@ def test_no_trace_of_a_forgotten_picture_stays_in_the_file(tmp_path):
     assert b"forgotten" in (tmp_path / "twins.db").read_bytes()
     PictureTwins(tmp_path / "twins.db", "blip", described()).__exit__(None, None, None)
     assert b"forgotten" not in (tmp_path / "twins.db").read_bytes()
+
+
+@pytest.mark.parametrize(("at_once", "asked"), [(4_000, [["0", "0", "0"]]), (2, [["0", "0"], ["0"]])])
+def test_what_was_said_of_earlier_pictures_is_looked_up_for_many_copies_at_once(tmp_path, monkeypatch, at_once, asked):
+    monkeypatch.setattr(alike, "EARLIER_AT_ONCE", at_once)
+    with PictureTwins(tmp_path / "twins.db", "blip", described()) as twins:
+        twins.original("0", picture_print(scene()))
+        twins.commit()
+    looked_up = []
+
+    def row(places: list[int], words: str) -> pl.DataFrame:
+        return pl.DataFrame([(place, words, None, [1.0], None) for place in places], SCHEMA, orient="row")
+
+    def values(copies: pl.DataFrame) -> pl.DataFrame:
+        looked_up.append(copies["input_hash"].to_list())
+        return row(copies["place"].to_list(), "as before")
+
+    with PictureTwins(tmp_path / "twins.db", "blip", described("0")) as twins:
+        pictures = pl.DataFrame([pl.Series("place", range(6), pl.Int64), pl.Series("input_hash", list("abcdef"))])
+        one = alike.Alike(twins, pictures, values)
+
+        def batches() -> Iterator[pl.DataFrame]:
+            """Each has a copy of the earlier picture, and another that is described."""
+            for copy in (0, 2, 4):
+                assert one.is_copy(copy, picture_print(again(scene(), quality=90 - copy)))
+                assert not one.is_copy(copy + 1, picture_print(scene(1 + copy)))
+                yield row([copy + 1], "new")
+
+        said = {place: words for some in one.with_copies(batches()) for place, words, *_ in some.iter_rows()}
+    assert looked_up == asked
+    assert said == {place: "new" if place % 2 else "as before" for place in range(6)}
 
 
 _ONE_RUN = """

@@ -62,6 +62,12 @@ def test_a_sites_own_delay_counts_where_it_is_longer() -> None:
     assert run(starts(Politeness(2, 0.1, 5), "site", 3, crawl_delay=0.01)) == [0.0, 0.1, 0.2]
 
 
+def test_of_three_that_share_a_host_each_asks_a_third_as_often() -> None:
+    assert run(starts(Politeness(2, 0.1, 5, sharers=3), "site", 3)) == [0.0, 0.3, 0.6]
+    assert run(starts(Politeness(2, 0.1, 5, sharers=3), "site", 3, crawl_delay=20.0)) == [0.0, 60.0, 120.0]
+    assert run(starts(Politeness(6, 0.0, 5, sharers=3), "site", 3, takes=1.0)) == [0.0, 0.0, 1.0]
+
+
 def test_a_late_start_does_not_draw_the_next_one_nearer() -> None:
     async def stalled() -> list[float]:
         politeness, loop = Politeness(2, 0.1, 5), asyncio.get_running_loop()

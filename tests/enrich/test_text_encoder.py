@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tiny_encoder import tiny_encoder
 from transformers import AutoModel, AutoTokenizer
 
@@ -74,6 +76,35 @@ def test_broken_weights_are_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="does not load") as raised:
         TextEncoder(folder).encode(["red"])
     assert "\n" not in str(raised.value)
+
+
+def test_a_folder_without_its_tokenizers_words_is_refused_not_read_as_if_all_texts_were_alike(tmp_path: Path) -> None:
+    for file in default_model_path().iterdir():
+        if file.name not in ("tokenizer.json", "vocab.txt"):
+            (tmp_path / file.name).symlink_to(file)
+    with pytest.raises(BadInput, match="knows no words"):
+        TextEncoder(str(tmp_path)).encode(["red vase"])
+
+
+def weights_named(folder: Path, name: Callable[[str], str | None]) -> None:
+    """The folder's weights under other names, without those whose name is None."""
+    file = folder / "model.safetensors"
+    weights = load_file(file)
+    save_file({new: weights[old] for old in weights if (new := name(old))}, file, {"format": "pt"})
+
+
+def test_weights_under_names_that_are_not_the_models_are_refused_not_made_up(tmp_path: Path) -> None:
+    folder = tiny_encoder(tmp_path)
+    weights_named(tmp_path, lambda name: f"own.{name}")
+    with pytest.raises(BadInput, match="weights are missing"):
+        TextEncoder(folder).encode(["red"])
+
+
+def test_a_pooler_that_is_not_read_need_not_be_there(tmp_path: Path) -> None:
+    folder = tiny_encoder(tmp_path)
+    whole = TextEncoder(folder).encode(TEXTS)
+    weights_named(tmp_path, lambda name: None if name.startswith("pooler.") else name)
+    np.testing.assert_array_equal(TextEncoder(folder).encode(TEXTS), whole)
 
 
 @pytest.mark.parametrize("path", ["/nowhere/at/all", "./nowhere"])
