@@ -12,13 +12,12 @@ import io
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import duckdb
 import polars as pl
 
 from enrich.errors import BadInput
-from enrich.importers.clean import spelling
+from enrich.importers.scanned import Scanned, together
 from enrich.partitions import holds_rows, named
 
 PARQUET = (".parquet", ".pq")
@@ -35,14 +34,6 @@ _REJECTED_LINES = """
     SELECT sum(1 + len(line) - len(replace(line, chr(10), '')))  -- an open quote takes the lines after it along
     FROM (SELECT rtrim(any_value(csv_line), chr(10)) AS line FROM reject_errors GROUP BY line_byte_position)
 """
-
-
-class Scanned(NamedTuple):
-    """A file's rows, how many of its lines could not be read, and the names of all its columns."""
-
-    frame: pl.LazyFrame
-    unreadable: int
-    columns: tuple[str, ...]
 
 
 def kind(path: Path) -> str | None:
@@ -70,7 +61,7 @@ def shown(path: Path) -> list[Path]:
 
 
 def scan(path: Path, wanted: Sequence[str] = ()) -> Scanned:
-    """The rows of a file, or of all files of a folder. `wanted` names the JSON keys that are of use.
+    """The rows of a file, or of all files of a folder. `wanted` names the columns that are of use.
 
     Raises BadInput when there is no such file, or it is not what its name says.
     """
@@ -80,31 +71,7 @@ def scan(path: Path, wanted: Sequence[str] = ()) -> Scanned:
     if not files:
         raise BadInput(f"expected {', '.join(SUFFIXES)} files in {path}, found none; check the path")
     scans = [_in_partition(_scan_file(file, wanted), file.relative_to(path).parts[:-1]) for file in files]
-    if len(scans) == 1:
-        return scans[0]
-    scans = _alike(scans)
-    frame = pl.concat([scanned.frame for scanned in scans], how="diagonal_relaxed")
-    columns = dict.fromkeys(name for scanned in scans for name in scanned.columns)
-    return Scanned(frame, sum(scanned.unreadable for scanned in scans), tuple(columns))
-
-
-def _alike(scans: Sequence[Scanned]) -> list[Scanned]:
-    """With a column that parts write in several ways (query, Query) called as in the first of them."""
-    first: dict[str, str] = {}  # by its spelling
-    seen: set[str] = set()
-    alike = []
-    for scanned in scans:
-        own = set(scanned.columns)
-        called: dict[str, str] = {}
-        for name in scanned.columns:
-            before = first.setdefault(spelling(name), name)
-            if name not in seen and before not in own:
-                called[name] = before
-                own.add(before)
-        seen |= own
-        columns = tuple(called.get(name, name) for name in scanned.columns)
-        alike.append(Scanned(scanned.frame.rename(called, strict=False), scanned.unreadable, columns))
-    return alike
+    return together(scans, path, wanted)
 
 
 def _in_partition(scanned: Scanned, folders: Sequence[str]) -> Scanned:
