@@ -19,7 +19,7 @@ from enrich import log_files
 from enrich.backends import FILE, Backend
 from enrich.errors import BadInput, first_line
 from enrich.log_in_place import LogInPlace
-from enrich.mapped_columns import Mapping
+from enrich.mapped_columns import Mapping, called
 from enrich.row_limits import DAYS, EPOCH, EPOCHS, FUTURE, MAX_POSITION, most_characters
 from enrich.tables import ENGAGEMENTS, EVENTS, Column
 
@@ -44,7 +44,7 @@ def judged(backend: Backend, log: LogInPlace, files: Sequence[str], some: bool =
     Of `some` files of the log a column that is mapped and not needed may be missing, and is null: others may have it.
     """
     raw = _source(backend, log, files)
-    names = {name.lower(): name for name in reversed(raw.columns) if name != FILE}
+    names = [name for name in raw.columns if name != FILE]
     columns = {one.name: _column(raw, names, one, log, some) for one in ENGAGEMENTS.columns}
     texts = {name: _text(value) for name, value in columns.items() if name not in ("position", "event_timestamp")}
     query, pin, user = texts["query"], texts["pin_id"], texts["user_hash"]
@@ -121,7 +121,7 @@ def _source(backend: Backend, log: LogInPlace, files: Sequence[str]) -> ir.Table
         ) from error
 
 
-def _column(raw: ir.Table, names: dict[str, str], column: Column, log: LogInPlace, some: bool) -> ir.Value:
+def _column(raw: ir.Table, names: Sequence[str], column: Column, log: LogInPlace, some: bool) -> ir.Value:
     value = _found(raw, names, column, log, some)
     kind = value.type()
     if kind.is_nested() or kind.is_binary() or kind.is_json():
@@ -132,12 +132,14 @@ def _column(raw: ir.Table, names: dict[str, str], column: Column, log: LogInPlac
     return value
 
 
-def _found(raw: ir.Table, names: dict[str, str], column: Column, log: LogInPlace, some: bool) -> ir.Value:
+def _found(raw: ir.Table, names: Sequence[str], column: Column, log: LogInPlace, some: bool) -> ir.Value:
     field = log.mapping.field(ENGAGEMENTS, column.name)
-    if field is not None and field.lower() not in names:
+    written = called(field or column.name, names)
+    if field is not None and written is None:
         first, *steps = field.split(".")
-        if first.lower() in names and steps and raw[names[first.lower()]].type().is_struct():
-            value: ir.Value = raw[names[first.lower()]]
+        above = called(first, names)
+        if above is not None and steps and raw[above].type().is_struct():
+            value: ir.Value = raw[above]
             for step in steps:
                 found = value.type().names if value.type().is_struct() else (str(value.type()),)
                 if step not in found:
@@ -149,7 +151,6 @@ def _found(raw: ir.Table, names: dict[str, str], column: Column, log: LogInPlace
         if some and not column.required:
             return ibis.null("string")
         raise BadInput(f"expected a column {field!r} in {log.uri}, found {', '.join(raw.columns[:40])}; correct --map")
-    written = names.get((field or column.name).lower())
     if written is not None:
         return raw[written]
     if column.required:

@@ -8,7 +8,7 @@ objects, of JSON lines or parquet (`attributes.position.ordinal`). Each is named
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,6 +16,18 @@ import polars as pl
 
 from enrich.errors import BadInput
 from enrich.tables import ENGAGEMENTS, EVENTS, SOURCES, Table
+
+
+def spelling(name: str) -> str:
+    """A column's name as ours are written."""
+    return name.strip().lower().replace(" ", "_").replace("-", "_")
+
+
+def called(wanted: str, names: Iterable[str]) -> str | None:
+    """Of a file's columns the first that is so called, in whatever case, or else is spelt so (Pin ID); None of none."""
+    every = list(names)
+    alike = [name for name in every if name.lower() == wanted.lower()]
+    return next(iter(alike or [name for name in every if spelling(name) == spelling(wanted)]), None)
 
 
 class _Column(NamedTuple):
@@ -69,7 +81,7 @@ class Mapping:
         mapped = frame.select(*own, **made) if made else frame
         if table is not ENGAGEMENTS or not self.events:
             return mapped
-        column = next((name for name in mapped.collect_schema().names() if name.lower() == "event"), None)
+        column = called("event", mapped.collect_schema().names())
         if column is None:
             return mapped
         words = {one.written.lower(): one.event for one in self.events}
@@ -86,11 +98,11 @@ NO_MAPPING = Mapping()
 
 
 def _read(one: _Column, schema: pl.Schema, origin: str) -> pl.Expr:
-    written = {name.lower(): name for name in reversed(schema.names())}
-    if one.field.lower() in written:
-        return pl.col(written[one.field.lower()])
+    written = called(one.field, schema.names())
+    if written is not None:
+        return pl.col(written)
     first, *steps = one.field.split(".")
-    name = written.get(first.lower(), "")
+    name = called(first, schema.names())
     value = _inside(pl.col(name), schema[name], steps) if name and steps else None
     if value is not None:
         return value

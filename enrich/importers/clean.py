@@ -16,6 +16,7 @@ import pyarrow as pa
 from enrich.errors import BadInput
 from enrich.importers import columns
 from enrich.importers.raw import RawTable
+from enrich.mapped_columns import called
 from enrich.row_limits import EPOCH, FUTURE, MAX_POSITION, most_characters
 from enrich.tables import BOOL, DOUBLE, EVENTS, INT, LEVELS, STRING, TIMESTAMP, Column, Table
 
@@ -59,12 +60,11 @@ def clean(raw: RawTable) -> pl.LazyFrame:
     Values with a `default` are left null. Raises BadInput when a required column is missing or cannot be converted.
     """
     schema = raw.frame.collect_schema()
-    written = {spelling(name): name for name in reversed(schema.names())}
     kept: list[pl.Expr] = []
     drops: list[pl.Expr] = []
     blanks: list[pl.Expr] = []
     for column in raw.table.columns:
-        name = written.get(column.name)
+        name = called(column.name, schema.names())
         if name is None:
             kept.append(_absent(raw, column).alias(column.name))
             continue
@@ -165,11 +165,6 @@ def _given(source: pl.Expr, dtype: pl.DataType) -> pl.Expr:
 
 def _reason(reason: str, condition: pl.Expr) -> pl.Expr:
     return pl.when(condition.fill_null(False)).then(pl.lit(reason))
-
-
-def spelling(name: str) -> str:
-    """A column's name as ours are written."""
-    return name.strip().lower().replace(" ", "_").replace("-", "_")
 
 
 def _polars_type(dtype: pa.DataType) -> pl.DataType:

@@ -18,6 +18,7 @@ import polars as pl
 
 from enrich.errors import BadInput
 from enrich.importers.scanned import Scanned, together
+from enrich.mapped_columns import spelling
 from enrich.partitions import holds_rows, named
 
 PARQUET = (".parquet", ".pq")
@@ -140,7 +141,8 @@ def _has_mixed_ends(path: Path) -> bool:
 def scan_json_lines(path: Path, wanted: Sequence[str] = ()) -> Scanned:
     """A file of one JSON object a line. All columns are strings: a nested value comes as its JSON text.
 
-    With `wanted` only these keys are read, in whatever case they are written, unless the file has none of them.
+    With `wanted` only these keys are read, however they are spelt, unless the file has none of them. A key that lines
+    spell in several ways (query, Query) is one column, called as most of them call it.
     """
     source = f"{_quote(str(path))}, ignore_errors=true, maximum_object_size={_MAX_LINE_BYTES}"
     try:
@@ -150,16 +152,28 @@ def scan_json_lines(path: Path, wanted: Sequence[str] = ()) -> Scanned:
         )
         counts = dict(counted.fetchall())
         bad = int(counts.pop(None, 0))
-        asked = {name.lower() for name in wanted}
-        names = [key for key in counts if key.lower() in asked] or list(counts)
+        asked = set(map(spelling, wanted))
+        names = [key for key in counts if spelling(key) in asked] or list(counts)
         if not names:
             return Scanned(pl.LazyFrame(), bad, ())
-        relation = f"read_json({source}, format='newline_delimited', columns={_strings(names)}, {_NO_HIVE})"
-        nothing = " AND ".join(f"{_name(name)} IS NULL" for name in names)
-        frame = duckdb.connect().sql(f"SELECT * FROM {relation} WHERE NOT ({nothing})").pl(lazy=True)
+        relation = f"SELECT json_extract_string(json, [{', '.join(map(_pointer, names))}]) AS value"
+        relation += f" FROM read_ndjson_objects({source}) WHERE json_type(json) = 'OBJECT'"
+        columns = _spelt_alike(names)
+        nothing = " AND ".join(f"{_name(name)} IS NULL" for name in columns)
+        chosen = ", ".join(f"coalesce({places}) AS {_name(name)}" for name, places in columns.items())
+        frame = duckdb.connect().sql(f"SELECT {chosen} FROM ({relation}) WHERE NOT ({nothing})").pl(lazy=True)
     except duckdb.Error as error:
         raise unreadable(path, "JSON lines", error) from error
     return Scanned(frame, bad, tuple(counts))
+
+
+def _spelt_alike(names: Sequence[str]) -> dict[str, str]:
+    """Of each spelling its first name, with the places of all its names in a list `value`."""
+    places: dict[str, list[str]] = {}
+    for place, name in enumerate(names, 1):
+        places.setdefault(spelling(name), []).append(f"value[{place}]")
+    first = {spelling(name): name for name in reversed(names)}
+    return {name: ", ".join(places[spelt]) for spelt, name in first.items()}
 
 
 def need(scanned: Scanned, path: Path, names: Sequence[str], optional: Sequence[str] = ()) -> pl.LazyFrame:
@@ -252,6 +266,10 @@ def _strings(names: Sequence[str]) -> str:
 
 def _quote(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
+
+
+def _pointer(key: str) -> str:
+    return _quote("/" + key.replace("~", "~0").replace("/", "~1"))
 
 
 def _name(text: str) -> str:

@@ -4,8 +4,9 @@
 
 Parquet, csv, tsv or JSON lines, gzipped or not; a table is one file or a folder of parts, engagements/ or
 engagements.parquet/ (of hive partitions too, whose names give columns: engagements/day=2025-01-01/part.parquet); all
-but pins may be absent. Column names may be in any case or given (mapped_columns.py), types are lenient (clean.py), and
-a relative image_uri is a path in the folder. Files and columns of other names are not read, and named in the report.
+but pins may be absent. Column names may have capitals, spaces or hyphens (Pin ID) or be given (mapped_columns.py),
+types are lenient (clean.py), and a relative image_uri is a path in the folder. Files and columns of other names are not
+read, and named in the report.
 """
 
 from __future__ import annotations
@@ -16,10 +17,9 @@ import polars as pl
 
 from enrich.errors import BadInput
 from enrich.importers import columns, files
-from enrich.importers.clean import spelling
 from enrich.importers.raw import RawCatalogue, RawTable
 from enrich.log_in_place import LogInPlace
-from enrich.mapped_columns import NO_MAPPING, Mapping
+from enrich.mapped_columns import NO_MAPPING, Mapping, spelling
 from enrich.tables import ENGAGEMENTS, PINS, SOURCES, Table
 
 _ABSOLUTE = r"^(?:/|[A-Za-z][A-Za-z0-9+.-]*:)"  # a path from the root, or a URI
@@ -58,8 +58,8 @@ def _absolute(uri: str) -> str:
 
 def _unread_columns(raw: RawTable, mapping: Mapping) -> str | None:
     """What the file has and the table has not: a typing error in a heading would else lose its column in silence."""
-    known = {column.name for column in raw.table.columns} | {name.lower() for name in mapping.fields(raw.table)}
-    names = [name for name in raw.columns if spelling(name) not in known and name.lower() not in known]
+    known = {column.name for column in raw.table.columns} | set(map(spelling, mapping.fields(raw.table)))
+    names = [name for name in raw.columns if spelling(name) not in known]
     return f"{raw.table.name}: columns that are not read: {', '.join(names[:20])}" if names else None
 
 

@@ -15,7 +15,7 @@ import polars as pl
 
 from enrich.errors import BadInput
 from enrich.importers import columns
-from enrich.importers.clean import spelling
+from enrich.mapped_columns import spelling
 
 _TIMES = (pl.Datetime, pl.Date)
 _TEXT_OF_A_TIME = "%Y-%m-%dT%H:%M:%S%.6fZ"
