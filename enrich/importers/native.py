@@ -19,7 +19,7 @@ from enrich.errors import BadInput
 from enrich.importers import columns, files
 from enrich.importers.raw import RawCatalogue, RawTable
 from enrich.log_in_place import LogInPlace
-from enrich.mapped_columns import NO_MAPPING, Mapping, spelling
+from enrich.mapped_columns import NO_MAPPING, Mapping, called, spelling
 from enrich.tables import ENGAGEMENTS, PINS, SOURCES, Table
 
 _ABSOLUTE = r"^(?:/|[A-Za-z][A-Za-z0-9+.-]*:)"  # a path from the root, or a URI
@@ -88,7 +88,7 @@ def read_table(table: Table, source: Path, folder: Path, mapping: Mapping = NO_M
     frame = mapping.apply(table, scanned.frame, str(source))
     if table is PINS:
         schema = frame.collect_schema()
-        name = next((name for name in schema.names() if name.lower() == "image_uri"), None)
+        name = called("image_uri", schema.names())
         if name and columns.convertible(schema[name]):
             frame = frame.with_columns(_under(folder.resolve(), columns.text(pl.col(name), schema[name])).alias(name))
     return RawTable(table, frame, str(source), scanned.unreadable, scanned.columns)

@@ -184,3 +184,10 @@ def test_a_column_of_a_log_is_known_however_it_is_spelt(two_pins: Path, tmp_path
         import_catalogue("native", two_pins, workspace, mapping, log=place)
         found = History(workspace).log().select("query", "pin_id", "user_hash").to_polars()
         assert found.rows() == [("hat", "1", "u")]
+
+
+def test_a_picture_lies_in_the_folder_however_its_column_is_spelt(two_pins: Path, tmp_path: Path) -> None:
+    (two_pins / "pins.csv").write_text("pin_id,title,Image URI\n1,shoe,images/1.jpg\n")
+    workspace = Workspace.at(tmp_path / "w")
+    import_catalogue("native", two_pins, workspace)
+    assert parts.scan(workspace.folder(PINS)).collect()["image_uri"].item() == str(two_pins / "images/1.jpg")
