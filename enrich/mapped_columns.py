@@ -77,7 +77,7 @@ class Mapping:
         schema = frame.collect_schema()
         names = schema.names()
         made = {one.column: _read(one, schema, origin) for one in self.columns if one.table == table.name}
-        own = [name for name in names if name.lower() not in made]  # a column of the name that is mapped gives way
+        own = [name for name in names if spelling(name) not in made]  # a column of the name that is mapped gives way
         mapped = frame.select(*own, **made) if made else frame
         if table is not ENGAGEMENTS or not self.events:
             return mapped

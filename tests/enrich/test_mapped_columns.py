@@ -191,3 +191,11 @@ def test_a_picture_lies_in_the_folder_however_its_column_is_spelt(two_pins: Path
     workspace = Workspace.at(tmp_path / "w")
     import_catalogue("native", two_pins, workspace)
     assert parts.scan(workspace.folder(PINS)).collect()["image_uri"].item() == str(two_pins / "images/1.jpg")
+
+
+def test_what_is_mapped_goes_before_a_column_that_is_spelt_so(two_pins: Path, tmp_path: Path) -> None:
+    (two_pins / "pins.csv").write_text("Pin ID,Image-URI,sku,photo\n1,old.jpg,S1,new.jpg\n")
+    workspace = Workspace.at(tmp_path / "w")
+    import_catalogue("native", two_pins, workspace, Mapping.parse(["pins.pin_id=sku", "pins.image_uri=photo"], []))
+    pin = parts.scan(workspace.folder(PINS)).select("pin_id", "image_uri").collect().row(0)
+    assert pin == ("S1", str(two_pins / "new.jpg"))
