@@ -2,8 +2,8 @@
 
 The importers' rules for log rows (`importers/clean.py`) are here as expressions that DuckDB and Spark run: an unknown
 event, a missing id or query, an impossible time and an absurd length drop the row, a bad position or code is blanked,
-and of equal rows one counts. A column that holds no single values (lists, objects, bytes) is refused, as an import
-refuses it.
+and of equal rows one counts (`once`). A column that holds no single values (lists, objects, bytes) is refused, as an
+import refuses it.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from enrich.row_limits import DAYS, EPOCH, EPOCHS, FUTURE, MAX_POSITION, most_ch
 from enrich.tables import ENGAGEMENTS, EVENTS, Column
 
 _MAX_QUERY, _MAX_ID = most_characters("query"), most_characters("pin_id")
+_DAY = 86_400  # seconds
 _MICROSECONDS = 9.2e18  # no time is farther from 1970 than 64 bits can say
 _ISO = (  # of importers/columns.py, in the signs that every engine knows
     r"^([0-9]{4}[-/][0-9]{1,2}[-/][0-9]{1,2})(?:[Tt ]\s*([0-9]{1,2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]{1,9}))?)?"
@@ -34,7 +35,14 @@ _ISO = (  # of importers/columns.py, in the signs that every engine knows
 def read(backend: Backend, log: LogInPlace) -> ir.Table:
     """The rows of the log that meet the rules, each once: the columns of ENGAGEMENTS."""
     rows = _judged_all(backend, log)
-    return rows.filter(rows.dropped.isnull()).drop("dropped").distinct()
+    return once(rows.filter(rows.dropped.isnull()).drop("dropped"))
+
+
+def once(rows: ir.Table) -> ir.Table:
+    """Of equal rows one, but all of those that name no user and no time of day: as many people may have done that."""
+    each = rows.group_by(*rows.columns).agg(times=rows.count())
+    untold = each.user_hash.isnull() & (each.event_timestamp.epoch_seconds() % _DAY == 0)
+    return each.mutate(times=ibis.range(0, untold.ifelse(each.times, 1)).unnest()).drop("times")
 
 
 def judged(backend: Backend, log: LogInPlace, files: Sequence[str], some: bool = True) -> ir.Table:

@@ -47,6 +47,7 @@ from enrich.workspace import Catalogue, Workspace, Writing
 START = datetime(2000, 1, 1, tzinfo=UTC)  # Default.START, unless the catalogue holds something earlier
 DAY = timedelta(days=1)
 PART_ROWS = 250_000
+_MICROSECOND = timedelta(microseconds=1)
 _ASIDE = ".import-"
 _NO_PINS = pl.DataFrame(pl.from_arrow(PINS.schema.empty_table())).lazy()  # of a workspace that is new
 
@@ -204,9 +205,16 @@ def _finish(staged: Staged, span: Span, aside: Path) -> tuple[Path, TableReport]
 
 
 def _distinct(table: Table, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Without duplicates: the newest row of a key; in a log, where a key may come again, the first of equal rows."""
+    """Without duplicates: the newest row of a key; in a log, where a key may come again, the first of equal rows.
+
+    A log's rows that name no user and no time of day all stay: as many people may have done that.
+    """
     key = list(table.key)
-    if table in (ENGAGEMENTS, EXPERIMENT_LOG):
+    if table is ENGAGEMENTS:
+        untold = pl.col("user_hash").is_null() & (pl.col("event_timestamp").dt.epoch("us") % (DAY // _MICROSECOND) == 0)
+        apart = rows.with_row_index("row").with_columns(row=pl.when(untold).then(pl.col("row")))
+        return apart.unique(keep="first", maintain_order=True).drop("row")
+    if table is EXPERIMENT_LOG:
         return rows.unique(keep="first", maintain_order=True)
     if table is PINS:
         return _newest(rows, key, pl.coalesce("updated_at", "created_at"))

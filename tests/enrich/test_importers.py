@@ -120,8 +120,8 @@ def test_a_folder_of_parts_is_one_table_whatever_each_part_calls_an_id(folder, f
 def test_each_bad_row_is_dropped_and_counted_by_its_reason(folder, fresh):
     (folder / "engagements.csv").write_text(
         "query,pin_id,event,position,country,event_timestamp\n"
-        "shoe,1,click,1,us,2024-03-01\n"
-        "shoe,1,click,1,us,2024-03-01\n"  # the same line once more: a duplicate
+        "shoe,1,click,1,us,2024-03-01 10:00\n"
+        "shoe,1,click,1,us,2024-03-01 10:00\n"  # the same line once more: a duplicate
         "shoe,1,click,0,Atlantis,2024-03-02\n"  # kept, with position and country blanked
         "shoe,1,save,2,us,2024-03-03\n"
         "shoe,2,save,2,us,2024-03-03\n"
