@@ -85,6 +85,8 @@ def locate(folder: Path, table: Table) -> Path | None:
 def read_table(table: Table, source: Path, folder: Path, mapping: Mapping = NO_MAPPING) -> RawTable:
     """One source table; a pin's relative image_uri is a path in `folder`."""
     scanned = files.scan(source, [*(column.name for column in table.columns), *mapping.fields(table)])
+    if not scanned.columns and not scanned.unreadable:  # JSON lines without a line have no header that could be missing
+        return RawTable(table, pl.DataFrame(pl.from_arrow(table.schema.empty_table())).lazy(), str(source))
     frame = mapping.apply(table, scanned.frame, str(source))
     if table is PINS:
         schema = frame.collect_schema()

@@ -451,3 +451,13 @@ def test_boards_take_the_start_of_the_catalogue_where_they_have_no_time(folder, 
     (folder / "boards.csv").write_text("board_id,title\nb,shoes I like\n")
     import_catalogue("native", folder, fresh)
     assert rows(fresh, BOARDS)["created_at"].item() == datetime(2000, 1, 1, tzinfo=UTC)
+
+
+def test_json_lines_without_a_line_are_a_table_without_rows(folder, fresh):
+    """They have no header that could be missing; beside other parts they are one that says nothing."""
+    (folder / "judgments.jsonl").write_text("")
+    (folder / "engagements").mkdir()
+    (folder / "engagements" / "a.jsonl").write_text("\n")
+    (folder / "engagements" / "b.csv").write_text("query,pin_id,event,event_timestamp\nshoe,1,click,2024-03-01\n")
+    report = import_catalogue("native", folder, fresh)
+    assert (of(report, JUDGMENTS).kept, of(report, ENGAGEMENTS).kept) == (0, 1)
