@@ -6,6 +6,7 @@ such as `missing-pin_id`, `impossible-created_at`, `too-long-query`, `unknown-ev
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import NamedTuple
@@ -24,6 +25,7 @@ DROPPED = "_dropped"  # the reason for which the row is dropped, or null
 BLANKED = "_blanked:"  # prefix of a flag a blankable column and reason
 
 DELETABLE = ("pin", "board", "user")
+_ZERO_LEVEL = "zero-level"
 
 
 class Default(StrEnum):
@@ -88,6 +90,16 @@ def clean(raw: RawTable) -> pl.LazyFrame:
     return raw.frame.select(*kept, dropped, *blanks)
 
 
+def refuse_other_scale(raw: RawTable, dropped: Counter[str]) -> None:
+    """Raises BadInput where a level is 0: then all are grades of another scale, and some only look like levels."""
+    zeros = dropped[_ZERO_LEVEL]
+    if zeros:
+        raise BadInput(
+            f"{raw.origin}: expected levels {LEVELS[0]}..{LEVELS[-1]}, found grades from 0 ({zeros:,} of 0); write "
+            "each as 1 + 4 · grade / the highest there can be, or leave the rows of 0 out if they are no grades"
+        )
+
+
 def _absent(raw: RawTable, column: Column) -> pl.Expr:
     if column.required and default(raw.table, column) is None:
         found = ", ".join((raw.columns or tuple(raw.frame.collect_schema().names()))[:40]) or "no columns"
@@ -124,7 +136,7 @@ def _time(column: Column, source: pl.Expr, dtype: pl.DataType) -> Value:
 def _level(column: Column, source: pl.Expr, dtype: pl.DataType) -> Value:
     level = columns.number(source, dtype)
     bad = _given(source, dtype) & ~level.is_between(LEVELS[0], LEVELS[-1]).fill_null(False)
-    return Value(level, ((f"outside-1-5-{column.name}", bad),))
+    return Value(level, ((_ZERO_LEVEL, level == 0), (f"outside-1-5-{column.name}", bad)))
 
 
 def _position(column: Column, source: pl.Expr, dtype: pl.DataType) -> Value:

@@ -24,7 +24,7 @@ from enrich import log_in_place, log_rows, mostly_bad, parts
 from enrich.backends import BOUNDED, open_backend
 from enrich.errors import BadInput
 from enrich.importers import files
-from enrich.importers.clean import BLANKED, DROPPED, Default, clean, default
+from enrich.importers.clean import BLANKED, DROPPED, Default, clean, default, refuse_other_scale
 from enrich.importers.raw import RawCatalogue, RawTable
 from enrich.importers.report import ImportReport, TableReport
 from enrich.importers.revisions import date_revisions
@@ -98,6 +98,7 @@ def write(raw: RawCatalogue, catalogue: Catalogue, workspace: Workspace) -> Impo
 def _write(raw: RawCatalogue, catalogue: Catalogue, workspace: Workspace, aside: Path) -> ImportReport:
     staged = [_stage(source, aside) for source in raw.tables]
     for found in staged:
+        refuse_other_scale(found.raw, found.dropped)
         _refuse_mostly_bad(found)
     if not any(found.raw.table is PINS and found.good for found in staged):
         raise BadInput(

@@ -461,3 +461,13 @@ def test_json_lines_without_a_line_are_a_table_without_rows(folder, fresh):
     (folder / "engagements" / "b.csv").write_text("query,pin_id,event,event_timestamp\nshoe,1,click,2024-03-01\n")
     report = import_catalogue("native", folder, fresh)
     assert (of(report, JUDGMENTS).kept, of(report, ENGAGEMENTS).kept) == (0, 1)
+
+
+def test_grades_from_zero_are_another_scale(folder, fresh):
+    """Their 1 to 4 would be taken for levels, and the pairs of 0 lost."""
+    (folder / "judgments.jsonl").unlink()
+    grades = "".join(f"shoe,{pin},{grade}\n" for pin, grade in enumerate((0, 4, 3, 1, 2, 0.0)))
+    (folder / "judgments.csv").write_text("query,pin_id,level\n" + grades)
+    with pytest.raises(BadInput, match=r"levels 1..5, found grades from 0 \(2 of 0\); write each as"):
+        import_catalogue("native", folder, fresh)
+    assert not fresh.root.exists()
