@@ -72,7 +72,7 @@ def judged(backend: Backend, log: LogInPlace, files: Sequence[str], some: bool =
         (written.isnull(), "missing-event_timestamp"),
         (at.isnull() | (at <= ibis.literal(EPOCH)) | (at > ibis.literal(now)), "impossible-event_timestamp"),
     )
-    position = columns["position"].cast("string").try_cast("float64")
+    position = _number(columns["position"])
     whole = position.between(1, MAX_POSITION) & (position == position.floor())
     return raw.select(
         query=query,
@@ -101,6 +101,22 @@ def dropped(backend: Backend, log: LogInPlace) -> tuple[int, Counter[str]]:
     if kept < good:
         counts["duplicate"] = good - kept
     return kept, counts
+
+
+def zero_positions(backend: Backend, log: LogInPlace) -> int:
+    """How many rows have the position 0, which is taken as unknown. Raises BadInput where a file cannot be read."""
+    column = next(one for one in ENGAGEMENTS.columns if one.name == "position")
+    layouts = log_files.by_layout([file.uri for file in log_files.in_place(log)])
+    zeros = 0
+    try:
+        for files in layouts.values():
+            raw = _source(backend, log, files)
+            names = [name for name in raw.columns if name != FILE]
+            position = _number(_column(raw, names, column, log, len(layouts) > 1))
+            zeros += int(raw.filter(position == 0).count().execute())
+    except backend.misread as error:
+        raise misread(log.pattern, error) from error
+    return zeros
 
 
 def misread(where: str, error: Exception) -> BadInput:
@@ -176,6 +192,11 @@ def _text(value: ir.Value) -> ir.StringValue:
     whole = (finite == finite.floor()) & (finite.abs() < 2.0**53)
     integer = whole.ifelse(finite, ibis.null("float64")).cast("int64").cast("string")
     return integer.coalesce(finite.cast("string"))
+
+
+def _number(value: ir.Value) -> ir.FloatingValue:
+    number: ir.FloatingValue = value.cast("string").try_cast("float64")
+    return number
 
 
 def _without(value: ir.StringValue, pattern: str) -> ir.StringValue:

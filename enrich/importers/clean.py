@@ -17,6 +17,7 @@ import pyarrow as pa
 from enrich.errors import BadInput
 from enrich.importers import columns
 from enrich.importers.raw import RawTable
+from enrich.importers.report import ZERO_POSITION
 from enrich.mapped_columns import called
 from enrich.row_limits import EPOCH, FUTURE, MAX_POSITION, most_characters
 from enrich.tables import BOOL, DOUBLE, EVENTS, INT, LEVELS, STRING, TIMESTAMP, Column, Table
@@ -143,7 +144,9 @@ def _position(column: Column, source: pl.Expr, dtype: pl.DataType) -> Value:
     number = columns.number(source, dtype)
     possible = number.is_between(1, MAX_POSITION) & (number == number.floor())
     bad = _given(source, dtype) & ~possible.fill_null(False)
-    return Value(number.cast(pl.Int64, strict=False), ((f"impossible-{column.name}", bad),))
+    zero = number == 0
+    problems = ((ZERO_POSITION, zero), (f"impossible-{column.name}", bad & ~zero.fill_null(False)))
+    return Value(number.cast(pl.Int64, strict=False), problems)
 
 
 def _text(column: Column, source: pl.Expr, dtype: pl.DataType) -> Value:

@@ -26,7 +26,7 @@ from enrich.errors import BadInput
 from enrich.importers import files
 from enrich.importers.clean import BLANKED, DROPPED, Default, clean, default, refuse_other_scale
 from enrich.importers.raw import RawCatalogue, RawTable
-from enrich.importers.report import ImportReport, TableReport
+from enrich.importers.report import ZERO_POSITION, ImportReport, TableReport
 from enrich.importers.revisions import date_revisions
 from enrich.log_in_place import LogInPlace
 from enrich.row_limits import EPOCH
@@ -109,15 +109,16 @@ def _write(raw: RawCatalogue, catalogue: Catalogue, workspace: Workspace, aside:
     finished = [_finish(table, span, aside) for table in staged]
     finished, revised = _dated(finished, before, aside)
     in_place = _log_report(raw.log, workspace) if raw.log else None
+    reports = (*(report for _, report in finished), *((in_place,) if in_place else ()))
     notes = (
         *raw.notes,
+        *(note for report in reports for note in report.notes()),
         *((f"engagements: left at {raw.log.pattern} and read there with each run",) if raw.log else ()),
         *(note for found in staged for note in _default_notes(found, span)),
         *revised,
         *_reference_notes(aside, before),
         *_boardless_note(aside),
     )
-    reports = (*(report for _, report in finished), *((in_place,) if in_place else ()))
     report = ImportReport(catalogue.format, catalogue.origin, reports, notes)
     workspace.begin_import()
     log_in_place.save(workspace.root, raw.log)
@@ -142,9 +143,11 @@ def _sweep(workspace: Workspace) -> None:
 
 def _log_report(log: LogInPlace, workspace: Workspace) -> TableReport:
     """What a log that stays where it is has to offer. Raises BadInput where it is mostly bad."""
-    kept, dropped = log_rows.dropped(open_backend(workspace.root / ".spill", BOUNDED), log)
+    backend = open_backend(workspace.root / ".spill", BOUNDED)
+    kept, dropped = log_rows.dropped(backend, log)
+    blanked = +Counter({ZERO_POSITION: log_rows.zero_positions(backend, log)})
     mostly_bad.refuse(log.uri, ENGAGEMENTS.name, kept, Counter({r: n for r, n in dropped.items() if r != "duplicate"}))
-    return TableReport(ENGAGEMENTS.name, kept, dropped, Counter())
+    return TableReport(ENGAGEMENTS.name, kept, dropped, blanked)
 
 
 def _stage(raw: RawTable, aside: Path) -> Staged:

@@ -148,7 +148,7 @@ def test_each_bad_row_is_dropped_and_counted_by_its_reason(folder, fresh):
         "impossible-event_timestamp": 3,
         "unreadable-line": 1,
     }
-    assert of(report, ENGAGEMENTS).blanked == {"impossible-position": 1, "malformed-country": 1}
+    assert of(report, ENGAGEMENTS).blanked == {"zero-position": 1, "malformed-country": 1}
     assert of(report, JUDGMENTS).dropped == {"outside-1-5-level": 1, "unreadable-line": 1}
 
 

@@ -114,6 +114,16 @@ def test_equal_rows_that_name_no_user_and_no_time_of_day_all_count(two_pins: Pat
         assert counted.select("impressions_365d", "clicks_365d").row(0) == (101, 6)
 
 
+def test_a_log_that_counts_positions_from_zero_is_noted(two_pins: Path, tmp_path: Path) -> None:
+    rows = [row(position=position, user_hash=f"u{n}") for n, position in enumerate(("0", "0.0", "1", "2", "-1", None))]
+    write_day(two_pins / "engagements", 1, rows)
+    write_day(tmp_path / "log", 1, rows)
+    for place in (None, str(tmp_path / "log")):
+        report = import_catalogue("native", two_pins, Workspace.at(tmp_path / f"w{place is None}"), MAPPING, log=place)
+        said = "engagements.position: 0 in 2 rows, taken as unknown, for positions count from 1; where 0 is the top"
+        assert any(note.startswith(said) for note in report.notes)
+
+
 def engagements(report: ImportReport) -> tuple[int, dict[str, int]]:
     found = next(table for table in report.tables if table.table == "engagements")
     return found.kept, dict(found.dropped)
