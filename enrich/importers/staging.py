@@ -25,6 +25,7 @@ from enrich.backends import BOUNDED, open_backend
 from enrich.errors import BadInput
 from enrich.importers import files
 from enrich.importers.clean import BLANKED, DROPPED, Default, clean, default, refuse_other_scale
+from enrich.importers.future import future_note, has_been
 from enrich.importers.raw import RawCatalogue, RawTable
 from enrich.importers.report import ZERO_POSITION, ImportReport, TableReport
 from enrich.importers.revisions import date_revisions
@@ -118,6 +119,7 @@ def _write(raw: RawCatalogue, catalogue: Catalogue, workspace: Workspace, aside:
         *revised,
         *_reference_notes(aside, before),
         *_boardless_note(aside),
+        *future_note(aside / f"{PINS.name}.parquet"),
     )
     report = ImportReport(catalogue.format, catalogue.origin, reports, notes)
     workspace.begin_import()
@@ -166,7 +168,7 @@ def _stage(raw: RawTable, aside: Path) -> Staged:
         pl.min_horizontal(pl.col(name).min() for name in times).alias("earliest")
         if times
         else pl.lit(None).alias("earliest"),
-        pl.max_horizontal(pl.col(name).max() for name in times).alias("latest")
+        pl.max_horizontal(has_been(pl.col(name)).max() for name in times).alias("latest")
         if times
         else pl.lit(None).alias("latest"),
     ).collect()

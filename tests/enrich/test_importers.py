@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -471,3 +471,15 @@ def test_grades_from_zero_are_another_scale(folder, fresh):
     with pytest.raises(BadInput, match=r"levels 1..5, found grades from 0 \(2 of 0\); write each as"):
         import_catalogue("native", folder, fresh)
     assert not fresh.root.exists()
+
+
+def test_content_of_the_future_is_noted_and_moves_no_other_date(tmp_path, fresh):
+    ahead = datetime.now(UTC) + timedelta(hours=9)
+    (tmp_path / "pins.csv").write_text(f"pin_id,title,created_at\n1,shoe,{ahead:%Y-%m-%d %H:%M}\n2,hat,2024-01-01\n")
+    (tmp_path / "judgments.csv").write_text("query,pin_id,level\nhat,2,4\n")
+    notes = import_catalogue("native", tmp_path, fresh).notes
+    assert any(note.startswith("pins: 1 have an updated_at (else created_at) in the future") for note in notes)
+    assert f"up to {ahead:%Y-%m-%d %H:%M} UTC" in "".join(notes)
+    assert rows(fresh, JUDGMENTS)["judged_at"].item() == datetime(2024, 1, 2, tzinfo=UTC)
+    (tmp_path / "pins.csv").write_text("pin_id,title,created_at\n2,hat,2024-01-01\n")
+    assert not any("future" in note for note in import_catalogue("native", tmp_path, fresh).notes)
