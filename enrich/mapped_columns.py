@@ -17,10 +17,17 @@ import polars as pl
 from enrich.errors import BadInput
 from enrich.tables import ENGAGEMENTS, EVENTS, SOURCES, Table
 
+_NESTED = "nested:"
+
 
 def spelling(name: str) -> str:
     """A column's name as ours are written."""
     return name.strip().lower().replace(" ", "_").replace("-", "_")
+
+
+def nested(name: str) -> str:
+    """The column of a frame that flags which values of the column `name` are objects or lists."""
+    return f"{_NESTED}{spelling(name)}"
 
 
 def called(wanted: str, names: Iterable[str]) -> str | None:
@@ -77,7 +84,10 @@ class Mapping:
         schema = frame.collect_schema()
         names = schema.names()
         made = {one.column: _read(one, schema, origin) for one in self.columns if one.table == table.name}
-        own = [name for name in names if spelling(name) not in made]  # a column of the name that is mapped gives way
+        flags = {nested(one.column): nested(one.field) for one in self.columns if one.table == table.name}
+        taken = {*made, *flags}
+        own = [name for name in names if spelling(name) not in taken]  # a column of the name that is mapped gives way
+        made |= {flag: pl.col(written) for flag, written in flags.items() if written in names}
         mapped = frame.select(*own, **made) if made else frame
         if table is not ENGAGEMENTS or not self.events:
             return mapped
@@ -129,6 +139,7 @@ def _fields(schema: pl.Schema) -> list[str]:
     return [
         f"{name}.{field.name}" if field else name
         for name, dtype in schema.items()
+        if not name.startswith(_NESTED)
         for field in (dtype.fields if isinstance(dtype, pl.Struct) else (None,))
     ]
 

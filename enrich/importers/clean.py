@@ -17,8 +17,8 @@ import pyarrow as pa
 from enrich.errors import BadInput
 from enrich.importers import columns
 from enrich.importers.raw import RawTable
-from enrich.importers.report import ZERO_POSITION
-from enrich.mapped_columns import called
+from enrich.importers.report import NESTED, ZERO_POSITION
+from enrich.mapped_columns import called, nested
 from enrich.row_limits import EPOCH, FUTURE, MAX_POSITION, most_characters
 from enrich.tables import BOOL, DOUBLE, EVENTS, INT, LEVELS, STRING, TIMESTAMP, Column, Table
 
@@ -77,6 +77,8 @@ def clean(raw: RawTable) -> pl.LazyFrame:
                 f"{schema[name]}; flatten it"
             )
         value = _value(raw.table, column, pl.col(name), schema[name])
+        if nested(name) in schema:
+            value = _if_single(value, column, pl.col(nested(name)).fill_null(False))
         bad = pl.any_horizontal(*(condition for _, condition in value.problems)).fill_null(False)
         kept.append(pl.when(~bad).then(value.expression).alias(column.name))
         if column.required:
@@ -109,6 +111,12 @@ def _absent(raw: RawTable, column: Column) -> pl.Expr:
             f"found {found}; add it, or name the column that holds it: --map {raw.table.name}.{column.name}=COLUMN"
         )
     return pl.lit(None, _polars_type(column.type))
+
+
+def _if_single(value: Value, column: Column, nested: pl.Expr) -> Value:
+    """With what is an object or a list for a problem of its own."""
+    others = tuple((reason, condition & ~nested) for reason, condition in value.problems)
+    return Value(value.expression, ((f"{NESTED}{column.name}", nested), *others))
 
 
 def _value(table: Table, column: Column, source: pl.Expr, dtype: pl.DataType) -> Value:

@@ -18,7 +18,7 @@ import polars as pl
 
 from enrich.errors import BadInput
 from enrich.importers.scanned import Scanned, together
-from enrich.mapped_columns import spelling
+from enrich.mapped_columns import nested, spelling
 from enrich.partitions import holds_rows, named
 
 PARQUET = (".parquet", ".pq")
@@ -142,7 +142,8 @@ def scan_json_lines(path: Path, wanted: Sequence[str] = ()) -> Scanned:
     """A file of one JSON object a line. All columns are strings: a nested value comes as its JSON text.
 
     With `wanted` only these keys are read, however they are spelt, unless the file has none of them. A key that lines
-    spell in several ways (query, Query) is one column, called as most of them call it.
+    spell in several ways (query, Query) is one column, called as most of them call it. Beside each column is a flag,
+    `nested` of its name: whether the value is an object or a list.
     """
     source = f"{_quote(str(path))}, ignore_errors=true, maximum_object_size={_MAX_LINE_BYTES}"
     try:
@@ -156,12 +157,14 @@ def scan_json_lines(path: Path, wanted: Sequence[str] = ()) -> Scanned:
         names = [key for key in counts if spelling(key) in asked] or list(counts)
         if not names:
             return Scanned(pl.LazyFrame(), bad, ())
-        relation = f"SELECT json_extract_string(json, [{', '.join(map(_pointer, names))}]) AS value"
+        relation = f"SELECT json, json_extract_string(json, [{', '.join(map(_pointer, names))}]) AS value"
         relation += f" FROM read_ndjson_objects({source}) WHERE json_type(json) = 'OBJECT'"
         columns = _spelt_alike(names)
         nothing = " AND ".join(f"{_name(name)} IS NULL" for name in columns)
-        chosen = ", ".join(f"coalesce({places}) AS {_name(name)}" for name, places in columns.items())
-        frame = duckdb.connect().sql(f"SELECT {chosen} FROM ({relation}) WHERE NOT ({nothing})").pl(lazy=True)
+        chosen = [f"coalesce({places}) AS {_name(name)}" for name, places in columns.items()]
+        chosen += [_whether_nested(name, [key for key in names if spelling(key) == spelling(name)]) for name in columns]
+        query = f"SELECT {', '.join(chosen)} FROM ({relation}) WHERE NOT ({nothing})"
+        frame = duckdb.connect().sql(query).pl(lazy=True)
     except duckdb.Error as error:
         raise unreadable(path, "JSON lines", error) from error
     return Scanned(frame, bad, tuple(counts))
@@ -174,6 +177,11 @@ def _spelt_alike(names: Sequence[str]) -> dict[str, str]:
         places.setdefault(spelling(name), []).append(f"value[{place}]")
     first = {spelling(name): name for name in reversed(names)}
     return {name: ", ".join(places[spelt]) for spelt, name in first.items()}
+
+
+def _whether_nested(column: str, keys: Sequence[str]) -> str:
+    types = " OR ".join(f"json_type(json, {_pointer(key)}) IN ('OBJECT', 'ARRAY')" for key in keys)
+    return f"CASE WHEN {_name(column)}[1] IN ('{{', '[') THEN {types} ELSE false END AS {_name(nested(column))}"
 
 
 def need(scanned: Scanned, path: Path, names: Sequence[str], optional: Sequence[str] = ()) -> pl.LazyFrame:

@@ -14,6 +14,7 @@ from enrich.records import to_json
 from enrich.workspace import Workspace
 
 ZERO_POSITION = "zero-position"  # why a position was blanked
+NESTED = "nested-"  # with a column: why an object or a list was left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +27,17 @@ class TableReport:
     blanked: Counter[str]
 
     def notes(self) -> Iterator[str]:
-        """What its counts may mean: a log that counts positions from 0 has lost its top and lies one off."""
+        """What its counts may mean, and what to do."""
         zeros = self.blanked[ZERO_POSITION]
         if zeros:
             yield (
                 f"{self.table}.position: 0 in {zeros:,} rows, taken as unknown, for positions count from 1; "
                 "where 0 is the top, add 1 to all"
             )
+        for reason, count in sorted((self.dropped + self.blanked).items()):
+            if reason.startswith(NESTED):
+                column = f"{self.table}.{reason.removeprefix(NESTED)}"
+                yield f"{column}: {count:,} objects or lists are left out; flatten, or name a field: --map {column}=A.B"
 
 
 @dataclass(frozen=True, slots=True)

@@ -199,3 +199,30 @@ def test_what_is_mapped_goes_before_a_column_that_is_spelt_so(two_pins: Path, tm
     import_catalogue("native", two_pins, workspace, Mapping.parse(["pins.pin_id=sku", "pins.image_uri=photo"], []))
     pin = parts.scan(workspace.folder(PINS)).select("pin_id", "image_uri").collect().row(0)
     assert pin == ("S1", str(two_pins / "new.jpg"))
+
+
+def test_an_object_or_a_list_of_json_lines_is_no_text(two_pins: Path, tmp_path: Path) -> None:
+    """It is left out, counted, and may be read by a path; a text that looks like one stays."""
+    lines = [
+        {"pin_id": 1, "Title": {"en": "shoe"}, "category": ["a", "b"], "description": '["new"] shoe'},
+        {"pin_id": 2, "title": "hat", "names": [1]},
+        {"pin_id": {"id": 3}, "title": "coat", "names": "Coat"},
+    ]
+    (two_pins / "pins.csv").unlink()
+    (two_pins / "pins").mkdir()
+    (two_pins / "pins" / "a.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (two_pins / "pins" / "b.csv").write_text("pin_id,title\n4,[sale] vase\n")
+    workspace = Workspace.at(tmp_path / "w")
+    report = import_catalogue("native", two_pins, workspace)
+    pins = parts.scan(workspace.folder(PINS)).select("pin_id", "title", "category", "description").collect()
+    assert sorted(pins.rows()) == [
+        ("1", None, None, '["new"] shoe'), ("2", "hat", None, None), ("4", "[sale] vase", None, None)
+    ]  # fmt: skip
+    assert report.tables[0].dropped == {"nested-pin_id": 1}
+    assert report.tables[0].blanked == {"nested-title": 1, "nested-category": 1}
+    assert any("pins.title: 1 objects or lists are left out; flatten, or name" in note for note in report.notes)
+    mapping = Mapping.parse(["pins.title=title.en", "pins.category=names"], [])
+    report = import_catalogue("native", two_pins, workspace, mapping)
+    pins = parts.scan(workspace.folder(PINS)).select("pin_id", "title", "category").collect()
+    assert sorted(pins.rows()) == [("1", "shoe", None), ("2", None, None), ("4", None, None)]
+    assert report.tables[0].blanked == {"nested-category": 1}
