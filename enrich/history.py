@@ -169,7 +169,7 @@ class _Source(NamedTuple):
         return self.history.live(self.backend.read(files, named=True)).mutate(dropped=ibis.null("string"))
 
     def keyed(self, rows: ir.Table) -> ir.Table:
-        return self.history.keyed(rows.distinct() if self.elsewhere else rows)
+        return self.history.keyed(log_rows.once(rows) if self.elsewhere else rows)
 
     def gone(self) -> pl.DataFrame:
         return self.history.gone()

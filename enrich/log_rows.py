@@ -2,8 +2,8 @@
 
 The importers' rules for log rows (`importers/clean.py`) are here as expressions that DuckDB and Spark run: an unknown
 event, a missing id or query, an impossible time and an absurd length drop the row, a bad position or code is blanked,
-and of equal rows one counts. A column that holds no single values (lists, objects, bytes) is refused, as an import
-refuses it.
+and of equal rows one counts (`once`). A column that holds no single values (lists, objects, bytes) is refused, as an
+import refuses it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from enrich import log_files
 from enrich.backends import FILE, Backend
 from enrich.errors import BadInput, first_line
 from enrich.log_in_place import LogInPlace
-from enrich.mapped_columns import Mapping
+from enrich.mapped_columns import Mapping, called
 from enrich.row_limits import DAYS, EPOCH, EPOCHS, FUTURE, MAX_POSITION, most_characters
 from enrich.tables import ENGAGEMENTS, EVENTS, Column
 
 _MAX_QUERY, _MAX_ID = most_characters("query"), most_characters("pin_id")
+_DAY = 86_400  # seconds
 _MICROSECONDS = 9.2e18  # no time is farther from 1970 than 64 bits can say
 _ISO = (  # of importers/columns.py, in the signs that every engine knows
     r"^([0-9]{4}[-/][0-9]{1,2}[-/][0-9]{1,2})(?:[Tt ]\s*([0-9]{1,2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]{1,9}))?)?"
@@ -34,7 +35,14 @@ _ISO = (  # of importers/columns.py, in the signs that every engine knows
 def read(backend: Backend, log: LogInPlace) -> ir.Table:
     """The rows of the log that meet the rules, each once: the columns of ENGAGEMENTS."""
     rows = _judged_all(backend, log)
-    return rows.filter(rows.dropped.isnull()).drop("dropped").distinct()
+    return once(rows.filter(rows.dropped.isnull()).drop("dropped"))
+
+
+def once(rows: ir.Table) -> ir.Table:
+    """Of equal rows one, but all of those that name no user and no time of day: as many people may have done that."""
+    each = rows.group_by(*rows.columns).agg(times=rows.count())
+    untold = each.user_hash.isnull() & (each.event_timestamp.epoch_seconds() % _DAY == 0)
+    return each.mutate(times=ibis.range(0, untold.ifelse(each.times, 1)).unnest()).drop("times")
 
 
 def judged(backend: Backend, log: LogInPlace, files: Sequence[str], some: bool = True) -> ir.Table:
@@ -44,7 +52,7 @@ def judged(backend: Backend, log: LogInPlace, files: Sequence[str], some: bool =
     Of `some` files of the log a column that is mapped and not needed may be missing, and is null: others may have it.
     """
     raw = _source(backend, log, files)
-    names = {name.lower(): name for name in reversed(raw.columns) if name != FILE}
+    names = [name for name in raw.columns if name != FILE]
     columns = {one.name: _column(raw, names, one, log, some) for one in ENGAGEMENTS.columns}
     texts = {name: _text(value) for name, value in columns.items() if name not in ("position", "event_timestamp")}
     query, pin, user = texts["query"], texts["pin_id"], texts["user_hash"]
@@ -64,7 +72,7 @@ def judged(backend: Backend, log: LogInPlace, files: Sequence[str], some: bool =
         (written.isnull(), "missing-event_timestamp"),
         (at.isnull() | (at <= ibis.literal(EPOCH)) | (at > ibis.literal(now)), "impossible-event_timestamp"),
     )
-    position = columns["position"].cast("string").try_cast("float64")
+    position = _number(columns["position"])
     whole = position.between(1, MAX_POSITION) & (position == position.floor())
     return raw.select(
         query=query,
@@ -95,6 +103,22 @@ def dropped(backend: Backend, log: LogInPlace) -> tuple[int, Counter[str]]:
     return kept, counts
 
 
+def zero_positions(backend: Backend, log: LogInPlace) -> int:
+    """How many rows have the position 0, which is taken as unknown. Raises BadInput where a file cannot be read."""
+    column = next(one for one in ENGAGEMENTS.columns if one.name == "position")
+    layouts = log_files.by_layout([file.uri for file in log_files.in_place(log)])
+    zeros = 0
+    try:
+        for files in layouts.values():
+            raw = _source(backend, log, files)
+            names = [name for name in raw.columns if name != FILE]
+            position = _number(_column(raw, names, column, log, len(layouts) > 1))
+            zeros += int(raw.filter(position == 0).count().execute())
+    except backend.misread as error:
+        raise misread(log.pattern, error) from error
+    return zeros
+
+
 def misread(where: str, error: Exception) -> BadInput:
     """The one line for files of which a row cannot be read."""
     return BadInput(
@@ -121,7 +145,7 @@ def _source(backend: Backend, log: LogInPlace, files: Sequence[str]) -> ir.Table
         ) from error
 
 
-def _column(raw: ir.Table, names: dict[str, str], column: Column, log: LogInPlace, some: bool) -> ir.Value:
+def _column(raw: ir.Table, names: Sequence[str], column: Column, log: LogInPlace, some: bool) -> ir.Value:
     value = _found(raw, names, column, log, some)
     kind = value.type()
     if kind.is_nested() or kind.is_binary() or kind.is_json():
@@ -132,12 +156,14 @@ def _column(raw: ir.Table, names: dict[str, str], column: Column, log: LogInPlac
     return value
 
 
-def _found(raw: ir.Table, names: dict[str, str], column: Column, log: LogInPlace, some: bool) -> ir.Value:
+def _found(raw: ir.Table, names: Sequence[str], column: Column, log: LogInPlace, some: bool) -> ir.Value:
     field = log.mapping.field(ENGAGEMENTS, column.name)
-    if field is not None and field.lower() not in names:
+    written = called(field or column.name, names)
+    if field is not None and written is None:
         first, *steps = field.split(".")
-        if first.lower() in names and steps and raw[names[first.lower()]].type().is_struct():
-            value: ir.Value = raw[names[first.lower()]]
+        above = called(first, names)
+        if above is not None and steps and raw[above].type().is_struct():
+            value: ir.Value = raw[above]
             for step in steps:
                 found = value.type().names if value.type().is_struct() else (str(value.type()),)
                 if step not in found:
@@ -149,7 +175,6 @@ def _found(raw: ir.Table, names: dict[str, str], column: Column, log: LogInPlace
         if some and not column.required:
             return ibis.null("string")
         raise BadInput(f"expected a column {field!r} in {log.uri}, found {', '.join(raw.columns[:40])}; correct --map")
-    written = names.get((field or column.name).lower())
     if written is not None:
         return raw[written]
     if column.required:
@@ -167,6 +192,11 @@ def _text(value: ir.Value) -> ir.StringValue:
     whole = (finite == finite.floor()) & (finite.abs() < 2.0**53)
     integer = whole.ifelse(finite, ibis.null("float64")).cast("int64").cast("string")
     return integer.coalesce(finite.cast("string"))
+
+
+def _number(value: ir.Value) -> ir.FloatingValue:
+    number: ir.FloatingValue = value.cast("string").try_cast("float64")
+    return number
 
 
 def _without(value: ir.StringValue, pattern: str) -> ir.StringValue:

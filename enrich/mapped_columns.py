@@ -8,7 +8,7 @@ objects, of JSON lines or parquet (`attributes.position.ordinal`). Each is named
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,6 +16,25 @@ import polars as pl
 
 from enrich.errors import BadInput
 from enrich.tables import ENGAGEMENTS, EVENTS, SOURCES, Table
+
+_NESTED = "nested:"
+
+
+def spelling(name: str) -> str:
+    """A column's name as ours are written."""
+    return name.strip().lower().replace(" ", "_").replace("-", "_")
+
+
+def nested(name: str) -> str:
+    """The column of a frame that flags which values of the column `name` are objects or lists."""
+    return f"{_NESTED}{spelling(name)}"
+
+
+def called(wanted: str, names: Iterable[str]) -> str | None:
+    """Of a file's columns the first that is so called, in whatever case, or else is spelt so (Pin ID); None of none."""
+    every = list(names)
+    alike = [name for name in every if name.lower() == wanted.lower()]
+    return next(iter(alike or [name for name in every if spelling(name) == spelling(wanted)]), None)
 
 
 class _Column(NamedTuple):
@@ -65,11 +84,14 @@ class Mapping:
         schema = frame.collect_schema()
         names = schema.names()
         made = {one.column: _read(one, schema, origin) for one in self.columns if one.table == table.name}
-        own = [name for name in names if name.lower() not in made]  # a column of the name that is mapped gives way
+        flags = {nested(one.column): nested(one.field) for one in self.columns if one.table == table.name}
+        taken = {*made, *flags}
+        own = [name for name in names if spelling(name) not in taken]  # a column of the name that is mapped gives way
+        made |= {flag: pl.col(written) for flag, written in flags.items() if written in names}
         mapped = frame.select(*own, **made) if made else frame
         if table is not ENGAGEMENTS or not self.events:
             return mapped
-        column = next((name for name in mapped.collect_schema().names() if name.lower() == "event"), None)
+        column = called("event", mapped.collect_schema().names())
         if column is None:
             return mapped
         words = {one.written.lower(): one.event for one in self.events}
@@ -86,11 +108,11 @@ NO_MAPPING = Mapping()
 
 
 def _read(one: _Column, schema: pl.Schema, origin: str) -> pl.Expr:
-    written = {name.lower(): name for name in reversed(schema.names())}
-    if one.field.lower() in written:
-        return pl.col(written[one.field.lower()])
+    written = called(one.field, schema.names())
+    if written is not None:
+        return pl.col(written)
     first, *steps = one.field.split(".")
-    name = written.get(first.lower(), "")
+    name = called(first, schema.names())
     value = _inside(pl.col(name), schema[name], steps) if name and steps else None
     if value is not None:
         return value
@@ -117,6 +139,7 @@ def _fields(schema: pl.Schema) -> list[str]:
     return [
         f"{name}.{field.name}" if field else name
         for name, dtype in schema.items()
+        if not name.startswith(_NESTED)
         for field in (dtype.fields if isinstance(dtype, pl.Struct) else (None,))
     ]
 

@@ -6,6 +6,7 @@ such as `missing-pin_id`, `impossible-created_at`, `too-long-query`, `unknown-ev
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import NamedTuple
@@ -16,6 +17,8 @@ import pyarrow as pa
 from enrich.errors import BadInput
 from enrich.importers import columns
 from enrich.importers.raw import RawTable
+from enrich.importers.report import NESTED, ZERO_POSITION
+from enrich.mapped_columns import called, nested
 from enrich.row_limits import EPOCH, FUTURE, MAX_POSITION, most_characters
 from enrich.tables import BOOL, DOUBLE, EVENTS, INT, LEVELS, STRING, TIMESTAMP, Column, Table
 
@@ -23,6 +26,7 @@ DROPPED = "_dropped"  # the reason for which the row is dropped, or null
 BLANKED = "_blanked:"  # prefix of a flag a blankable column and reason
 
 DELETABLE = ("pin", "board", "user")
+_ZERO_LEVEL = "zero-level"
 
 
 class Default(StrEnum):
@@ -59,12 +63,11 @@ def clean(raw: RawTable) -> pl.LazyFrame:
     Values with a `default` are left null. Raises BadInput when a required column is missing or cannot be converted.
     """
     schema = raw.frame.collect_schema()
-    written = {spelling(name): name for name in reversed(schema.names())}
     kept: list[pl.Expr] = []
     drops: list[pl.Expr] = []
     blanks: list[pl.Expr] = []
     for column in raw.table.columns:
-        name = written.get(column.name)
+        name = called(column.name, schema.names())
         if name is None:
             kept.append(_absent(raw, column).alias(column.name))
             continue
@@ -74,6 +77,8 @@ def clean(raw: RawTable) -> pl.LazyFrame:
                 f"{schema[name]}; flatten it"
             )
         value = _value(raw.table, column, pl.col(name), schema[name])
+        if nested(name) in schema:
+            value = _if_single(value, column, pl.col(nested(name)).fill_null(False))
         bad = pl.any_horizontal(*(condition for _, condition in value.problems)).fill_null(False)
         kept.append(pl.when(~bad).then(value.expression).alias(column.name))
         if column.required:
@@ -88,6 +93,16 @@ def clean(raw: RawTable) -> pl.LazyFrame:
     return raw.frame.select(*kept, dropped, *blanks)
 
 
+def refuse_other_scale(raw: RawTable, dropped: Counter[str]) -> None:
+    """Raises BadInput where a level is 0: then all are grades of another scale, and some only look like levels."""
+    zeros = dropped[_ZERO_LEVEL]
+    if zeros:
+        raise BadInput(
+            f"{raw.origin}: expected levels {LEVELS[0]}..{LEVELS[-1]}, found grades from 0 ({zeros:,} of 0); write "
+            "each as 1 + 4 · grade / the highest there can be, or leave the rows of 0 out if they are no grades"
+        )
+
+
 def _absent(raw: RawTable, column: Column) -> pl.Expr:
     if column.required and default(raw.table, column) is None:
         found = ", ".join((raw.columns or tuple(raw.frame.collect_schema().names()))[:40]) or "no columns"
@@ -96,6 +111,12 @@ def _absent(raw: RawTable, column: Column) -> pl.Expr:
             f"found {found}; add it, or name the column that holds it: --map {raw.table.name}.{column.name}=COLUMN"
         )
     return pl.lit(None, _polars_type(column.type))
+
+
+def _if_single(value: Value, column: Column, nested: pl.Expr) -> Value:
+    """With what is an object or a list for a problem of its own."""
+    others = tuple((reason, condition & ~nested) for reason, condition in value.problems)
+    return Value(value.expression, ((f"{NESTED}{column.name}", nested), *others))
 
 
 def _value(table: Table, column: Column, source: pl.Expr, dtype: pl.DataType) -> Value:
@@ -124,14 +145,16 @@ def _time(column: Column, source: pl.Expr, dtype: pl.DataType) -> Value:
 def _level(column: Column, source: pl.Expr, dtype: pl.DataType) -> Value:
     level = columns.number(source, dtype)
     bad = _given(source, dtype) & ~level.is_between(LEVELS[0], LEVELS[-1]).fill_null(False)
-    return Value(level, ((f"outside-1-5-{column.name}", bad),))
+    return Value(level, ((_ZERO_LEVEL, level == 0), (f"outside-1-5-{column.name}", bad)))
 
 
 def _position(column: Column, source: pl.Expr, dtype: pl.DataType) -> Value:
     number = columns.number(source, dtype)
     possible = number.is_between(1, MAX_POSITION) & (number == number.floor())
     bad = _given(source, dtype) & ~possible.fill_null(False)
-    return Value(number.cast(pl.Int64, strict=False), ((f"impossible-{column.name}", bad),))
+    zero = number == 0
+    problems = ((ZERO_POSITION, zero), (f"impossible-{column.name}", bad & ~zero.fill_null(False)))
+    return Value(number.cast(pl.Int64, strict=False), problems)
 
 
 def _text(column: Column, source: pl.Expr, dtype: pl.DataType) -> Value:
@@ -165,11 +188,6 @@ def _given(source: pl.Expr, dtype: pl.DataType) -> pl.Expr:
 
 def _reason(reason: str, condition: pl.Expr) -> pl.Expr:
     return pl.when(condition.fill_null(False)).then(pl.lit(reason))
-
-
-def spelling(name: str) -> str:
-    """A column's name as ours are written."""
-    return name.strip().lower().replace(" ", "_").replace("-", "_")
 
 
 def _polars_type(dtype: pa.DataType) -> pl.DataType:

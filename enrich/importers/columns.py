@@ -11,8 +11,8 @@ from enrich.row_limits import DAYS, EPOCHS
 
 _NESTED = (pl.List, pl.Array, pl.Struct, pl.Object)
 _ISO = (  # 2024-3-1, 2024/03/01 10:00, 2024-03-01T10:00:00.123456Z, ... +02:00
-    r"^(?<date>\d{4}[-/]\d{1,2}[-/]\d{1,2})(?:[Tt ]\s*(?<hour>\d{1,2}):(?<minute>\d{2})"
-    r"(?::(?<second>\d{2})(?:[.,](?<fraction>\d{1,9}))?)?\s*(?:[Zz]|UTC|GMT|(?<zone>[+-]\d{2}:?(?:\d{2})?))?)?$"
+    r"^(?<date>[0-9]{4}[-/][0-9]{1,2}[-/][0-9]{1,2})(?:[Tt ]\s*(?<hour>[0-9]{1,2}):(?<minute>[0-9]{2})"
+    r"(?::(?<second>[0-9]{2})(?:[.,](?<fraction>[0-9]{1,9}))?)?\s*(?:[Zz]|UTC|GMT|(?<zone>[+-][0-9]{2}:?(?:[0-9]{2})?))?)?$"
 )
 _DAYS_WITH_A_YEAR = (-719_162, 2_932_896)  # since 1970: the first of year 1, the last of 9999
 _TRUE = ("true", "t", "yes", "y", "1", "1.0")

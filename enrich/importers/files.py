@@ -12,13 +12,13 @@ import io
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import duckdb
 import polars as pl
 
 from enrich.errors import BadInput
-from enrich.importers.clean import spelling
+from enrich.importers.scanned import Scanned, together
+from enrich.mapped_columns import nested, spelling
 from enrich.partitions import holds_rows, named
 
 PARQUET = (".parquet", ".pq")
@@ -35,14 +35,6 @@ _REJECTED_LINES = """
     SELECT sum(1 + len(line) - len(replace(line, chr(10), '')))  -- an open quote takes the lines after it along
     FROM (SELECT rtrim(any_value(csv_line), chr(10)) AS line FROM reject_errors GROUP BY line_byte_position)
 """
-
-
-class Scanned(NamedTuple):
-    """A file's rows, how many of its lines could not be read, and the names of all its columns."""
-
-    frame: pl.LazyFrame
-    unreadable: int
-    columns: tuple[str, ...]
 
 
 def kind(path: Path) -> str | None:
@@ -70,7 +62,7 @@ def shown(path: Path) -> list[Path]:
 
 
 def scan(path: Path, wanted: Sequence[str] = ()) -> Scanned:
-    """The rows of a file, or of all files of a folder. `wanted` names the JSON keys that are of use.
+    """The rows of a file, or of all files of a folder. `wanted` names the columns that are of use.
 
     Raises BadInput when there is no such file, or it is not what its name says.
     """
@@ -80,31 +72,7 @@ def scan(path: Path, wanted: Sequence[str] = ()) -> Scanned:
     if not files:
         raise BadInput(f"expected {', '.join(SUFFIXES)} files in {path}, found none; check the path")
     scans = [_in_partition(_scan_file(file, wanted), file.relative_to(path).parts[:-1]) for file in files]
-    if len(scans) == 1:
-        return scans[0]
-    scans = _alike(scans)
-    frame = pl.concat([scanned.frame for scanned in scans], how="diagonal_relaxed")
-    columns = dict.fromkeys(name for scanned in scans for name in scanned.columns)
-    return Scanned(frame, sum(scanned.unreadable for scanned in scans), tuple(columns))
-
-
-def _alike(scans: Sequence[Scanned]) -> list[Scanned]:
-    """With a column that parts write in several ways (query, Query) called as in the first of them."""
-    first: dict[str, str] = {}  # by its spelling
-    seen: set[str] = set()
-    alike = []
-    for scanned in scans:
-        own = set(scanned.columns)
-        called: dict[str, str] = {}
-        for name in scanned.columns:
-            before = first.setdefault(spelling(name), name)
-            if name not in seen and before not in own:
-                called[name] = before
-                own.add(before)
-        seen |= own
-        columns = tuple(called.get(name, name) for name in scanned.columns)
-        alike.append(Scanned(scanned.frame.rename(called, strict=False), scanned.unreadable, columns))
-    return alike
+    return together(scans, path, wanted)
 
 
 def _in_partition(scanned: Scanned, folders: Sequence[str]) -> Scanned:
@@ -173,7 +141,9 @@ def _has_mixed_ends(path: Path) -> bool:
 def scan_json_lines(path: Path, wanted: Sequence[str] = ()) -> Scanned:
     """A file of one JSON object a line. All columns are strings: a nested value comes as its JSON text.
 
-    With `wanted` only these keys are read, in whatever case they are written, unless the file has none of them.
+    With `wanted` only these keys are read, however they are spelt, unless the file has none of them. A key that lines
+    spell in several ways (query, Query) is one column, called as most of them call it. Beside each column is a flag,
+    `nested` of its name: whether the value is an object or a list.
     """
     source = f"{_quote(str(path))}, ignore_errors=true, maximum_object_size={_MAX_LINE_BYTES}"
     try:
@@ -183,16 +153,35 @@ def scan_json_lines(path: Path, wanted: Sequence[str] = ()) -> Scanned:
         )
         counts = dict(counted.fetchall())
         bad = int(counts.pop(None, 0))
-        asked = {name.lower() for name in wanted}
-        names = [key for key in counts if key.lower() in asked] or list(counts)
+        asked = set(map(spelling, wanted))
+        names = [key for key in counts if spelling(key) in asked] or list(counts)
         if not names:
             return Scanned(pl.LazyFrame(), bad, ())
-        relation = f"read_json({source}, format='newline_delimited', columns={_strings(names)}, {_NO_HIVE})"
-        nothing = " AND ".join(f"{_name(name)} IS NULL" for name in names)
-        frame = duckdb.connect().sql(f"SELECT * FROM {relation} WHERE NOT ({nothing})").pl(lazy=True)
+        relation = f"SELECT json, json_extract_string(json, [{', '.join(map(_pointer, names))}]) AS value"
+        relation += f" FROM read_ndjson_objects({source}) WHERE json_type(json) = 'OBJECT'"
+        columns = _spelt_alike(names)
+        nothing = " AND ".join(f"{_name(name)} IS NULL" for name in columns)
+        chosen = [f"coalesce({places}) AS {_name(name)}" for name, places in columns.items()]
+        chosen += [_whether_nested(name, [key for key in names if spelling(key) == spelling(name)]) for name in columns]
+        query = f"SELECT {', '.join(chosen)} FROM ({relation}) WHERE NOT ({nothing})"
+        frame = duckdb.connect().sql(query).pl(lazy=True)
     except duckdb.Error as error:
         raise unreadable(path, "JSON lines", error) from error
     return Scanned(frame, bad, tuple(counts))
+
+
+def _spelt_alike(names: Sequence[str]) -> dict[str, str]:
+    """Of each spelling its first name, with the places of all its names in a list `value`."""
+    places: dict[str, list[str]] = {}
+    for place, name in enumerate(names, 1):
+        places.setdefault(spelling(name), []).append(f"value[{place}]")
+    first = {spelling(name): name for name in reversed(names)}
+    return {name: ", ".join(places[spelt]) for spelt, name in first.items()}
+
+
+def _whether_nested(column: str, keys: Sequence[str]) -> str:
+    types = " OR ".join(f"json_type(json, {_pointer(key)}) IN ('OBJECT', 'ARRAY')" for key in keys)
+    return f"CASE WHEN {_name(column)}[1] IN ('{{', '[') THEN {types} ELSE false END AS {_name(nested(column))}"
 
 
 def need(scanned: Scanned, path: Path, names: Sequence[str], optional: Sequence[str] = ()) -> pl.LazyFrame:
@@ -285,6 +274,10 @@ def _strings(names: Sequence[str]) -> str:
 
 def _quote(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
+
+
+def _pointer(key: str) -> str:
+    return _quote("/" + key.replace("~", "~0").replace("/", "~1"))
 
 
 def _name(text: str) -> str:

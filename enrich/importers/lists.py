@@ -27,6 +27,7 @@ import polars as pl
 from enrich.errors import BadInput
 from enrich.importers import files
 from enrich.importers.raw import RawCatalogue, RawTable
+from enrich.importers.scanned import Scanned
 from enrich.job import input_hash
 from enrich.tables import BOARD_PINS, BOARDS, PINS
 
@@ -73,7 +74,7 @@ def load(path: Path) -> RawCatalogue:
     )
 
 
-def _entries(scanned: files.Scanned, source: Path) -> pl.LazyFrame:
+def _entries(scanned: Scanned, source: Path) -> pl.LazyFrame:
     """source, file, lang, link_url, pin_id (null without a link), title, description, board (a list of titles)."""
     written = {name.lower(): name for name in reversed(scanned.columns)}
 

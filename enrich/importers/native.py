@@ -4,8 +4,9 @@
 
 Parquet, csv, tsv or JSON lines, gzipped or not; a table is one file or a folder of parts, engagements/ or
 engagements.parquet/ (of hive partitions too, whose names give columns: engagements/day=2025-01-01/part.parquet); all
-but pins may be absent. Column names may be in any case or given (mapped_columns.py), types are lenient (clean.py), and
-a relative image_uri is a path in the folder. Files and columns of other names are not read, and named in the report.
+but pins may be absent. Column names may have capitals, spaces or hyphens (Pin ID) or be given (mapped_columns.py),
+types are lenient (clean.py), and a relative image_uri is a path in the folder. Files and columns of other names are not
+read, and named in the report.
 """
 
 from __future__ import annotations
@@ -16,10 +17,9 @@ import polars as pl
 
 from enrich.errors import BadInput
 from enrich.importers import columns, files
-from enrich.importers.clean import spelling
 from enrich.importers.raw import RawCatalogue, RawTable
 from enrich.log_in_place import LogInPlace
-from enrich.mapped_columns import NO_MAPPING, Mapping
+from enrich.mapped_columns import NO_MAPPING, Mapping, called, spelling
 from enrich.tables import ENGAGEMENTS, PINS, SOURCES, Table
 
 _ABSOLUTE = r"^(?:/|[A-Za-z][A-Za-z0-9+.-]*:)"  # a path from the root, or a URI
@@ -58,8 +58,8 @@ def _absolute(uri: str) -> str:
 
 def _unread_columns(raw: RawTable, mapping: Mapping) -> str | None:
     """What the file has and the table has not: a typing error in a heading would else lose its column in silence."""
-    known = {column.name for column in raw.table.columns} | {name.lower() for name in mapping.fields(raw.table)}
-    names = [name for name in raw.columns if spelling(name) not in known and name.lower() not in known]
+    known = {column.name for column in raw.table.columns} | set(map(spelling, mapping.fields(raw.table)))
+    names = [name for name in raw.columns if spelling(name) not in known]
     return f"{raw.table.name}: columns that are not read: {', '.join(names[:20])}" if names else None
 
 
@@ -85,10 +85,12 @@ def locate(folder: Path, table: Table) -> Path | None:
 def read_table(table: Table, source: Path, folder: Path, mapping: Mapping = NO_MAPPING) -> RawTable:
     """One source table; a pin's relative image_uri is a path in `folder`."""
     scanned = files.scan(source, [*(column.name for column in table.columns), *mapping.fields(table)])
+    if not scanned.columns and not scanned.unreadable:  # JSON lines without a line have no header that could be missing
+        return RawTable(table, pl.DataFrame(pl.from_arrow(table.schema.empty_table())).lazy(), str(source))
     frame = mapping.apply(table, scanned.frame, str(source))
     if table is PINS:
         schema = frame.collect_schema()
-        name = next((name for name in schema.names() if name.lower() == "image_uri"), None)
+        name = called("image_uri", schema.names())
         if name and columns.convertible(schema[name]):
             frame = frame.with_columns(_under(folder.resolve(), columns.text(pl.col(name), schema[name])).alias(name))
     return RawTable(table, frame, str(source), scanned.unreadable, scanned.columns)

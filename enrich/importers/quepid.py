@@ -27,6 +27,7 @@ import polars as pl
 from enrich.errors import BadInput
 from enrich.importers import columns, files, native, prose_and_levels
 from enrich.importers.raw import RawCatalogue, RawTable
+from enrich.importers.scanned import Scanned
 from enrich.tables import JUDGMENTS, PINS
 
 _QUERIES, _DOCUMENTS = ("query", "query text"), ("docid", "doc_id", "doc id")
@@ -40,7 +41,7 @@ class _File(NamedTuple):
     """A csv whose headings are those of an export; names as the file writes them."""
 
     path: Path
-    scanned: files.Scanned
+    scanned: Scanned
     query: str
     document: str
     others: dict[str, str]  # lower case -> as written

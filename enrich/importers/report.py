@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,9 @@ from enrich import parts
 from enrich.errors import BadInput
 from enrich.records import to_json
 from enrich.workspace import Workspace
+
+ZERO_POSITION = "zero-position"  # why a position was blanked
+NESTED = "nested-"  # with a column: why an object or a list was left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,19 @@ class TableReport:
     kept: int
     dropped: Counter[str]
     blanked: Counter[str]
+
+    def notes(self) -> Iterator[str]:
+        """What its counts may mean, and what to do."""
+        zeros = self.blanked[ZERO_POSITION]
+        if zeros:
+            yield (
+                f"{self.table}.position: 0 in {zeros:,} rows, taken as unknown, for positions count from 1; "
+                "where 0 is the top, add 1 to all"
+            )
+        for reason, count in sorted((self.dropped + self.blanked).items()):
+            if reason.startswith(NESTED):
+                column = f"{self.table}.{reason.removeprefix(NESTED)}"
+                yield f"{column}: {count:,} objects or lists are left out; flatten, or name a field: --map {column}=A.B"
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,9 +24,10 @@ from enrich import log_in_place, log_rows, mostly_bad, parts
 from enrich.backends import BOUNDED, open_backend
 from enrich.errors import BadInput
 from enrich.importers import files, unseen
-from enrich.importers.clean import BLANKED, DROPPED, Default, clean, default
+from enrich.importers.clean import BLANKED, DROPPED, Default, clean, default, refuse_other_scale
+from enrich.importers.future import future_note, has_been
 from enrich.importers.raw import RawCatalogue, RawTable
-from enrich.importers.report import ImportReport, TableReport
+from enrich.importers.report import ZERO_POSITION, ImportReport, TableReport
 from enrich.importers.revisions import Earlier, date_revisions
 from enrich.log_in_place import LogInPlace
 from enrich.row_limits import EPOCH
@@ -47,6 +48,7 @@ from enrich.workspace import Catalogue, Workspace, Writing
 START = datetime(2000, 1, 1, tzinfo=UTC)  # Default.START, unless the catalogue holds something earlier
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
 PART_ROWS = 250_000
+_MICROSECOND = timedelta(microseconds=1)
 _ASIDE = ".import-"
 
 
@@ -101,6 +103,7 @@ def write(raw: RawCatalogue, catalogue: Catalogue, workspace: Workspace, correct
 def _write(raw: RawCatalogue, catalogue: Catalogue, workspace: Workspace, aside: Path, corrected: bool) -> ImportReport:
     staged = [_stage(source, aside) for source in raw.tables]
     for found in staged:
+        refuse_other_scale(found.raw, found.dropped)
         _refuse_mostly_bad(found)
     pins = next((found for found in staged if found.raw.table is PINS), None)
     if not (pins and pins.good):
@@ -113,16 +116,18 @@ def _write(raw: RawCatalogue, catalogue: Catalogue, workspace: Workspace, aside:
     span = span.reaching(revised.latest)
     finished = [(revised.path, pin_report) if found is pins else _finish(found, span, aside) for found in staged]
     in_place = _log_report(raw.log, workspace) if raw.log else None
+    reports = (*(report for _, report in finished), *((in_place,) if in_place else ()))
     notes = (
         *raw.notes,
+        *(note for report in reports for note in report.notes()),
         *((f"engagements: left at {raw.log.pattern} and read there with each run",) if raw.log else ()),
         *(note for found in staged for note in _default_notes(found, span)),
         *unseen.notes(revised, earlier, aside / f"{JUDGMENTS.name}.parquet", corrected),
         *unseen.behaviour_notes(aside),
         *_reference_notes(aside),
         *_boardless_note(aside),
+        *future_note(aside / f"{PINS.name}.parquet"),
     )
-    reports = (*(report for _, report in finished), *((in_place,) if in_place else ()))
     report = ImportReport(catalogue.format, catalogue.origin, reports, notes)
     workspace.begin_import()
     log_in_place.save(workspace.root, raw.log)
@@ -147,9 +152,11 @@ def _sweep(workspace: Workspace) -> None:
 
 def _log_report(log: LogInPlace, workspace: Workspace) -> TableReport:
     """What a log that stays where it is has to offer. Raises BadInput where it is mostly bad."""
-    kept, dropped = log_rows.dropped(open_backend(workspace.root / ".spill", BOUNDED), log)
+    backend = open_backend(workspace.root / ".spill", BOUNDED)
+    kept, dropped = log_rows.dropped(backend, log)
+    blanked = +Counter({ZERO_POSITION: log_rows.zero_positions(backend, log)})
     mostly_bad.refuse(log.uri, ENGAGEMENTS.name, kept, Counter({r: n for r, n in dropped.items() if r != "duplicate"}))
-    return TableReport(ENGAGEMENTS.name, kept, dropped, Counter())
+    return TableReport(ENGAGEMENTS.name, kept, dropped, blanked)
 
 
 def _stage(raw: RawTable, aside: Path) -> Staged:
@@ -168,7 +175,7 @@ def _stage(raw: RawTable, aside: Path) -> Staged:
         pl.min_horizontal(pl.col(name).min() for name in times).alias("earliest")
         if times
         else pl.lit(None).alias("earliest"),
-        pl.max_horizontal(pl.col(name).max() for name in times).alias("latest")
+        pl.max_horizontal(has_been(pl.col(name)).max() for name in times).alias("latest")
         if times
         else pl.lit(None).alias("latest"),
     ).collect()
@@ -211,9 +218,16 @@ def _finish(staged: Staged, span: Span, aside: Path) -> tuple[Path, TableReport]
 
 
 def _distinct(table: Table, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Without duplicates: the newest row of a key; in a log, where a key may come again, the first of equal rows."""
+    """Without duplicates: the newest row of a key; in a log, where a key may come again, the first of equal rows.
+
+    A log's rows that name no user and no time of day all stay: as many people may have done that.
+    """
     key = list(table.key)
-    if table in (ENGAGEMENTS, EXPERIMENT_LOG):
+    if table is ENGAGEMENTS:
+        untold = pl.col("user_hash").is_null() & (pl.col("event_timestamp").dt.epoch("us") % (DAY // _MICROSECOND) == 0)
+        apart = rows.with_row_index("row").with_columns(row=pl.when(untold).then(pl.col("row")))
+        return apart.unique(keep="first", maintain_order=True).drop("row")
+    if table is EXPERIMENT_LOG:
         return rows.unique(keep="first", maintain_order=True)
     if table is PINS:
         return _newest(rows, key, pl.coalesce("updated_at", "created_at"))

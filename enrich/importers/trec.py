@@ -21,6 +21,7 @@ from enrich.errors import BadInput
 from enrich.importers import files
 from enrich.importers.qrels import judged, judged_levels
 from enrich.importers.raw import RawCatalogue, RawTable
+from enrich.importers.scanned import Scanned
 from enrich.tables import PINS
 
 _CORPORA = ("corpus.jsonl", "corpus.jsonl.gz", "docs.jsonl", "collection.jsonl", "corpus.tsv", "collection.tsv")
@@ -85,7 +86,7 @@ def _corpus(path: Path) -> RawTable:
     return RawTable(PINS, pins, str(path), scanned.unreadable)
 
 
-def _topics(path: Path) -> files.Scanned:
+def _topics(path: Path) -> Scanned:
     """Topics as [query_id, query]."""
     names = ("query_id", "query")
     if files.kind(path) == ".tsv":
@@ -96,7 +97,7 @@ def _topics(path: Path) -> files.Scanned:
         raise files.unreadable(path, "topics", error) from error
     found = [topic for block in blocks if (topic := _topic(block))]
     frame = pl.LazyFrame(found, schema=dict.fromkeys(names, pl.String), orient="row")
-    return files.Scanned(frame, len(blocks) - len(found), names)
+    return Scanned(frame, len(blocks) - len(found), names)
 
 
 def _topic(block: str) -> tuple[str, str] | None:

@@ -158,7 +158,7 @@ def _make_events(engine: duckdb.DuckDBPyConnection) -> None:
         "FROM lines l LEFT JOIN asked a ON l.query_id = a.query_id WHERE l.pin_id IS NOT NULL"
     )
     if engine.sql("SELECT bool_or(position = 0) FROM events WHERE known").fetchall()[0][0]:
-        engine.execute("UPDATE events SET position = position + 1")
+        engine.execute("UPDATE events SET position = position + 1 WHERE position >= 0")
 
 
 def _read_judgments(engine: duckdb.DuckDBPyConnection, paths: list[Path]) -> None:

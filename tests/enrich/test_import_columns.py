@@ -92,3 +92,8 @@ def test_a_number_is_finite_or_null(written, meant):
 )
 def test_a_flag_is_yes_or_no_or_null(written, meant):
     assert converted(columns.flag, written) is meant
+
+
+@pytest.mark.parametrize("written", ["2024-03-01T10:00:00.٣Z", "2024-03-01T10:00:00+٠٢:٠٠", "٢٠٢٤-٠٣-٠١"])
+def test_a_time_in_other_digits_is_null_and_no_end(written):
+    assert converted(columns.time, written) is None

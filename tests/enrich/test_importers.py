@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -121,8 +121,8 @@ def test_a_folder_of_parts_is_one_table_whatever_each_part_calls_an_id(folder, f
 def test_each_bad_row_is_dropped_and_counted_by_its_reason(folder, fresh):
     (folder / "engagements.csv").write_text(
         "query,pin_id,event,position,country,event_timestamp\n"
-        "shoe,1,click,1,us,2024-03-01\n"
-        "shoe,1,click,1,us,2024-03-01\n"  # the same line once more: a duplicate
+        "shoe,1,click,1,us,2024-03-01 10:00\n"
+        "shoe,1,click,1,us,2024-03-01 10:00\n"  # the same line once more: a duplicate
         "shoe,1,click,0,Atlantis,2024-03-02\n"  # kept, with position and country blanked
         "shoe,1,save,2,us,2024-03-03\n"
         "shoe,2,save,2,us,2024-03-03\n"
@@ -149,7 +149,7 @@ def test_each_bad_row_is_dropped_and_counted_by_its_reason(folder, fresh):
         "impossible-event_timestamp": 3,
         "unreadable-line": 1,
     }
-    assert of(report, ENGAGEMENTS).blanked == {"impossible-position": 1, "malformed-country": 1}
+    assert of(report, ENGAGEMENTS).blanked == {"zero-position": 1, "malformed-country": 1}
     assert of(report, JUDGMENTS).dropped == {"outside-1-5-level": 1, "unreadable-line": 1}
 
 
@@ -557,3 +557,35 @@ def test_boards_take_the_start_of_the_catalogue_where_they_have_no_time(folder, 
     (folder / "boards.csv").write_text("board_id,title\nb,shoes I like\n")
     import_catalogue("native", folder, fresh)
     assert rows(fresh, BOARDS)["created_at"].item() == datetime(2000, 1, 1, tzinfo=UTC)
+
+
+def test_json_lines_without_a_line_are_a_table_without_rows(folder, fresh):
+    """They have no header that could be missing; beside other parts they are one that says nothing."""
+    (folder / "judgments.jsonl").write_text("")
+    (folder / "engagements").mkdir()
+    (folder / "engagements" / "a.jsonl").write_text("\n")
+    (folder / "engagements" / "b.csv").write_text("query,pin_id,event,event_timestamp\nshoe,1,click,2024-03-01\n")
+    report = import_catalogue("native", folder, fresh)
+    assert (of(report, JUDGMENTS).kept, of(report, ENGAGEMENTS).kept) == (0, 1)
+
+
+def test_grades_from_zero_are_another_scale(folder, fresh):
+    """Their 1 to 4 would be taken for levels, and the pairs of 0 lost."""
+    (folder / "judgments.jsonl").unlink()
+    grades = "".join(f"shoe,{pin},{grade}\n" for pin, grade in enumerate((0, 4, 3, 1, 2, 0.0)))
+    (folder / "judgments.csv").write_text("query,pin_id,level\n" + grades)
+    with pytest.raises(BadInput, match=r"levels 1..5, found grades from 0 \(2 of 0\); write each as"):
+        import_catalogue("native", folder, fresh)
+    assert not fresh.root.exists()
+
+
+def test_content_of_the_future_is_noted_and_moves_no_other_date(tmp_path, fresh):
+    ahead = datetime.now(UTC) + timedelta(hours=9)
+    (tmp_path / "pins.csv").write_text(f"pin_id,title,created_at\n1,shoe,{ahead:%Y-%m-%d %H:%M}\n2,hat,2024-01-01\n")
+    (tmp_path / "judgments.csv").write_text("query,pin_id,level\nhat,2,4\n")
+    notes = import_catalogue("native", tmp_path, fresh).notes
+    assert any(note.startswith("pins: 1 have an updated_at (else created_at) in the future") for note in notes)
+    assert f"up to {ahead:%Y-%m-%d %H:%M} UTC" in "".join(notes)
+    assert rows(fresh, JUDGMENTS)["judged_at"].item() == datetime(2024, 1, 2, tzinfo=UTC)
+    (tmp_path / "pins.csv").write_text("pin_id,title,created_at\n2,hat,2024-01-01\n")
+    assert not any("future" in note for note in import_catalogue("native", tmp_path, fresh).notes)

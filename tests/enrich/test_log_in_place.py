@@ -96,6 +96,34 @@ def test_the_rules_are_those_of_an_import(two_pins: Path, tmp_path: Path) -> Non
     assert logs[0].equals(logs[1])
 
 
+def test_equal_rows_that_name_no_user_and_no_time_of_day_all_count(two_pins: Path, tmp_path: Path) -> None:
+    """A log with dates alone, of nobody: 100 impressions and 5 clicks are no one impression and one click."""
+    midnight = NOON.replace(hour=0)
+    of_nobody = [row(user_hash=None, event="impression", event_timestamp=midnight)] * 100
+    of_nobody += [row(user_hash=None, event_timestamp=midnight)] * 5
+    twice = [row(user_hash=None, event="impression")] * 2 + [row(event_timestamp=midnight)] * 2  # at noon, of somebody
+    write_day(two_pins / "engagements", 1, of_nobody + twice)
+    write_day(tmp_path / "log", 1, of_nobody + twice)
+    settings = EngagementSettings(snapshots=SnapshotSettings(as_of=datetime(2024, 2, 1, tzinfo=UTC)))
+    for place in (None, str(tmp_path / "log")):
+        workspace = Workspace.at(tmp_path / f"w{place is None}")
+        report = import_catalogue("native", two_pins, workspace, MAPPING, log=place)
+        assert engagements(report) == (107, {"duplicate": 2})
+        run_engagement(workspace, settings)
+        counted = parts.latest(workspace.folder(PIN_ENGAGEMENT), PIN_ENGAGEMENT).filter(pl.col("pin_id") == "1")
+        assert counted.select("impressions_365d", "clicks_365d").row(0) == (101, 6)
+
+
+def test_a_log_that_counts_positions_from_zero_is_noted(two_pins: Path, tmp_path: Path) -> None:
+    rows = [row(position=position, user_hash=f"u{n}") for n, position in enumerate(("0", "0.0", "1", "2", "-1", None))]
+    write_day(two_pins / "engagements", 1, rows)
+    write_day(tmp_path / "log", 1, rows)
+    for place in (None, str(tmp_path / "log")):
+        report = import_catalogue("native", two_pins, Workspace.at(tmp_path / f"w{place is None}"), MAPPING, log=place)
+        said = "engagements.position: 0 in 2 rows, taken as unknown, for positions count from 1; where 0 is the top"
+        assert any(note.startswith(said) for note in report.notes)
+
+
 def engagements(report: ImportReport) -> tuple[int, dict[str, int]]:
     found = next(table for table in report.tables if table.table == "engagements")
     return found.kept, dict(found.dropped)

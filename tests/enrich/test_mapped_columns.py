@@ -13,7 +13,7 @@ from enrich import parts
 from enrich.errors import BadInput
 from enrich.history import History
 from enrich.importers import Mapping, import_catalogue
-from enrich.tables import ENGAGEMENTS
+from enrich.tables import ENGAGEMENTS, PINS
 from enrich.workspace import Workspace
 
 COLUMNS = [
@@ -154,3 +154,75 @@ def test_hive_partitions_give_columns(two_pins: Path, tmp_path: Path) -> None:
     import_catalogue("native", two_pins, workspace)
     rows = parts.scan(workspace.folder(ENGAGEMENTS)).collect().sort("event_timestamp")
     assert rows.select("lang", pl.col("event_timestamp").dt.day()).rows() == [("en", 1), ("de", 2)]
+
+
+def test_a_key_of_json_lines_is_known_however_it_is_spelt(two_pins: Path, tmp_path: Path) -> None:
+    """As a heading of csv is; of two that a line has, the one that most lines have counts."""
+    lines = [
+        {"pin_id": 1, "Link URL": "http://shop.test/1", "created-at": "2020-01-01"},
+        {"pin_id": 2, "Link URL": "http://shop.test/2", "Created At": "2021-01-01", "created-at": None},
+        {"pin_id": 3, "link_url": "http://shop.test/3", "PIN_ID": 4, "created-at": "2022-01-01", "/a~b": [1]},
+    ]
+    (two_pins / "pins.csv").unlink()
+    (two_pins / "pins.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    workspace = Workspace.at(tmp_path / "w")
+    notes = import_catalogue("native", two_pins, workspace).notes
+    pins = parts.scan(workspace.folder(PINS)).sort("pin_id").collect()
+    assert pins["link_url"].to_list() == [f"http://shop.test/{n}" for n in (1, 2, 3)]
+    assert pins["created_at"].dt.year().to_list() == [2020, 2021, 2022]
+    assert "pins: columns that are not read: /a~b" in notes
+
+
+def test_a_column_of_a_log_is_known_however_it_is_spelt(two_pins: Path, tmp_path: Path) -> None:
+    row = {"Query": "hat", "pin-id": "1", "Pin Title": "x", "EVENT": "click", "Event Timestamp": "2024-01-01"}
+    (two_pins / "engagements.jsonl").write_text(json.dumps(row | {"user-hash": "u"}) + "\n")
+    (tmp_path / "log").mkdir()
+    pl.DataFrame([row | {"user-hash": "u"}]).write_parquet(tmp_path / "log" / "a.parquet")
+    mapping = Mapping.parse(["country=pin_title"], [])
+    for place in (None, str(tmp_path / "log")):
+        workspace = Workspace.at(tmp_path / f"w{place is None}")
+        import_catalogue("native", two_pins, workspace, mapping, log=place)
+        found = History(workspace).log().select("query", "pin_id", "user_hash").to_polars()
+        assert found.rows() == [("hat", "1", "u")]
+
+
+def test_a_picture_lies_in_the_folder_however_its_column_is_spelt(two_pins: Path, tmp_path: Path) -> None:
+    (two_pins / "pins.csv").write_text("pin_id,title,Image URI\n1,shoe,images/1.jpg\n")
+    workspace = Workspace.at(tmp_path / "w")
+    import_catalogue("native", two_pins, workspace)
+    assert parts.scan(workspace.folder(PINS)).collect()["image_uri"].item() == str(two_pins / "images/1.jpg")
+
+
+def test_what_is_mapped_goes_before_a_column_that_is_spelt_so(two_pins: Path, tmp_path: Path) -> None:
+    (two_pins / "pins.csv").write_text("Pin ID,Image-URI,sku,photo\n1,old.jpg,S1,new.jpg\n")
+    workspace = Workspace.at(tmp_path / "w")
+    import_catalogue("native", two_pins, workspace, Mapping.parse(["pins.pin_id=sku", "pins.image_uri=photo"], []))
+    pin = parts.scan(workspace.folder(PINS)).select("pin_id", "image_uri").collect().row(0)
+    assert pin == ("S1", str(two_pins / "new.jpg"))
+
+
+def test_an_object_or_a_list_of_json_lines_is_no_text(two_pins: Path, tmp_path: Path) -> None:
+    """It is left out, counted, and may be read by a path; a text that looks like one stays."""
+    lines = [
+        {"pin_id": 1, "Title": {"en": "shoe"}, "category": ["a", "b"], "description": '["new"] shoe'},
+        {"pin_id": 2, "title": "hat", "names": [1]},
+        {"pin_id": {"id": 3}, "title": "coat", "names": "Coat"},
+    ]
+    (two_pins / "pins.csv").unlink()
+    (two_pins / "pins").mkdir()
+    (two_pins / "pins" / "a.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (two_pins / "pins" / "b.csv").write_text("pin_id,title\n4,[sale] vase\n")
+    workspace = Workspace.at(tmp_path / "w")
+    report = import_catalogue("native", two_pins, workspace)
+    pins = parts.scan(workspace.folder(PINS)).select("pin_id", "title", "category", "description").collect()
+    assert sorted(pins.rows()) == [
+        ("1", None, None, '["new"] shoe'), ("2", "hat", None, None), ("4", "[sale] vase", None, None)
+    ]  # fmt: skip
+    assert report.tables[0].dropped == {"nested-pin_id": 1}
+    assert report.tables[0].blanked == {"nested-title": 1, "nested-category": 1}
+    assert any("pins.title: 1 objects or lists are left out; flatten, or name" in note for note in report.notes)
+    mapping = Mapping.parse(["pins.title=title.en", "pins.category=names"], [])
+    report = import_catalogue("native", two_pins, workspace, mapping)
+    pins = parts.scan(workspace.folder(PINS)).select("pin_id", "title", "category").collect()
+    assert sorted(pins.rows()) == [("1", "shoe", None), ("2", None, None), ("4", None, None)]
+    assert report.tables[0].blanked == {"nested-category": 1}
