@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import UTC, datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
@@ -93,13 +94,20 @@ def clean(raw: RawTable) -> pl.LazyFrame:
     return raw.frame.select(*kept, dropped, *blanks)
 
 
-def refuse_other_scale(raw: RawTable, dropped: Counter[str]) -> None:
-    """Raises BadInput where a level is 0: then all are grades of another scale, and some only look like levels."""
+def refuse_other_scale(raw: RawTable, staged: Path, dropped: Counter[str]) -> None:
+    """Raises BadInput where a level is 0 and none is the highest: then all are grades of another scale.
+
+    `staged` is the parquet file of the rows, cleaned. Beside levels up to the highest a 0 is a bad row.
+    """
     zeros = dropped[_ZERO_LEVEL]
-    if zeros:
+    if not zeros:
+        return
+    highest = pl.scan_parquet(staged).select(pl.col("level").max()).collect(engine="streaming").item()
+    if highest is None or highest < LEVELS[-1]:
         raise BadInput(
-            f"{raw.origin}: expected levels {LEVELS[0]}..{LEVELS[-1]}, found grades from 0 ({zeros:,} of 0); write "
-            "each as 1 + 4 · grade / the highest there can be, or leave the rows of 0 out if they are no grades"
+            f"{raw.origin}: expected levels {LEVELS[0]}..{LEVELS[-1]}, found grades from 0 ({zeros:,} of 0, none of "
+            f"{LEVELS[-1]}); write each as 1 + 4 · grade / the highest there can be, or leave the rows of 0 out if "
+            "they are no grades"
         )
 
 

@@ -103,7 +103,7 @@ def write(raw: RawCatalogue, catalogue: Catalogue, workspace: Workspace, correct
 def _write(raw: RawCatalogue, catalogue: Catalogue, workspace: Workspace, aside: Path, corrected: bool) -> ImportReport:
     staged = [_stage(source, aside) for source in raw.tables]
     for found in staged:
-        refuse_other_scale(found.raw, found.dropped)
+        refuse_other_scale(found.raw, found.path, found.dropped)
         _refuse_mostly_bad(found)
     pins = next((found for found in staged if found.raw.table is PINS), None)
     if not (pins and pins.good):

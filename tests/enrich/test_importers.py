@@ -574,9 +574,16 @@ def test_grades_from_zero_are_another_scale(folder, fresh):
     (folder / "judgments.jsonl").unlink()
     grades = "".join(f"shoe,{pin},{grade}\n" for pin, grade in enumerate((0, 4, 3, 1, 2, 0.0)))
     (folder / "judgments.csv").write_text("query,pin_id,level\n" + grades)
-    with pytest.raises(BadInput, match=r"levels 1..5, found grades from 0 \(2 of 0\); write each as"):
+    with pytest.raises(BadInput, match=r"levels 1..5, found grades from 0 \(2 of 0, none of 5\); write each"):
         import_catalogue("native", folder, fresh)
     assert not fresh.root.exists()
+
+
+def test_a_zero_beside_levels_up_to_five_is_a_bad_row(folder, fresh):
+    (folder / "judgments.jsonl").unlink()
+    (folder / "judgments.csv").write_text("query,pin_id,level\nshoe,1,5\nshoe,2,0\nshoe,3,3\n")
+    told = of(import_catalogue("native", folder, fresh), JUDGMENTS)
+    assert (told.kept, told.dropped) == (2, {"zero-level": 1})
 
 
 def test_content_of_the_future_is_noted_and_moves_no_other_date(tmp_path, fresh):
