@@ -109,13 +109,14 @@ def last_erasure(workspace: Workspace) -> Erased | None:
 
 
 def _state(workspace: Workspace) -> str | None:
-    """A hash of the deletions and of the names of all parts that may hold what they name; None without deletions.
+    """A hash of the deletions and of the names of all parts that may hold what they name; None where there never were
+    any. Those that were taken back count: the rows of nulls that they left have to go.
 
     Enriched parts are not in it: what the steps write after an erasure is made without what was deleted.
     """
     named = parts.scan(workspace.folder(tables.DELETIONS)).select("kind", "id").unique()
     deletions = named.sort("kind", "id").collect()
-    if deletions.is_empty():
+    if deletions.is_empty() and not (workspace.root / _RECORD).is_file():
         return None
     files = [part for table in SOURCES for part in sorted(workspace.folder(table).glob("*.parquet"))]
     described = [f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files]

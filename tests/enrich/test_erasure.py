@@ -251,18 +251,22 @@ def test_one_row_of_nulls_takes_a_deleted_pins_values_back_and_a_second_run_does
     assert before == {path: path.stat().st_mtime_ns for path in catalogue.root.rglob("*.parquet")}
 
 
-def test_a_pin_that_is_back_is_enriched_as_if_it_had_never_gone(catalogue: Workspace, encoder: str) -> None:
+@pytest.mark.parametrize("still_deleted", [[{"kind": "user", "id": "u", "deleted_at": day(5)}], []])
+def test_a_pin_that_is_back_is_enriched_as_if_it_had_never_gone(
+    catalogue: Workspace, encoder: str, still_deleted: list[dict[str, object]]
+) -> None:
     run(catalogue, encoder)
     delete(catalogue)
     run(catalogue, encoder)
     parts.replace(catalogue.folder(DELETIONS), DELETIONS, DELETIONS.schema.empty_table())
-    write_rows(catalogue, DELETIONS, {"kind": "user", "id": "u", "deleted_at": day(5)})
+    write_rows(catalogue, DELETIONS, *still_deleted)
     write_rows(catalogue, PINS, {"pin_id": "p", "title": "my confession", "created_at": day(1)})
     run(catalogue, encoder)
     rows = parts.scan(catalogue.folder(PIN_TEXT)).filter(pl.col("pin_id") == "p").collect()
     assert rows.select("title", "reason", "event_timestamp").rows() == [("my confession", None, day(1))]
     served = parts.latest(catalogue.folder(PIN_SERVING), PIN_SERVING)
     assert served.filter(pl.col("pin_id") == "p")["payload"][0] is not None
+    assert run_erasure(catalogue).made == 0
 
 
 def test_a_user_is_deleted_in_whatever_case_the_hash_is_written(workspace: Workspace) -> None:
