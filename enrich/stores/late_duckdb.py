@@ -14,7 +14,6 @@ import atexit
 import warnings
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import ibis
@@ -36,7 +35,7 @@ from pydantic import StrictStr
 
 from enrich.stores import row_files
 from enrich.stores.late_latest import LatestJob
-from enrich.stores.parquet_source import ADDRESS, Source, addresses_of, connect, is_local, kept_addresses
+from enrich.stores.parquet_source import ADDRESS, Part, Source, addresses_of, connect, is_local, kept_addresses
 
 _PLACE = "__place"  # of a row in entity_df
 # ibis warns about its own use of DuckDB; Feast, imported above, shows every deprecation once unless told otherwise.
@@ -160,7 +159,7 @@ class _Wanted(NamedTuple):
 
     prefix: str  # of full feature names
     features: tuple[str, ...]
-    parts: tuple[Path, ...]
+    parts: tuple[Part, ...]
     addresses: row_files.Addresses
 
     @classmethod
@@ -169,7 +168,16 @@ class _Wanted(NamedTuple):
         prefix = view.projection.name_alias or view.name
         features = tuple(ref.split(":")[1] for ref in feature_refs if ref.startswith(f"{asked}:"))
         addresses = rows.column(f"{prefix}__{ADDRESS}").fill_null(row_files.MISSING).to_numpy()
-        return cls(prefix, features, source.paths, addresses)
+        return cls(prefix, features, source.parts, addresses)
+
+    def values(self) -> dict[str, pa.ChunkedArray]:
+        """Of each feature. Raises CorkboardError where a part was rewritten since the rows were chosen: an address is
+        another row's then.
+        """
+        found = row_files.gather([part.path for part in self.parts], self.features, self.addresses)
+        for number in np.unique(self.addresses[self.addresses != row_files.MISSING] >> row_files.ROW_BITS):
+            self.parts[number].refuse_rewritten()
+        return found
 
 
 class _LateJob(IbisRetrievalJob):
@@ -188,9 +196,9 @@ class _LateJob(IbisRetrievalJob):
 
     def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
         table = self._entity_df
-        for prefix, features, parts, addresses in self._wanted:
-            for name, values in row_files.gather(parts, features, addresses).items():
-                table = table.append_column(f"{prefix}__{name}" if self._full_feature_names else name, values)
+        for wanted in self._wanted:
+            for name, values in wanted.values().items():
+                table = table.append_column(f"{wanted.prefix}__{name}" if self._full_feature_names else name, values)
         return table
 
     def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
