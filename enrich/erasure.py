@@ -28,7 +28,7 @@ from enrich import job, parts, query_merge, snapshot_state, tables
 from enrich.history import History
 from enrich.job import JobReport
 from enrich.normalise import normalise_query
-from enrich.stores import online_erasure, row_files
+from enrich.stores import online_erasure, row_files, view_loads
 from enrich.tables import ENRICHED, SOURCES, Table
 from enrich.workspace import Workspace
 
@@ -36,6 +36,7 @@ DELETED = "deleted"  # the reason of the one row that a deleted pin keeps in a t
 PRODUCER = "erasure/1"
 _RULE = "erasure/2"  # of which rows go: with another one all is looked at again
 _RECORD = "erased.json"
+_LOAD_SECONDS = 600.0  # to wait for a load of the same table
 _QUERY_TABLES = tuple(table for table in ENRICHED if table.key[0] == "query" and table is not tables.JUDGMENT)
 _SOURCE_RULES = {  # which rows of a source go; `gone_*` are the deleted ids
     tables.BOARD_PINS: "pin_id IN (FROM gone_pin) OR board_id IN (FROM gone_board)",
@@ -60,7 +61,7 @@ def run_erasure(workspace: Workspace) -> JobReport:
     """Take out what was deleted; nothing is read where neither deletions nor sources changed since.
 
     In the report `made` counts rows taken out, `failed` is what could not be done, by reason; what an online store that
-    did not answer still holds is tried again by every run until it does.
+    did not answer, or was being loaded all the while, still holds is tried again by every run until it does.
     """
     failed = Counter[str]()
     _settle(workspace, failed)
@@ -177,22 +178,30 @@ def _erase_enriched(
     keys = engine.sql(f"SELECT DISTINCT {', '.join(table.key)} FROM {_parts(workspace, table)} WHERE {doomed}").pl()
     if keys.is_empty():
         return 0
-    _remove_online(workspace, table, keys, failed)
-    if _has_tombstones(table):
-        gone = engine.sql("SELECT id AS pin_id FROM gone_pin").pl()
-        _append_tombstones(workspace, table, keys.join(gone, on="pin_id", how="semi"))
-    return _rewrite(workspace, engine, table, doomed)
+    with view_loads.erasing(workspace.folder(table), _LOAD_SECONDS) as alone:
+        _remove_online(workspace, table, keys, failed, alone)
+        if _has_tombstones(table):
+            gone = engine.sql("SELECT id AS pin_id FROM gone_pin").pl()
+            _append_tombstones(workspace, table, keys.join(gone, on="pin_id", how="semi"))
+        return _rewrite(workspace, engine, table, doomed)
 
 
-def _remove_online(workspace: Workspace, table: Table, keys: pl.DataFrame, failed: Counter[str]) -> bool:
-    """Whether the store, where there is one, answered; if not, the keys are owed."""
-    unreached = online_erasure.UNREACHED in failed  # one wait for its timeouts is enough
-    fault = online_erasure.UNREACHED if unreached else online_erasure.forget(workspace, table, keys)
-    if fault == online_erasure.UNREACHED:
+def _remove_online(workspace: Workspace, table: Table, keys: pl.DataFrame, failed: Counter[str], alone: bool) -> bool:
+    """Whether the store, where there is one, has lost the keys; if it did not answer, or a load is under way (not
+    `alone`), they are owed.
+    """
+    if not alone:
+        fault: str | None = online_erasure.LOADING
+    elif online_erasure.UNREACHED in failed:  # one wait for its timeouts is enough
+        fault = online_erasure.UNREACHED
+    else:
+        fault = online_erasure.forget(workspace, table, keys)
+    owed = fault in (online_erasure.LOADING, online_erasure.UNREACHED)
+    if owed:
         online_erasure.owe(workspace, table, keys)
     if fault:
         failed[fault] += keys.height
-    return fault != online_erasure.UNREACHED
+    return not owed
 
 
 def _settle(workspace: Workspace, failed: Counter[str]) -> None:
@@ -205,8 +214,9 @@ def _settle(workspace: Workspace, failed: Counter[str]) -> None:
         if _has_tombstones(table):
             rows = rows.filter(pl.col("reason").ne_missing(pl.lit(DELETED)))
         gone = keys.join(rows.select(table.key).unique().collect(), on=table.key, how="anti")
-        if gone.is_empty() or _remove_online(workspace, table, gone, failed):
-            online_erasure.settled(workspace, table)
+        with view_loads.erasing(workspace.folder(table), _LOAD_SECONDS) as alone:
+            if gone.is_empty() or _remove_online(workspace, table, gone, failed, alone):
+                online_erasure.settled(workspace, table)
 
 
 def _append_tombstones(workspace: Workspace, table: Table, keys: pl.DataFrame) -> None:

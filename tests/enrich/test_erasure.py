@@ -24,6 +24,7 @@ from enrich.query_features import QueryFeatureSettings
 from enrich.snapshots import SnapshotSettings
 from enrich.status import render, status
 from enrich.steps import RunSettings, Step
+from enrich.stores.safe_sqlite import SafeSqliteOnlineStore
 from enrich.tables import (
     BOARD_PINS,
     BOARDS,
@@ -34,6 +35,7 @@ from enrich.tables import (
     PIN_SERVING,
     PIN_TEXT,
     PINS,
+    QUERY_FEATURES,
     QUERY_PIN_ENGAGEMENT,
     QUERY_SERVING,
     SOFT_LABEL,
@@ -359,3 +361,27 @@ def test_what_an_unreachable_online_store_holds_is_removed_once_it_is_back(catal
     run(catalogue, encoder)
     assert not [word for word in SECRETS if word in everything(catalogue)]
     assert not list((catalogue.root / "owed_online").iterdir())
+
+
+def test_words_erased_while_they_are_being_loaded_are_removed_once_the_load_is_over(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `feast materialize` loads, which has the rows in hand when they are erased. Nobody waits for it here."""
+    click = {"pin_id": "a", "event": "click", "event_timestamp": day(1)}
+    write_rows(workspace, ENGAGEMENTS, {"query": "table", "user_hash": "v", **click})
+    write_rows(workspace, QUERY_FEATURES, *({"query": q, "event_timestamp": day(2)} for q in ("table", "tattoo")))
+    apply(workspace)
+    monkeypatch.setattr(erasure, "_LOAD_SECONDS", 0)
+    whole, failed = SafeSqliteOnlineStore.write_arrow, []
+
+    def write(*arguments: object) -> None:
+        write_rows(workspace, DELETIONS, {"kind": "user", "id": "u", "deleted_at": day(5)})
+        failed.append(run_erasure(workspace).failed)
+        whole(*arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patched, quiet():
+        patched.setattr(SafeSqliteOnlineStore, "write_arrow", write)
+        open_store(workspace).materialize(day(1), day(9), ["query_features"])
+    assert failed == [{"online-store-being-loaded": 1}] and "tattoo" in everything(workspace)
+    assert not run_erasure(workspace).failed and "tattoo" not in everything(workspace)
+    assert not list((workspace.root / "owed_online").iterdir())
