@@ -65,7 +65,7 @@ def apply(workspace: Workspace) -> list[str]:
 
 def _is_applied(workspace: Workspace) -> bool:
     store = open_store(workspace)
-    return _read_state(workspace).applied == digest_of(workspace) and _stands(store)
+    return _read_state(workspace).applied == digest_of(workspace) and _reads(store, workspace) and _stands(store)
 
 
 def _apply(workspace: Workspace) -> list[str]:
@@ -159,6 +159,14 @@ def applied_fingerprint(workspace: Workspace, service: str) -> str:
         producers = rows.filter(pl.col("reason").is_null()).select(pl.col("producer").unique().sort()).collect()
         facts += [f"{projection.name}<{producer}" for producer in producers["producer"]]
     return digest(*facts)
+
+
+def _reads(store: FeatureStore, workspace: Workspace) -> bool:
+    """Whether the views read this workspace: `feast apply` takes the one that CORKBOARD_WORKSPACE names."""
+    named = Workspace.at(workspace.root)  # as the definitions name it
+    with quiet():
+        views = [view for view in store.list_feature_views() if view.name in _TABLES]
+    return all(getattr(v.batch_source, "path", "") == parts.glob(named.folder(_TABLES[v.name])) for v in views)
 
 
 def _stands(store: FeatureStore) -> bool:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -199,6 +200,20 @@ def test_a_store_that_the_plain_commands_made_anew_is_filled_again(workspace: Wo
     assert [loaded.view for loaded in materialize(workspace)] == ["pin_serving"]
     assert OnlineFeatures.open(workspace).pins(["a"]) == [b"x"]
     assert materialize(workspace) == []
+
+
+def test_definitions_applied_with_another_workspaces_sources_are_applied_again(workspace: Workspace, tmp_path: Path):
+    """As `feast -f W/feature_store.yaml apply` does where CORKBOARD_WORKSPACE was forgotten."""
+    other = Workspace.at(tmp_path / "other")
+    other.create(Catalogue("native", "other"))
+    for place, pin in ((workspace, "mine"), (other, "theirs")):
+        write_rows(place, PIN_SERVING, {"pin_id": pin, "payload": b"x", "event_timestamp": day(1)})
+    materialize(workspace)
+    with quiet():
+        open_store(workspace).apply(definitions(other))
+    write_rows(workspace, PIN_SERVING, {"pin_id": "new", "payload": b"y", "event_timestamp": day(2)})
+    materialize(workspace)
+    assert OnlineFeatures.open(workspace).pins(["mine", "theirs", "new"]) == [b"x", None, b"y"]
 
 
 def test_a_reader_follows_a_store_that_was_made_anew(workspace: Workspace):
