@@ -150,7 +150,7 @@ class LateDuckDBOfflineStore(DuckDBOfflineStore):
             wanted=wanted,
             on_demand=OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry),
             full_feature_names=full_feature_names,
-            metadata=narrow.metadata,
+            metadata=_metadata(narrow.metadata, feature_refs),
         )
 
 
@@ -207,6 +207,14 @@ class _LateJob(IbisRetrievalJob):
     def persist(self, storage: Any, allow_overwrite: bool = False, timeout: int | None = None) -> None:
         table = ibis.memtable(self._to_arrow_internal(timeout))
         _write_data_source(table, storage.to_data_source(), "", "overwrite", allow_overwrite)
+
+
+def _metadata(narrow: RetrievalMetadata | None, feature_refs: list[str]) -> RetrievalMetadata | None:
+    """What Feast says of the join, of the features that were asked for: a saved dataset is read back by it."""
+    if narrow is None:
+        return None
+    keys = [key for key in narrow.keys if key != _PLACE]
+    return RetrievalMetadata(feature_refs, keys, narrow.min_event_timestamp, narrow.max_event_timestamp)
 
 
 def _asked_as(view: FeatureView) -> str:

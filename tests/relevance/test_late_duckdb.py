@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
+from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
 from feast.infra.offline_stores.offline_store import RetrievalJob
 from table_rows import day, write_rows
 
@@ -32,3 +33,16 @@ def test_a_part_rewritten_between_choosing_and_reading_is_noticed(workspace: Wor
     run_erasure(workspace)
     with pytest.raises(CorkboardError, match="rewritten since; run this again"):
         job.to_df()
+
+
+@pytest.mark.filterwarnings("ignore:.* is an experimental feature:RuntimeWarning")
+def test_a_saved_dataset_is_read_back(workspace: Workspace):
+    write_rows(workspace, PIN_TEXT, {"pin_id": "a", "title": "of a", "event_timestamp": day(1)})
+    job = titles_of(workspace, "a", "b")
+    with quiet():
+        store = open_store(workspace)
+        storage = SavedDatasetFileStorage(str(workspace.root / "saved.parquet"))
+        store.create_saved_dataset(from_=job, name="titles", storage=storage)
+        saved = store.get_saved_dataset("titles")
+    assert (saved.features, saved.join_keys) == (["pin_text:title"], ["pin_id"])
+    assert saved.to_df().set_index("pin_id")["title"].to_dict() == {"a": "of a", "b": None}
