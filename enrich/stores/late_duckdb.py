@@ -5,7 +5,8 @@ through them as one number, its address. For a training frame (`get_historical_f
 values of the rows that won, for `feast materialize` `late_latest.py` streams them.
 
 Two rows of one key with both clocks equal: the one that stands last counts (by part name, then row). Rows of a frame
-come back in the order of `entity_df`. Sources that are no local parquet files go Feast's own way.
+come back in the order of `entity_df`. Sources that are no local parquet files, or of which a path makes a column, go
+Feast's own way.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import ibis
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from feast import FeatureView, OnDemandFeatureView
+from feast import FeatureView, FileSource, OnDemandFeatureView
 from feast.data_source import DataSource
 from feast.infra.offline_stores.duckdb import DuckDBOfflineStore, DuckDBOfflineStoreConfig, _write_data_source
 from feast.infra.offline_stores.ibis import (
@@ -119,7 +120,8 @@ class LateDuckDBOfflineStore(DuckDBOfflineStore):
     ) -> RetrievalJob:
         """As Feast's, row for row; the rows are chosen here, their values read when the job is."""
         connect(config.offline_store)
-        if isinstance(entity_df, str) or not all(is_local(view.batch_source) for view in feature_views):
+        sources = {} if isinstance(entity_df, str) else _sources(feature_views, feature_refs)
+        if isinstance(entity_df, str) or not sources:
             return DuckDBOfflineStore.get_historical_features(
                 config,
                 feature_views,
@@ -130,7 +132,6 @@ class LateDuckDBOfflineStore(DuckDBOfflineStore):
                 full_feature_names,
                 filter_by_created_timestamp,
             )
-        sources = {_path(view.batch_source): _source(view) for view in feature_views}
         narrow = get_historical_features_ibis(
             config=config,
             feature_views=feature_views,
@@ -138,13 +139,13 @@ class LateDuckDBOfflineStore(DuckDBOfflineStore):
             entity_df=entity_df.assign(**{_PLACE: np.arange(len(entity_df))}),
             registry=registry,
             project=project,
-            data_source_reader=lambda source, _: kept_addresses(sources[_path(source)]),
+            data_source_reader=lambda source, _: kept_addresses(sources[id(source)]),
             data_source_writer=_write_data_source,
             full_feature_names=True,
             filter_by_created_timestamp=filter_by_created_timestamp,
         )
         rows = narrow.to_arrow().sort_by(_PLACE)
-        wanted = [_Wanted.of(view, sources[_path(view.batch_source)], feature_refs, rows) for view in feature_views]
+        wanted = [_Wanted.of(view, sources[id(view.batch_source)], feature_refs, rows) for view in feature_views]
         return _LateJob(
             entity_df=rows.select(list(entity_df.columns)),
             wanted=wanted,
@@ -164,9 +165,8 @@ class _Wanted(NamedTuple):
 
     @classmethod
     def of(cls, view: FeatureView, source: Source, feature_refs: Sequence[str], rows: pa.Table) -> _Wanted:
-        asked = _asked_as(view)
         prefix = view.projection.name_alias or view.name
-        features = tuple(ref.split(":")[1] for ref in feature_refs if ref.startswith(f"{asked}:"))
+        features = _features(view, feature_refs)
         addresses = rows.column(f"{prefix}__{ADDRESS}").fill_null(row_files.MISSING).to_numpy()
         return cls(prefix, features, source.parts, addresses)
 
@@ -222,15 +222,30 @@ def _asked_as(view: FeatureView) -> str:
     return str(view.projection.name_to_use())  # type: ignore[no-untyped-call]  # feast does not annotate it
 
 
-def _source(view: FeatureView) -> Source:
-    source = view.batch_source
-    if not is_local(source):
-        raise TypeError(f"expected a view that reads parquet files, found {type(source).__name__}")
+def _features(view: FeatureView, feature_refs: Sequence[str]) -> tuple[str, ...]:
+    """Those that are asked of the view."""
+    asked = f"{_asked_as(view)}:"
+    return tuple(ref.removeprefix(asked) for ref in feature_refs if ref.startswith(asked))
+
+
+def _sources(feature_views: Sequence[FeatureView], feature_refs: Sequence[str]) -> dict[int, Source]:
+    """What each view reads, by the identity of its data source, which is all that Feast's join says of it.
+
+    None where one is no local parquet files, wants columns that they do not have themselves, or shares it with a view
+    of other keys: these are for Feast's own way.
+    """
+    found: dict[int, Source] = {}
+    for view in feature_views:
+        if not is_local(view.batch_source):
+            return {}
+        source = _source(view, view.batch_source)
+        columns = (*source.keys, *source.clocks, *_features(view, feature_refs))
+        if not source.holds(columns) or found.setdefault(id(view.batch_source), source) != source:
+            return {}
+    return found
+
+
+def _source(view: FeatureView, source: FileSource) -> Source:
     keys = (view.projection.join_key_map or {e.name: e.name for e in view.entity_columns}).keys()
     clocks = [c for c in (source.timestamp_field, source.created_timestamp_column) if c]
     return Source.of(source, tuple(keys), clocks)
-
-
-def _path(source: DataSource | None) -> str:
-    """Where a source that `is_local` let through reads."""
-    return str(getattr(source, "path", ""))

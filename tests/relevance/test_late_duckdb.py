@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
+from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType
 from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
 from feast.infra.offline_stores.offline_store import RetrievalJob
+from feast.types import Int64
 from table_rows import day, write_rows
 
 from enrich.erasure import run_erasure
@@ -46,3 +50,36 @@ def test_a_saved_dataset_is_read_back(workspace: Workspace):
         saved = store.get_saved_dataset("titles")
     assert (saved.features, saved.join_keys) == (["pin_text:title"], ["pin_id"])
     assert saved.to_df().set_index("pin_id")["title"].to_dict() == {"a": "of a", "b": None}
+
+
+@pytest.mark.parametrize("store_type", ["enrich.stores.late_duckdb.LateDuckDBOfflineStore", "duckdb"])
+def test_views_over_one_file_by_other_keys_and_columns_of_a_path_are_answered(tmp_path: Path, store_type: str):
+    """Views that somebody else adds: Feast's own store answers them."""
+    columns = {"a": ["a1", "a2"], "b": ["b1", "b2"], "x": [1, 2], "y": [3, 4], "event_timestamp": [day(1)] * 2}
+    (tmp_path / "files" / "part=7").mkdir(parents=True)
+    pd.DataFrame(columns).to_parquet(tmp_path / "files" / "part=7" / "f.parquet")
+
+    def view(name: str, key: str, *features: str) -> FeatureView:
+        source = FileSource(name=name, path=f"{tmp_path}/files/**/*.parquet", timestamp_field="event_timestamp")
+        entity = Entity(name=key, value_type=ValueType.STRING)
+        return FeatureView(
+            name=name, entities=[entity], schema=[Field(name=f, dtype=Int64) for f in features], source=source
+        )
+
+    config = RepoConfig(
+        project="p",
+        provider="local",
+        registry=str(tmp_path / "registry.db"),
+        offline_store={"type": store_type},
+        online_store={"type": "sqlite", "path": str(tmp_path / "online.db")},
+        entity_key_serialization_version=3,
+    )
+    entities = pd.DataFrame({"a": ["a1", "a2"], "b": ["b2", "b1"], "event_timestamp": [day(9)] * 2})
+    with quiet():
+        store = FeatureStore(config=config)
+        views = [view("of_a", "a", "x"), view("of_b", "b", "y"), view("of_path", "a", "part")]
+        store.apply([*(Entity(name=key, value_type=ValueType.STRING) for key in "ab"), *views])
+        found = [
+            store.get_historical_features(entities, asked).to_df() for asked in (["of_a:x", "of_b:y"], ["of_path:part"])
+        ]
+    assert found[0][["x", "y"]].values.tolist() == [[1, 4], [2, 3]] and found[1]["part"].to_list() == [7, 7]
