@@ -385,3 +385,19 @@ def test_words_erased_while_they_are_being_loaded_are_removed_once_the_load_is_o
     assert failed == [{"online-store-being-loaded": 1}] and "tattoo" in everything(workspace)
     assert not run_erasure(workspace).failed and "tattoo" not in everything(workspace)
     assert not list((workspace.root / "owed_online").iterdir())
+
+
+def test_words_are_erased_from_where_they_stood_in_the_file_before_their_rows_grew(workspace: Workspace) -> None:
+    """Where Python's SQLite leaves what is freed as it was; some builds do not."""
+    apply(workspace)
+    store, secrets = open_store(workspace), [f"tattoo of {i:03d}" for i in range(40)]
+    store._get_provider().online_store._get_conn(store.config).execute("PRAGMA secure_delete=OFF")
+    for number, size in enumerate((300, 450, 700), start=1):
+        at = {"payload": bytes(size), "event_timestamp": day(number)}
+        write_rows(workspace, QUERY_SERVING, *({"query": query} | at for query in secrets))
+        with quiet():
+            store.materialize(day(0), day(9), ["query_serving"])
+    write_rows(workspace, DELETIONS, {"kind": "user", "id": "u", "deleted_at": day(5)})
+    assert b"tattoo" in (workspace.root / "online.db-wal").read_bytes()
+    assert not run_erasure(workspace).failed
+    assert not [file for file in workspace.root.glob("online.db*") if b"tattoo" in file.read_bytes()]
