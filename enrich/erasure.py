@@ -3,8 +3,9 @@
 Reads `deletions`; rewrites the parts of source and enriched tables that still hold a row of something deleted, and
 writes W/erased.json, what was last taken out (`enrich erase`; every other step begins with it).
 
-A deleted pin loses its rows everywhere; where it had values of its own (tables keyed by pin) one row of nulls stays,
-dated now, with the reason "deleted", so that Feast's incremental load takes the values back from any online store. A
+A deleted pin loses its rows everywhere, and what its page said (W/visits) where no other pin links to that; where it
+had values of its own (tables keyed by pin) one row of nulls stays, dated now, with the reason "deleted", so that Feast's
+incremental load takes the values back from any online store, for no load of the table is under way meanwhile. A
 deleted user loses boards, saves and log rows; a deleted board its saves. A query that nobody's log or judgment holds
 any more loses its rows in the tables keyed by query, whose key is the words themselves; what boards and queries say of
 other pins is computed anew by `enrich boards` and `enrich queries`, since their sources changed. Sources are rewritten
@@ -27,9 +28,11 @@ import enrich
 from enrich import job, parts, query_merge, snapshot_state, tables
 from enrich.history import History
 from enrich.job import JobReport
+from enrich.links import linked_pins
 from enrich.normalise import normalise_query
 from enrich.stores import online_erasure, row_files, view_loads
 from enrich.tables import ENRICHED, SOURCES, Table
+from enrich.web import visits
 from enrich.workspace import Workspace
 
 DELETED = "deleted"  # the reason of the one row that a deleted pin keeps in a table
@@ -72,6 +75,7 @@ def run_erasure(workspace: Workspace) -> JobReport:
     engine = _engine(workspace)
     History(workspace).forget_deleted()
     _sweep(workspace)
+    _forget_pages(workspace)
     rows = Counter[str]()
     for table in ENRICHED:
         doomed = _doomed(table)
@@ -99,6 +103,12 @@ def _sweep(workspace: Workspace) -> None:
         if table is not tables.SOFT_LABEL:
             parts.sweep(workspace.folder(table))
             snapshot_state.sweep(workspace.folder(table))
+
+
+def _forget_pages(workspace: Workspace) -> None:
+    """Of the visited pages those stay that a pin still links to, as `enrich links` would leave them."""
+    if visits.exist(workspace):
+        visits.tidy(workspace, linked_pins(workspace).select("page"))
 
 
 def last_erasure(workspace: Workspace) -> Erased | None:

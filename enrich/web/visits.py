@@ -27,6 +27,7 @@ from enrich.workspace import Workspace
 
 VALUES = tuple(column.name for column in PIN_LINK.features)  # what a page says of itself
 _KEPT = (*VALUES, "etag", "last_modified", "final_url", "read_by")  # of the last time it could be read
+_FOLDER = "visits"
 FLUSH_SECONDS = 2.0  # what came in so long is written, also where it is less than a part
 
 VISITS = Table(
@@ -61,9 +62,14 @@ _SCHEMA = pl.Schema(
 )
 
 
+def exist(workspace: Workspace) -> bool:
+    """Whether any page was visited yet."""
+    return (workspace.root / _FOLDER).is_dir()
+
+
 def folder(workspace: Workspace) -> Path:
     """Where the visits lie; made where it is missing."""
-    found = workspace.root / "visits"
+    found = workspace.root / _FOLDER
     parts.create(found, VISITS)
     return found
 
