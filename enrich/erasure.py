@@ -3,9 +3,9 @@
 Reads `deletions`; rewrites the parts of source and enriched tables that still hold a row of something deleted, and
 writes W/erased.json, what was last taken out (`enrich erase`; every other step begins with it).
 
-A deleted pin loses its rows everywhere, and what its page said (W/visits) where no other pin links to that; where it
-had values of its own (tables keyed by pin) one row of nulls stays, dated now, with the reason "deleted", so that Feast's
-incremental load takes the values back from any online store, for no load of the table is under way meanwhile. A
+A deleted pin loses its rows everywhere, and its page in W/visits where no other pin links to that; where it had values
+of its own (tables keyed by pin) one row of nulls stays, dated now, with the reason "deleted", so that Feast's
+incremental load takes the values back from any online store: no load of the table ends meanwhile. A
 deleted user loses boards, saves and log rows; a deleted board its saves. A query that nobody's log or judgment holds
 any more loses its rows in the tables keyed by query, whose key is the words themselves; what boards and queries say of
 other pins is computed anew by `enrich boards` and `enrich queries`, since their sources changed. Sources are rewritten

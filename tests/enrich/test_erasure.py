@@ -24,6 +24,7 @@ from enrich.query_features import QueryFeatureSettings
 from enrich.snapshots import SnapshotSettings
 from enrich.status import render, status
 from enrich.steps import RunSettings, Step
+from enrich.stores import view_loads
 from enrich.stores.safe_sqlite import SafeSqliteOnlineStore
 from enrich.tables import (
     BOARD_PINS,
@@ -401,3 +402,24 @@ def test_words_are_erased_from_where_they_stood_in_the_file_before_their_rows_gr
     assert b"tattoo" in (workspace.root / "online.db-wal").read_bytes()
     assert not run_erasure(workspace).failed
     assert not [file for file in workspace.root.glob("online.db*") if b"tattoo" in file.read_bytes()]
+
+
+def test_no_load_ends_between_a_row_of_nulls_and_its_date(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would leave the row to no later one: `materialize-incremental` begins where the last load ended."""
+    write_rows(workspace, PIN_TEXT, {"pin_id": "p", "title": "tattoo", "event_timestamp": day(1)})
+    write_rows(workspace, DELETIONS, {"kind": "pin", "id": "p", "deleted_at": day(5)})
+    folder, whole, free = workspace.folder(PIN_TEXT), erasure._append_tombstones, []
+
+    def append(*arguments: object) -> None:
+        whole(*arguments)  # type: ignore[arg-type]
+        with view_loads._opened(folder) as file:
+            free.append(view_loads._is_had(file))
+
+    monkeypatch.setattr(erasure, "_append_tombstones", append)
+    run_erasure(workspace)
+    assert free == [False]
+    load = view_loads.loading
+    with load(parts.glob(folder)), load(parts.glob(folder)), view_loads.erasing(folder, 0) as alone:
+        assert not alone, "loads go on together"
