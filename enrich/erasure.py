@@ -72,8 +72,8 @@ def run_erasure(workspace: Workspace) -> JobReport:
     before = last_erasure(workspace)
     if state is None or (before and before.of == state):
         return JobReport("deletions", 0, 0, failed)
+    History(workspace).forget_deleted()  # first: what it leaves says which queries others asked
     engine = _engine(workspace)
-    History(workspace).forget_deleted()
     _sweep(workspace)
     _forget_pages(workspace)
     rows = Counter[str]()
@@ -153,7 +153,10 @@ def _engine(workspace: Workspace) -> duckdb.DuckDBPyConnection:
 
 
 def _orphans(workspace: Workspace, engine: duckdb.DuckDBPyConnection) -> set[str]:
-    """Keys in the tables keyed by query that nothing in the log, without the deleted users', or the judgments has."""
+    """Keys in the tables keyed by query that nothing in the log, without the deleted users', or the judgments has.
+
+    What W/log_days knows of files that a log in place let go counts as the log: without it their queries were nobody's.
+    """
     keys = " UNION ".join(f"SELECT query FROM {_parts(workspace, table)}" for table in _QUERY_TABLES)
     known = {query for (query,) in engine.sql(keys).fetchall()}
     if not known:
@@ -163,7 +166,7 @@ def _orphans(workspace: Workspace, engine: duckdb.DuckDBPyConnection) -> set[str
     log = history.without_deleted(history.log(), "user", "user_hash").select("query").distinct()
     for left in (engine.sql(judged).pl(), log.to_polars()):
         known.difference_update(normalise_query(text) for text in left["query"])
-    return known
+    return known.difference(history.asked_before())
 
 
 def _doomed(table: Table) -> str:
