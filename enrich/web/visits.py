@@ -27,7 +27,6 @@ from enrich.workspace import Workspace
 
 VALUES = tuple(column.name for column in PIN_LINK.features)  # what a page says of itself
 _KEPT = (*VALUES, "etag", "last_modified", "final_url", "read_by")  # of the last time it could be read
-_FOLDER = "visits"
 FLUSH_SECONDS = 2.0  # what came in so long is written, also where it is less than a part
 
 VISITS = Table(
@@ -60,6 +59,9 @@ _SCHEMA = pl.Schema(
     dict.fromkeys(Visit._fields, pl.String)
     | {"visited_at": pl.Datetime("us", "UTC"), "seconds": pl.Float64, "unchanged": pl.Boolean}
 )
+
+
+_FOLDER = "visits"  # of the workspace
 
 
 def exist(workspace: Workspace) -> bool:
