@@ -7,19 +7,22 @@ enriched after the view's last materialization shows as keys that do not.
 
 from __future__ import annotations
 
+import os
 import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import polars as pl
+import yaml
 
 from enrich import parts
 from enrich.tables import ENRICHED, Kind, Table
-from enrich.workspace import Workspace
+from enrich.workspace import FEATURE_REPO, Workspace
 
 _SAMPLE = 200  # keys of each view
-_APPLIED = ("feature_store_state.json", "registry.db")  # one is there once definitions were applied to a file
+_APPLIED = "feature_store_state.json"  # there once `relevance` applied definitions
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +55,23 @@ def agreements(workspace: Workspace) -> list[Agreement]:
 
 
 def may_be_applied(workspace: Workspace) -> bool:
-    """Whether there is a registry to ask: a file once something was applied, or a database somewhere."""
+    """Whether there is a registry to ask: a file once something was applied, or whatever else is named somewhere."""
     settings = workspace.feature_store_yaml
     if not settings.is_file():
         return False
-    elsewhere = "registry_type: sql" in settings.read_text()
-    return elsewhere or any((workspace.root / name).is_file() for name in _APPLIED)
+    registry = _registry_file(settings.read_text())
+    return registry is None or registry.is_file() or (workspace.root / _APPLIED).is_file()
+
+
+def _registry_file(settings: str) -> Path | None:
+    """The file that Feast keeps its registry in, by its settings; None where it is none that can be looked for."""
+    try:
+        registry = yaml.safe_load(settings)["registry"]
+        named = {"path": registry} if isinstance(registry, str) else registry
+        kind, path = named.get("registry_type", "file"), os.path.expandvars(named["path"])
+    except (yaml.YAMLError, TypeError, KeyError, AttributeError):
+        return None
+    return None if kind != "file" or "://" in path or "$" in path else FEATURE_REPO / path
 
 
 def _agreement(workspace: Workspace, store: Any, view: Any, table: Table) -> Agreement:

@@ -4,8 +4,9 @@ Reads `deletions`; rewrites the parts of source and enriched tables that still h
 what has no rows any more out of W/picture_twins.db, and writes W/erased.json, what was last taken out (`enrich erase`;
 every other step begins with it).
 
-A deleted pin loses its rows everywhere; where it had values of its own (tables keyed by pin) one row of nulls stays,
-dated now, with the reason "deleted", so that Feast's incremental load takes the values back from any online store. A
+A deleted pin loses its rows everywhere, and its page in W/visits where no other pin links to that; where it had values
+of its own (tables keyed by pin) one row of nulls stays, dated now, with the reason "deleted", so that Feast's
+incremental load takes the values back from any online store: no load of the table ends meanwhile. A
 deleted user loses boards, saves and log rows; a deleted board its saves. A query that nobody's log or judgment holds
 any more loses its rows in the tables keyed by query, whose key is the words themselves; what boards and queries say of
 other pins is computed anew by `enrich boards` and `enrich queries`, since their sources changed. Sources are rewritten
@@ -28,15 +29,18 @@ import enrich
 from enrich import job, parts, picture_twins, query_merge, snapshot_state, tables
 from enrich.history import History
 from enrich.job import JobReport
+from enrich.links import linked_pins
 from enrich.normalise import normalise_query
-from enrich.stores import online_erasure, row_files
+from enrich.stores import online_erasure, row_files, view_loads
 from enrich.tables import ENRICHED, SOURCES, Table
+from enrich.web import visits
 from enrich.workspace import Workspace
 
 DELETED = "deleted"  # the reason of the one row that a deleted pin keeps in a table
 PRODUCER = "erasure/1"
 _RULE = "erasure/3"  # of which rows go: with another one all is looked at again
 _RECORD = "erased.json"
+_LOAD_SECONDS = 600.0  # to wait for a load of the same table
 _QUERY_TABLES = tuple(table for table in ENRICHED if table.key[0] == "query" and table is not tables.JUDGMENT)
 _SOURCE_RULES = {  # which rows of a source go; `gone_*` are the deleted ids
     tables.BOARD_PINS: "pin_id IN (FROM gone_pin) OR board_id IN (FROM gone_board)",
@@ -61,7 +65,7 @@ def run_erasure(workspace: Workspace) -> JobReport:
     """Take out what was deleted; nothing is read where neither deletions nor sources changed since.
 
     In the report `made` counts rows taken out, `failed` is what could not be done, by reason; what an online store that
-    did not answer still holds is tried again by every run until it does.
+    did not answer, or was being loaded all the while, still holds is tried again by every run until it does.
     """
     failed = Counter[str]()
     _settle(workspace, failed)
@@ -69,9 +73,10 @@ def run_erasure(workspace: Workspace) -> JobReport:
     before = last_erasure(workspace)
     if state is None or (before and before.of == state):
         return JobReport("deletions", 0, 0, failed)
+    History(workspace).forget_deleted()  # first: what it leaves says which queries others asked
     engine = _engine(workspace)
-    History(workspace).forget_deleted()
     _sweep(workspace)
+    _forget_pages(workspace)
     rows = Counter[str]()
     for table in ENRICHED:
         doomed = _doomed(table)
@@ -102,6 +107,12 @@ def _sweep(workspace: Workspace) -> None:
             snapshot_state.sweep(workspace.folder(table))
 
 
+def _forget_pages(workspace: Workspace) -> None:
+    """Of the visited pages those stay that a pin still links to, as `enrich links` would leave them."""
+    if visits.exist(workspace):
+        visits.tidy(workspace, linked_pins(workspace).select("page"))
+
+
 def last_erasure(workspace: Workspace) -> Erased | None:
     """What was taken out last; None where nothing was, or the record cannot be read (then all is looked at again)."""
     try:
@@ -111,13 +122,14 @@ def last_erasure(workspace: Workspace) -> Erased | None:
 
 
 def _state(workspace: Workspace) -> str | None:
-    """A hash of the deletions and of the names of all parts that may hold what they name; None without deletions.
+    """A hash of the deletions and of the names of all parts that may hold what they name; None where there never were
+    any. Those that were taken back count: the rows of nulls that they left have to go.
 
     Enriched parts are not in it: what the steps write after an erasure is made without what was deleted.
     """
     named = parts.scan(workspace.folder(tables.DELETIONS)).select("kind", "id").unique()
     deletions = named.sort("kind", "id").collect()
-    if deletions.is_empty():
+    if deletions.is_empty() and not (workspace.root / _RECORD).is_file():
         return None
     files = [part for table in SOURCES for part in sorted(workspace.folder(table).glob("*.parquet"))]
     described = [f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files]
@@ -143,7 +155,10 @@ def _engine(workspace: Workspace) -> duckdb.DuckDBPyConnection:
 
 
 def _orphans(workspace: Workspace, engine: duckdb.DuckDBPyConnection) -> set[str]:
-    """Keys in the tables keyed by query that nothing in the log, without the deleted users', or the judgments has."""
+    """Keys in the tables keyed by query that nothing in the log, without the deleted users', or the judgments has.
+
+    What W/log_days knows of files that a log in place let go counts as the log: without it their queries were nobody's.
+    """
     keys = " UNION ".join(f"SELECT query FROM {_parts(workspace, table)}" for table in _QUERY_TABLES)
     known = {query for (query,) in engine.sql(keys).fetchall()}
     if not known:
@@ -153,7 +168,7 @@ def _orphans(workspace: Workspace, engine: duckdb.DuckDBPyConnection) -> set[str
     log = history.without_deleted(history.log(), "user", "user_hash").select("query").distinct()
     for left in (engine.sql(judged).pl(), log.to_polars()):
         known.difference_update(normalise_query(text) for text in left["query"])
-    return known
+    return known.difference(history.asked_before())
 
 
 def _doomed(table: Table) -> str:
@@ -178,22 +193,30 @@ def _erase_enriched(
     keys = engine.sql(f"SELECT DISTINCT {', '.join(table.key)} FROM {_parts(workspace, table)} WHERE {doomed}").pl()
     if keys.is_empty():
         return 0
-    _remove_online(workspace, table, keys, failed)
-    if _has_tombstones(table):
-        gone = engine.sql("SELECT id AS pin_id FROM gone_pin").pl()
-        _append_tombstones(workspace, table, keys.join(gone, on="pin_id", how="semi"))
-    return _rewrite(workspace, engine, table, doomed)
+    with view_loads.erasing(workspace.folder(table), _LOAD_SECONDS) as alone:
+        _remove_online(workspace, table, keys, failed, alone)
+        if _has_tombstones(table):
+            gone = engine.sql("SELECT id AS pin_id FROM gone_pin").pl()
+            _append_tombstones(workspace, table, keys.join(gone, on="pin_id", how="semi"))
+        return _rewrite(workspace, engine, table, doomed)
 
 
-def _remove_online(workspace: Workspace, table: Table, keys: pl.DataFrame, failed: Counter[str]) -> bool:
-    """Whether the store, where there is one, answered; if not, the keys are owed."""
-    unreached = online_erasure.UNREACHED in failed  # one wait for its timeouts is enough
-    fault = online_erasure.UNREACHED if unreached else online_erasure.forget(workspace, table, keys)
-    if fault == online_erasure.UNREACHED:
+def _remove_online(workspace: Workspace, table: Table, keys: pl.DataFrame, failed: Counter[str], alone: bool) -> bool:
+    """Whether the store, where there is one, has lost the keys; if it did not answer, or a load is under way (not
+    `alone`), they are owed.
+    """
+    if not alone:
+        fault: str | None = online_erasure.LOADING
+    elif online_erasure.UNREACHED in failed:  # one wait for its timeouts is enough
+        fault = online_erasure.UNREACHED
+    else:
+        fault = online_erasure.forget(workspace, table, keys)
+    owed = fault in (online_erasure.LOADING, online_erasure.UNREACHED)
+    if owed:
         online_erasure.owe(workspace, table, keys)
     if fault:
         failed[fault] += keys.height
-    return fault != online_erasure.UNREACHED
+    return not owed
 
 
 def _settle(workspace: Workspace, failed: Counter[str]) -> None:
@@ -206,8 +229,9 @@ def _settle(workspace: Workspace, failed: Counter[str]) -> None:
         if _has_tombstones(table):
             rows = rows.filter(pl.col("reason").ne_missing(pl.lit(DELETED)))
         gone = keys.join(rows.select(table.key).unique().collect(), on=table.key, how="anti")
-        if gone.is_empty() or _remove_online(workspace, table, gone, failed):
-            online_erasure.settled(workspace, table)
+        with view_loads.erasing(workspace.folder(table), _LOAD_SECONDS) as alone:
+            if gone.is_empty() or _remove_online(workspace, table, gone, failed, alone):
+                online_erasure.settled(workspace, table)
 
 
 def _append_tombstones(workspace: Workspace, table: Table, keys: pl.DataFrame) -> None:

@@ -66,6 +66,10 @@ class History:
         """Take out of W/log_days what was deleted."""
         log_days.forget(self._workspace.root, self._backend, self.gone())
 
+    def asked_before(self) -> pl.Series:
+        """The queries of a log in place as far as its days are kept, those with files that were let go too."""
+        return log_days.asked(self._workspace.root) if self._elsewhere else pl.Series("query", [], pl.String)
+
     def gone(self) -> pl.DataFrame:
         """kind, id of each deleted pin and user."""
         deletions = self.source(tables.DELETIONS)

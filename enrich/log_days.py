@@ -228,6 +228,14 @@ def forget(root: Path, backend: Backend, gone: pl.DataFrame) -> None:
     DayFolders(root / FOLDER).forget(backend, gone)
 
 
+def asked(root: Path) -> pl.Series:
+    """The queries that somebody asked on the days that the workspace at `root` has; not those that may not be used."""
+    files = sorted((root / FOLDER / Kind.ASKERS).glob("*/*.parquet"))
+    if not files:
+        return pl.Series("query", [], pl.String)
+    return pl.scan_parquet(files).filter(pl.col("refused").is_null()).select("query").unique().collect()["query"]
+
+
 def start_of_day(moment: datetime) -> datetime:
     """The start of the UTC day that holds `moment`."""
     return _EPOCH + (moment - _EPOCH) // DAY * DAY

@@ -22,8 +22,10 @@ W/models/, W/reports/   what `relevance` makes
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -64,7 +66,13 @@ materialization:
   online_write_batch_size: 2000
 entity_key_serialization_version: 3
 """
-
+_WRITTEN = {  # digests of _FEATURE_STORE as it is and as it was: files of these are nobody's own
+    "f0731c2bc2ff0a6b",
+    "7069af79b82c9c8f",
+    "b129d6a1237230e9",
+    "89087520a842b854",
+}
+_NAMED = re.compile(r"^# CORKBOARD_WORKSPACE=(.+) feast -c (.+) -f \1/feature_store\.yaml apply$", re.MULTILINE)
 
 SYNTHETIC = "sample"  # the one format whose catalogues nobody has: data/make_sample.py draws them
 
@@ -182,9 +190,8 @@ class Workspace:
                 )
 
     def _has_own_configuration(self) -> bool:
-        """Whether feature_store.yaml is not the one that is written here (a production one was copied over it)."""
-        written = self.feature_store_yaml
-        return written.is_file() and _first_line(written.read_text()) != _first_line(_FEATURE_STORE)
+        """Whether feature_store.yaml is not one that was written here: edited, or another one copied over it."""
+        return self.feature_store_yaml.is_file() and not _was_written_here(self.feature_store_yaml.read_text())
 
     def begin_import(self) -> None:
         """Close the workspace until `create`: its tables, replaced one after another, do not belong together."""
@@ -194,7 +201,7 @@ class Workspace:
     def create(self, catalogue: Catalogue) -> None:
         """Make every table (typed, empty where nothing was written) and the Feast configuration; manifest last.
 
-        A feature_store.yaml that was put there instead of the one written here stays.
+        A feature_store.yaml that somebody edited, or put there instead of the one written here, stays.
 
         Raises BadInput when the workspace already holds another catalogue.
         """
@@ -209,8 +216,14 @@ class Workspace:
         self._importing.unlink(missing_ok=True)
 
 
-def _first_line(text: str) -> str:
-    return text.partition("\n")[0]
+def _was_written_here(configuration: str) -> bool:
+    """By whatever version of this code, for a workspace wherever it was then."""
+    named = _NAMED.search(configuration)
+    if named is None:
+        return False
+    root, feature_repo = named.groups()
+    template = configuration.replace(f" -c {feature_repo} -f ", " -c {feature_repo} -f ").replace(root, "{root}")
+    return hashlib.blake2b(template.encode(), digest_size=8).hexdigest() in _WRITTEN
 
 
 def _catalogue(manifest: Path) -> Catalogue:

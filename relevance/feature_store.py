@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 from feast import FeatureService, FeatureStore, FeatureView, OnDemandFeatureView
-from feast.infra.online_stores.sqlite import SqliteOnlineStoreConfig
+from feast.infra.online_stores.sqlite import SqliteOnlineStoreConfig, _table_id
 
 from enrich import parts
 from enrich.errors import CorkboardError
@@ -65,7 +65,7 @@ def apply(workspace: Workspace) -> list[str]:
 
 def _is_applied(workspace: Workspace) -> bool:
     store = open_store(workspace)
-    return _read_state(workspace).applied == digest_of(workspace) and _stands(store)
+    return _read_state(workspace).applied == digest_of(workspace) and _reads(store, workspace) and _stands(store)
 
 
 def _apply(workspace: Workspace) -> list[str]:
@@ -87,7 +87,7 @@ def materialize(
     """Bring the online store up to date with the tables of `services`; what was loaded, nothing where all was there.
 
     Of each view the window from its oldest new row to now is loaded, so a late row arrives and never replaces a newer
-    one. `full` loads everything again, as is done for a Redis that lost what it held. Raises CorkboardError when Feast
+    one. `full` loads everything again, as is done for a store that lost what it held. Raises CorkboardError when Feast
     fails: the store then serves what it had, and the next call loads the same window; or where another command has been
     writing the store for ten minutes.
     """
@@ -97,6 +97,7 @@ def materialize(
         if full or has_lost_its_rows(store.config):
             state.loaded = {}
         names = {p.name for service in services for p in store.get_feature_service(service).feature_view_projections}
+        state.loaded = {name: marks for name, marks in state.loaded.items() if name not in names or _holds(store, name)}
         done = [_materialize_view(workspace, store, _TABLES[name], state) for name in sorted(names)]
         if any(done):
             mark_loaded(store.config)
@@ -160,6 +161,14 @@ def applied_fingerprint(workspace: Workspace, service: str) -> str:
     return digest(*facts)
 
 
+def _reads(store: FeatureStore, workspace: Workspace) -> bool:
+    """Whether the views read this workspace: `feast apply` takes the one that CORKBOARD_WORKSPACE names."""
+    named = Workspace.at(workspace.root)  # as the definitions name it
+    with quiet():
+        views = [view for view in store.list_feature_views() if view.name in _TABLES]
+    return all(getattr(v.batch_source, "path", "") == parts.glob(named.folder(_TABLES[v.name])) for v in views)
+
+
 def _stands(store: FeatureStore) -> bool:
     """Whether what was applied is still there: the services in the registry and the tables of an embedded store.
 
@@ -179,6 +188,19 @@ def _stands(store: FeatureStore) -> bool:
         raise CorkboardError(
             f"expected a SQLite database at {path}, found a file that is none ({error}); remove it and run again"
         ) from error
+
+
+def _holds(store: FeatureStore, name: str) -> bool:
+    """Whether a view was loaded since its store was made; the plain `feast teardown` and `apply` leave it empty."""
+    view, path = store.get_feature_view(name), _sqlite_path(store)
+    if not view.materialization_intervals or path is None:
+        return bool(view.materialization_intervals)
+    table = _table_id(store.project, view, store.config.registry.enable_online_feature_view_versioning)
+    with closing(sqlite3.connect(path)) as online:
+        try:
+            return online.execute(f'SELECT 1 FROM "{table}" LIMIT 1').fetchone() is not None
+        except sqlite3.OperationalError:  # there is no such table
+            return False
 
 
 def _sqlite_path(store: FeatureStore) -> Path | None:

@@ -6,6 +6,7 @@ parquet_source.py    which files a view reads, and an address for each of their 
 row_files.py         scattered values: columns of parquet parts, mapped into memory and addressed by row
 late_latest.py       the newest row of every key, streamed from the parts in order
 streaming_engine.py  batch engine: `feast materialize` of a plain view, from files to online store a batch at a time
+view_loads.py        loads of a table and its erasure, kept apart
 online_rows.py       a batch of rows in the online stores' layout, without a protobuf a cell
 safe_sqlite.py       online store: an older row never replaces a newer one
 safe_redis.py        online store: a value corrected in place arrives; timeouts and retries

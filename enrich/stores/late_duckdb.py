@@ -5,7 +5,8 @@ through them as one number, its address. For a training frame (`get_historical_f
 values of the rows that won, for `feast materialize` `late_latest.py` streams them.
 
 Two rows of one key with both clocks equal: the one that stands last counts (by part name, then row). Rows of a frame
-come back in the order of `entity_df`. Sources that are no local parquet files go Feast's own way.
+come back in the order of `entity_df`. Sources that are no local parquet files, or of which a path makes a column, go
+Feast's own way.
 """
 
 from __future__ import annotations
@@ -14,14 +15,13 @@ import atexit
 import warnings
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import ibis
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from feast import FeatureView, OnDemandFeatureView
+from feast import FeatureView, FileSource, OnDemandFeatureView
 from feast.data_source import DataSource
 from feast.infra.offline_stores.duckdb import DuckDBOfflineStore, DuckDBOfflineStoreConfig, _write_data_source
 from feast.infra.offline_stores.ibis import (
@@ -36,7 +36,7 @@ from pydantic import StrictStr
 
 from enrich.stores import row_files
 from enrich.stores.late_latest import LatestJob
-from enrich.stores.parquet_source import ADDRESS, Source, addresses_of, connect, is_local, kept_addresses
+from enrich.stores.parquet_source import ADDRESS, Part, Source, addresses_of, connect, is_local, kept_addresses
 
 _PLACE = "__place"  # of a row in entity_df
 # ibis warns about its own use of DuckDB; Feast, imported above, shows every deprecation once unless told otherwise.
@@ -120,7 +120,8 @@ class LateDuckDBOfflineStore(DuckDBOfflineStore):
     ) -> RetrievalJob:
         """As Feast's, row for row; the rows are chosen here, their values read when the job is."""
         connect(config.offline_store)
-        if isinstance(entity_df, str) or not all(is_local(view.batch_source) for view in feature_views):
+        sources = {} if isinstance(entity_df, str) else _sources(feature_views, feature_refs)
+        if isinstance(entity_df, str) or not sources:
             return DuckDBOfflineStore.get_historical_features(
                 config,
                 feature_views,
@@ -131,7 +132,6 @@ class LateDuckDBOfflineStore(DuckDBOfflineStore):
                 full_feature_names,
                 filter_by_created_timestamp,
             )
-        sources = {_path(view.batch_source): _source(view) for view in feature_views}
         narrow = get_historical_features_ibis(
             config=config,
             feature_views=feature_views,
@@ -139,19 +139,19 @@ class LateDuckDBOfflineStore(DuckDBOfflineStore):
             entity_df=entity_df.assign(**{_PLACE: np.arange(len(entity_df))}),
             registry=registry,
             project=project,
-            data_source_reader=lambda source, _: kept_addresses(sources[_path(source)]),
+            data_source_reader=lambda source, _: kept_addresses(sources[id(source)]),
             data_source_writer=_write_data_source,
             full_feature_names=True,
             filter_by_created_timestamp=filter_by_created_timestamp,
         )
         rows = narrow.to_arrow().sort_by(_PLACE)
-        wanted = [_Wanted.of(view, sources[_path(view.batch_source)], feature_refs, rows) for view in feature_views]
+        wanted = [_Wanted.of(view, sources[id(view.batch_source)], feature_refs, rows) for view in feature_views]
         return _LateJob(
             entity_df=rows.select(list(entity_df.columns)),
             wanted=wanted,
             on_demand=OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry),
             full_feature_names=full_feature_names,
-            metadata=narrow.metadata,
+            metadata=_metadata(narrow.metadata, feature_refs),
         )
 
 
@@ -160,16 +160,24 @@ class _Wanted(NamedTuple):
 
     prefix: str  # of full feature names
     features: tuple[str, ...]
-    parts: tuple[Path, ...]
+    parts: tuple[Part, ...]
     addresses: row_files.Addresses
 
     @classmethod
     def of(cls, view: FeatureView, source: Source, feature_refs: Sequence[str], rows: pa.Table) -> _Wanted:
-        asked = _asked_as(view)
         prefix = view.projection.name_alias or view.name
-        features = tuple(ref.split(":")[1] for ref in feature_refs if ref.startswith(f"{asked}:"))
+        features = _features(view, feature_refs)
         addresses = rows.column(f"{prefix}__{ADDRESS}").fill_null(row_files.MISSING).to_numpy()
-        return cls(prefix, features, source.paths, addresses)
+        return cls(prefix, features, source.parts, addresses)
+
+    def values(self) -> dict[str, pa.ChunkedArray]:
+        """Of each feature. Raises CorkboardError where a part was rewritten since the rows were chosen: an address is
+        another row's then.
+        """
+        found = row_files.gather([part.path for part in self.parts], self.features, self.addresses)
+        for number in np.unique(self.addresses[self.addresses != row_files.MISSING] >> row_files.ROW_BITS):
+            self.parts[number].refuse_rewritten()
+        return found
 
 
 class _LateJob(IbisRetrievalJob):
@@ -188,9 +196,9 @@ class _LateJob(IbisRetrievalJob):
 
     def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
         table = self._entity_df
-        for prefix, features, parts, addresses in self._wanted:
-            for name, values in row_files.gather(parts, features, addresses).items():
-                table = table.append_column(f"{prefix}__{name}" if self._full_feature_names else name, values)
+        for wanted in self._wanted:
+            for name, values in wanted.values().items():
+                table = table.append_column(f"{wanted.prefix}__{name}" if self._full_feature_names else name, values)
         return table
 
     def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
@@ -201,20 +209,43 @@ class _LateJob(IbisRetrievalJob):
         _write_data_source(table, storage.to_data_source(), "", "overwrite", allow_overwrite)
 
 
+def _metadata(narrow: RetrievalMetadata | None, feature_refs: list[str]) -> RetrievalMetadata | None:
+    """What Feast says of the join, of the features that were asked for: a saved dataset is read back by it."""
+    if narrow is None:
+        return None
+    keys = [key for key in narrow.keys if key != _PLACE]
+    return RetrievalMetadata(feature_refs, keys, narrow.min_event_timestamp, narrow.max_event_timestamp)
+
+
 def _asked_as(view: FeatureView) -> str:
     """The view's name in feature references."""
     return str(view.projection.name_to_use())  # type: ignore[no-untyped-call]  # feast does not annotate it
 
 
-def _source(view: FeatureView) -> Source:
-    source = view.batch_source
-    if not is_local(source):
-        raise TypeError(f"expected a view that reads parquet files, found {type(source).__name__}")
+def _features(view: FeatureView, feature_refs: Sequence[str]) -> tuple[str, ...]:
+    """Those that are asked of the view."""
+    asked = f"{_asked_as(view)}:"
+    return tuple(ref.removeprefix(asked) for ref in feature_refs if ref.startswith(asked))
+
+
+def _sources(feature_views: Sequence[FeatureView], feature_refs: Sequence[str]) -> dict[int, Source]:
+    """What each view reads, by the identity of its data source, which is all that Feast's join says of it.
+
+    None where one is no local parquet files, wants columns that they do not have themselves, or shares it with a view
+    of other keys: these are for Feast's own way.
+    """
+    found: dict[int, Source] = {}
+    for view in feature_views:
+        if not is_local(view.batch_source):
+            return {}
+        source = _source(view, view.batch_source)
+        columns = (*source.keys, *source.clocks, *_features(view, feature_refs))
+        if not source.holds(columns) or found.setdefault(id(view.batch_source), source) != source:
+            return {}
+    return found
+
+
+def _source(view: FeatureView, source: FileSource) -> Source:
     keys = (view.projection.join_key_map or {e.name: e.name for e in view.entity_columns}).keys()
     clocks = [c for c in (source.timestamp_field, source.created_timestamp_column) if c]
     return Source.of(source, tuple(keys), clocks)
-
-
-def _path(source: DataSource | None) -> str:
-    """Where a source that `is_local` let through reads."""
-    return str(getattr(source, "path", ""))

@@ -17,7 +17,6 @@ import pyarrow.parquet as pq
 from feast.infra.offline_stores.duckdb import _write_data_source
 from feast.infra.offline_stores.ibis import IbisRetrievalJob
 
-from enrich.errors import CorkboardError
 from enrich.stores.parquet_source import ADDRESS, Part, Source
 from enrich.stores.row_files import ROW_BITS, Addresses
 
@@ -82,10 +81,7 @@ class LatestJob(IbisRetrievalJob):
 
 def _rows_of(part: Part, wanted: Addresses, schema: pa.Schema, most: int) -> Iterator[pa.RecordBatch]:
     """The `wanted` rows (ascending) of one part; row groups with none of them are not read."""
-    if Part.of(part.path) != part:
-        raise CorkboardError(
-            f"expected {part.path} as it was when its newest rows were chosen, found it rewritten since; run this again"
-        )
+    part.refuse_rewritten()
     with pq.ParquetFile(part.path, buffer_size=_READ_BYTES, pre_buffer=False) as file:
         for name in schema.names:
             if name not in file.schema_arrow.names:

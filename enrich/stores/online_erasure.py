@@ -2,8 +2,8 @@
 
 Reads Feast's registry of a workspace and removes the keys' rows from its SQLite or Redis store (`erasure.py` calls it).
 Of another store nothing can be removed by key through Feast: there a pin's row of nulls arrives with the next load, and
-a query's key stays, which the caller counts. Keys that a store which did not answer still holds are kept in
-W/owed_online/TABLE.parquet, words and all, until it does.
+a query's key stays, which the caller counts. Keys that a store which did not answer still holds, or that a load was
+perhaps about to write, are kept in W/owed_online/TABLE.parquet, words and all, until it does.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from enrich.tables import Table
 from enrich.workspace import Workspace
 
 UNREACHED = "online-store-not-reached"
+LOADING = "online-store-being-loaded"  # from the same table: the load may have chosen rows that go
 UNSUPPORTED = "online-store-without-removal"
 _AT_ONCE = 1_000
 

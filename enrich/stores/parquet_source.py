@@ -21,6 +21,7 @@ from feast.data_format import ParquetFormat
 from feast.data_source import DataSource
 
 from enrich.backends import spill_of_user, spill_under
+from enrich.errors import CorkboardError
 from enrich.stores import row_files
 
 ADDRESS = "__address"
@@ -48,6 +49,13 @@ class Part(NamedTuple):
         found = path.stat()
         return cls(path, found.st_size, found.st_mtime_ns)
 
+    def refuse_rewritten(self) -> None:
+        """Raises CorkboardError where other rows are in the file now, FileNotFoundError where it is gone."""
+        if Part.of(self.path) != self:
+            raise CorkboardError(
+                f"expected {self.path} as it was when rows of it were chosen, found it rewritten since; run this again"
+            )
+
 
 class Source(NamedTuple):
     """The files of a source as they were when they were listed."""
@@ -63,10 +71,6 @@ class Source(NamedTuple):
         root = Path(absolute.anchor)
         found = sorted(root.glob(str(absolute.relative_to(root))))
         return cls(source.path, tuple(keys), tuple(clocks), tuple(map(Part.of, found)))
-
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        return tuple(part.path for part in self.parts)
 
     @property
     def mark(self) -> str:

@@ -73,6 +73,7 @@ class SafeSqliteOnlineStore(SqliteOnlineStore):
         connection: sqlite3.Connection = self._get_conn(config)
         connection.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
         connection.execute(f"PRAGMA cache_size=-{_CACHE_KB}")
+        connection.execute("PRAGMA secure_delete=ON")  # erasure does not reach what rows that grow leave behind
         with connection:
             connection.executemany(
                 f'INSERT INTO "{name}" (entity_key, feature_name, value, value_text, event_ts, created_ts) '

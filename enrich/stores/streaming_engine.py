@@ -35,6 +35,7 @@ from enrich.progress import progress
 from enrich.stores.late_duckdb import LateDuckDBOfflineStore
 from enrich.stores.late_latest import LatestJob
 from enrich.stores.online_rows import ArrowWriter
+from enrich.stores.view_loads import loading
 from enrich.tables import Kind
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -64,10 +65,11 @@ class StreamingComputeEngine(LocalComputeEngine):
         self, registry: BaseRegistry, task: MaterializationTask, **kwargs: Any
     ) -> LocalMaterializationJob:
         try:
-            latest = self._latest(registry, task)
-            if latest is None:
-                return super()._materialize_one(registry, task, **kwargs)
-            self._load(task, latest)
+            with loading(str(getattr(task.feature_view.batch_source, "path", ""))):
+                latest = self._latest(registry, task)
+                if latest is None:
+                    return super()._materialize_one(registry, task, **kwargs)
+                self._load(task, latest)
         except Exception as error:  # noqa: BLE001  the job carries whatever it was, and Feast raises it
             return _job(task, MaterializationJobStatus.ERROR, error)
         return _job(task, MaterializationJobStatus.SUCCEEDED)

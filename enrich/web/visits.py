@@ -62,9 +62,17 @@ _SCHEMA = pl.Schema(
 )
 
 
+_FOLDER = "visits"  # of the workspace
+
+
+def exist(workspace: Workspace) -> bool:
+    """Whether any page was visited yet."""
+    return (workspace.root / _FOLDER).is_dir()
+
+
 def folder(workspace: Workspace) -> Path:
     """Where the visits lie; made where it is missing."""
-    found = workspace.root / "visits"
+    found = workspace.root / _FOLDER
     parts.create(found, VISITS)
     return found
 

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
+import pytest
 from table_rows import day, write_rows
 
-from enrich.agreement import agreements
+from enrich.agreement import agreements, may_be_applied
 from enrich.snapshots import Change, Computed, SnapshotSettings, period, plan, run
 from enrich.status import render, status
 from enrich.tables import PIN_BOARDS, PIN_SERVING, PIN_TEXT
@@ -77,3 +78,30 @@ def test_a_registry_in_a_database_is_asked_too_and_its_fault_is_said(workspace: 
         re.sub(r"registry:\n(?:  .*\n)+", where.replace("sqlite:", "nothing:"), text)
     )
     assert [view.view for view in agreements(workspace) if view.fault] == ["registry"]
+
+
+@pytest.mark.parametrize(
+    ("registry", "may_be"),
+    [
+        ("registry:\n  path: {elsewhere}/there.db\n", True),
+        ("registry: {elsewhere}/there.db\n", True),
+        ("registry:\n  path: {elsewhere}/not-yet.db\n", False),
+        ("registry:\n  path: s3://bucket/registry.db\n", True),
+        ("registry:\n  path: ${{NOWHERE_SET}}/registry.db\n", True),
+        ('registry:\n  registry_type: "sql"\n  path: postgresql://host/feast\n', True),
+        ("registry:\n  registry_type: remote\n  path: host:6570\n", True),
+        ("", True),
+        ("registry: [\n", True),
+    ],
+)
+def test_a_registry_that_cannot_be_looked_for_may_have_been_applied_to(
+    workspace: Workspace, tmp_path: Path, registry: str, may_be: bool
+):
+    """By plain Feast alone: `relevance` was never run. Erasure asks an online store only where one may be."""
+    (tmp_path / "there.db").touch()
+    text = workspace.feature_store_yaml.read_text()
+    assert not may_be_applied(workspace)
+    workspace.feature_store_yaml.write_text(
+        re.sub(r"registry:\n(?:  .*\n)+", lambda _: registry.format(elsewhere=tmp_path), text)
+    )
+    assert may_be_applied(workspace) == may_be

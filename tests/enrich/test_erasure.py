@@ -27,6 +27,8 @@ from enrich.query_features import QueryFeatureSettings
 from enrich.snapshots import SnapshotSettings
 from enrich.status import render, status
 from enrich.steps import RunSettings, Step
+from enrich.stores import view_loads
+from enrich.stores.safe_sqlite import SafeSqliteOnlineStore
 from enrich.tables import (
     BOARD_PINS,
     BOARDS,
@@ -38,6 +40,7 @@ from enrich.tables import (
     PIN_TEXT,
     PIN_VISUAL_EMBEDDING,
     PINS,
+    QUERY_FEATURES,
     QUERY_PIN_ENGAGEMENT,
     QUERY_SERVING,
     SOFT_LABEL,
@@ -255,18 +258,22 @@ def test_one_row_of_nulls_takes_a_deleted_pins_values_back_and_a_second_run_does
     assert before == {path: path.stat().st_mtime_ns for path in catalogue.root.rglob("*.parquet")}
 
 
-def test_a_pin_that_is_back_is_enriched_as_if_it_had_never_gone(catalogue: Workspace, encoder: str) -> None:
+@pytest.mark.parametrize("still_deleted", [[{"kind": "user", "id": "u", "deleted_at": day(5)}], []])
+def test_a_pin_that_is_back_is_enriched_as_if_it_had_never_gone(
+    catalogue: Workspace, encoder: str, still_deleted: list[dict[str, object]]
+) -> None:
     run(catalogue, encoder)
     delete(catalogue)
     run(catalogue, encoder)
     parts.replace(catalogue.folder(DELETIONS), DELETIONS, DELETIONS.schema.empty_table())
-    write_rows(catalogue, DELETIONS, {"kind": "user", "id": "u", "deleted_at": day(5)})
+    write_rows(catalogue, DELETIONS, *still_deleted)
     write_rows(catalogue, PINS, {"pin_id": "p", "title": "my confession", "created_at": day(1)})
     run(catalogue, encoder)
     rows = parts.scan(catalogue.folder(PIN_TEXT)).filter(pl.col("pin_id") == "p").collect()
     assert rows.select("title", "reason", "event_timestamp").rows() == [("my confession", None, day(1))]
     served = parts.latest(catalogue.folder(PIN_SERVING), PIN_SERVING)
     assert served.filter(pl.col("pin_id") == "p")["payload"][0] is not None
+    assert run_erasure(catalogue).made == 0
 
 
 def test_a_user_is_deleted_in_whatever_case_the_hash_is_written(workspace: Workspace) -> None:
@@ -379,3 +386,64 @@ def test_what_an_unreachable_online_store_holds_is_removed_once_it_is_back(catal
     run(catalogue, encoder)
     assert not [word for word in SECRETS if word in everything(catalogue)]
     assert not list((catalogue.root / "owed_online").iterdir())
+
+
+def test_words_erased_while_they_are_being_loaded_are_removed_once_the_load_is_over(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `feast materialize` loads, which has the rows in hand when they are erased. Nobody waits for it here."""
+    click = {"pin_id": "a", "event": "click", "event_timestamp": day(1)}
+    write_rows(workspace, ENGAGEMENTS, {"query": "table", "user_hash": "v", **click})
+    write_rows(workspace, QUERY_FEATURES, *({"query": q, "event_timestamp": day(2)} for q in ("table", "tattoo")))
+    apply(workspace)
+    monkeypatch.setattr(erasure, "_LOAD_SECONDS", 0)
+    whole, failed = SafeSqliteOnlineStore.write_arrow, []
+
+    def write(*arguments: object) -> None:
+        write_rows(workspace, DELETIONS, {"kind": "user", "id": "u", "deleted_at": day(5)})
+        failed.append(run_erasure(workspace).failed)
+        whole(*arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patched, quiet():
+        patched.setattr(SafeSqliteOnlineStore, "write_arrow", write)
+        open_store(workspace).materialize(day(1), day(9), ["query_features"])
+    assert failed == [{"online-store-being-loaded": 1}] and "tattoo" in everything(workspace)
+    assert not run_erasure(workspace).failed and "tattoo" not in everything(workspace)
+    assert not list((workspace.root / "owed_online").iterdir())
+
+
+def test_words_are_erased_from_where_they_stood_in_the_file_before_their_rows_grew(workspace: Workspace) -> None:
+    """Where Python's SQLite leaves what is freed as it was; some builds do not."""
+    apply(workspace)
+    store, secrets = open_store(workspace), [f"tattoo of {i:03d}" for i in range(40)]
+    store._get_provider().online_store._get_conn(store.config).execute("PRAGMA secure_delete=OFF")
+    for number, size in enumerate((300, 450, 700), start=1):
+        at = {"payload": bytes(size), "event_timestamp": day(number)}
+        write_rows(workspace, QUERY_SERVING, *({"query": query} | at for query in secrets))
+        with quiet():
+            store.materialize(day(0), day(9), ["query_serving"])
+    write_rows(workspace, DELETIONS, {"kind": "user", "id": "u", "deleted_at": day(5)})
+    assert b"tattoo" in (workspace.root / "online.db-wal").read_bytes()
+    assert not run_erasure(workspace).failed
+    assert not [file for file in workspace.root.glob("online.db*") if b"tattoo" in file.read_bytes()]
+
+
+def test_no_load_ends_between_a_row_of_nulls_and_its_date(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would leave the row to no later one: `materialize-incremental` begins where the last load ended."""
+    write_rows(workspace, PIN_TEXT, {"pin_id": "p", "title": "tattoo", "event_timestamp": day(1)})
+    write_rows(workspace, DELETIONS, {"kind": "pin", "id": "p", "deleted_at": day(5)})
+    folder, whole, free = workspace.folder(PIN_TEXT), erasure._append_tombstones, []
+
+    def append(*arguments: object) -> None:
+        whole(*arguments)  # type: ignore[arg-type]
+        with view_loads._opened(folder) as file:
+            free.append(view_loads._is_had(file))
+
+    monkeypatch.setattr(erasure, "_append_tombstones", append)
+    run_erasure(workspace)
+    assert free == [False]
+    load = view_loads.loading
+    with load(parts.glob(folder)), load(parts.glob(folder)), view_loads.erasing(folder, 0) as alone:
+        assert not alone, "loads go on together"

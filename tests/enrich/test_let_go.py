@@ -21,7 +21,7 @@ from enrich.log_days import LogDays
 from enrich.log_in_place import LogInPlace
 from enrich.queries import QuerySettings, run_pin_queries
 from enrich.snapshots import SnapshotSettings
-from enrich.tables import DELETIONS, PIN_QUERIES
+from enrich.tables import DELETIONS, PIN_QUERIES, QUERY_FEATURES
 from enrich.window_sums import Sum, WindowSums
 from enrich.workspace import Catalogue, Workspace
 
@@ -247,6 +247,19 @@ def test_deletions_take_their_rows_out_of_days_that_left_the_log(workspace: Work
     parts.replace(workspace.folder(DELETIONS), DELETIONS, DELETIONS.schema.empty_table())
     run(workspace)
     assert says(workspace, 5) == ["e1", "e2", "e3", "e4", "mine"], "deleted no more: the others' days are still there"
+
+
+def test_a_query_whose_days_left_the_log_stays_where_another_user_is_deleted(workspace: Workspace, log: Path) -> None:
+    """Who asked in a day that went is known as long as the day is kept."""
+    write(hive(log, 1), click(day(1), "e1"), click(day(1), "mine", user="u2"), click(day(1), "call 0171 2345678"))
+    write(hive(log, 2), click(day(2), "e2"))
+    run(workspace)
+    shutil.rmtree(hive(log, 1).parent)
+    queries = ("e1", "e2", "mine", "nobody's", "call 0171 2345678")
+    write_rows(workspace, QUERY_FEATURES, *({"query": query, "event_timestamp": day(3)} for query in queries))
+    write_rows(workspace, DELETIONS, {"kind": "user", "id": "u2", "deleted_at": day(9)})
+    run_erasure(workspace)
+    assert sorted(parts.scan(workspace.folder(QUERY_FEATURES)).collect()["query"]) == ["e1", "e2"]
 
 
 class Killed(Exception):

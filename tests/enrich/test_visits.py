@@ -13,9 +13,10 @@ from table_rows import day, write_rows
 
 from enrich import console, job, parts
 from enrich.cli import enrich
+from enrich.erasure import run_erasure
 from enrich.fetch import Request
 from enrich.links import Engine, LinkSettings, run_links
-from enrich.tables import PINS
+from enrich.tables import DELETIONS, PINS
 from enrich.web import visits
 from enrich.web.exchange import Validators
 from enrich.web.visit_status import link_status
@@ -52,6 +53,18 @@ def record(workspace: Workspace, *found: Visit) -> None:
 
 def failed(reason: str, on: int) -> Visit:
     return Visit(URL, "bakery.example", day(on), 0.1, reason)
+
+
+def test_erasure_forgets_the_page_of_a_deleted_pin_but_not_one_that_another_pin_shows(workspace: Workspace) -> None:
+    shared = "http://bakery.example/pie"
+    links = {"gone": URL, "gone too": shared, "stays": shared}
+    write_rows(workspace, PINS, *({"pin_id": pin, "link_url": url, "created_at": day(1)} for pin, url in links.items()))
+    record(workspace, READ, READ._replace(url=shared, final_url=shared))
+    write_rows(
+        workspace, DELETIONS, *({"kind": "pin", "id": pin, "deleted_at": day(2)} for pin in ("gone", "gone too"))
+    )
+    run_erasure(workspace)
+    assert parts.scan(visits.folder(workspace)).collect()["url"].to_list() == [shared]
 
 
 def test_a_page_keeps_what_it_said_and_counts_its_changes(workspace: Workspace) -> None:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -39,6 +40,7 @@ from enrich.tables import (
     QUERY_PIN_ENGAGEMENT,
 )
 from enrich.workspace import Catalogue, Workspace
+from relevance.feature_definitions import definitions
 from relevance.feature_store import apply, fingerprint, materialize, open_store, quiet
 from relevance.serving.lookup import OnlineFeatures, StoreUnavailable, _Rest
 from relevance.serving.payload_readers import Rows, SqliteReader
@@ -180,6 +182,38 @@ def test_a_lost_online_store_is_filled_again(workspace: Workspace):
         OnlineFeatures.open(workspace).pins(["a"])
     materialize(workspace)
     assert OnlineFeatures.open(workspace).pins(["a"]) == [b"x"]
+
+
+@pytest.mark.parametrize("removed", [None, "online.db*", "*.db*"])
+def test_a_store_that_the_plain_commands_made_anew_is_filled_again(workspace: Workspace, removed: str | None):
+    """As `feast teardown`, or the removal of its files, and then `feast apply`."""
+    write_rows(workspace, PIN_SERVING, {"pin_id": "a", "payload": b"x", "event_timestamp": day(1)})
+    materialize(workspace)
+    assert materialize(workspace) == []
+    with quiet():
+        if removed is None:
+            open_store(workspace).teardown()
+        else:
+            for file in workspace.root.glob(removed):
+                file.unlink()
+        open_store(workspace).apply(definitions(workspace))
+    assert [loaded.view for loaded in materialize(workspace)] == ["pin_serving"]
+    assert OnlineFeatures.open(workspace).pins(["a"]) == [b"x"]
+    assert materialize(workspace) == []
+
+
+def test_definitions_applied_with_another_workspaces_sources_are_applied_again(workspace: Workspace, tmp_path: Path):
+    """As `feast -f W/feature_store.yaml apply` does where CORKBOARD_WORKSPACE was forgotten."""
+    other = Workspace.at(tmp_path / "other")
+    other.create(Catalogue("native", "other"))
+    for place, pin in ((workspace, "mine"), (other, "theirs")):
+        write_rows(place, PIN_SERVING, {"pin_id": pin, "payload": b"x", "event_timestamp": day(1)})
+    materialize(workspace)
+    with quiet():
+        open_store(workspace).apply(definitions(other))
+    write_rows(workspace, PIN_SERVING, {"pin_id": "new", "payload": b"y", "event_timestamp": day(2)})
+    materialize(workspace)
+    assert OnlineFeatures.open(workspace).pins(["mine", "theirs", "new"]) == [b"x", None, b"y"]
 
 
 def test_a_reader_follows_a_store_that_was_made_anew(workspace: Workspace):
