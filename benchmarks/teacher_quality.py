@@ -1,12 +1,12 @@
 """A teacher's answers beside those of sentence-transformers' CrossEncoder, on the same folds of one's own workspace.
 
-    python -m benchmarks.teacher_quality [W] [--folds N] [--epochs 3] [--seed 0] [--json]
+    python -m benchmarks.teacher_quality [W] [--folds N] [--epochs 3] [--bf16] [--seed 0] [--json]
 
 W holds what `relevance run` (or `relevance train-teacher`) made of it: with the same --folds, every model is asked
 about queries that it never saw. In each fold the rival learns from the very pairs that the teacher learned from
-(training queries' gold levels), all texts of a pin in one line, 128 tokens, batch size 32. Its answers are kept in
-FOLD/predictions/cross_encoder. Differences are paired by query, with 95 % bootstraps. Needs sentence-transformers:
-`pip install -e '.[bench]'`.
+(training queries' gold levels), all texts of a pin in one line, 128 tokens, batch size 32, in float32, as it does
+unless told otherwise. Its answers are kept in FOLD/predictions/cross_encoder. Differences are paired by query, with
+95 % bootstraps. Needs sentence-transformers: `pip install -e '.[bench]'`.
 """
 
 from __future__ import annotations
@@ -47,36 +47,37 @@ def main() -> int:
     workspace_argument(parser)
     parser.add_argument("--folds", type=int, help="as `relevance run` was told")
     parser.add_argument("--epochs", type=int, default=3, help="of the rival")
+    parser.add_argument("--bf16", action="store_true", help="teach the rival in bf16, which is quicker")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="the JSON line, too")
     flags = parser.parse_args()
     try:
         plan = PlanSettings(folds=flags.folds, seed=flags.seed)
         pipeline = Pipeline(Workspace.open(flags.workspace), RunSettings(plan=plan))
-        found = judged(pipeline, flags.epochs)
+        found = judged(pipeline, flags.epochs, flags.bf16)
     except BadInput as error:
         sys.exit(str(error))
     return finish(reported(found), flags.json)
 
 
-def judged(pipeline: Pipeline, epochs: int) -> Evaluation:
+def judged(pipeline: Pipeline, epochs: int, bf16: bool) -> Evaluation:
     """All trained models and the rival on the tested folds."""
     folds = [fold for fold in pipeline.folds if fold.tested]
     predictor = Predictor(pipeline.judged, pipeline.encoder)
     ours = [predictor.predictions(name, folds) for name in trained_models(folds)]
     seed = pipeline.settings.plan.seed
-    rival = Predictions(RIVAL, pl.concat([rival_rows(pipeline.judged, fold, epochs, seed) for fold in folds]))
+    rival = Predictions(RIVAL, pl.concat([rival_rows(pipeline.judged, fold, epochs, seed, bf16) for fold in folds]))
     others = [one.model for one in ours if not one.model.startswith("student") and one.model != TEACHER_MODEL]
     return evaluate([*ours, rival], comparisons=[Versus(TEACHER_MODEL, name) for name in [RIVAL, *others]])
 
 
-def rival_rows(pairs: Judged, fold: Fold, epochs: int, seed: int) -> pl.DataFrame:
+def rival_rows(pairs: Judged, fold: Fold, epochs: int, seed: int, bf16: bool) -> pl.DataFrame:
     """The rival's answers for the fold's test pairs; it is trained where they are not kept already."""
     train, test = (of_queries(pairs.texts, side) for side in (fold.split.train, fold.split.test))
     kept = fold.folder / "predictions" / RIVAL
 
     def work(out: Path) -> None:
-        ask = train_cross_encoder(Lessons(*texts_of(train), train["level"].to_list()), epochs, seed)
+        ask = train_cross_encoder(Lessons(*texts_of(train), train["level"].to_list()), epochs, seed, bf16)
         answers = ask(*texts_of(test)).astype(np.float32)
         rows = test.select("query", "pin_id", "level").with_columns(
             probabilities=pl.Series(list(answers), dtype=pl.List(pl.Float32)),
@@ -84,7 +85,7 @@ def rival_rows(pairs: Judged, fold: Fold, epochs: int, seed: int) -> pl.DataFram
         )
         rows.write_parquet(out / "predictions.parquet")
 
-    stages.make(kept, stages.fingerprint(train, test, epochs, seed, RIVAL), work)
+    stages.make(kept, stages.fingerprint(train, test, epochs, seed, bf16, RIVAL), work)
     return pl.read_parquet(kept / "predictions.parquet").with_columns(fold=pl.lit(fold.name))
 
 

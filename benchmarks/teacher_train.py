@@ -119,7 +119,7 @@ def ours(pairs: JudgedPairs, text: str, seed: int) -> Ran:
 def rival(pairs: JudgedPairs, text: str, seed: int) -> Ran:
     train, _, test = pairs.split()
     timed = _Timed()
-    ask = train_cross_encoder(lessons(train, text), epochs=1, seed=seed, callbacks=[timed])
+    ask = train_cross_encoder(lessons(train, text), epochs=1, seed=seed, bf16=True, callbacks=[timed])
     asked = lessons(test, text)
     levels = ask(asked.queries, asked.texts).argmax(axis=1) + 1
     return Ran(train.height / timed.seconds, float(np.mean(levels == np.asarray(asked.levels))))

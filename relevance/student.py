@@ -55,6 +55,7 @@ class StudentSettings:
     hard_share: float = 0.0  # of a soft label that is its most probable level alone
     ordinal_margin: float = 0.0  # logits by which a level that is one off must lie lower (losses.py); 0: none
     input_dropout: float = 0.15  # chance that a row's input is left out, in the half of training that leaves any out
+    query_slips: float = 0.0  # chance that a row is asked by its query misspelled
     epochs: int = 30  # at most
     look_rows: int = 2_000_000  # after so many, or an epoch where that is less, the dev loss is looked at
     patience: int = 5  # looks without a better dev loss before training stops
@@ -71,10 +72,11 @@ class StudentSettings:
                 f"above 0, found {counts}, {self.learning_rate} and {self.human_weight}"
             )
         shares = (self.gold_share, self.peer_share, self.hard_share)
-        if not all(0 <= share <= 1 for share in shares) or not 0 <= self.input_dropout < 1:
+        chances = (self.input_dropout, self.query_slips)
+        if not all(0 <= share <= 1 for share in shares) or not all(0 <= chance < 1 for chance in chances):
             raise BadInput(
-                "expected gold_share, peer_share and --hard-share of 0 to 1 and input_dropout of 0 to below 1, found "
-                f"{shares} and {self.input_dropout}"
+                "expected gold_share, peer_share and --hard-share of 0 to 1, input_dropout and --query-slips of 0 to "
+                f"below 1, found {shares} and {chances}"
             )
         if not (0 < self.target_temperature < float("inf") and 0 <= self.ordinal_margin < float("inf")):
             raise BadInput(

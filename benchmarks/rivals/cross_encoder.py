@@ -30,11 +30,13 @@ class Lessons(NamedTuple):
     levels: Sequence[int]
 
 
-def train_cross_encoder(lessons: Lessons, epochs: int, seed: int, callbacks: Sequence[TrainerCallback] = ()) -> Ask:
+def train_cross_encoder(
+    lessons: Lessons, epochs: int, seed: int, bf16: bool, callbacks: Sequence[TrainerCallback] = ()
+) -> Ask:
     """What gives probabilities float32 [n, 5] of queries and texts, once trained on `lessons`.
 
-    MiniLM, five classes, its own defaults for all that is not named here, bf16 where the processor computes in it.
-    Exits with what to install where sentence-transformers is absent.
+    MiniLM, five classes, its own defaults for all that is not named here; with `bf16` taught in that, where the
+    processor computes in it. Exits with what to install where sentence-transformers is absent.
     """
     try:
         from datasets import Dataset
@@ -49,7 +51,7 @@ def train_cross_encoder(lessons: Lessons, epochs: int, seed: int, callbacks: Seq
             output_dir=folder,
             num_train_epochs=epochs,
             per_device_train_batch_size=BATCH_SIZE,
-            bf16=fast_dtype(torch.device("cpu")) is torch.bfloat16,
+            bf16=bf16 and fast_dtype(torch.device("cpu")) is torch.bfloat16,
             use_cpu=True,
             seed=seed,
             save_strategy="no",

@@ -146,13 +146,14 @@ def train_student(
     target_temperature: float | None,
     hard_share: float | None,
     ordinal_margin: float | None,
+    query_slips: float | None,
     accept_drift: bool,
     plan: flags.PlanFlags,
     workspace: Path | None,
     as_json: bool,
 ) -> None:
     """Teach a feed-forward net the judged levels and the teacher's soft labels."""
-    student = StudentFlags(size, target_temperature, hard_share, ordinal_margin)
+    student = StudentFlags(size, target_temperature, hard_share, ordinal_margin, query_slips)
     pipeline = _pipeline(workspace, flags.Flags(plan, accept_drift=accept_drift, student=student))
     name = HUMAN_STUDENT if labels == "human" else STUDENT_MODEL
     made = [_said(pipeline.learn(fold, name), fold.folder / name) for fold in pipeline.folds]

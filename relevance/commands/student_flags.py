@@ -24,13 +24,14 @@ class StudentFlags:
     target_temperature: float | None = None
     hard_share: float | None = None
     ordinal_margin: float | None = None
+    query_slips: float | None = None
 
     def applied(self, settings: StudentSettings) -> StudentSettings:
         """The settings with what was given. Raises BadInput where it is out of bounds."""
         from relevance.learning.network import Size
 
         network = replace(settings.network, size=Size(self.size)) if self.size else settings.network
-        numbers = ("target_temperature", "hard_share", "ordinal_margin")
+        numbers = ("target_temperature", "hard_share", "ordinal_margin", "query_slips")
         given = {name: getattr(self, name) for name in numbers if getattr(self, name) is not None}
         return replace(settings, network=network, **given)
 
@@ -48,5 +49,11 @@ student_options = console.options(
         type=float,
         metavar="LOGITS",
         help="By which a level must lie lower for each level that it is off.  [default: 0]",
+    ),
+    click.option(
+        "--query-slips",
+        type=float,
+        metavar="CHANCE",
+        help="That a pair's query is misspelled.  [default: 0]",
     ),
 )

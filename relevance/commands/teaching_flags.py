@@ -26,6 +26,7 @@ class TeachingFlags:
     layer_decay: float | None = None
     r_drop: float | None = None
     field_dropout: float | None = None
+    query_slips: float | None = None
     adapter: Adapter | None = None
     gradient_checkpointing: bool | None = None
     targets: Targets | None = None
@@ -53,6 +54,7 @@ class TeachingFlags:
             layer_decay=_given(self.layer_decay, settings.layer_decay),
             r_drop=_given(self.r_drop, settings.r_drop),
             field_dropout=_given(self.field_dropout, settings.field_dropout),
+            query_slips=_given(self.query_slips, settings.query_slips),
             adapter=adapter,
             lora_rank=_given(self.lora_rank, settings.lora_rank),
             gradient_checkpointing=_given(self.gradient_checkpointing, settings.gradient_checkpointing),
@@ -98,6 +100,7 @@ _TEACHING = console.options(
     click.option(
         "--field-dropout", type=float, metavar="CHANCE", help="That a text field is left out, each epoch anew."
     ),
+    click.option("--query-slips", type=float, metavar="CHANCE", help="That a query is misspelled, each epoch anew."),
     click.option(
         "--adapter",
         type=click.Choice([adapter.value for adapter in Adapter]),

@@ -55,6 +55,7 @@ _GROUPS = (
         _Option("head: token", {"head_inputs": HeadInput.TOKEN}),
         _Option("layer decay .9", {"layer_decay": 0.9}),
         _Option("field dropout .1", {"field_dropout": 0.1}),
+        _Option("query slips .15", {"query_slips": 0.15}),
     ),
     (
         _Option("backbone dropout .1", {"backbone_dropout": _DROPOUT}, 1.4),

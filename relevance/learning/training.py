@@ -32,6 +32,7 @@ from relevance.learning.low_rank import low_rank
 from relevance.learning.network import Inputs, NetworkSettings, StudentNetwork
 from relevance.learning.packed import Packed, pack
 from relevance.learning.pieces import Pieces
+from relevance.learning.query_slips import with_slips
 from relevance.learning.resuming import Checkpoint
 from relevance.reliability import CalibrationReport, cross_fitted
 from relevance.student import Student, StudentRecord, StudentSettings
@@ -77,6 +78,7 @@ def train_student(
     Raises BadInput when there are no rows, or a row lacks its label.
     """
     pieces = Pieces.of(rows) if isinstance(rows, pl.DataFrame) else rows
+    pieces = with_slips(pieces, settings.query_slips, settings.seed)
     if not pieces.count:
         raise BadInput("expected labelled rows to train a student on, found none; judge pairs or run `relevance label`")
     encoder, lessons = encoder or TextEncoder(settings.text_encoder), out / LESSONS

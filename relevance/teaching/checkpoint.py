@@ -49,6 +49,7 @@ class TeacherSettings:
     label_smoothing: float = 0.0  # share of each training target that is spread evenly over the levels
     r_drop: float = 0.0  # weight of the divergence between two passes with other dropout (losses.py); 0: one pass
     field_dropout: float = 0.0  # chance that a text field of a training pair is left out, drawn anew each epoch
+    query_slips: float = 0.0  # chance that a training pair's query is misspelled (query_slips.py), anew each epoch
     adapter: Adapter = Adapter.NONE  # which of the backbone's weights are taught
     lora_rank: int = 16
     lora_alpha: int = 32  # what an adapter adds is scaled by alpha / rank
@@ -80,7 +81,12 @@ class TeacherSettings:
         rates = [rate for rate in given if rate is not None]
         if not min(rates) > 0:
             raise BadInput(f"expected learning rates above 0, found {rates}; 5e-5, 1e-3 and 2e-4 are the defaults")
-        for flag, share in (("--label-smoothing", self.label_smoothing), ("--field-dropout", self.field_dropout)):
+        shares = {
+            "--label-smoothing": self.label_smoothing,
+            "--field-dropout": self.field_dropout,
+            "--query-slips": self.query_slips,
+        }
+        for flag, share in shares.items():
             if not 0 <= share < 1:
                 raise BadInput(f"expected {flag} of 0 or more and below 1, found {share}; 0 leaves it out")
         if not 0 < self.layer_decay <= 1:

@@ -6,7 +6,7 @@ Pure but for `Examples`, which holds the sequences of the epoch that it was last
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,35 +15,48 @@ from torch.utils.data import Dataset, Sampler
 
 from relevance.teaching.field_dropout import drop_fields
 from relevance.teaching.network import collate
-from relevance.text import PairText, Renderer
+from relevance.teaching.query_slips import slip_queries
+from relevance.text import PairText, Renderer, TextSettings
 
 _BATCHES_SORTED_TOGETHER = 20  # more wastes less on padding and shuffles less
 
 
+class Varied(NamedTuple):
+    """How each epoch's pairs differ from those that were given."""
+
+    field_dropout: float  # chance that a text field is left out
+    query_slips: float  # chance that a query has slips
+    seed: int
+
+    def __call__(self, pairs: Sequence[PairText], text: TextSettings, epoch: int) -> Sequence[PairText]:
+        if self.field_dropout:
+            pairs = drop_fields(pairs, text, self.field_dropout, self.seed, epoch)
+        if self.query_slips:
+            pairs = slip_queries(pairs, self.query_slips, self.seed, epoch)
+        return pairs
+
+
 class Examples(Dataset[dict[str, Any]]):
-    """Pairs with their target probabilities float32 [n, 5], rendered whole or, with field dropout, anew each epoch."""
+    """Pairs with their target probabilities float32 [n, 5], rendered whole or, as `varied` says, anew each epoch."""
 
     def __init__(
         self,
         pairs: Sequence[PairText],
         targets: npt.NDArray[np.float32],
         renderer: Renderer,
-        field_dropout: float = 0.0,
-        seed: int = 0,
+        varied: Varied | None = None,
     ) -> None:
         self._pairs = pairs
         self._targets = targets
         self._renderer = renderer
-        self._field_dropout = field_dropout
-        self._seed = seed
+        self._varied = varied
         self._epoch: int | None = None
         self._rendered = renderer.render(pairs)
 
     def set_epoch(self, epoch: int) -> None:
-        """Drop the fields that this epoch drops."""
-        if self._field_dropout and epoch != self._epoch:
-            dropped = drop_fields(self._pairs, self._renderer.settings, self._field_dropout, self._seed, epoch)
-            self._rendered = self._renderer.render(dropped)
+        """Vary the pairs as this epoch does."""
+        if self._varied is not None and epoch != self._epoch:
+            self._rendered = self._renderer.render(self._varied(self._pairs, self._renderer.settings, epoch))
             self._epoch = epoch
 
     def __len__(self) -> int:

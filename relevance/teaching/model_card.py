@@ -34,7 +34,8 @@ Gives a (query, pin) the probabilities of five levels: 1 highly irrelevant, 2 ir
 | training | up to {epochs} epochs, batches of {batch_size} |
 | learning rate | {learning_rate}, head {head_learning_rate}, a layer by the one above it {layer_decay} |
 | targets and loss | {targets}, {loss} |
-| against overfitting | label smoothing {label_smoothing}, R-drop {r_drop}, field dropout {field_dropout} |
+| against overfitting | label smoothing {label_smoothing}, R-drop {r_drop} |
+| in training left out, misspelled | a text field at {field_dropout}, a query at {query_slips} |
 | adapter | {adapter} |
 | seed | {seed} |
 | rows | {data_fingerprint} |
@@ -89,6 +90,7 @@ def write_model_card(folder: Path, record: TeacherRecord) -> None:
             label_smoothing=settings.label_smoothing,
             r_drop=settings.r_drop,
             field_dropout=settings.field_dropout,
+            query_slips=settings.query_slips,
             adapter=_adapter(settings),
             seed=settings.seed,
             data_fingerprint=record.data_fingerprint,

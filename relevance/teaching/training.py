@@ -28,7 +28,7 @@ from relevance.teaching import processes
 from relevance.teaching.adapters import backbone_to_teach, exportable
 from relevance.teaching.checkpoint import Provenance, TeacherSettings, build_network, save_teacher
 from relevance.teaching.choices import Targets
-from relevance.teaching.examples import Examples
+from relevance.teaching.examples import Examples, Varied
 from relevance.teaching.model_card import write_model_card
 from relevance.teaching.network import Backbone, TeacherNetwork, revision_of
 from relevance.teaching.phase import Phase, Ran, forget_checkpoints, run_phase
@@ -154,9 +154,7 @@ def _teach(lesson: Lesson, callbacks: Sequence[TrainerCallback]) -> _Taught:
         phase = Phase("behaviour", _weak_examples(weak, renderer, settings), None, settings.weak_epochs)
         run_phase(network, phase, settings, backbone.padding_id, out, made_from, callbacks)
     targets = smoothed(target_probabilities(rows, settings.targets), settings.label_smoothing)
-    examples = Examples(
-        pair_texts(rows.queries, rows.pin_texts), targets, renderer, settings.field_dropout, settings.seed
-    )
+    examples = Examples(pair_texts(rows.queries, rows.pin_texts), targets, renderer, _varied(settings))
     phase = Phase("judgments", examples, _dev_examples(dev, renderer, settings.targets), settings.epochs)
     ran = run_phase(network, phase, settings, backbone.padding_id, out, made_from, callbacks)
     return _Taught(network, backbone, ran)
@@ -164,7 +162,12 @@ def _teach(lesson: Lesson, callbacks: Sequence[TrainerCallback]) -> _Taught:
 
 def _weak_examples(weak: WeakRows, renderer: Renderer, settings: TeacherSettings) -> Examples:
     targets = smoothed(weak.probabilities.astype(np.float32), settings.label_smoothing)
-    return Examples(pair_texts(weak.queries, weak.pin_texts), targets, renderer, settings.field_dropout, settings.seed)
+    return Examples(pair_texts(weak.queries, weak.pin_texts), targets, renderer, _varied(settings))
+
+
+def _varied(settings: TeacherSettings) -> Varied | None:
+    varied = Varied(settings.field_dropout, settings.query_slips, settings.seed)
+    return varied if varied.field_dropout or varied.query_slips else None
 
 
 def _dev_examples(dev: TeacherRows, renderer: Renderer, targets: Targets) -> Examples:

@@ -20,6 +20,7 @@ from relevance.commands.student_flags import StudentFlags
 from relevance.features import PAIR_FEATURES, QUERY_FEATURES
 from relevance.learning.inputs import pin_columns, rounded, student_inputs
 from relevance.learning.network import Inputs, NetworkSettings, Side, Size
+from relevance.learning.query_slips import slipped_rows
 from relevance.learning.training import train_student
 from relevance.student import Student, StudentSettings
 from tests.relevance.students import WordEncoder, labelled_frame
@@ -70,6 +71,15 @@ def test_training_again_gives_the_same_student(trained, tmp_path):
     again = train_student(rows, labelled_frame(6, 20, 3), SETTINGS, tmp_path / "again", WordEncoder())
     frame = labelled_frame(3, 10, 5)
     assert np.array_equal(_predict(Student.load(trained), frame), _predict(again, frame))
+
+
+def test_a_student_taught_with_query_slips_reads_them_better(trained, tmp_path):
+    rows = pl.concat([labelled_frame(20, 20, 1), labelled_frame(20, 20, 2, source="teacher")])
+    settings = StudentFlags(query_slips=0.5).applied(SETTINGS)
+    taught = train_student(rows, labelled_frame(6, 20, 3), settings, tmp_path / "slips", WordEncoder())
+    asked = slipped_rows(labelled_frame(20, 20, 4), 0.999, 9)
+    right = [metrics.accuracy(asked["level"], _predict(student, asked)) for student in (taught, Student.load(trained))]
+    assert right[0] > right[1] + 0.05
 
 
 def test_serving_features_equal_training_features(trained):

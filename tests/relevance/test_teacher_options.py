@@ -101,7 +101,15 @@ def test_an_adapter_teaches_projections_alone_and_its_checkpoints_hold_no_backbo
 
 
 OPTIONS = {
-    "regularised": replace(TINY, r_drop=1.0, field_dropout=0.3, loss=Loss.CORAL, label_smoothing=0.1, layer_decay=0.8),
+    "regularised": replace(
+        TINY,
+        r_drop=1.0,
+        field_dropout=0.3,
+        query_slips=0.3,
+        loss=Loss.CORAL,
+        label_smoothing=0.1,
+        layer_decay=0.8,
+    ),
     "adapted": replace(TINY, adapter=Adapter.LORA, loss=Loss.CUMULATIVE_LINK, gradient_checkpointing=True),
 }
 
@@ -135,6 +143,7 @@ def test_every_option_makes_another_teacher_and_gradient_checkpointing_the_same(
         "decay": replace(base, layer_decay=0.5),
         "r_drop": replace(base, r_drop=1.0),
         "field_dropout": replace(base, field_dropout=0.5),
+        "query_slips": replace(base, query_slips=0.9),
     }.items():
         assert not torch.equal(weights(name, settings), plain), name
 
@@ -144,6 +153,7 @@ def test_every_option_makes_another_teacher_and_gradient_checkpointing_the_same(
     [
         ({"label_smoothing": 1.0}, "--label-smoothing of 0 or more and below 1, found 1.0"),
         ({"field_dropout": -0.1}, "--field-dropout of 0 or more and below 1, found -0.1"),
+        ({"query_slips": 1.5}, "--query-slips of 0 or more and below 1, found 1.5"),
         ({"layer_decay": 0.0}, "--layer-decay above 0 and at most 1, found 0.0"),
         ({"r_drop": float("nan")}, "--r-drop of 0 or more, found nan"),
         ({"r_drop": 1.0, "dropout": 0.0}, "expected dropout with --r-drop"),
@@ -255,7 +265,7 @@ def test_a_finished_teacher_is_known_by_its_backbones_files_wherever_they_lie(tm
 
 def test_flags_that_were_not_given_change_nothing() -> None:
     assert TeachingFlags().applied(TINY) == TINY
-    given = TeachingFlags(Loss.CORAL, 0.1, 0.9, 1.0, 0.2, Adapter.LORA, True, Targets.LEVEL).applied(TINY)
+    given = TeachingFlags(Loss.CORAL, 0.1, 0.9, 1.0, 0.2, 0.3, Adapter.LORA, True, Targets.LEVEL).applied(TINY)
     assert given == replace(
         TINY,
         loss=Loss.CORAL,
@@ -264,6 +274,7 @@ def test_flags_that_were_not_given_change_nothing() -> None:
         layer_decay=0.9,
         r_drop=1.0,
         field_dropout=0.2,
+        query_slips=0.3,
         adapter=Adapter.LORA,
         gradient_checkpointing=True,
     )
