@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 
 import ibis.expr.types as ir
@@ -75,10 +75,10 @@ def run_graph(workspace: Workspace, settings: GraphSettings) -> JobReport:
 
 
 def _last_vector(embedded: ir.Table, saves: ir.Table) -> datetime | None:
-    """The second in which the last text vector of a saved pin could be known."""
-    known = embedded.semi_join(saves, "pin_id").select(second=embedded.created_timestamp.epoch_seconds())
-    last = known.agg(last=known.second.max()).to_polars().item()
-    return None if last is None else datetime.fromtimestamp(last, UTC)
+    """When the last text vector of a saved pin could be known."""
+    known = embedded.semi_join(saves, "pin_id")
+    last: datetime | None = known.agg(last=known.created_timestamp.max()).to_polars().item()
+    return last
 
 
 def _content_at(workspace: Workspace, at: datetime) -> Content:

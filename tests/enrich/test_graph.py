@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from math import sqrt
 from typing import Any
 
@@ -118,7 +119,7 @@ def test_pins_without_a_row_before_any_text_vector_are_counted_as_such(workspace
 def test_content_dated_after_the_last_save_is_pooled_at_the_first_snapshot_that_sees_it(workspace: Workspace) -> None:
     """Saves without a time, or pins whose updated_at moves on: else no snapshot ever has a vector."""
     fill(workspace, SAVES)
-    embed(workspace, {"a": X, "b": Y}, on=5)
+    embed(workspace, {"a": X, "b": Y}, created_timestamp=day(5) + timedelta(seconds=0.7))
     assert run(workspace).made == 4
     rows = parts.scan(workspace.folder(PIN_GRAPH)).collect()
     assert rows["event_timestamp"].unique().to_list() == [day(6)]
