@@ -16,6 +16,7 @@ import polars as pl
 from enrich import job, parts
 from enrich.tables import PIN_LINK
 from enrich.web import visits
+from enrich.web.fetch_reasons import Reason
 from enrich.web.shared_ends import Titled, without_shared_ends
 from enrich.web.visiting import PRODUCER
 from enrich.web.visits import VALUES
@@ -68,8 +69,11 @@ def _of_one_page() -> pl.Expr:
 
 
 def _remembered() -> list[pl.Expr]:
-    """The texts, of a page that no known visit could read as its row has them: it keeps what it said."""
+    """The texts, of a page that no known visit could read as its row has them: it keeps what it said, unless it is
+    not to be indexed any more.
+    """
     silent = pl.all_horizontal(pl.col(name).is_null() for name in VALUES)
+    silent &= pl.col("reason").ne_missing(pl.lit(Reason.REFUSED_NOINDEX.value))
     return [pl.when(silent & _of_one_page()).then(name + _STANDS).otherwise(name).alias(name) for name in VALUES]
 
 

@@ -21,7 +21,7 @@ from enrich.fetch import TRANSIENT, Request
 from enrich.job import RETRY_ALL
 from enrich.tables import BOOL, DOUBLE, INT, PIN_LINK, STRING, TIMESTAMP, Column, Kind, Table
 from enrich.web.exchange import Validators
-from enrich.web.fetch_reasons import NEVER_FETCHED
+from enrich.web.fetch_reasons import NEVER_FETCHED, Reason
 from enrich.web.visiting import PRODUCER, Visit
 from enrich.workspace import Workspace
 
@@ -143,12 +143,14 @@ class VisitLog:
 def completed(visits: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
     """VISITS' rows of `visits` (Visit's columns and page), given the newest visit of each of their pages `before`.
 
-    A page that could not be read, or that has not changed, keeps what it said; the version counts changes.
+    A page that could not be read, or that has not changed, keeps what it said, but not where it is not to be indexed
+    any more; the version counts changes.
     """
     joined = visits.join(before, on="page", how="left", suffix="_before", maintain_order="left")
     made, made_before = pl.col("reason").is_null(), pl.col("reason_before").is_null()
     read = made & ~pl.col("unchanged")
-    kept = [pl.when(read).then(pl.col(name)).otherwise(pl.col(f"{name}_before")).alias(name) for name in _KEPT]
+    taken = read | (pl.col("reason") == Reason.REFUSED_NOINDEX.value).fill_null(False)
+    kept = [pl.when(taken).then(pl.col(name)).otherwise(pl.col(f"{name}_before")).alias(name) for name in _KEPT]
     silenced = [pl.when("snippet").then(name).alias(name) for name in _SNIPPET]
     other = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_before")) for name in VALUES)
     changed = (made != made_before) | (read & other)
