@@ -374,9 +374,9 @@ def test_bad_input_is_one_line(
 def test_each_option_is_a_teacher_of_its_own_and_the_plan_knows_what_it_costs(tmp_path: Path) -> None:
     made, plan = site_and_plan(tmp_path, Name.OPTIONS)
     found = EXPERIMENTS[Name.OPTIONS].run(made)
-    assert not found.left_out and len(found.arms) == 14
+    assert not found.left_out and len(found.arms) == 15
     assert made.bench.done["teacher trained"] == len(found.arms)
     demands = [options.demand(replace(plan.scale, groups=groups), Wanted()) for groups in (1, 2, 3)]
-    assert [demand.teachers[""] for demand in demands] == pytest.approx([6, 10, 16.2])
+    assert [demand.teachers[""] for demand in demands] == pytest.approx([6, 11, 17.2])
     without = options.demand(replace(plan.scale, groups=1, weak_pairs=0), Wanted())
     assert without.teachers[""] == 5
