@@ -9,6 +9,9 @@ query, and a run that goes on damages the same. `strength` is above 0 and at mos
     repeated      the text again, up to nine times more
     long          words of other pins' texts after it, up to two hundred (a query: of any field of the pins)
     reworded      (queries) the words in another order, one of them singular for plural or the other way round
+
+Misspelled by other code than that which training may use (misspelling.py): what a model is asked are not the slips that
+it was taught on.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ import polars as pl
 from enrich.job import input_hash
 from relevance.bi_encoder import TextVectors
 from relevance.experiments.fields import embedded_anew
+from relevance.learning.inputs import asked_by
 from relevance.text_fields import CONTENT, Field, frame_columns
 
 QUERY = "query"  # what else than a field may be damaged
@@ -175,8 +179,4 @@ def _list(texts: list[str] | None, perturbation: Perturbation, pool: Sequence[st
 def _asked_otherwise(frame: pl.DataFrame, perturbation: Perturbation, pool: Sequence[str]) -> pl.DataFrame:
     made = {query: perturbation(query, pool) or query for query in frame["query"].unique()}
     queries = pl.Series("query", [made[query] for query in frame["query"]], pl.String)
-    changed = queries != frame["query"]
-    known = [name for name in frame.columns if name.startswith(("query_features__", "query_pin_engagement__"))]
-    return frame.with_columns(
-        queries, *(pl.when(~changed).then(pl.col(name)).otherwise(None).alias(name) for name in known)
-    )
+    return asked_by(frame, queries)

@@ -80,6 +80,15 @@ def query_groups(frame: pl.DataFrame, encoder: QueryEncoder) -> list[QueryGroup]
     return _with_vectors(_groups(frame), encoder)
 
 
+def asked_by(frame: pl.DataFrame, queries: pl.Series) -> pl.DataFrame:
+    """The rows asked by these queries, one a row; of one that is not the row's own nothing is known."""
+    known = [name for name in frame.columns if name.startswith((_QUERY, _PAIR))]
+    other = queries != frame["query"]
+    return frame.with_columns(
+        queries.alias("query"), *(pl.when(~other).then(pl.col(name)).otherwise(None).alias(name) for name in known)
+    )
+
+
 def rounded(vector: Floats) -> Floats:
     """A query's vector as its payload would hold it (float16), so that encoding on the spot and reading back agree."""
     return vector.astype(np.float16).astype(np.float32)

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from enrich.job import input_hash
+from relevance.learning.inputs import asked_by
 from relevance.learning.pieces import Pieces
 from relevance.misspelling import misspelled
 
@@ -28,10 +29,7 @@ def slipped_rows(frame: pl.DataFrame, chance: float, seed: int) -> pl.DataFrame:
     made = {query: misspelled(query, _draws(seed, query)) for query in frame["query"].unique()}
     slipped = pl.Series("query", [made[query] for query in frame["query"]], pl.String)
     drawn = frame.select(pl.struct("query", "pin_id").hash(seed) % _WHOLE).to_series() < chance * _WHOLE
-    hit = drawn & (slipped != frame["query"])
-    known = [name for name in frame.columns if name.startswith(("query_features__", "query_pin_engagement__"))]
-    asked = frame.with_columns(pl.when(~hit).then(pl.col(name)).otherwise(None).alias(name) for name in known)
-    return asked.with_columns(query=pl.select(pl.when(hit).then(slipped).otherwise(frame["query"])).to_series())
+    return asked_by(frame, slipped.zip_with(drawn, frame["query"]))
 
 
 def _draws(seed: int, query: str) -> np.random.Generator:
