@@ -48,7 +48,7 @@ from relevance.teacher import Teacher
 from relevance.teaching.checkpoint import TeacherSettings, check_weights, producer_of, read_record
 from relevance.teaching.freshness import teacher_made_from
 from relevance.teaching.network import revision_of
-from relevance.teaching.training import train_teacher
+from relevance.teaching.training import TEACHING_VERSION, train_teacher
 from relevance.teaching.weak_labels import WeakSettings, weak_pairs
 from relevance.training_frame import FrameJoin, refuse_other_features, training_frame
 
@@ -117,7 +117,7 @@ class Pipeline:
             train_teacher(teacher_rows(train), teacher_rows(dev), chosen, out, service, weak_rows(weak))
 
         def inputs(settings: TeacherSettings) -> str:
-            return stages.fingerprint(train, dev, weak, settings, service)
+            return stages.fingerprint(train, dev, weak, settings, service, TEACHING_VERSION)
 
         made_from = teacher_made_from(fold.folder / name, chosen, self._backbone_files, inputs)
         return stages.make(fold.folder / name, made_from, work, _queries(train, dev, weak))

@@ -4,8 +4,8 @@ By query, the default:
 
 With many judged queries one split serves: the models at W/models answer for its test queries. With few (Chorus has 135)
 a single test side would be a handful of queries, so every query is tested by a fold whose models never saw it, and the
-models at W/models, which serve, learn from all queries but a dev part. Of very many (from 4,000 on) no more than 1,000
-are tested and 300 are dev: what these tell is exact enough then, and every further query is worth more in training.
+models at W/models, which serve, learn from all queries but a dev part. Of very many (from 2,000 on) no more than 500
+are tested and 200 are dev: what these tell is exact enough then, and every further query is worth more in training.
 
 By time or language (splits.py): one split, whose models are for measuring alone and live in W/models/splits/time or
 W/models/splits/language-en, so that they never take the place of those that serve.
@@ -32,8 +32,8 @@ from relevance.splits import (
 
 SINGLE_SPLIT_TEST_QUERIES = 50  # fewer test queries than this in a single split, and folds are taken
 DEFAULT_FOLDS = 5
-MOST_TEST_QUERIES = 1_000  # an accuracy's 95 % interval is then about two points either way
-MOST_DEV_QUERIES = 300  # enough to choose an epoch by and to fit six numbers of a calibration
+MOST_TEST_QUERIES = 500  # an accuracy's 95 % interval is then less than three points either way
+MOST_DEV_QUERIES = 200  # enough to choose an epoch by and to fit six numbers of a calibration
 SERVING = "serving"
 
 

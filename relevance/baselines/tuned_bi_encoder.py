@@ -3,8 +3,9 @@
 Reads training and dev pairs; writes nothing, for `relevance evaluate --models bi_encoder_tuned,…` trains it for each
 fold and keeps its answers. Mean pooling, the cosine of the two sides, and from it the levels by proportional odds
 (ordinal.py), backbone and thresholds learned together. Beside it the teacher has to show what reading query and pin
-together is worth. It begins as the bi-encoder is before training and keeps the epoch that is best on dev, so that it is
-never the worse one there. The same seed gives the same weights on the same machine; a killed run begins again.
+together is worth. As the teacher it keeps its last epoch or, where dev can tell, the best one there, which may be the
+bi-encoder as it was before training. The same seed gives the same weights on the same machine; a killed run begins
+again.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class TunedSettings:
 
     max_tokens: int = 128  # of a text, special tokens included
     epochs: int = 4  # at most
-    patience: int = 2  # epochs without a better dev loss before training stops
+    patience: int = 2  # where dev can tell: epochs without a better loss before training stops
     batch_size: int = 32  # pairs a step
     learning_rate: float = 5e-5  # of the backbone, at its peak
     head_learning_rate: float = 1e-2  # of the cosine's slope and the four thresholds
@@ -102,7 +103,7 @@ class TunedBiEncoder:
 def fit_tuned_bi_encoder(
     rows: TeacherRows, dev: TeacherRows, backbone: str, settings: TunedSettings | None = None
 ) -> TunedBiEncoder:
-    """Fine-tune `backbone` (a folder or hub id) on `rows`, keeping the epoch that is best on `dev`.
+    """Fine-tune `backbone` (a folder or hub id) on `rows`; `dev` chooses the epoch where it can tell them apart.
 
     Raises BadInput when a side is empty or malformed, or the backbone cannot be loaded.
     """
@@ -197,7 +198,7 @@ def _train(
     dev: TeacherRows,
     settings: TunedSettings,
 ) -> None:
-    """Train `network`, which is the model's, in place, and leave it as it was best on dev."""
+    """Train `network`, which is the model's, in place; where dev can tell, leave it as it was best there."""
     steps = settings.epochs * -(-len(rows.levels) // settings.batch_size)
     optimizer = _optimizer(network, settings)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps, settings.warmup))
@@ -206,7 +207,7 @@ def _train(
         for epoch in range(1, settings.epochs + 1):
             _epoch(network, texts, rows, optimizer, schedule, bar, (settings.seed, epoch), settings.batch_size)
             loss = model.loss(dev)
-            if loss < best.loss:
+            if loss < best.loss or not dev.tell_epochs_apart:
                 best = _Best(epoch, loss, _weights(network))
             elif epoch - best.epoch >= settings.patience:
                 break

@@ -120,7 +120,7 @@ _TEACHING = console.options(
         "--patience",
         type=click.IntRange(min=1),
         metavar="N",
-        help="Epochs without a better dev loss before training stops; the best is kept.  [default: 2]",
+        help="Epochs without a better dev loss before training stops, with 100 dev queries.  [default: 2]",
     ),
     click.option("--gradient-checkpointing", is_flag=True, default=None, help="Less memory for a third more time."),
 )

@@ -34,7 +34,7 @@ from relevance.metrics import Floats, expected_level
 from relevance.student import StudentSettings
 from relevance.teacher import Teacher
 from relevance.teaching.checkpoint import TeacherSettings
-from relevance.teaching.training import train_teacher
+from relevance.teaching.training import TEACHING_VERSION, train_teacher
 from relevance.text import pin_texts_from_frame
 from relevance.text_fields import TABLES
 
@@ -133,7 +133,7 @@ class Bench:
             lesson = weak_rows(weak) if weak.height else None
             train_teacher(teacher_rows(train), teacher_rows(dev), chosen, out, self._service, lesson)
 
-        made_from = stages.fingerprint(train, dev, weak, chosen, self._service)
+        made_from = stages.fingerprint(train, dev, weak, chosen, self._service, TEACHING_VERSION)
         return self._model(Kind.TEACHER, made_from, work, train, dev, weak)
 
     def student(

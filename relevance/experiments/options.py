@@ -7,8 +7,8 @@
     judgments alone         the log is not learned from first
     others                  by the flag of `relevance train-teacher` and its value
 
-All are taught by the same pairs and keep the epoch that is best on the same dev pairs. R-drop is given dropout in the
-backbone, without which its two passes differ in the head alone.
+All are taught by the same pairs and calibrated on the same dev pairs. R-drop is given dropout in the backbone, without
+which its two passes differ in the head alone.
 """
 
 from __future__ import annotations

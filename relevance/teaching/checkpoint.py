@@ -56,7 +56,7 @@ class TeacherSettings:
     gradient_checkpointing: bool = False  # less memory, about a third more time
     weak_epochs: int = 1  # over the pairs whose levels were read off behaviour, before those that people judged
     epochs: int = 3  # over the judged pairs, at most
-    patience: int = 2  # epochs without a better dev loss before training stops: three are always run, of more the rest
+    patience: int = 2  # where dev can tell: epochs without a better loss before training stops, so three are always run
     batch_size: int = 32  # pairs a step
     learning_rate: float | None = 5e-5  # of the backbone, at its peak; None: by its width (layers.usual_rate)
     layer_decay: float = 1.0  # a layer's rate by that of the layer above it; 1: one rate for all

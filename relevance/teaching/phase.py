@@ -10,7 +10,7 @@ import json
 import math
 import shutil
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,12 +33,14 @@ from relevance.teaching.checkpoint import TeacherSettings
 from relevance.teaching.examples import Examples, LengthGrouped, collate_examples
 from relevance.teaching.layers import optimizer_of
 from relevance.teaching.network import TeacherNetwork
-from relevance.teaching.watch import CURVES, STEPS_A_POINT, Progress, curves, has_curves
+from relevance.teaching.watch import CURVES, DEV_LOSS, STEPS_A_POINT, Progress, curves, has_curves
 
 _MADE_FROM = "made_from.json"
 _CHECKPOINTS = "checkpoints"
 _WEIGHTS = "model.safetensors"
 _MAX_GRADIENT_NORM = 1.0
+
+Logits = npt.NDArray[np.float32]  # [n, 5]
 
 
 class _Trainer(Trainer):
@@ -60,13 +62,21 @@ class _Trainer(Trainer):
         """Nothing is amiss where a checkpoint lacks the frozen backbone beside an adapter (`TeacherNetwork`)."""
 
 
+class Dev(NamedTuple):
+    """What a phase is weighed by after each epoch."""
+
+    examples: Examples
+    loss: Callable[[Logits], float]  # of its logits
+    chooses: bool  # the epoch of the least loss is kept; else the last one is
+
+
 class Phase(NamedTuple):
     """What is taught, for how long."""
 
     name: str  # of its bar and its folder of checkpoints
     train: Examples
-    dev: Examples | None  # chooses the epoch that is kept; None: the last one is
     epochs: int
+    dev: Dev | None = None  # None: the last epoch is kept
 
 
 class Ran(NamedTuple):
@@ -74,7 +84,7 @@ class Ran(NamedTuple):
 
     epochs: float
     dev_loss: float
-    dev_logits: npt.NDArray[np.float32]  # [n, 5], of the epoch that was kept
+    dev_logits: Logits  # of the epoch that was kept
 
 
 def run_phase(
@@ -97,15 +107,18 @@ def run_phase(
     for callback in [*callbacks, *([] if processes.follows() else curves(drawn, _steps_of(resumed)))]:
         trainer.add_callback(callback)
     trainer.train(resume_from_checkpoint=resumed)
-    logits = trainer.predict(phase.dev).predictions if phase.dev is not None else np.zeros((0, 5))
-    epochs, loss = float(trainer.state.epoch or 0), float(trainer.state.best_metric or math.nan)
-    return Ran(epochs, loss, np.asarray(logits, dtype=np.float32))
+    epochs = float(trainer.state.epoch or 0)
+    if phase.dev is None:
+        return Ran(epochs, math.nan, np.zeros((0, 5), dtype=np.float32))
+    logits = np.asarray(trainer.predict(phase.dev.examples).predictions, dtype=np.float32)
+    return Ran(epochs, phase.dev.loss(logits), logits)
 
 
 def _trainer(
     network: TeacherNetwork, phase: Phase, settings: TeacherSettings, padding_id: int, folder: Path
 ) -> _Trainer:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    dev, chooses = phase.dev, phase.dev is not None and phase.dev.chooses
     arguments = TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=phase.epochs,
@@ -114,13 +127,13 @@ def _trainer(
         warmup_steps=settings.warmup,
         lr_scheduler_type="linear",
         max_grad_norm=_MAX_GRADIENT_NORM,
-        eval_strategy="epoch" if phase.dev else "no",
+        eval_strategy="epoch" if dev else "no",
         save_strategy="epoch",
         save_total_limit=1,
-        load_best_model_at_end=phase.dev is not None,
-        restore_callback_states_from_checkpoint=phase.dev is not None,  # how long early stopping has waited
-        metric_for_best_model="eval_loss",
-        greater_is_better=False,
+        load_best_model_at_end=chooses,
+        restore_callback_states_from_checkpoint=chooses,  # how long early stopping has waited
+        metric_for_best_model=DEV_LOSS if chooses else None,
+        greater_is_better=False if chooses else None,
         bf16=fast_dtype(device) is torch.bfloat16,
         use_cpu=device.type == "cpu",
         dataloader_pin_memory=device.type == "cuda",
@@ -140,9 +153,10 @@ def _trainer(
         args=arguments,
         data_collator=lambda examples: collate_examples(examples, padding_id),
         train_dataset=phase.train,
-        eval_dataset=phase.dev,
+        eval_dataset=dev.examples if dev else None,
+        compute_metrics=(lambda said: {DEV_LOSS: dev.loss(said.predictions)}) if dev else None,
         optimizers=(optimizer_of(network, settings), None),  # None: Trainer makes the schedule itself
-        callbacks=[*([EarlyStoppingCallback(settings.patience)] if phase.dev else []), Progress(phase.name)],
+        callbacks=[*([EarlyStoppingCallback(settings.patience)] if chooses else []), Progress(phase.name)],
     )
     trainer.remove_callback(PrinterCallback)
     return trainer

@@ -14,6 +14,8 @@ from enrich.errors import BadInput
 from enrich.tables import LEVELS
 from relevance.text import PinText, pair_texts
 
+DEV_QUERIES_TO_CHOOSE = 100  # with fewer the epoch that looks best on dev is mostly luck
+
 
 @dataclass(frozen=True, slots=True)
 class TeacherRows:
@@ -53,6 +55,11 @@ class TeacherRows:
             raise BadInput(
                 f"expected training judgments of two levels or more, found only {self.levels[0]}; judge more"
             )
+
+    @property
+    def tell_epochs_apart(self) -> bool:
+        """Whether they are of queries enough to say, as dev rows, after which epoch a model was best."""
+        return len(set(self.queries)) >= DEV_QUERIES_TO_CHOOSE
 
 
 def _kind(levels: object) -> str:

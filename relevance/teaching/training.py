@@ -10,8 +10,10 @@ kernels may add up in another order.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,11 +33,12 @@ from relevance.teaching.choices import Targets
 from relevance.teaching.examples import Examples, Varied
 from relevance.teaching.model_card import write_model_card
 from relevance.teaching.network import Backbone, TeacherNetwork, revision_of
-from relevance.teaching.phase import Phase, Ran, forget_checkpoints, run_phase
+from relevance.teaching.phase import Dev, Logits, Phase, Ran, forget_checkpoints, run_phase
 from relevance.teaching.rows import TeacherRows, WeakRows, fingerprint
 from relevance.teaching.votes import vote_shares
 from relevance.text import Renderer, pair_texts
 
+TEACHING_VERSION = 2  # another one makes other weights of the same rows and settings: such teachers are taught again
 _VOTES_SHARE = 0.5  # of the target under Targets.VOTES; the rest is the gold level
 
 
@@ -48,11 +51,13 @@ def train_teacher(
     weak: WeakRows | None = None,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> dict[str, float]:
-    """Train on `weak`, then on `rows`, keep the epoch that is best on `dev`, calibrate on `dev`, save to `out`.
+    """Train on `weak`, then on `rows`, calibrate on `dev`, save to `out`.
 
-    Returns the metrics. `feature_service` is the fingerprint of the service that gave the texts; `callbacks` watch
-    Trainer's runs. Raises BadInput where a split is empty, a level is outside 1..5, the training levels are all one,
-    the backbone cannot be loaded, or what was taught answers with what is no number.
+    The last epoch is kept, or, where `dev` can tell epochs apart, the one whose calibrated cross-entropy is least
+    there. Returns the metrics, of which dev_loss is the kept one's. `feature_service` is the fingerprint of
+    the service that gave the texts; `callbacks` watch Trainer's runs. Raises BadInput where a split is empty, a level
+    is outside 1..5, the training levels are all one, the backbone cannot be loaded, or what was taught answers with
+    what is no number.
     """
     rows.check_to_teach()
     dev.check("dev")
@@ -90,7 +95,7 @@ def train_teacher(
     return metrics
 
 
-def _refuse_not_finite(logits: npt.NDArray[np.float32]) -> None:
+def _refuse_not_finite(logits: Logits) -> None:
     """Raises BadInput for the dev logits [n, 5] of a teacher that fell apart: its calibration would say it is fine."""
     lost = int((~np.isfinite(logits)).any(axis=1).sum())
     if lost:
@@ -151,11 +156,11 @@ def _teach(lesson: Lesson, callbacks: Sequence[TrainerCallback]) -> _Taught:
     renderer = Renderer(backbone.tokenizer, settings.text)
     made_from = f"{lesson.data} {asdict(settings)} of {processes.count()} processes"
     if weak is not None and len(weak.queries):
-        phase = Phase("behaviour", _weak_examples(weak, renderer, settings), None, settings.weak_epochs)
+        phase = Phase("behaviour", _weak_examples(weak, renderer, settings), settings.weak_epochs)
         run_phase(network, phase, settings, backbone.padding_id, out, made_from, callbacks)
     targets = smoothed(target_probabilities(rows, settings.targets), settings.label_smoothing)
     examples = Examples(pair_texts(rows.queries, rows.pin_texts), targets, renderer, _varied(settings))
-    phase = Phase("judgments", examples, _dev_examples(dev, renderer, settings.targets), settings.epochs)
+    phase = Phase("judgments", examples, settings.epochs, _dev(dev, renderer, settings.targets))
     ran = run_phase(network, phase, settings, backbone.padding_id, out, made_from, callbacks)
     return _Taught(network, backbone, ran)
 
@@ -170,8 +175,17 @@ def _varied(settings: TeacherSettings) -> Varied | None:
     return varied if varied.field_dropout or varied.query_slips else None
 
 
-def _dev_examples(dev: TeacherRows, renderer: Renderer, targets: Targets) -> Examples:
-    return Examples(pair_texts(dev.queries, dev.pin_texts), target_probabilities(dev, targets), renderer)
+def _dev(dev: TeacherRows, renderer: Renderer, targets: Targets) -> Dev:
+    examples = Examples(pair_texts(dev.queries, dev.pin_texts), target_probabilities(dev, targets), renderer)
+    return Dev(examples, partial(_calibrated_loss, dev), dev.tell_epochs_apart)
+
+
+def _calibrated_loss(dev: TeacherRows, logits: Logits) -> float:
+    """Mean cross-entropy of the gold levels as they would be served; infinite where a logit is no number."""
+    if not np.isfinite(logits).all():
+        return math.inf
+    said = Calibration.fit(logits, dev.levels, dev.queries).log_probabilities(logits)
+    return float(-said[np.arange(len(dev.levels)), dev.levels - 1].mean())
 
 
 def smoothed(targets: npt.NDArray[np.float32], share: float) -> npt.NDArray[np.float32]:

@@ -19,6 +19,7 @@ from enrich.progress import progress
 
 CURVES = "runs"
 STEPS_A_POINT = 10
+DEV_LOSS = "eval_calibrated_loss"  # as Trainer names what is measured on dev
 
 
 class Progress(TrainerCallback):
@@ -42,7 +43,7 @@ class Progress(TrainerCallback):
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **more: Any) -> None:
         metrics: Mapping[str, float] = more.get("metrics") or {}
         if self._bar is not None:
-            self._bar.set_postfix_str(f"dev loss {metrics.get('eval_loss', math.nan):.3f}")
+            self._bar.set_postfix_str(f"dev loss {metrics.get(DEV_LOSS, math.nan):.3f}")
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if self._manager is not None:

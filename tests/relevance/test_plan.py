@@ -23,13 +23,13 @@ def test_many_queries_take_one_split_and_its_models_serve() -> None:
 
 
 def test_of_very_many_queries_no_more_are_tested_than_tell_enough() -> None:
-    """Up to 4,000 queries the sides are as if there were no bound; beyond, all that is more is trained on."""
-    for queries, dev, test in ((4_000, 300, 1_000), (12_000, 300, 1_000)):
+    """Up to 2,000 queries the sides are as if there were no bound; beyond, all that is more is trained on."""
+    for queries, dev, test in ((2_000, 150, 500), (4_000, 200, 500), (12_000, 200, 500)):
         (only,) = plan(judged(queries), Path("models"), PlanSettings())
         assert (len(only.split.dev), len(only.split.test)) == (dev, test)
         assert len(only.split.train) == queries - dev - test
     unbounded = PlanSettings(most_dev=10**6, most_test=10**6)
-    assert plan(judged(4_000), Path("models"), PlanSettings()) == plan(judged(4_000), Path("models"), unbounded)
+    assert plan(judged(2_000), Path("models"), PlanSettings()) == plan(judged(2_000), Path("models"), unbounded)
     *_, serving = plan(judged(4_000), Path("models"), PlanSettings(folds=2, most_dev=100))
     assert len(serving.split.dev) == 100 and len(serving.split.train) == 3_900
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import softmax
-from tiny_lessons import TINY, Kill, rows, weak_rows
+from tiny_lessons import THINGS, TINY, Kill, rows, weak_rows
 from tiny_models import FAMILIES, tiny_bert
 from transformers import TrainerCallback
 
@@ -131,8 +131,11 @@ def test_a_checkpoint_that_was_being_deleted_is_not_gone_on_from(tmp_path: Path)
     assert killed == undisturbed
 
 
-def test_a_kill_right_after_an_early_stop_costs_no_further_epoch(tmp_path: Path) -> None:
+def test_a_kill_right_after_an_early_stop_costs_no_further_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The dev split says the opposite of the training rows, so that the second epoch is worse than the first."""
+    monkeypatch.setattr("relevance.teaching.rows.DEV_QUERIES_TO_CHOOSE", len(THINGS))
     settings = replace(TINY, backbone=str(tiny_bert(tmp_path / "backbone")), epochs=5, patience=1)
     dev = rows(48)
     opposite = replace(dev, levels=6 - dev.levels)
@@ -142,6 +145,16 @@ def test_a_kill_right_after_an_early_stop_costs_no_further_epoch(tmp_path: Path)
         assert train_teacher(rows(48), opposite, settings, tmp_path / name)["epochs"] == 2
     killed, undisturbed = (read_record(tmp_path / name).fingerprint for name in ("killed", "undisturbed"))
     assert killed == undisturbed
+
+
+def test_a_few_dev_queries_choose_no_epoch(tmp_path: Path) -> None:
+    settings = replace(TINY, backbone=str(tiny_bert(tmp_path / "backbone")), epochs=3, patience=1)
+    dev = rows(48)
+    opposite = replace(dev, levels=6 - dev.levels)
+    for name, judged in (("alike", dev), ("opposite", opposite)):
+        assert train_teacher(rows(48), judged, settings, tmp_path / name)["epochs"] == 3
+    alike, other = (Teacher.load(tmp_path / name, torch.float32) for name in ("alike", "opposite"))
+    np.testing.assert_array_equal(*(one.logits(dev.queries, dev.pin_texts) for one in (alike, other)))
 
 
 def test_a_teacher_learns_from_behaviour_before_it_sees_a_judgment(tmp_path: Path) -> None:
