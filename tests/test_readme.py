@@ -13,9 +13,10 @@ import pytest
 from enrich import console
 from enrich.cli import enrich
 from relevance.cli import relevance
+from relevance.service.meters import Meters
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text()
+README, OPERATIONS = (ROOT / "README.md").read_text(), (ROOT / "docs" / "operations.md").read_text()
 OBJECTS = ("table", "chair", "lamp", "vase")
 MADE_OF = ("oak", "glass", "steel", "rattan", "marble")
 
@@ -76,6 +77,18 @@ def test_the_own_catalogue_commands_run_as_written(
 def test_its_links_lead_somewhere() -> None:
     for target in re.findall(r"\]\((?!http)([^)#]+)", README):
         assert (ROOT / target).exists(), target
+
+
+def test_the_operations_contents_lead_somewhere() -> None:
+    headings = re.findall(r"^#+ (.+)$", OPERATIONS, re.MULTILINE)
+    anchors = [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
+    assert not {*re.findall(r"\]\(#([^)]+)\)", OPERATIONS)} - {*anchors} and len(anchors) == len({*anchors})
+
+
+def test_the_operations_name_every_metric() -> None:
+    for metric in Meters().registry.collect():
+        name = f"{metric.name}_total" if metric.type == "counter" else metric.name
+        assert re.search(rf"\b{name}\b", OPERATIONS), name
 
 
 def test_its_tree_names_every_module() -> None:
