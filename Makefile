@@ -1,4 +1,4 @@
-# Everything runs from a checkout with Python 3.11: `make demo` and `make test` set up what they need.
+# Everything runs from a checkout with Python 3.11 or 3.12: `make demo` and `make test` set up what they need.
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.corkboard
@@ -33,5 +33,8 @@ bench: setup
 		CORKBOARD_WORKSPACE=$(BENCH) $(BIN)/python -m benchmarks.$$name --json || missed="$$missed $$name"; done; \
 		test -z "$$missed" || { echo "missed a mark or failed:$$missed"; exit 1; }
 
+# the sample's workspace alone: data/workspace is every command's default, and may hold a catalogue of yours
 clean:
-	rm -rf data/workspace
+	rm -rf build
+	@if grep -qs '"format": "sample"' data/workspace/workspace*.json; then rm -rf data/workspace; \
+		elif test -d data/workspace; then echo "data/workspace stays: it is not the sample's"; fi

@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from benchmarks._own_workspace import accuracy_of, difference_told, figures_told, workspace_argument
 from benchmarks._report import Mark, Report, finish
 from benchmarks.rivals.cross_encoder import Lessons, train_cross_encoder
 from enrich.errors import BadInput
@@ -27,7 +26,7 @@ from enrich.workspace import Workspace
 from relevance import stages
 from relevance.evaluation import Versus, evaluate
 from relevance.framing.judged import Judged, of_queries
-from relevance.judging.figures import Evaluation, Measure
+from relevance.judging.figures import Comparison, Evaluation, Measure
 from relevance.judging.gold import Predictions
 from relevance.judging.judge import trained_models
 from relevance.judging.predictions import Predictor
@@ -44,7 +43,13 @@ MEASURES = (Measure.ACCURACY, Measure.AUROC_3, Measure.AUROC_4, Measure.AUROC_5,
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="A teacher's quality, against sentence-transformers.")
-    workspace_argument(parser)
+    parser.add_argument(
+        "workspace",
+        metavar="W",
+        nargs="?",
+        type=Path,
+        help="a workspace with judgments [default: data/workspace, or $CORKBOARD_WORKSPACE]",
+    )
     parser.add_argument("--folds", type=int, help="as `relevance run` was told")
     parser.add_argument("--epochs", type=int, default=3, help="of the rival")
     parser.add_argument("--bf16", action="store_true", help="teach the rival in bf16, which is quicker")
@@ -98,7 +103,7 @@ def reported(found: Evaluation) -> Report:
     report = Report("teacher_quality", "accuracy", PACKAGES)
     report.figures["pairs"] = f"{found.pairs:,} of {found.queries:,} queries, {found.folds} fold(s)"
     for model in found.models:
-        report.figures[model.model] = figures_told(found, model.model, MEASURES)
+        report.figures[model.model] = figures_told(found, model.model)
     for one in found.comparisons:
         if one.measure in MEASURES:
             name, told = difference_told(one)
@@ -107,6 +112,22 @@ def reported(found: Evaluation) -> Report:
                 report.marks.append(Mark(f"teacher - {RIVAL}, {one.measure.value}", one.difference.value, ">= 0"))
     report.compare(accuracy_of(found, TEACHER_MODEL), accuracy_of(found, RIVAL))
     return report
+
+
+def figures_told(found: Evaluation, model: str) -> str:
+    """A model's estimates of those MEASURES that it has."""
+    estimates = {figure.measure: figure.estimate.value for figure in found.model(model).figures}
+    return ", ".join(f"{measure.value} {estimates[measure]:.3f}" for measure in MEASURES if measure in estimates)
+
+
+def accuracy_of(found: Evaluation, model: str) -> float:
+    return next(one.estimate.value for one in found.model(model).figures if one.measure is Measure.ACCURACY)
+
+
+def difference_told(one: Comparison) -> tuple[str, str]:
+    """What was compared, and the difference with its interval."""
+    name = f"{one.model} - {one.rival}, {one.measure.value}"
+    return name, f"{one.difference.value:+.4f} [{one.difference.low:+.4f}, {one.difference.high:+.4f}]"
 
 
 if __name__ == "__main__":

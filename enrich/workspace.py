@@ -1,11 +1,12 @@
-"""Where everything of one catalogue lives.
+"""Where everything of one catalogue lives. What is private, may be removed or is to be kept: docs/operations.md.
 
-W/workspace.json        which catalogue this is (written by the first import)
+W/workspace.json        which catalogue this is (written by the first import); workspace.importing.json while one runs
 W/feature_store.yaml    Feast's configuration of this workspace (absolute paths)
 W/sources/TABLE/        parquet parts, written by the importers
 W/enriched/TABLE/       parquet parts, written by the jobs
 W/visits/               what became of each linked page (`enrich links`)
 W/registry.db, online.db   Feast's registry and embedded online store
+W/feature_store_state.json   what was applied and loaded into them (`relevance`)
 W/import.json           what the last import brought, and what it left out
 W/captioner.json        the captioner last named (`captioner_choice.py`)
 W/text_encoder.json     the text encoder last named (`encoder_choice.py`)
@@ -17,7 +18,9 @@ W/log_days/             what each day of the log says, counted once (`log_days.p
 W/merging/              what merging engaged queries goes on from (`query_merge.py`)
 W/erased.json           what was last taken out because it was deleted (`erasure.py`)
 W/owed_online/          what an online store that did not answer still has to lose (`stores/online_erasure.py`)
-W/models/, W/reports/   what `relevance` makes
+W/models/, W/reports/   what `relevance` makes; experiments/, audit/ too
+W/requests/, W/shadow/  what the service was asked, where it was told to keep that
+W/.WRITING.lock         held by the command that writes it: tables, models, store, index
 """
 
 from __future__ import annotations

@@ -170,11 +170,28 @@ class Student:
             return logits
 
 
+def settings_of(folder: Path) -> StudentSettings | None:
+    """How the student in `folder` was taught; None where there is none. Raises BadInput where it cannot be read."""
+    path = folder / _RECORD
+    if not path.is_file():
+        return None
+    try:
+        return _read_settings(json.loads(path.read_text())["settings"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadInput(
+            f"expected a student's record in {path}, found one that cannot be read ({type(error).__name__}: {error}); "
+            "train it again with `relevance train-student`"
+        ) from error
+
+
+def _read_settings(raw: dict[str, Any]) -> StudentSettings:
+    said = {"low_rank": False} | raw["network"]  # older students have every direction, and do not say so
+    return StudentSettings(**raw | {"network": NetworkSettings(**said | {"size": Size(said["size"])})})
+
+
 def _read_record(raw: dict[str, Any]) -> StudentRecord:
-    said = {"low_rank": False} | raw["settings"]["network"]  # older students have every direction, and do not say so
-    network = NetworkSettings(**said | {"size": Size(said["size"])})
     plain: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in raw.items()}
-    plain["settings"] = StudentSettings(**raw["settings"] | {"network": network})
+    plain["settings"] = _read_settings(raw["settings"])
     plain["calibration"] = Calibration.read(raw["calibration"])
     plain["reliability"] = CalibrationReport.read(raw.get("reliability"))
     plain["dimensions"] = Dimensions(*raw["dimensions"])

@@ -62,6 +62,19 @@ def test_every_command_explains_itself(group, capsys: pytest.CaptureFixture[str]
             assert "--workspace" in capsys.readouterr().out, (name, own)
 
 
+@pytest.mark.parametrize("name", ["run", "train-teacher", "label", "train-student"])
+def test_every_flag_of_the_stages_says_its_default(name: str) -> None:
+    options = [one for one in relevance.commands[name].params if isinstance(one, click.Option) and not one.is_flag]
+    assert not [one.name for one in options if not (one.show_default or "[default: " in str(one.help))]
+
+
+@pytest.mark.parametrize("path", [("train-teacher",), ("experiment", "ablation")])
+def test_the_help_of_fields_names_them(path: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(relevance, *path, "--help") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "of title, description, caption, link, boards, queries" in said
+
+
 def test_two_commands_do_not_write_the_same_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     catalogue, workspace = tmp_path / "catalogue", tmp_path / "workspace"
     catalogue.mkdir()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -12,10 +13,12 @@ import pytest
 
 from enrich import console
 from enrich.cli import enrich
+from enrich.workspace import Catalogue, Workspace
 from relevance.cli import relevance
+from relevance.service.meters import Meters
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text()
+README, OPERATIONS = (ROOT / "README.md").read_text(), (ROOT / "docs" / "operations.md").read_text()
 OBJECTS = ("table", "chair", "lamp", "vase")
 MADE_OF = ("oak", "glass", "steel", "rattan", "marble")
 
@@ -78,8 +81,29 @@ def test_its_links_lead_somewhere() -> None:
         assert (ROOT / target).exists(), target
 
 
+def test_the_operations_contents_lead_somewhere() -> None:
+    headings = re.findall(r"^#+ (.+)$", OPERATIONS, re.MULTILINE)
+    anchors = [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
+    assert not {*re.findall(r"\]\(#([^)]+)\)", OPERATIONS)} - {*anchors} and len(anchors) == len({*anchors})
+
+
+def test_the_operations_name_every_metric() -> None:
+    for metric in Meters().registry.collect():
+        name = f"{metric.name}_total" if metric.type == "counter" else metric.name
+        assert re.search(rf"\b{name}\b", OPERATIONS), name
+
+
+@pytest.mark.parametrize(("format", "stays"), [("sample", False), ("native", True)])
+def test_make_clean_leaves_a_catalogue_that_is_not_the_sample(tmp_path: Path, format: str, stays: bool) -> None:
+    workspace = Workspace(tmp_path / "data" / "workspace")
+    workspace.create(Catalogue(format, "inline"))
+    (tmp_path / "build").mkdir()
+    subprocess.run(["make", "-f", ROOT / "Makefile", "clean"], cwd=tmp_path, check=True, capture_output=True)
+    assert workspace.root.exists() == stays and not (tmp_path / "build").exists()
+
+
 def test_its_tree_names_every_module() -> None:
     tree = README.partition("## The tree\n")[2].partition("## Developing")[0]
-    modules = [path.name for package in ("enrich", "relevance") for path in (ROOT / package).glob("*.py")]
+    modules = [path.name for package in ("enrich", "relevance") for path in (ROOT / package).rglob("*.py")]
     missing = [name for name in modules if not name.startswith("__") and name not in tree]
     assert not missing

@@ -95,7 +95,7 @@ def encoders(given: Given) -> None:
 @click.option(
     "--fields",
     metavar="NAMES",
-    help="Only these, comma-separated; then nothing is added one by one.  [default: all]",
+    help=f"Only these of {flags.FIELD_NAMES}, comma-separated; then nothing is added one by one.  [default: all]",
 )
 @_asked
 def ablation(given: Given, fields: str | None) -> None:

@@ -13,6 +13,7 @@ from enrich import console
 from enrich.engine import Engine
 from relevance.commands.student_flags import StudentFlags
 from relevance.commands.teaching_flags import TeachingFlags
+from relevance.text_fields import Field
 
 if TYPE_CHECKING:
     from relevance.pipeline import RunSettings
@@ -36,13 +37,18 @@ _PLAN = console.options(
     click.option("--train-lang", metavar="LANG", default="en", show_default=True, help="Of --split language."),
     click.option("--seed", type=SEED, default=0, show_default=True, help="Of splits, sampling and training."),
 )
+FIELD_NAMES = ", ".join(Field)
 BACKBONE = click.option(
     "--backbone", metavar="MODEL", help="Teacher's backbone: a folder or hub id.  [default: MiniLM]"
 )
 FIELDS = click.option(
-    "--fields", metavar="NAMES", help="Text fields the teacher reads, comma-separated.  [default: all]"
+    "--fields",
+    metavar="NAMES",
+    help=f"Text fields the teacher reads, comma-separated, of {FIELD_NAMES}.  [default: all]",
 )
-EPOCHS = click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training pairs, at most.")
+EPOCHS = click.option(
+    "--epochs", type=click.IntRange(min=1), help="Passes over the judged pairs, at most.  [default: 3]"
+)
 PAIRS = click.option("--pairs", type=click.IntRange(min=1), help="Pairs for the teacher to label.  [default: 20000]")
 ENGINE = console.engine_option(
     Engine, "Where pairs are labelled: this process, or a Ray cluster (RAY_ADDRESS), each worker with its own teacher."

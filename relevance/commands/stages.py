@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,7 @@ def run(
 ) -> None:
     """Do what is stale, in order: train-teacher, label, train-student, evaluate. Killed, it goes on where it was.
 
-    The teacher is taught as the one that serves was, until train-teacher or --backbone names another.
+    Teacher and student are taught as those that serve were, until train-teacher, train-student or a flag names others.
     """
     if processes.follows():
         _follow()
@@ -235,7 +236,7 @@ def _follow() -> None:
 def _pipeline(path: Path | None, given: flags.Flags, goes_on: bool = False) -> Pipeline:
     """The stages of the workspace, its definitions applied and its online store up to date.
 
-    Where it `goes_on`, with a teacher taught as the one that serves.
+    Where it `goes_on`, with teacher and student taught as those that serve.
     """
     workspace = console.open_workspace(path, Writing.MODELS)
 
@@ -246,9 +247,13 @@ def _pipeline(path: Path | None, given: flags.Flags, goes_on: bool = False) -> P
     from relevance.teaching.last_named import in_words, last_named
 
     last = last_named(workspace.models) if goes_on else None
+    if goes_on:
+        given = replace(given, student=given.student.over(StudentFlags.last_given(workspace.models)))
     settings = flags.run_settings(given, last)  # what clashes is refused before anything is made
     if last and given.backbone is None and (named := in_words(settings.teacher)):
         console.say(f"teacher with {named}, as last taught; train-teacher or --backbone names another")
+    if goes_on and (named := given.student.in_words()):
+        console.say(f"student with {named}, as given or last taught; train-student names another")
     for loaded in feature_store.materialize(workspace):
         console.say(f"materialized {loaded.view}: {loaded.rows:,} rows")
     pipeline = Pipeline(workspace, settings)

@@ -92,20 +92,35 @@ _TEACHING = console.options(
         callback=lambda _context, _option, value: value and Targets(value),
         help="What is aimed at: half the level, half the annotators' votes, or the level alone.  [default: votes]",
     ),
-    click.option("--label-smoothing", type=float, metavar="SHARE", help="Of each target, spread over all levels."),
     click.option(
-        "--layer-decay", type=float, metavar="FACTOR", help="A layer's learning rate by the next one's above."
+        "--label-smoothing", type=float, metavar="SHARE", help="Of each target, spread over all levels.  [default: 0]"
     ),
-    click.option("--r-drop", type=float, metavar="WEIGHT", help="Of the divergence of two passes with other dropout."),
     click.option(
-        "--field-dropout", type=float, metavar="CHANCE", help="That a text field is left out, each epoch anew."
+        "--layer-decay",
+        type=float,
+        metavar="FACTOR",
+        help="A layer's learning rate by the next one's above.  [default: 1]",
     ),
-    click.option("--query-slips", type=float, metavar="CHANCE", help="That a query is misspelled, each epoch anew."),
+    click.option(
+        "--r-drop",
+        type=float,
+        metavar="WEIGHT",
+        help="Of the divergence of two passes with other dropout.  [default: 0]",
+    ),
+    click.option(
+        "--field-dropout",
+        type=float,
+        metavar="CHANCE",
+        help="That a text field is left out, each epoch anew.  [default: 0]",
+    ),
+    click.option(
+        "--query-slips", type=float, metavar="CHANCE", help="That a query is misspelled, each epoch anew.  [default: 0]"
+    ),
     click.option(
         "--adapter",
         type=click.Choice([adapter.value for adapter in Adapter]),
         callback=lambda _context, _option, value: value and Adapter(value),
-        help="Teach low-rank additions alone; qlora: on 4 bits (CUDA).",
+        help="Teach low-rank additions alone; qlora: on 4 bits (CUDA).  [default: none]",
     ),
     click.option("--lora-rank", type=click.IntRange(min=1), help="Of an adapter's additions.  [default: 16]"),
     click.option(

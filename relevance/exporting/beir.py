@@ -25,6 +25,7 @@ from enrich.live_pins import deleted_pins
 from enrich.tables import LEVELS, PINS
 from enrich.workspace import Workspace
 from relevance.catalogue import field_texts
+from relevance.exporting.claim import claim
 from relevance.exporting.ids import DOCUMENTS, SIDES, changed_ids, document_id, query_id
 
 _CONTENT = ("description", "caption", "link", "link description")
@@ -43,11 +44,14 @@ class BeirExport:
 
 
 def write_beir(workspace: Workspace, folder: Path, splits: Mapping[str, pl.DataFrame]) -> BeirExport:
-    """Write the catalogue and the judged pairs (query, pin_id, level) of each split."""
-    (folder / "qrels").mkdir(parents=True, exist_ok=True)
-    if (folder / SCALE_FILE).is_file():
-        for former in {*SIDES} - {*splits}:
-            (folder / "qrels" / f"{former}.tsv").unlink(missing_ok=True)
+    """Write the catalogue and the judged pairs (query, pin_id, level) of each split.
+
+    Raises BadInput, with nothing written, where others' files have these names.
+    """
+    claim(folder, ("corpus.jsonl", "queries.jsonl", "qrels", SCALE_FILE, DOCUMENTS))
+    (folder / "qrels").mkdir(exist_ok=True)
+    for former in {*SIDES} - {*splits}:
+        (folder / "qrels" / f"{former}.tsv").unlink(missing_ok=True)
     pins = parts.scan(workspace.folder(PINS)).join(deleted_pins(workspace), on="pin_id", how="anti")
     ids = pins.select(pl.col("pin_id").unique().sort()).collect()["pin_id"]
     _write_lines(folder / "corpus.jsonl", _documents(workspace, ids))

@@ -28,6 +28,7 @@ from enrich.live_pins import deleted_pins
 from enrich.tables import PINS
 from enrich.workspace import Workspace
 from relevance.catalogue import field_texts
+from relevance.exporting.claim import claim
 from relevance.exporting.ids import SIDES
 from relevance.judging.figures import Measure
 from relevance.metrics import GAINS_NAME
@@ -37,7 +38,6 @@ from relevance.stages import made_from_of
 _RESULTS = (Measure.ACCURACY, Measure.AUROC_3, Measure.AUROC_4, Measure.AUROC_5, Measure.KAPPA, Measure.NDCG)
 _MADE_FROM = "made_from.json"  # of a model that serves; it lists people's queries
 _NOT_TAKEN = shutil.ignore_patterns(_MADE_FROM, ".*", "events.out.*", "checkpoint*")
-_OURS = "library_name: corkboard"  # in the card of every model
 _SOFT, _PINS = "soft_labels", "pins"
 _FIELDS = ("title", "description", "caption", "link", "link description")
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -87,19 +87,17 @@ def write_hub(
 ) -> HubExport:
     """Write the data set of each split's pairs (query, pin_id, lang, level, votes) and of `soft`, and the models.
 
-    Raises BadInput, with nothing written, where a model's place is taken by what is no export.
+    Raises BadInput, with nothing written, where a place is taken by what is no export.
     """
-    for model, source in models.items():
-        _refuse_others(folder / model, source)
+    claim(folder, ("dataset", *models))
     data = folder / "dataset" / "data"
     data.mkdir(parents=True, exist_ok=True)
     tables = {split: rows.select("query", "pin_id", "lang", "level", "votes") for split, rows in splits.items()}
     if soft.height:
         tables[_SOFT] = soft.select("query", "pin_id", "probabilities")
     tables[_PINS] = _pins(workspace)
-    if (folder / "dataset" / "README.md").is_file():
-        for former in {*SIDES, _SOFT} - {*tables}:
-            (data / f"{former}.parquet").unlink(missing_ok=True)
+    for former in {*SIDES, _SOFT} - {*tables}:
+        (data / f"{former}.parquet").unlink(missing_ok=True)
     for name, rows in tables.items():
         rows.write_parquet(data / f"{name}.parquet", compression="zstd")
     name = Path(workspace.catalogue.origin).name or workspace.catalogue.format
@@ -110,20 +108,6 @@ def write_hub(
     counts = {split: tables[split].height for split in splits}
     unmeasured = tuple(model for model, figures in found.items() if not figures)
     return HubExport(folder, counts, soft.height, tuple(models), unmeasured)
-
-
-def _refuse_others(folder: Path, source: Path) -> None:
-    """What is replaced is an export: it has our card, and not what a model that serves has beside it."""
-    if not folder.exists():
-        return
-    card = folder / "README.md"
-    if folder.resolve() == source.resolve() or (folder / _MADE_FROM).exists():
-        raise BadInput(f"expected a folder beside the models, found {folder.parent}, where they lie; name another one")
-    if not (card.is_file() and _OURS in card.read_text(encoding="utf-8", errors="replace")):
-        raise BadInput(
-            f"expected nothing at {folder}, or a model that was exported before, found another folder; move it, or "
-            "name another DIR"
-        )
 
 
 def _pins(workspace: Workspace) -> pl.DataFrame:

@@ -24,6 +24,7 @@ import polars as pl
 from enrich import parts
 from enrich.importers.trec import LEVELS_ALREADY
 from relevance import metrics, rankings
+from relevance.exporting.claim import claim
 from relevance.exporting.ids import DOCUMENTS, changed_ids, document_id, query_id
 from relevance.judging.gold import Predictions, by_query_and_pin, ranked
 from relevance.metrics import GAINS, GAINS_NAME, Floats
@@ -57,8 +58,12 @@ class TrecExport:
 
 
 def write_trec(folder: Path, gold: pl.DataFrame, predictions: Sequence[Predictions]) -> TrecExport:
-    """Write the files of the judged pairs `gold` (query, pin_id, level) and of the models' rankings."""
-    (folder / "runs").mkdir(parents=True, exist_ok=True)
+    """Write the files of the judged pairs `gold` (query, pin_id, level) and of the models' rankings.
+
+    Raises BadInput, with nothing written, where others' files have these names.
+    """
+    claim(folder, ("README.md", "topics.tsv", "qrels.txt", "qrels.gains.txt", "runs", DOCUMENTS))
+    (folder / "runs").mkdir(exist_ok=True)
     queries, qrels = gold["query"].unique().sort().to_list(), by_query_and_pin(gold, "level")
     _write_lines(folder / "topics.tsv", (f"{query_id(query)}\t{query}" for query in queries))
     _write_lines(folder / "qrels.txt", _qrels(qrels, LEVELS_ALREADY, {level: level for level in GAINS}))

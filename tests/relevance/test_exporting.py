@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -137,13 +138,6 @@ def test_a_second_export_leaves_nothing_of_the_first(catalogue, tmp_path):
     assert sorted(path.name for path in (out / "runs").iterdir()) == ["elastic.txt", "new.txt"]
 
 
-def test_a_split_of_others_is_not_taken_for_ours(catalogue, tmp_path):
-    (tmp_path / "qrels").mkdir()
-    (tmp_path / "qrels" / "train.tsv").write_text("theirs")
-    write_beir(catalogue, tmp_path, {"test": gold(catalogue)})
-    assert (tmp_path / "qrels" / "train.tsv").read_text() == "theirs"
-
-
 @pytest.mark.parametrize("most", [4, 2, 1])
 def test_beir_levels_come_back_where_no_pair_is_at_level_5(catalogue, tmp_path, most):
     """Scores are not stretched to the highest found, which is no level 5; with level 1 alone none is above 0."""
@@ -227,19 +221,41 @@ def test_a_model_gets_no_figures_of_another(catalogue, tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").glob("dataset/data/*")) == ["pins.parquet", "test.parquet"]
 
 
-def test_what_is_no_export_is_not_replaced(catalogue, tmp_path):
-    """A person's own folder of that name, and the model that another workspace serves."""
-    pairs = {"test": gold(catalogue)}
-    (tmp_path / "model").mkdir()
-    for card, manifest, words in (("# Notes", None, "another folder"), ("library_name: corkboard", "{}", "beside the")):
-        there = tmp_path / words / "student"
-        there.mkdir(parents=True)
-        (there / "README.md").write_text(card)
-        if manifest:
-            (there / "made_from.json").write_text(manifest)
-        with pytest.raises(BadInput, match=words):
-            write_hub(catalogue, there.parent, pairs, pl.DataFrame(), {"student": tmp_path / "model"}, tmp_path)
-        assert (there / "README.md").read_text() == card and not (there.parent / "dataset").exists()
+@pytest.mark.parametrize(
+    ("format", "names"),
+    [
+        ("trec", ["README.md", "topics.tsv", "runs/teacher.txt"]),
+        ("beir", ["corpus.jsonl", "qrels/train.tsv"]),
+        ("hf", ["student/README.md", "dataset/README.md"]),
+    ],
+)
+def test_what_no_export_wrote_is_not_replaced(catalogue, tmp_path, format, names):
+    """Nor is anything else written there: a checkout's README, the set that was imported, a model of that name."""
+    judged, (model, there) = gold(catalogue), (tmp_path / name for name in ("model", "there"))
+    model.mkdir()
+    (model / "README.md").write_text("---\nlibrary_name: corkboard\n---\n# A student\n")
+
+    def export(out):
+        if format == "trec":
+            write_trec(out, judged, [])
+        elif format == "beir":
+            write_beir(catalogue, out, {"test": judged})
+        else:
+            write_hub(catalogue, out, {"test": judged}, pl.DataFrame(), {"student": model}, tmp_path)
+
+    for name in names:
+        theirs = there / name
+        theirs.parent.mkdir(parents=True)
+        theirs.write_text("theirs")
+        with pytest.raises(BadInput, match=r"found others'.*another DIR"):
+            export(there)
+        assert [path for path in there.rglob("*") if path.is_file()] == [theirs] and theirs.read_text() == "theirs"
+        shutil.rmtree(there)
+    there.mkdir()
+    (there / "LICENSE").write_text("theirs")
+    for _ in range(2):
+        export(there)
+    assert (there / "LICENSE").read_text() == "theirs"
 
 
 def _ndcg(report: Path) -> float:
@@ -252,7 +268,7 @@ def test_models_are_not_written_over_themselves(catalogue, tmp_path):
     (models / "student").mkdir(parents=True)
     (models / "student" / "weights").write_text("kept")
     rows = {"test": gold(catalogue)}
-    with pytest.raises(BadInput, match="beside the models"):
+    with pytest.raises(BadInput, match=r"no student in .*another DIR"):
         write_hub(catalogue, models, rows, rows["test"].head(0), {"student": models / "student"}, tmp_path / "report")
     assert (models / "student" / "weights").read_text() == "kept"
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -245,3 +246,18 @@ def test_a_missing_or_broken_folder_is_one_line(trained, tmp_path):
         with pytest.raises(BadInput, match="train it again") as caught:
             Student.load(broken)
         assert "\n" not in str(caught.value)
+
+
+def test_run_goes_on_with_the_student_as_last_taught(tmp_path: Path) -> None:
+    """But for what is given; what no flag says is this version's, and the encoder the workspace's."""
+    taught = StudentFlags(size="L", query_slips=0.15)
+    settings = replace(taught.applied(StudentSettings()), text_encoder="org/words", epochs=1)
+    (tmp_path / "student").mkdir()
+    (tmp_path / "student" / "student.json").write_text(json.dumps({"settings": asdict(settings)}))
+    last = StudentFlags.last_given(tmp_path)
+    assert last == taught and last.in_words() == "--size L --query-slips 0.15"
+    assert StudentFlags(size="M").over(last) == StudentFlags(size="M", query_slips=0.15)
+    assert StudentFlags.last_given(tmp_path / "new") == StudentFlags() and StudentFlags().in_words() == ""
+    (tmp_path / "student" / "student.json").write_text("{")
+    with pytest.raises(BadInput, match="train-student"):
+        StudentFlags.last_given(tmp_path)

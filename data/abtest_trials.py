@@ -1,4 +1,4 @@
-"""Simulated online experiments in the sample's world, analysed as `relevance abtest` would: experiment_check.py.
+"""Simulated online experiments in the sample's world, analysed as `relevance abtest` would: abtest_check.py.
 
 Users differ in zeal: the eager engage with all that the world would have them engage with, others with a part of it.
 What a user did before the experiment is drawn by zeal alone: CUPED has something to take out that no arm caused.

@@ -1,6 +1,6 @@
 """Simulate online experiments in the sample's world, and see how often `relevance abtest` tells the truth.
 
-    python data/experiment_check.py [--runs 500] [--seed 2024] [--pins 1400] [--jobs 2]
+    python data/abtest_check.py [--runs 500] [--seed 2024] [--pins 1400] [--jobs 2]
 
 Each run draws new users, who search for two weeks in two arms. The true effect of the treatment is the mean over other
 runs, as many again; an interval covers when it holds that: the plain one, the one with what users did before taken out
@@ -29,7 +29,7 @@ if str(ROOT) not in sys.path:  # run as a script: the packages stand beside this
     sys.path.insert(0, str(ROOT))
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
 
-from data.experiment_trials import ALIKE, EFFECT, TRUTH, Said, said  # noqa: E402
+from data.abtest_trials import ALIKE, EFFECT, TRUTH, Said, said  # noqa: E402
 from data.sample_maker.settings import SampleSettings  # noqa: E402
 
 Runs = Sequence[Sequence[Said]]  # a list of outcomes a run

@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 from scipy.stats import pearsonr
 
-from data import experiment_check
-from data.experiment_check import Count, counts
-from data.experiment_trials import ALIKE, EFFECT, TRUTH, Interval, Said, Simulator, said
+from data import abtest_check
+from data.abtest_check import Count, counts
+from data.abtest_trials import ALIKE, EFFECT, TRUTH, Interval, Said, Simulator, said
 from data.sample_maker.settings import SampleSettings
 
 SMALL = SampleSettings(seed=5, pins=150)
@@ -65,7 +65,7 @@ def test_five_runs_of_a_small_world_are_counted() -> None:
 
 
 def test_the_command_says_what_was_covered(capsys: pytest.CaptureFixture[str]) -> None:
-    status = experiment_check.main(["--runs", "1", "--seed", "5", "--pins", "150", "--jobs", "1"])
+    status = abtest_check.main(["--runs", "1", "--seed", "5", "--pins", "150", "--jobs", "1"])
     lines = capsys.readouterr().out.splitlines()
     assert sum("with CUPED: covered" in line and line.endswith(" of 1") for line in lines) == 4
     assert status == (0 if lines[-1].endswith("True") else 1)
