@@ -20,6 +20,7 @@ _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}
 _TERM = regex.compile(rf"[{_UNSPACED}]+|(?![{_UNSPACED}])[\p{{L}}\p{{N}}](?:(?![{_UNSPACED}])[\p{{L}}\p{{M}}\p{{N}}])*")
 _ASCII_TERM = re.compile(r"[a-z0-9]+")
 _UNSPACED_RUN = regex.compile(rf"[{_UNSPACED}]+")
+_SIGN = regex.compile(rf"(?=[{_UNSPACED}])\X")
 _LETTER = regex.compile(r"\X")
 _ACCENT = regex.compile(r"[\u0300-\u036f]")  # combining diacritics of Latin, Greek and Cyrillic, of no other script
 
@@ -41,7 +42,7 @@ def normalise_query(text: str) -> str:
 
 def terms(text: str) -> list[str]:
     """The text's terms in order: lower-cased words without accents and without what cannot be seen in them; character
-    bigrams where no spaces are written.
+    bigrams where no spaces are written, and a sign that stands alone there.
     """
     if text.isascii():  # most of most catalogues; the same words, ten times as fast
         return _ASCII_TERM.findall(text.lower())
@@ -53,6 +54,21 @@ def terms(text: str) -> list[str]:
         else:
             found.append(_without_accents(word))
     return found
+
+
+def signs(text: str) -> list[str]:
+    """Each sign of the bigrams in `terms(text)`, where it stands: what a text, and no query, has beside its terms, so
+    that a query of one sign finds it. Nothing that counts in its length.
+    """
+    if text.isascii():
+        return []
+    runs = map(_LETTER.findall, _UNSPACED_RUN.findall(_fold(_UNSEEN.sub("", text))))
+    return [sign for run in runs if len(run) > 1 for sign in run]
+
+
+def is_sign(term: str) -> bool:
+    """Whether one of `terms` is a single sign of a script without spaces, with its marks."""
+    return _SIGN.fullmatch(term) is not None
 
 
 def _fold(text: str) -> str:

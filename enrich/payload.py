@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from enrich.job import input_hash
 from enrich.tables import FLOATS
 
-VERSION = 3
+VERSION = 4
 NEVER = 2**63 - 1  # an expiry that does not come, µs since 1970
 ENVELOPE = np.dtype([("magic", "S2"), ("version", "u1"), ("zero", "u1"), ("created_us", "<i8")])
 
@@ -100,7 +100,7 @@ def check(
         if payload is None or not (whole or is_whole(payload))
         else payload
         if payload.startswith(opening) and len(payload) >= least
-        else _upgraded(payload, magic, upgrades)
+        else _upgraded(payload, magic, upgrades, least)
         for payload in payloads
     ]
     present = np.fromiter((payload is not None for payload in read), np.bool_, len(read))
@@ -108,8 +108,8 @@ def check(
     return Checked(present, ~present & ~absent, [payload for payload in read if payload is not None])
 
 
-def _upgraded(payload: bytes, magic: bytes, upgrades: Upgrades) -> bytes | None:
-    """A whole payload of an older version in this one; None for anything else."""
+def _upgraded(payload: bytes, magic: bytes, upgrades: Upgrades, least: int) -> bytes | None:
+    """A whole payload of an older version in this one, of at least so many bytes; None for anything else."""
     if not payload.startswith(magic) or len(payload) < ENVELOPE.itemsize + _CHECKSUM_BYTES:
         return None
     body, version = body_of(payload), version_of(payload)
@@ -122,7 +122,8 @@ def _upgraded(payload: bytes, magic: bytes, upgrades: Upgrades) -> bytes | None:
     if version != VERSION or version_of(payload) == VERSION:
         return None
     opening = payload[:_VERSION_AT] + bytes([VERSION]) + payload[_VERSION_AT + 1 : ENVELOPE.itemsize]
-    return opening + body + bytes(_CHECKSUM_BYTES)
+    upgraded = opening + body + bytes(_CHECKSUM_BYTES)
+    return upgraded if len(upgraded) >= least else None
 
 
 class Sections:

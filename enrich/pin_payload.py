@@ -2,7 +2,8 @@
 
 Written by `enrich serving` into `pin_serving`, kept in Feast's online store as one Bytes feature. Training packs its
 rows with the same function, so that a model sees the same rounded numbers in both places. Texts stay out: only the ids
-of their terms (`enrich/term_ids.py`) are kept. Between the envelope and the checksum of `enrich/payload.py` stand
+of their terms and signs (`enrich/term_ids.py`) are kept. Between the envelope and the checksum of `enrich/payload.py`
+stand
 
     until when queries and engagement are evidence, scale of each vector, hash of the pin's id (0: not told), lang,
     dimension of each vector (0: absent), number of engagement columns (0: absent), of distinct terms of each text field
@@ -11,9 +12,9 @@ of their terms (`enrich/term_ids.py`) are kept. Between the envelope and the che
 
 Everything is little-endian; times are µs since 1970. What the log said has a time to live, which Feast does not apply
 online: what a payload holds beyond it is left out when it is read. Any change of this layout, of a column list below or
-of `enrich.normalise.terms` takes a new `payload.VERSION`, and readers that still know the version before it. Version 1
-had no expiry: it is read as if nothing in it ever expired. Version 2 had vectors in float16, which are rounded as they
-are read, and no hash of the id.
+of `enrich.normalise.terms` or `signs` takes a new `payload.VERSION`, and readers that still know the version before it.
+Version 1 had no expiry: it is read as if nothing in it ever expired. Version 2 had vectors in float16, which are
+rounded as they are read, and no hash of the id. Version 3 had no signs but those that stand alone.
 """
 
 from __future__ import annotations
@@ -183,7 +184,7 @@ def unpack_pins(
 
 
 def _checked(payloads: Sequence[bytes | None], whole: bool) -> Checked:
-    return check(payloads, MAGIC, HEAD, {1: _body_of_1, 2: _body_of_2}, whole)
+    return check(payloads, MAGIC, HEAD, {1: _body_of_1, 2: _body_of_2, 3: _body_of_3}, whole)
 
 
 def _body_of_1(body: bytes) -> bytes:
@@ -204,6 +205,11 @@ def _body_of_2(body: bytes) -> bytes:
         head[name] = before[name]
     head["scales"] = vectors.scales
     return head.tobytes() + vectors.values.tobytes() + body[size + halves.nbytes :]
+
+
+def _body_of_3(body: bytes) -> bytes:
+    """A pin's body of version 3, in version 4: its signs cannot be told from the ids of its bigrams."""
+    return body
 
 
 def _without_expired(pins: PinBatch, queries: Bools, engagement: Bools) -> PinBatch:

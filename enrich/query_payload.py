@@ -7,7 +7,7 @@ rows with the same function. Between the envelope and the checksum of `enrich/pa
     in float16, the pairs' pin hashes (uint64, ascending), values (float32) and until when each is evidence, JSON of
     [lang, interests]
 
-Byte order, times, expiry and versions are as in `enrich/pin_payload.py`; version 3 of a query is as version 2.
+Byte order, times, expiry and versions are as in `enrich/pin_payload.py`; versions 3 and 4 of a query are as version 2.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def unpack_query(payload: bytes | None, query: str, now: datetime | None = None)
 
     What had stopped being evidence at `now` is left out.
     """
-    kept = check([payload], _MAGIC, _HEAD, {1: _body_of_1, 2: _body_of_2}).kept
+    kept = check([payload], _MAGIC, _HEAD, {1: _body_of_1, 2: _unchanged, 3: _unchanged}).kept
     if not kept:
         return _inputs(query, pack_query(QueryValues()), False, None)
     return _inputs(query, kept[0], True, now)
@@ -146,8 +146,8 @@ def _inputs(query: str, payload: bytes, known: bool, now: datetime | None) -> Qu
     )
 
 
-def _body_of_2(body: bytes) -> bytes:
-    """A query's body of version 2, in version 3: only pins changed."""
+def _unchanged(body: bytes) -> bytes:
+    """A query's body of version 2 or 3, in the next: only pins changed."""
     return body
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from enrich.normalise import terms
+from enrich.normalise import is_sign, signs, terms
 
 MAX_CHARACTERS = 4096  # of a text that are read; the rest of a longer one is ignored
 MAX_COUNT = 255  # occurrences of a term are counted up to this
@@ -35,8 +35,8 @@ class Terms(NamedTuple):
 class TextIds(NamedTuple):
     """What `text_ids` makes of n texts."""
 
-    terms: Terms
-    lengths: npt.NDArray[np.uint16]  # [n], tokens, repetitions counted
+    terms: Terms  # and single signs, for queries of one
+    lengths: npt.NDArray[np.uint16]  # [n], tokens, repetitions counted; of unspaced scripts the bigrams
 
 
 @lru_cache(maxsize=500_000)
@@ -52,11 +52,12 @@ def _trigram_ids(term: str) -> tuple[int, ...]:
 
 
 def text_ids(texts: Sequence[str | None]) -> TextIds:
-    """The terms of each text and its length in tokens; a missing text has none."""
+    """The terms and signs of each text and its length in tokens; a missing text has none."""
     tokens = [_tokens(text) for text in texts]
-    lengths = np.fromiter(map(len, tokens), np.int64, len(tokens))
-    ids = np.fromiter(map(term_id, chain.from_iterable(tokens)), np.uint64, lengths.sum())
-    return TextIds(_compress(ids, lengths), lengths.astype(np.uint16))
+    found = [some + _signs(text) for some, text in zip(tokens, texts, strict=True)]
+    sizes = np.fromiter(map(len, found), np.int64, len(found))
+    ids = np.fromiter(map(term_id, chain.from_iterable(found)), np.uint64, sizes.sum())
+    return TextIds(_compress(ids, sizes), np.fromiter(map(len, tokens), np.uint16, len(tokens)))
 
 
 def trigram_ids(texts: Sequence[str | None]) -> Terms:
@@ -79,8 +80,11 @@ def query_term_ids(query: str) -> Ids:
 
 
 def query_trigram_ids(query: str) -> Ids:
-    """Distinct ids of the query's character trigrams, ascending."""
-    return np.unique(np.fromiter((i for term in _tokens(query) for i in _trigram_ids(term)), np.uint32))
+    """Distinct ids of the query's character trigrams, ascending. A single sign's is the sign, which texts have among
+    their terms: trigrams of bigrams hold none.
+    """
+    grams = ((term_id(term),) if is_sign(term) else _trigram_ids(term) for term in _tokens(query))
+    return np.unique(np.fromiter(chain.from_iterable(grams), np.uint32))
 
 
 def every(terms: Terms, step: int, first: int) -> Terms:
@@ -120,6 +124,10 @@ def key_hashes(keys: Sequence[str]) -> npt.NDArray[np.uint64]:
 
 def _tokens(text: str | None) -> list[str]:
     return terms(text[:MAX_CHARACTERS])[:MAX_CHARACTERS] if text else []
+
+
+def _signs(text: str | None) -> list[str]:
+    return signs(text[:MAX_CHARACTERS])[:MAX_CHARACTERS] if text else []
 
 
 def _compress(ids: npt.NDArray[np.uint64], lengths: npt.NDArray[np.int64]) -> Terms:

@@ -32,14 +32,15 @@ query_text = RequestSource(
     tags={"kind": "on demand", "signal": "text"},
 )
 def query_pin_match(inputs: dict[str, Any]) -> dict[str, Any]:
-    from enrich.normalise import terms  # here: Feast keeps the function's own source, without its module's names
+    from enrich.normalise import signs, terms  # here: Feast keeps the function's own source, not its module's names
 
     def shares(texts: list[Any]) -> list[float]:
         found = []
         for query, text in zip(inputs["query_text"], texts, strict=True):
             wanted = set(terms(query or ""))
             said = text if isinstance(text, str) else "\n".join(text if text is not None else ())
-            found.append(len(wanted & set(terms(said or ""))) / len(wanted) if wanted else 0.0)
+            there = {*terms(said), *signs(said)}
+            found.append(len(wanted & there) / len(wanted) if wanted else 0.0)
         return found
 
     return {

@@ -21,10 +21,11 @@ from safetensors.numpy import save_file
 from enrich.encoder_choice import of_pins, same
 from enrich.errors import BadInput
 from enrich.normalise import terms
+from enrich.payload import VERSION
 from enrich.workspace import Workspace, Writing
 from relevance import stages
-from relevance.baselines.bm25 import K1, B
 from relevance.catalogue import Vectors, catalogue_texts, text_embeddings
+from relevance.lexical_index import lexical_index
 
 CANDIDATES = 200  # that a query is given unless the caller says otherwise
 _WAIT = 600.0  # seconds, for another command that makes the index
@@ -36,8 +37,8 @@ class CandidateIndex:
     """An index over a catalogue's pins; exact, in memory (vectors in float16 on disk)."""
 
     def __init__(self, pin_ids: Sequence[str], lexical: Any, vectors: Vectors, encoder: str | None = None) -> None:
-        """`lexical` is a bm25s index over the pins in this order, None where no pin has a term; `encoder` the producer
-        of their vectors, None where that is not known.
+        """`lexical` is the `lexical_index` of the pins in this order; `encoder` the producer of their vectors, None
+        where that is not known.
         """
         self.pin_ids = list(pin_ids)
         self.encoder = encoder
@@ -58,13 +59,8 @@ class CandidateIndex:
                 f"expected a text and an embedding a pin, found {len(pin_ids)} pins, {len(texts)} texts and "
                 f"{len(embeddings)} embeddings"
             )
-        found = [terms(text) for text in texts]
-        lexical = None
-        if any(found):
-            lexical = bm25s.BM25(method="lucene", k1=K1, b=B)
-            lexical.index(found, show_progress=False)
         vectors = np.asarray(embeddings, dtype=np.float32).astype(np.float16).astype(np.float32)
-        return cls(pin_ids, lexical, vectors, encoder)
+        return cls(pin_ids, lexical_index(texts), vectors, encoder)
 
     def __len__(self) -> int:
         return len(self.pin_ids)
@@ -135,7 +131,7 @@ def workspace_index(workspace: Workspace) -> CandidateIndex:
     pins = catalogue_texts(workspace)
     vectors = text_embeddings(workspace, pins["pin_id"])
     folder = workspace.models / "candidates"
-    made_from = stages.fingerprint(pins, hashlib.sha256(vectors.data).hexdigest())
+    made_from = stages.fingerprint(VERSION, pins, hashlib.sha256(vectors.data).hexdigest())
 
     def make(aside: Path) -> None:
         encoder = made[0] if len(made := of_pins(workspace)) == 1 else None

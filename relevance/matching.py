@@ -21,6 +21,7 @@ Ints = NDArray[np.int64]
 
 K1, B = 1.2, 0.75  # BM25's usual constants (Robertson and Zaragoza 2009; Lucene's defaults)
 _BY_FIELD = ("bm25", "bm25_share", "terms_matched", "weight_matched", "density", "log_length", "missing")
+_IN_TRIGRAMS = 3  # of TEXT_FIELDS, the first: title, description and caption
 _NO_WEIGHT = 1e-6  # instead of 0 where a query has no terms
 
 MATCH_FEATURES: tuple[str, ...] = (
@@ -116,10 +117,17 @@ def density(counts: Floats, lengths: Floats) -> Floats:
 
 
 def trigram_matches(wanted: Ids, hits: Hits, texts: Terms) -> Floats:
-    """Share of the query's character trigrams that the pin has, and shared ÷ all of both (Jaccard); [2, n]."""
+    """Share of the query's character trigrams that the pin has, and shared ÷ all of both (Jaccard); [2, n].
+
+    A query's single sign is looked for among the terms of the fields that the trigrams are of.
+    """
     sizes = np.diff(texts.offsets)[len(TEXT_FIELDS) :: TEXTS_A_PIN]
-    hit, _ = _among(wanted, hits.ids)
-    shared = np.bincount(hits.pins[hit[hits.fields[hit] == len(TEXT_FIELDS)]], minlength=len(sizes))
+    hit, column = _among(wanted, hits.ids)
+    fields, pins = hits.fields[hit], hits.pins[hit]
+    shared = np.bincount(pins[fields == len(TEXT_FIELDS)], minlength=len(sizes))
+    if (alone := fields < _IN_TRIGRAMS).any():
+        once = np.unique(pins[alone] * len(wanted) + column[alone])  # of a sign in several fields
+        shared += np.bincount(once // len(wanted), minlength=len(sizes))
     either = len(wanted) + sizes - shared
     return np.stack([shared / max(1, len(wanted)), shared / np.maximum(either, 1)]).astype(np.float32)
 

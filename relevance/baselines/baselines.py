@@ -21,6 +21,7 @@ import numpy.typing as npt
 import polars as pl
 
 from enrich import checkpoints
+from enrich.payload import VERSION
 from enrich.text_encoder import TextEncoder, default_model_path
 from relevance import stages
 from relevance.baselines.bm25 import fit_bm25
@@ -73,7 +74,7 @@ class Baselines:
         train, dev = (of_queries(self._judged.texts, side) for side in (fold.split.train, fold.split.dev))
         match baseline:
             case Baseline.BM25:
-                return stages.fingerprint(baseline, train, dev, self._catalogue.to_frame())
+                return stages.fingerprint(baseline, VERSION, train, dev, self._catalogue.to_frame())
             case Baseline.BI_ENCODER:
                 return stages.fingerprint(baseline, train, dev, self._encoder.producer)
             case Baseline.EMBEDDING_LR:

@@ -1,8 +1,9 @@
 """The lexical baseline: BM25 of the query in the pin's texts, made into five probabilities.
 
 Reads texts; writes nothing, for `relevance evaluate` fits it anew on each fold. Terms are the project's own
-(`enrich.normalise.terms`), counts of documents come from the catalogue's pin texts, and a pair is scored on the very
-text it is given, so that the baseline sees what the teacher sees. Retrieval over a whole catalogue is candidates.py's.
+(`enrich.normalise.terms`, of texts `signs` too), counts of documents come from the catalogue's pin texts, and a pair is
+scored on the very text it is given, so that the baseline sees what the teacher sees. Retrieval over a whole catalogue
+is candidates.py's.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from enrich.normalise import terms
+from enrich.normalise import signs, terms
 from relevance.ordinal import OrdinalLogistic, fit_ordinal
 from relevance.teaching.rows import TeacherRows
 from relevance.text import PinText, pair_texts, plain_text
@@ -38,7 +40,7 @@ class Collection:
         documents, length = 0, 0
         for text in texts:
             found = terms(text)
-            frequencies.update(set(found))
+            frequencies.update({*found, *signs(text)})
             documents, length = documents + 1, length + len(found)
         return cls(documents, length / max(documents, 1), dict(frequencies))
 
@@ -83,11 +85,24 @@ def bm25_scores(
     """
     pairs = pair_texts(queries, pin_texts)
     asked = {query: terms(query) for query in {pair.query for pair in pairs}}
-    counted = {pin: Counter(terms(plain_text(pin))) for pin in {pair.pin for pair in pairs}}
+    counted = {pin: _Counted.of(plain_text(pin)) for pin in {pair.pin for pair in pairs}}
     return np.array([_score(collection, asked[pair.query], counted[pair.pin]) for pair in pairs], dtype=np.float32)
 
 
-def _score(collection: Collection, query: Sequence[str], pin: Counter[str]) -> float:
+class _Counted(NamedTuple):
+    """What BM25 knows of one pin."""
+
+    counts: Counter[str]  # of terms and signs
+    length: int  # in terms
+
+    @classmethod
+    def of(cls, text: str) -> _Counted:
+        found = terms(text)
+        return cls(Counter(found + signs(text)), len(found))
+
+
+def _score(collection: Collection, query: Sequence[str], pin: _Counted) -> float:
     """Of one pair: the query's terms and the pin's, counted."""
-    damping = K1 * (1 - B + B * pin.total() / max(collection.mean_length, 1e-9))  # an empty catalogue has length 0
-    return sum(collection.rarity(term) * pin[term] / (pin[term] + damping) for term in query if pin[term])
+    damping = K1 * (1 - B + B * pin.length / max(collection.mean_length, 1e-9))  # an empty catalogue has length 0
+    counts = pin.counts
+    return sum(collection.rarity(term) * counts[term] / (counts[term] + damping) for term in query if counts[term])

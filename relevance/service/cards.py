@@ -17,7 +17,7 @@ import polars as pl
 from enrich import parts, tables
 from enrich.errors import CorkboardError, first_line
 from enrich.live_pins import deleted_pins
-from enrich.normalise import terms
+from enrich.normalise import signs, terms
 from enrich.tables import Table
 from enrich.workspace import Workspace
 from relevance.catalogue import latest_of
@@ -133,11 +133,13 @@ def pin_text(card: PinCard) -> PinText:
 
 
 def with_matches(texts: Sequence[FieldText], query: str) -> list[FieldText]:
-    """The texts, each with those of the query's terms (words, or character bigrams) that stand in it."""
+    """The texts, each with those of the query's terms (words, character bigrams, single signs) that stand in it."""
     wanted = list(dict.fromkeys(terms(query)))
+    said = [" \n ".join(text.texts) for text in texts]
+    there = [{*terms(text), *signs(text)} for text in said]
     return [
-        text.model_copy(update={"matched": [term for term in wanted if term in set(terms(" \n ".join(text.texts)))]})
-        for text in texts
+        text.model_copy(update={"matched": [term for term in wanted if term in found]})
+        for text, found in zip(texts, there, strict=True)
     ]
 
 

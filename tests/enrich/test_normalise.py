@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enrich.normalise import MAX_QUERY_CHARACTERS, collapse_space, normalise_query, terms
+from enrich.normalise import MAX_QUERY_CHARACTERS, collapse_space, is_sign, normalise_query, signs, terms
 
 
 def test_a_query_is_folded_to_one_key() -> None:
@@ -21,6 +21,24 @@ def test_words_lose_case_and_latin_accents_only() -> None:
 def test_scripts_without_spaces_come_as_bigrams() -> None:
     assert terms("青いマフラー wool") == ["青い", "いマ", "マフ", "フラ", "ラー", "wool"]
     assert terms("青") == ["青"]
+
+
+def test_a_text_has_the_signs_of_its_bigrams_too() -> None:
+    assert signs("青いマフラー wool 木 2024") == [*"青いマフラー"]  # 木 is a term already
+    assert signs("ที่นั่น") == ["ที่", "นั่", "น"] and signs("빨간 의자 꽃") == []
+    assert [is_sign(term) for term in ("青", "ที่", "青い", "a", "꽃", "é")] == [True, True, False, False, False, False]
+
+
+@given(st.text(alphabet="aé Ж빨꽃طकी\u0301,"))
+def test_texts_with_spaces_have_no_signs(text: str) -> None:
+    assert signs(text) == [] and not any(map(is_sign, terms(text)))
+
+
+@given(st.text(alphabet="猫木黑 いทีa"))
+def test_signs_are_those_of_the_bigrams(text: str) -> None:
+    bigrams = [term for term in terms(text) if not (is_sign(term) or term.isascii())]
+    assert set(signs(text)) == {sign for pair in bigrams for sign in signs(pair)}
+    assert all(is_sign(sign) for sign in signs(text))
 
 
 def test_control_characters_and_lone_surrogates_are_dropped() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import zlib
 from datetime import UTC, datetime, timedelta
@@ -12,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from enrich.normalise import terms
-from enrich.payload import NEVER, content_hash, widen
+from enrich.normalise import signs, terms
+from enrich.payload import NEVER, body_of, content_hash, widen
 from enrich.pin_packing import pack_pins
 from enrich.pin_payload import ENGAGEMENT_COLUMNS, TEXT_FIELDS, HeldVectors, Wanted, unpack_pins
 from enrich.query_payload import MAX_PAIRS, PAIR_COLUMNS, QueryValues, pack_query, unpack_query
@@ -135,9 +136,17 @@ def test_counts_are_those_of_the_terms(rows: list[tuple[str | None, list[str] | 
     pins = unpack_pins(pack_pins(frame))
     for i, (title, boards) in enumerate(rows):
         for k, texts in ((0, [title or ""]), (4, boards or [])):
-            found = [term for text in texts for term in terms(text)]
+            found = [term for text in texts for term in (*terms(text), *signs(text))]
             assert row(pins.terms[k], i) == {term_id(term): found.count(term) for term in found}
-            assert pins.lengths[i, k] == len(found)
+            assert pins.lengths[i, k] == sum(len(terms(text)) for text in texts)
+
+
+def test_texts_with_spaces_are_packed_as_before_there_were_signs():
+    """The digest is of what version 3 wrote."""
+    texts = ["Écharpe BLEUE, 2-ply", "Красная лампа", "빨간 의자 꽃", "طاولة خشب", "लकड़ी की मेज़", "a b 😀 №5", None]
+    frame = pl.DataFrame({"title": texts, "caption": texts[::-1], "board_titles": [[text, "x"] for text in texts]})
+    bodies = b"".join(map(body_of, pack_pins(frame)))
+    assert hashlib.sha256(bodies).hexdigest()[:16] == "5e525a8ec7195a7f"
 
 
 def test_a_query_comes_back_as_it_went_in():
@@ -209,6 +218,19 @@ def test_payloads_of_versions_before_are_read_beside_new_ones():
         assert (query.known, query.interests, query.lang, query.frequency) == (True, ("home",), "en", 3)
 
 
+def test_a_payload_of_version_3_is_read_as_it_stands():
+    """A text's signs are not to be told from its bigrams' ids; those that stand alone were there."""
+    payloads = pack_pins(pl.DataFrame({"title": ["red 猫"]})) + pack_pins(PINS)
+    for payload in payloads:
+        old = resealed(3, payload[12:-4], payload)
+        assert row(unpack_pins([old]).terms[0], 0) == row(unpack_pins([payload]).terms[0], 0)
+        assert content_hash(old) != content_hash(payload)  # so that it is packed again
+        assert unpack_pins([resealed(3, payload[12:20], payload)]).corrupt.tolist() == [True]
+    query = pack_query(QueryValues(lang="en"))
+    assert unpack_query(resealed(3, query[12:-4], query), "red").lang == "en"
+    assert not unpack_query(resealed(3, query[12:20], query), "red").known
+
+
 def test_a_vectors_entries_are_rounded_to_255_steps_of_its_own():
     vectors = [[0.6, -0.8, 0.1], [1e-3, 2.1e-3, -4e-3], [0.0, 0.0, 0.0], [1e-44, 0.0, 0.0]]
     pins = unpack_pins(pack_pins(pl.DataFrame({"visual_embedding": vectors})))
@@ -257,7 +279,7 @@ def test_vectors_are_held_as_they_are_unpacked():
 
 
 def test_a_version_that_nobody_wrote_is_corrupt():
-    for version in (0, 4, 255):
+    for version in (0, 5, 255):
         whole = b"CP" + bytes([version]) + pack_pins(PINS)[0][3:-4]
         payload = whole + zlib.crc32(whole).to_bytes(4, "little")
         assert unpack_pins([payload]).corrupt.tolist() == [True]

@@ -78,14 +78,17 @@ def test_the_default_configuration_is_a_workspaces_but_for_its_paths(workspace: 
 def test_the_on_demand_view_says_how_a_request_meets_a_pin(store: FeatureStore, workspace: Workspace):
     assert [view.name for view in store.list_on_demand_feature_views()] == ["query_pin_match"]
     write_rows(workspace, PIN_TEXT, {"pin_id": "a", "title": "Red shoes", "event_timestamp": day(1)})
-    write_rows(workspace, PIN_BOARDS, {"pin_id": "a", "board_titles": ["My shoes", "été"], "event_timestamp": day(1)})
+    write_rows(
+        workspace, PIN_BOARDS, {"pin_id": "a", "board_titles": ["My shoes", "été", "黑猫"], "event_timestamp": day(1)}
+    )
     apply(workspace)
     own, names = open_store(workspace), ("title_share", "caption_share", "boards_share")
     with quiet():
         own.materialize(day(0), day(2), feature_views=["pin_text", "pin_boards", "pin_caption"])
-        rows = [{"pin_id": "a", "query_text": "Red ETE"}, {"pin_id": "unseen", "query_text": "red"}]
+        asked = {"a": ("Red ETE", "猫"), "unseen": ("red",)}
+        rows = [{"pin_id": pin, "query_text": query} for pin, queries in asked.items() for query in queries]
         found = own.get_online_features([f"query_pin_match:{name}" for name in names], rows).to_dict()
-    assert [found[name] for name in names] == [[0.5, 0.0], [0.0, 0.0], [0.5, 0.0]]
+    assert [found[name] for name in names] == [[0.5, 0.0, 0.0], [0.0] * 3, [0.5, 1.0, 0.0]]
 
 
 def test_production_differs_by_configuration_alone(

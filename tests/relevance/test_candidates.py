@@ -13,9 +13,11 @@ from table_rows import day, write_rows
 
 from enrich import job, tables
 from enrich.errors import BadInput
+from enrich.normalise import terms
 from enrich.workspace import Workspace
 from relevance.baselines.bm25 import K1, B, Collection, bm25_scores
 from relevance.candidates import CandidateIndex, workspace_index
+from relevance.lexical_index import lexical_index
 
 TEXTS = {"p1": "oak table", "p2": "red lamp", "p3": "round oak dining table oak", "p4": "", "p5": "desk"}
 VECTORS = np.array([[1, 0], [0, 1], [0.8, 0.6], [0, 0], [0.6, 0.8]], dtype=np.float32)
@@ -55,6 +57,47 @@ def test_the_baseline_scores_as_the_index_does() -> None:
     rival.index([text.split() for text in TEXTS.values()], show_progress=False)
     theirs = rival.get_scores(query.split())
     np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+
+
+UNSPACED = ["黑猫的照片", "お茶", "赤い車", "猫", "กาแฟ", "red toy 猫", "red toy", "꽃병", "黑猫和猫咪"]
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("猫", ["猫", "黑猫和猫咪", "red toy 猫", "黑猫的照片"]),
+        ("茶", ["お茶"]),
+        ("車", ["赤い車"]),
+        ("猫 toy", ["red toy 猫", "red toy", "猫", "黑猫和猫咪", "黑猫的照片"]),
+        ("ก", ["กาแฟ"]),
+        ("꽃", []),
+        ("黑猫", ["黑猫的照片", "黑猫和猫咪"]),
+        ("黑的", []),
+    ],
+)
+def test_a_query_of_one_sign_finds_texts_that_hold_it(query: str, found: list[str], tmp_path: Path) -> None:
+    made = CandidateIndex.build(UNSPACED, UNSPACED, np.zeros((len(UNSPACED), 0), np.float32))
+    assert made.search(query, None) == found
+    made.save(tmp_path)
+    assert CandidateIndex.load(tmp_path).search(query, None) == found
+    scores = bm25_scores(Collection.of(UNSPACED), [query] * len(UNSPACED), UNSPACED)
+    assert [UNSPACED[place] for place in np.argsort(-scores, kind="stable") if scores[place] > 0] == found
+
+
+def test_the_signs_of_texts_change_no_score_of_other_queries() -> None:
+    rival = bm25s.BM25(method="lucene", k1=K1, b=B)
+    rival.index([terms(text) for text in UNSPACED], show_progress=False)
+    index = lexical_index(UNSPACED)
+    for query in ("黑猫的照片", "赤い車 red", "toy", "แฟ"):
+        assert index is not None and np.array_equal(index.get_scores(terms(query)), rival.get_scores(terms(query)))
+
+
+def test_the_baseline_scores_signs_as_the_index_does() -> None:
+    index, collection = lexical_index(UNSPACED), Collection.of(UNSPACED)
+    for query in ("猫", "猫 toy", "車", "黑猫 咪"):
+        ours = bm25_scores(collection, [query] * len(UNSPACED), UNSPACED)
+        assert index is not None
+        np.testing.assert_allclose(ours, index.get_scores(terms(query)), rtol=1e-5)
 
 
 def test_a_saved_index_finds_the_same(tmp_path: Path) -> None:

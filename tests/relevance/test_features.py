@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from enrich.normalise import terms
+from enrich.normalise import signs, terms
 from enrich.pin_packing import pack_pins
 from enrich.pin_payload import unpack_pins
 from enrich.query_payload import PAIR_COLUMNS, QueryValues, pack_query, unpack_query
@@ -97,6 +97,60 @@ def test_trigrams_match_a_misspelt_word_and_a_language_without_spaces():
     assert unspaced["terms_matched_title"].tolist() == [0.0, 1.0, 0.0]
 
 
+UNSPACED = ["黑猫的照片", "お茶", "赤い車", "猫", "กาแฟ", "red toy 猫", "꽃병"]
+
+
+@pytest.mark.parametrize(
+    ("query", "matched"),
+    [
+        ("猫", [1, 0, 0, 1, 0, 1, 0]),
+        ("茶", [0, 1, 0, 0, 0, 0, 0]),
+        ("車", [0, 0, 1, 0, 0, 0, 0]),
+        ("猫 toy", [0.5, 0, 0, 0.5, 0, 1, 0]),
+        ("ก", [0, 0, 0, 0, 1, 0, 0]),
+        ("กี", [0, 0, 0, 0, 0, 0, 0]),  # another vowel on the letter is another sign
+        ("꽃", [0, 0, 0, 0, 0, 0, 0]),  # Korean has spaces: a part of a word is none
+        ("黑猫", [1, 0, 0, 0, 0, 0, 0]),
+        ("猫的", [1, 0, 0, 0, 0, 0, 0]),
+        ("黑的", [0, 0, 0, 0, 0, 0, 0]),  # two signs, but not side by side
+    ],
+)
+def test_a_query_of_one_sign_finds_texts_that_hold_it(query, matched):
+    found = _of(_query(query), _pins(pl.DataFrame({"title": UNSPACED, "caption": [*UNSPACED[:-1], None]})))
+    for name in ("terms_matched_title", "terms_matched_anywhere"):
+        assert found[name].tolist() == matched
+    for name in ("bm25_title", "density_title", "trigrams_matched", "trigram_overlap"):
+        assert (found[name] > 0).tolist() == [share > 0 for share in matched], name
+        assert name == "bm25_title" or (found[name] <= 1).all()
+
+
+def test_queries_of_two_and_more_signs_match_as_if_each_bigram_were_a_word():
+    word = {"黑猫": "blackcat", "猫的": "catof", "的照": "ofpho", "照片": "photo", "红猫": "redcat", "的": "of"}
+    texts, queries = ["黑猫的照片", "红猫 toy", "照片 黑猫 的", "toy"], ["黑猫", "黑猫的照片 toy", "红猫的", "照片"]
+    unspaced, spaced = (
+        _pins(pl.DataFrame({"title": said}))
+        for said in (texts, [" ".join(word.get(t, t) for t in terms(x)) for x in texts])
+    )
+    for query in queries:
+        found = _of(_query(query), unspaced)
+        expected = _of(_query(" ".join(word.get(term, term) for term in terms(query))), spaced)
+        for feature in f.PAIR_FEATURES:
+            if "trigram" not in feature:  # of bigrams they are others, and none of a sign
+                assert found[feature].tolist() == pytest.approx(expected[feature].tolist(), rel=1e-6), (query, feature)
+
+
+def test_signs_are_counted_and_lengthen_nothing():
+    """猫 stands twice in a text of four bigrams, and in 2 of 3 titles, which are of 4, 1 and 1 tokens."""
+    pins = _pins(pl.DataFrame({"title": ["黑猫和猫咪", "猫", "red"]}))
+    found = _of(_query("猫"), pins)
+    assert found["log_length_title"].tolist() == pytest.approx([math.log(5), math.log(2), math.log(2)])
+    assert found["density_title"].tolist() == pytest.approx([2 / 4, 1, 0])
+    idf, norms = math.log(1 + (3 - 2 + 0.5) / (2 + 0.5)), [1.2 * (0.25 + 0.75 * n / 2) for n in (4, 1)]
+    by_hand = [idf * count * 2.2 / (count + norm) for count, norm in zip((2, 1), norms, strict=True)]
+    assert found["bm25_title"].tolist() == pytest.approx([*by_hand, 0.0], rel=1e-5)
+    assert found["trigram_overlap"].tolist() == pytest.approx([1 / 8, 1, 0])
+
+
 def test_query_numbers_and_interests():
     statistics = f.Statistics.of(_pins(), ("garden", "decor"), 2)
     query = _query(interests=("garden", "unheard of"), shopping_intent=0.5, frequency=9)
@@ -125,7 +179,7 @@ def test_a_vector_of_another_length_counts_as_absent_and_not_as_an_error():
     assert found.text.tolist() == [[0.0, 0.0]] and found.query_vector.tolist() == [[0.0, 0.0]]
 
 
-WORDS = st.lists(st.sampled_from(["blue", "red", "chair", "sofa", "青い", "chaise"]), max_size=6).map(" ".join)
+WORDS = st.lists(st.sampled_from(["blue", "chair", "青い", "青い椅子", "子", "chaise"]), max_size=6).map(" ".join)
 
 
 @given(st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=6), WORDS)
@@ -136,10 +190,11 @@ def test_counts_equal_a_loop_over_the_texts(texts, query):
     wanted = set(terms(query))
     for i, (title, caption) in enumerate(texts):
         for name, text in (("title", title), ("caption", caption)):
-            have = terms(text)
+            have, length = [*terms(text), *signs(text)], len(terms(text))
             share = len(wanted & set(have)) / max(1, len(wanted))
             assert found[f"terms_matched_{name}"][i] == pytest.approx(share)
-            assert found[f"density_{name}"][i] == pytest.approx(sum(t in wanted for t in have) / max(1, len(have)))
+            density = min(1, sum(term in wanted for term in have) / max(1, length))
+            assert found[f"density_{name}"][i] == pytest.approx(density)
 
 
 @given(st.permutations(range(3)))

@@ -25,9 +25,10 @@ from relevance.explaining import explain, shapley
 from relevance.online import Scorer
 from relevance.service.app import Parts, create_app
 from relevance.service.asked_teacher import AskedTeacher
-from relevance.service.cards import Cards
+from relevance.service.cards import Cards, with_matches
 from relevance.service.live import Live
 from relevance.service.pictures import Pictures
+from relevance.service.records import FieldText
 from tests.relevance.browser import browser, needs_chromium
 from tests.relevance.services import PINS as KNOWN
 from tests.relevance.services import QUIET, client_of, engine_of, memory_store, tiny_student
@@ -105,6 +106,11 @@ def test_explain_gives_the_texts_with_what_matched(client):
     )
     unknown = client.post("/explain", json={"query": "blue", "pin_id": "nobody's"}).json()
     assert unknown["inputs"] == [] and "pin" in unknown["pin"]["missing"] and unknown["texts"] == []
+
+
+def test_a_querys_single_sign_is_among_what_matched():
+    (said,) = with_matches([FieldText(field="title", texts=["黑猫的照片", "red"])], "猫 red 猫犬")
+    assert said.matched == ["猫", "red"]
 
 
 def test_a_pin_is_shown_with_where_it_came_from_and_a_deleted_one_is_not(client):
