@@ -21,6 +21,7 @@ import polars as pl
 from enrich import parts
 
 _MANIFEST = "made_from.json"
+_GONE = ".~gone"  # ends the name of a folder that is being removed
 
 
 def fingerprint(*inputs: object) -> str:
@@ -90,7 +91,25 @@ def _forget_others(artefact: Path, aside: Path) -> None:
     """Unfinished work on other inputs is of no use any more."""
     for other in artefact.parent.glob(f".{artefact.name}.*"):
         if other != aside:
-            shutil.rmtree(other)
+            remove(other)
+
+
+def remove(folder: Path) -> None:
+    """Remove unfinished work; killed half-way, nothing is left under its name that would pass for whole."""
+    if not folder.name.endswith(_GONE):
+        sweep(folder)
+        folder = folder.rename(_gone(folder))
+    shutil.rmtree(folder)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a killed `remove` of `folder` left."""
+    if _gone(folder).is_dir():
+        shutil.rmtree(_gone(folder))
+
+
+def _gone(folder: Path) -> Path:
+    return folder.with_name(folder.name + _GONE)
 
 
 def _raw(item: object) -> bytes:

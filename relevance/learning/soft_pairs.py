@@ -80,7 +80,7 @@ class SoftPairs:
 
     def pieces(self, into: Path, join: Callable[[pl.DataFrame], pl.DataFrame], rows: int = ROWS_A_PIECE) -> Pieces:
         """In pieces of so many rows, each joined by `join` when it is asked for; what is in folder `into` stays."""
-        if not (into / _RECORD).is_file():
+        if not _whole(into):
             into.mkdir(parents=True, exist_ok=True)
             self._write(into, rows)
 
@@ -106,6 +106,12 @@ class SoftPairs:
             count = number + 1
         engine.disconnect()
         parts.write_text(into / _RECORD, f"{count}\n")
+
+
+def _whole(folder: Path) -> bool:
+    """Whether the record is there, and every piece that it counts."""
+    record = folder / _RECORD
+    return record.is_file() and all(_piece(folder, number).is_file() for number in range(int(record.read_text())))
 
 
 def _piece(folder: Path, number: int) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import polars as pl
 import pytest
 import torch
 
+from enrich.errors import BadInput
 from enrich.pin_packing import pack_pins
 from relevance.features import Statistics, StatisticsCounter
 from relevance.learning.batches import BLOCK, Batches, drawn
@@ -29,6 +31,7 @@ from relevance.student import StudentSettings
 from tests.relevance.students import WordEncoder, labelled_frame
 
 SETTINGS = StudentSettings(network=NetworkSettings(Size.S), epochs=4, batch_size=32)
+BRIEF = replace(SETTINGS, epochs=1)
 IN_TRAINING = replace(SETTINGS.network, low_rank=False)  # which a student has once it is trained
 SOURCES = ("human", "teacher")
 FRAME = pl.concat([labelled_frame(6, 10, seed, source) for seed, source in enumerate(SOURCES)])
@@ -264,6 +267,37 @@ def test_a_student_killed_in_its_lessons_is_the_same_student(tmp_path):
         "model.safetensors",
         "student.json",
     ]
+
+
+@pytest.mark.parametrize("lost", ["gathered/payloads.*", "packed/rows.bin", "packed/sparse.bin"])
+def test_a_student_killed_while_its_lessons_were_removed_is_the_same_student(lost, tmp_path, monkeypatch):
+    dev = labelled_frame(3, 10, 9)
+    whole = train_student(Pieces.of(FRAME, 40), dev, BRIEF, tmp_path / "whole", ENCODER)
+
+    def half(folder: Path, **_: object) -> None:
+        for file in folder.glob(lost):
+            file.unlink()
+        raise _Killed
+
+    with monkeypatch.context() as patched, pytest.raises(_Killed):
+        patched.setattr(shutil, "rmtree", half)
+        train_student(Pieces.of(FRAME, 40), dev, BRIEF, tmp_path / "killed", ENCODER)
+    again = train_student(Pieces.of(FRAME, 40), dev, BRIEF, tmp_path / "killed", ENCODER)
+    assert again.record == whole.record
+    left, expected = ({file.name for file in (tmp_path / name).iterdir()} for name in ("killed", "whole"))
+    assert left == expected
+
+
+@pytest.mark.parametrize("cut", ["gathered/payloads.bin", "gathered/pins.idx", "packed/rows.bin", "packed/sparse.bin"])
+def test_lessons_that_lack_what_was_written_to_them_are_refused(cut, tmp_path):
+    packed_of(FRAME, tmp_path)
+    with (tmp_path / cut).open("ab") as file:
+        file.truncate(file.tell() // 2)
+    with pytest.raises(BadInput, match=rf"bytes or more in .*{cut}, found .*; remove .* and run"):
+        packed_of(FRAME, tmp_path)
+    (tmp_path / cut).unlink()
+    with pytest.raises(BadInput, match="found 0; remove"):
+        packed_of(FRAME, tmp_path)
 
 
 def test_memory_does_not_grow_with_the_rows(tmp_path):

@@ -49,6 +49,8 @@ def test_pieces_are_sorted_labels_of_one_teacher_and_of_pins_that_are_there(work
     assert SoftPairs(workspace, pairs.folder, "teacher@other").rows == 0
     other = pairs.pieces(tmp_path / "pieces", lambda frame: frame.head(1), rows=10)
     assert other.count == 4 and other.frame(3).height == 1, "sorted once"
+    next((tmp_path / "pieces").glob("piece-*")).unlink()
+    assert pairs.pieces(tmp_path / "pieces", lambda frame: frame, rows=150).count == 2, "one was lost"
 
 
 def test_a_pair_that_people_judged_since_is_theirs(workspace: Workspace, tmp_path) -> None:
