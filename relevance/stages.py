@@ -50,15 +50,21 @@ def taught_of(artefact: Path) -> frozenset[str] | None:
     return None if taught is None else frozenset(taught)
 
 
+def unfinished(artefact: Path) -> list[Path]:
+    """The folders of what killed work on `artefact` left, for the next to go on from."""
+    found = artefact.parent.glob(f".{artefact.name}.*")
+    return [folder for folder in found if "~" not in folder.name]  # not what was replaced, or is being removed
+
+
 def make(artefact: Path, made_from: str, work: Callable[[Path], None], taught: frozenset[str] | None = None) -> bool:
     """Make `artefact` with `work(folder)` unless it is fresh; returns whether anything was made.
 
     `taught`: of a model, every query that it learns from, directly or through its teacher.
     """
-    if fresh(artefact, made_from):
-        return False
     aside = artefact.with_name(f".{artefact.name}.{made_from}")
     _forget_others(artefact, aside)
+    if fresh(artefact, made_from):
+        return False
     if not fresh(aside, made_from):  # one killed just before its end is whole
         _finish(aside, made_from, work, taught)
     _put(aside, artefact)

@@ -41,7 +41,7 @@ def run(
 ) -> None:
     """Do what is stale, in order: train-teacher, label, train-student, evaluate. Killed, it goes on where it was.
 
-    The teacher is taught as the one that serves was, until train-teacher or --backbone names another.
+    The teacher is taught as the one last named, be it unfinished, until train-teacher or --backbone names another.
     """
     if processes.follows():
         _follow()
@@ -235,7 +235,7 @@ def _follow() -> None:
 def _pipeline(path: Path | None, given: flags.Flags, goes_on: bool = False) -> Pipeline:
     """The stages of the workspace, its definitions applied and its online store up to date.
 
-    Where it `goes_on`, with a teacher taught as the one that serves.
+    Where it `goes_on`, with a teacher taught as the one last named.
     """
     workspace = console.open_workspace(path, Writing.MODELS)
 
@@ -248,7 +248,7 @@ def _pipeline(path: Path | None, given: flags.Flags, goes_on: bool = False) -> P
     last = last_named(workspace.models) if goes_on else None
     settings = flags.run_settings(given, last)  # what clashes is refused before anything is made
     if last and given.backbone is None and (named := in_words(settings.teacher)):
-        console.say(f"teacher with {named}, as last taught; train-teacher or --backbone names another")
+        console.say(f"teacher with {named}, as last named; train-teacher or --backbone names another")
     for loaded in feature_store.materialize(workspace):
         console.say(f"materialized {loaded.view}: {loaded.rows:,} rows")
     pipeline = Pipeline(workspace, settings)

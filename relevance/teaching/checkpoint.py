@@ -194,27 +194,30 @@ def read_record(folder: Path) -> TeacherRecord:
 
 
 def _record(raw: dict[str, Any]) -> TeacherRecord:
-    settings = raw["settings"]
-    budgets = tuple(FieldBudget(Field(name), marker, share) for name, marker, share in settings["text"]["fields"])
-    text = TextSettings(**{**settings["text"], "fields": budgets})
     return TeacherRecord(
         **{
             **raw,
             "pooling": Pooling(raw["pooling"]),
             "calibration": Calibration.read(raw["calibration"]),
             "reliability": CalibrationReport.read(raw.get("reliability")),
-            "settings": TeacherSettings(
-                **{
-                    **settings,
-                    "text": text,
-                    "pooling": Pooling(settings["pooling"]) if settings["pooling"] else None,
-                    "head_inputs": HeadInput(settings["head_inputs"]),
-                    "hidden": tuple(settings["hidden"]),
-                    "targets": Targets(settings["targets"]),
-                    "loss": Loss(settings.get("loss", Loss.CROSS_ENTROPY)),  # absent in a teacher of an earlier version
-                    "adapter": Adapter(settings.get("adapter", Adapter.NONE)),
-                }
-            ),
+            "settings": settings_of(raw["settings"]),
+        }
+    )
+
+
+def settings_of(raw: dict[str, Any]) -> TeacherSettings:
+    """As they were written. Raises KeyError, TypeError or ValueError where they are not whole."""
+    budgets = tuple(FieldBudget(Field(name), marker, share) for name, marker, share in raw["text"]["fields"])
+    return TeacherSettings(
+        **{
+            **raw,
+            "text": TextSettings(**{**raw["text"], "fields": budgets}),
+            "pooling": Pooling(raw["pooling"]) if raw["pooling"] else None,
+            "head_inputs": HeadInput(raw["head_inputs"]),
+            "hidden": tuple(raw["hidden"]),
+            "targets": Targets(raw["targets"]),
+            "loss": Loss(raw.get("loss", Loss.CROSS_ENTROPY)),  # absent in a teacher of an earlier version
+            "adapter": Adapter(raw.get("adapter", Adapter.NONE)),
         }
     )
 

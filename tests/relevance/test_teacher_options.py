@@ -225,6 +225,17 @@ def test_run_goes_on_with_the_teacher_that_was_last_named(tmp_path: Path) -> Non
     )
 
 
+def test_run_goes_on_with_a_teacher_that_a_kill_left_unfinished(tmp_path: Path) -> None:
+    models = taught(tmp_path / "models", TeacherSettings())
+    settings = replace(TINY, backbone=str(tiny_bert(tmp_path / "backbone")), hidden=(8,), loss=Loss.CORAL)
+    work = lambda out: train_teacher(rows(40), rows(8, 1), settings, out, callbacks=[Kill(1)])  # noqa: E731
+    with pytest.raises(KeyboardInterrupt):
+        stages.make(models / "folds" / "0" / "teacher", "f", work)
+    assert last_named(models) == settings
+    stages.make(models / "folds" / "0" / "teacher", "g", lambda out: None)  # of other inputs
+    assert last_named(models) == TeacherSettings()
+
+
 def test_a_backbones_folder_is_the_same_from_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan, folder = flags.PlanFlags(None, "query", "en", 0), tmp_path / "bb"
     folder.mkdir()
