@@ -131,37 +131,33 @@ class Packed:
     def prior(self) -> Floats:
         """The weighted mean target."""
         total, weight = np.zeros(len(LEVELS)), 0.0
-        for some in self._some():
+        for some in self._blocks(self._rows):
             total += (some["target"].astype(np.float64) * some["weight"][:, None]).sum(axis=0)
             weight += float(some["weight"].sum(dtype=np.float64))
         return (total / weight).astype(np.float32)
 
     def number_moments(self) -> Moments:
         """Of PAIR_FEATURES, over the rows, whole."""
-        return _moments(
-            self._numbers.rows[first : first + ROWS_A_PIECE] for first in range(0, len(self), ROWS_A_PIECE)
-        )  # fmt: skip
+        return _moments(self._blocks(self._numbers))
 
     def query_moments(self) -> Moments:
         """Of QUERY_FEATURES, over the rows: a query counts as often as it has pairs."""
-        return _moments(self._queries.rows["numbers"][some["query"]] for some in self._some())
+        return _moments(self._queries.rows["numbers"][some["query"]] for some in self._blocks(self._rows))
 
     def constant_numbers(self) -> Bools:
         """Which of PAIR_FEATURES are the same in all rows, whole and with inputs left out; [len(PAIR_FEATURES)]."""
-        return _constant(
-            mapped.rows[first : first + ROWS_A_PIECE]
-            for first in range(0, len(self), ROWS_A_PIECE)
-            for mapped in (self._numbers, self._sparse)
-        )
+        return _constant(self._blocks(self._numbers, self._sparse))
 
     def constant_query_numbers(self) -> Bools:
         """Which of QUERY_FEATURES are the same in all rows; [len(QUERY_FEATURES)]."""
-        return _constant(self._queries.rows["numbers"][some["query"]] for some in self._some())
+        return _constant(self._queries.rows["numbers"][some["query"]] for some in self._blocks(self._rows))
 
-    def _some(self) -> Iterator[NDArray[Any]]:
+    def _blocks(self, *files: Mapped) -> Iterator[NDArray[Any]]:
+        """Of each file, some rows at a time, which are given back when the next are asked for."""
         for first in range(0, len(self), ROWS_A_PIECE):
-            yield self._rows.rows[first : first + ROWS_A_PIECE]
-            self.forget()
+            for mapped in files:
+                yield mapped.rows[first : first + ROWS_A_PIECE]
+                self.forget()
 
     def _vectors_of(self, pins: Ints) -> list[Floats]:
         held = np.take(self._vectors.rows, pins)

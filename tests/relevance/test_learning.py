@@ -36,6 +36,7 @@ IN_TRAINING = replace(SETTINGS.network, low_rank=False)  # which a student has o
 SOURCES = ("human", "teacher")
 FRAME = pl.concat([labelled_frame(6, 10, seed, source) for seed, source in enumerate(SOURCES)])
 ENCODER = WordEncoder()
+PASSES = ("prior", "number_moments", "query_moments", "constant_numbers", "constant_query_numbers")
 
 
 class _Killed(Exception):
@@ -298,6 +299,28 @@ def test_lessons_that_lack_what_was_written_to_them_are_refused(cut, tmp_path):
     (tmp_path / cut).unlink()
     with pytest.raises(BadInput, match="found 0; remove"):
         packed_of(FRAME, tmp_path)
+
+
+def resident(folder: Path) -> int:
+    """Bytes of the folder's files that this process has mapped and in memory."""
+    found, ours = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        name, _, value = line.partition(" ")
+        if not name.endswith(":"):
+            ours = str(folder) in line
+        elif ours and name == "Rss:":
+            found += 1024 * int(value.split()[0])
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").is_file(), reason="the system does not say what is in memory")
+@pytest.mark.parametrize("name", PASSES)
+def test_a_pass_over_the_rows_gives_back_what_it_read(name, tmp_path):
+    _, packed = packed_of(FRAME, tmp_path)
+    assert len(packed.choose(np.arange(3)).levels) and resident(tmp_path / "packed")
+    packed.forget()
+    getattr(packed, name)()
+    assert not resident(tmp_path / "packed")
 
 
 def test_memory_does_not_grow_with_the_rows(tmp_path):
