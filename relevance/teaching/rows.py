@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +32,7 @@ class TeacherRows:
                 f"expected the levels of the {name} rows as an array of whole numbers, found {_kind(self.levels)}; "
                 "make one with np.asarray(levels, np.int64)"
             )
-        columns = [self.queries, self.pin_texts, self.levels, *([] if self.votes is None else [self.votes])]
+        columns: list[Any] = [self.queries, self.pin_texts, self.levels, *([] if self.votes is None else [self.votes])]
         if odd := [_kind(column) for column in columns if not isinstance(column, Sized)]:
             raise BadInput(f"expected queries, pin texts and votes as lists in the {name} rows, found {odd[0]}")
         sizes = {len(column) for column in columns}
