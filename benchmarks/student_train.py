@@ -124,6 +124,13 @@ def measured(rows: int, pins: int, rounds: int) -> Measured:
         queries = statistics.mean(
             len(batch.inputs.query_vector) for batch, _ in zip(batches.of(0, 0), range(20), strict=False)
         )
+        for once in (
+            packed.number_moments,
+            packed.query_moments,
+            packed.constant_numbers,
+            packed.constant_query_numbers,
+        ):
+            once()  # as train_student does beside the epochs
         learned(packed, counted, replace(settings, seed=rounds), folder)  # what is loaded at the first step is, now
         peak, speeds = peak_mb(), list[tuple[float, float]]()
         for turn in range(rounds):

@@ -22,6 +22,7 @@ Floats = npt.NDArray[np.floating[Any]]
 Levels = npt.NDArray[np.int64]
 
 _WIDEST = 10.0  # temperatures from 1/10 to 10; a fit beyond that means too few rows, not better probabilities
+_TEMPERATURE_DEVIATION = 0.5  # of its logarithm's Gaussian prior: with few rows it stays near 1
 _BIAS_DEVIATION = 0.7  # of the biases' Gaussian prior, in logits: with few rows they stay near zero
 
 
@@ -42,17 +43,19 @@ class Calibration:
 
     @classmethod
     def fit(cls, logits: Floats, levels: Levels, queries: Sequence[str]) -> Self:
-        """The likeliest calibration under which logits [n, 5] give `levels` (1..5), given the biases' prior.
+        """The likeliest calibration under which logits [n, 5] give `levels` (1..5), given the priors.
 
-        Pairs of one query lean the same way, so against the prior the rows count as many as there are `queries`.
+        A few pairs that are all answered rightly, be it ever so hesitantly, are likeliest under the coldest temperature
+        there is, and would make every other answer sound sure: hence a prior of the temperature, too. Pairs of one
+        query lean the same way, so against the priors the rows count as many as there are `queries`.
         """
         raw, independent = logits.astype(np.float64), len(set(queries))
 
         def loss(parameters: npt.NDArray[np.float64]) -> float:
-            biases = parameters[1:]
-            scores = log_softmax(raw / np.exp(parameters[0]) + biases, axis=1)
-            prior = float(biases @ biases) / (2 * _BIAS_DEVIATION**2)
-            return float(-scores[np.arange(len(levels)), levels - 1].mean() + prior / independent)
+            log_temperature, biases = float(parameters[0]), parameters[1:]
+            scores = log_softmax(raw / np.exp(log_temperature) + biases, axis=1)
+            prior = (log_temperature / _TEMPERATURE_DEVIATION) ** 2 + float(biases @ biases) / _BIAS_DEVIATION**2
+            return float(-scores[np.arange(len(levels)), levels - 1].mean() + prior / (2 * independent))
 
         widest = float(np.log(_WIDEST))
         bounds = [(-widest, widest)] + [(None, None)] * len(LEVELS)

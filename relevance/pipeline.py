@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from enrich import encoder_choice, parts
+from enrich import encoder_choice
 from enrich.errors import BadInput
 from enrich.job import JobReport
 from enrich.tables import ENRICHED, SOFT_LABEL, Kind
@@ -213,10 +213,13 @@ class Pipeline:
 
     def _soft_pairs(self, fold: Fold) -> SoftPairs:
         producer = producer_of(read_record(_model(fold, TEACHER_MODEL, "train-teacher")))
-        return SoftPairs(self.workspace, self._label_folder(fold), producer)
+        sample = SoftSample(fold.folder / "soft_pairs")
+        if not sample.made_from:
+            raise _unlabelled(fold)
+        return SoftPairs(self.workspace, self._label_folder(fold), producer, sample)
 
     def soft_pairs(self, fold: Fold) -> SoftPairs:
-        """The pairs that the fold's teacher labelled, with its probabilities; those of pins deleted since left out.
+        """The pairs of the fold's sample, with its teacher's probabilities; those of pins deleted since left out.
 
         No rows where there was none to label: all is judged, or has no text. Raises BadInput where they are not
         labelled yet, where one is of a held-out query, and where the gate refuses them: also where the teacher was
@@ -224,7 +227,8 @@ class Pipeline:
         """
         pairs = self._soft_pairs(fold)
         if not pairs.asked:
-            self._refuse_unlabelled(fold)
+            if pairs.sample.pairs and not pairs.answered:
+                raise _unlabelled(fold)
             return pairs
         if held_out := pairs.of_queries(fold.split.held_out):
             raise BadInput(
@@ -235,14 +239,6 @@ class Pipeline:
             self.drift(fold).refuse(self._label_folder(fold))
         return pairs
 
-    def _refuse_unlabelled(self, fold: Fold) -> None:
-        """Raises BadInput where the fold's teacher was not asked yet about pairs that there are."""
-        sample = fold.folder / "soft_pairs"
-        producer = producer_of(read_record(fold.folder / TEACHER_MODEL))
-        asked = parts.scan(self._label_folder(fold)).filter(pl.col("producer") == producer).select(pl.len())
-        if stages.made_from_of(sample) is None or (SoftSample(sample).pairs and not asked.collect().item()):
-            raise BadInput(f"expected soft labels of {fold.folder / TEACHER_MODEL}, found none; run `relevance label`")
-
     def _label_folder(self, fold: Fold) -> Path:
         return self.workspace.folder(SOFT_LABEL) if fold.name == SERVING else fold.folder / SOFT_LABEL.name
 
@@ -250,6 +246,13 @@ class Pipeline:
 def frame_texts(workspace: Workspace, trained_from: str | None, pairs: pl.DataFrame) -> pl.DataFrame:
     """The pairs with what the teacher reads; on Ray, a worker calls it."""
     return training_frame(workspace, pairs, TEACHER_SERVICE, trained_from=trained_from)
+
+
+def _unlabelled(fold: Fold) -> BadInput:
+    return BadInput(
+        f"expected soft labels of {fold.folder / TEACHER_MODEL} for the sample in {fold.folder / 'soft_pairs'}, found "
+        "none; run `relevance label`"
+    )
 
 
 def _queries(*frames: pl.DataFrame) -> frozenset[str]:

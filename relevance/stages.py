@@ -21,6 +21,7 @@ import polars as pl
 from enrich import parts
 
 _MANIFEST = "made_from.json"
+_GONE = ".~gone"  # ends the name of a folder that is being removed
 
 
 def fingerprint(*inputs: object) -> str:
@@ -49,15 +50,21 @@ def taught_of(artefact: Path) -> frozenset[str] | None:
     return None if taught is None else frozenset(taught)
 
 
+def unfinished(artefact: Path) -> list[Path]:
+    """The folders of what killed work on `artefact` left, for the next to go on from."""
+    found = artefact.parent.glob(f".{artefact.name}.*")
+    return [folder for folder in found if "~" not in folder.name]  # not what was replaced, or is being removed
+
+
 def make(artefact: Path, made_from: str, work: Callable[[Path], None], taught: frozenset[str] | None = None) -> bool:
     """Make `artefact` with `work(folder)` unless it is fresh; returns whether anything was made.
 
     `taught`: of a model, every query that it learns from, directly or through its teacher.
     """
-    if fresh(artefact, made_from):
-        return False
     aside = artefact.with_name(f".{artefact.name}.{made_from}")
     _forget_others(artefact, aside)
+    if fresh(artefact, made_from):
+        return False
     if not fresh(aside, made_from):  # one killed just before its end is whole
         _finish(aside, made_from, work, taught)
     _put(aside, artefact)
@@ -90,7 +97,25 @@ def _forget_others(artefact: Path, aside: Path) -> None:
     """Unfinished work on other inputs is of no use any more."""
     for other in artefact.parent.glob(f".{artefact.name}.*"):
         if other != aside:
-            shutil.rmtree(other)
+            remove(other)
+
+
+def remove(folder: Path) -> None:
+    """Remove unfinished work; killed half-way, nothing is left under its name that would pass for whole."""
+    if not folder.name.endswith(_GONE):
+        sweep(folder)
+        folder = folder.rename(_gone(folder))
+    shutil.rmtree(folder)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a killed `remove` of `folder` left."""
+    if _gone(folder).is_dir():
+        shutil.rmtree(_gone(folder))
+
+
+def _gone(folder: Path) -> Path:
+    return folder.with_name(folder.name + _GONE)
 
 
 def _raw(item: object) -> bytes:

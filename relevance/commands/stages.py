@@ -42,7 +42,8 @@ def run(
 ) -> None:
     """Do what is stale, in order: train-teacher, label, train-student, evaluate. Killed, it goes on where it was.
 
-    Teacher and student are taught as those that serve were, until train-teacher, train-student or a flag names others.
+    The teacher is taught as the one last named, be it unfinished, the student as the one that serves, until
+    train-teacher, train-student or a flag names others.
     """
     if processes.follows():
         _follow()
@@ -236,7 +237,7 @@ def _follow() -> None:
 def _pipeline(path: Path | None, given: flags.Flags, goes_on: bool = False) -> Pipeline:
     """The stages of the workspace, its definitions applied and its online store up to date.
 
-    Where it `goes_on`, with teacher and student taught as those that serve.
+    Where it `goes_on`, with a teacher taught as the one last named and a student as the one that serves.
     """
     workspace = console.open_workspace(path, Writing.MODELS)
 
@@ -251,7 +252,7 @@ def _pipeline(path: Path | None, given: flags.Flags, goes_on: bool = False) -> P
         given = replace(given, student=given.student.over(StudentFlags.last_given(workspace.models)))
     settings = flags.run_settings(given, last)  # what clashes is refused before anything is made
     if last and given.backbone is None and (named := in_words(settings.teacher)):
-        console.say(f"teacher with {named}, as last taught; train-teacher or --backbone names another")
+        console.say(f"teacher with {named}, as last named; train-teacher or --backbone names another")
     if goes_on and (named := given.student.in_words()):
         console.say(f"student with {named}, as given or last taught; train-student names another")
     for loaded in feature_store.materialize(workspace):

@@ -35,6 +35,7 @@ from relevance.ahead import made_ahead
 from relevance.features import Bools, Floats, Ints, Statistics, StatisticsCounter
 from relevance.labelling.files import write_parquet
 from relevance.learning.inputs import QueryEncoder, QueryGroup, StudentInputs, pin_columns, query_groups
+from relevance.learning.mapped import refuse_short
 from relevance.learning.pieces import ROWS_A_PIECE, Pieces
 from relevance.learning.places import Places
 from relevance.losses import Targets, targets_of
@@ -265,7 +266,8 @@ def _resumed(path: Path, dtype: np.dtype[np.void], entries: int) -> NDArray[np.v
 
 
 def _cut(path: Path, size: int) -> None:
-    """To what whole pieces wrote; the file is made where there is none."""
+    """To what whole pieces wrote; the file is made where they wrote nothing. Raises BadInput where it is shorter."""
+    refuse_short(path, size)
     with path.open("ab") as file:
         file.truncate(size)
 

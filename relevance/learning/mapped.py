@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from enrich.errors import BadInput
+
 _PAGE = mmap.PAGESIZE
 
 
@@ -39,6 +41,15 @@ class Mapped:
         """Give back the pages that were touched; the system keeps them as long as it has room."""
         if self._file is not None:
             self._file.madvise(mmap.MADV_DONTNEED)
+
+
+def refuse_short(path: Path, size: int) -> None:
+    """Raises BadInput where the file lacks some of the `size` bytes that were written to it: it was cut, or is gone."""
+    found = path.stat().st_size if path.is_file() else 0
+    if found < size:
+        raise BadInput(
+            f"expected {size:,} bytes or more in {path}, found {found:,}; remove {path.parent} and run again"
+        )
 
 
 def write_at(path: Path, first: int, rows: NDArray[Any]) -> None:

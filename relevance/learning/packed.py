@@ -36,8 +36,8 @@ from relevance.features import (
     Ints,
     Statistics,
 )
-from relevance.learning.gathered import Gathered, Part
-from relevance.learning.mapped import Mapped, write_at
+from relevance.learning.gathered import Gathered, Part, PartRecord
+from relevance.learning.mapped import Mapped, refuse_short, write_at
 from relevance.learning.peer_labels import with_second_opinion
 from relevance.learning.pieces import ROWS_A_PIECE
 from relevance.losses import shaped
@@ -72,12 +72,11 @@ class Moments(NamedTuple):
 class Packed:
     """A finished folder."""
 
-    def __init__(self, folder: Path, statistics: Statistics) -> None:
+    def __init__(self, folder: Path, statistics: Statistics, training: bool) -> None:
         self._widths = statistics.dimensions[1:]
         self._rows = Mapped(folder / "rows.bin", _ROW)
         self._numbers = Mapped(folder / "numbers.bin", _NUMBER, len(PAIR_FEATURES))
-        sparse = folder / "sparse.bin"
-        self._sparse = Mapped(sparse, _NUMBER, len(PAIR_FEATURES)) if sparse.is_file() else self._numbers
+        self._sparse = Mapped(folder / "sparse.bin", _NUMBER, len(PAIR_FEATURES)) if training else self._numbers
         self._queries = Mapped(folder / "queries.bin", _query_dtype(statistics))
         self._vectors = Mapped(folder / "held.bin", _vectors_dtype(sum(self._widths)))
 
@@ -132,37 +131,33 @@ class Packed:
     def prior(self) -> Floats:
         """The weighted mean target."""
         total, weight = np.zeros(len(LEVELS)), 0.0
-        for some in self._some():
+        for some in self._blocks(self._rows):
             total += (some["target"].astype(np.float64) * some["weight"][:, None]).sum(axis=0)
             weight += float(some["weight"].sum(dtype=np.float64))
         return (total / weight).astype(np.float32)
 
     def number_moments(self) -> Moments:
         """Of PAIR_FEATURES, over the rows, whole."""
-        return _moments(
-            self._numbers.rows[first : first + ROWS_A_PIECE] for first in range(0, len(self), ROWS_A_PIECE)
-        )  # fmt: skip
+        return _moments(self._blocks(self._numbers))
 
     def query_moments(self) -> Moments:
         """Of QUERY_FEATURES, over the rows: a query counts as often as it has pairs."""
-        return _moments(self._queries.rows["numbers"][some["query"]] for some in self._some())
+        return _moments(self._queries.rows["numbers"][some["query"]] for some in self._blocks(self._rows))
 
     def constant_numbers(self) -> Bools:
         """Which of PAIR_FEATURES are the same in all rows, whole and with inputs left out; [len(PAIR_FEATURES)]."""
-        return _constant(
-            mapped.rows[first : first + ROWS_A_PIECE]
-            for first in range(0, len(self), ROWS_A_PIECE)
-            for mapped in (self._numbers, self._sparse)
-        )
+        return _constant(self._blocks(self._numbers, self._sparse))
 
     def constant_query_numbers(self) -> Bools:
         """Which of QUERY_FEATURES are the same in all rows; [len(QUERY_FEATURES)]."""
-        return _constant(self._queries.rows["numbers"][some["query"]] for some in self._some())
+        return _constant(self._queries.rows["numbers"][some["query"]] for some in self._blocks(self._rows))
 
-    def _some(self) -> Iterator[NDArray[Any]]:
+    def _blocks(self, *files: Mapped) -> Iterator[NDArray[Any]]:
+        """Of each file, some rows at a time, which are given back when the next are asked for."""
         for first in range(0, len(self), ROWS_A_PIECE):
-            yield self._rows.rows[first : first + ROWS_A_PIECE]
-            self.forget()
+            for mapped in files:
+                yield mapped.rows[first : first + ROWS_A_PIECE]
+                self.forget()
 
     def _vectors_of(self, pins: Ints) -> list[Floats]:
         held = np.take(self._vectors.rows, pins)
@@ -178,10 +173,14 @@ def pack(
     training: bool = True,
     peer: Student | None = None,
 ) -> Packed:
-    """Pack what is not yet. `training` rows have a sparse form too; `peer` has a say in their soft labels."""
+    """Pack what is not yet. `training` rows have a sparse form too; `peer` has a say in their soft labels.
+
+    Raises BadInput where a file lacks rows that were packed.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     state = folder / "packed.json"
     done = int(json.loads(state.read_text())) if state.is_file() else 0
+    _refuse_short(folder, gathered.parts[:done], statistics, training)
     first_row, first_query = 0, 0
     with progress(len(gathered.parts) - done, label, unit="piece") as bar:
         for number, record in enumerate(gathered.parts):
@@ -192,7 +191,15 @@ def pack(
                 bar.update(1)
             first_row, first_query = first_row + record.rows, first_query + record.groups
     _write_vectors(gathered, statistics.dimensions[1:], folder / "held.bin")
-    return Packed(folder, statistics)
+    return Packed(folder, statistics, training)
+
+
+def _refuse_short(folder: Path, done: Sequence[PartRecord], statistics: Statistics, training: bool) -> None:
+    rows, numbers = sum(part.rows for part in done), len(PAIR_FEATURES) * _NUMBER.itemsize
+    refuse_short(folder / "rows.bin", rows * _ROW.itemsize)
+    refuse_short(folder / "numbers.bin", rows * numbers)
+    refuse_short(folder / "sparse.bin", rows * numbers if training else 0)
+    refuse_short(folder / "queries.bin", sum(part.groups for part in done) * _query_dtype(statistics).itemsize)
 
 
 class _At(NamedTuple):

@@ -8,7 +8,6 @@ killed anywhere, the next run goes on there. Deterministic for the same rows, se
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -82,6 +81,7 @@ def train_student(
     if not pieces.count:
         raise BadInput("expected labelled rows to train a student on, found none; judge pairs or run `relevance label`")
     encoder, lessons = encoder or TextEncoder(settings.text_encoder), out / LESSONS
+    stages.sweep(lessons)
     gathered = gather(pieces, encoder, settings, lessons / "gathered", "student: rows")
     statistics = gathered.statistics
     packed = pack(gathered, statistics, settings, lessons / "packed", "student: features", peer=peer)
@@ -121,7 +121,7 @@ def train_student(
     )
     student = Student(record, statistics, network)
     student.save(out)
-    shutil.rmtree(lessons)
+    stages.remove(lessons)
     return student
 
 

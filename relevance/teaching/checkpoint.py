@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -72,11 +72,16 @@ class TeacherSettings:
         return replace(self, backbone=backbone, learning_rate=rate)
 
     def __post_init__(self) -> None:
-        if min(self.weak_epochs, self.epochs, self.batch_size, self.patience) < 1:
+        self._refuse_other_types()
+        if min(self.weak_epochs, self.epochs, self.batch_size, self.patience, *self.hidden) < 1:
             raise BadInput(
-                f"expected weak_epochs, epochs, batch_size and patience of 1 or more, found {self.weak_epochs}, "
-                f"{self.epochs}, {self.batch_size} and {self.patience}"
+                "expected weak_epochs, epochs, batch_size, patience and hidden of 1 or more, found "
+                f"{self.weak_epochs}, {self.epochs}, {self.batch_size}, {self.patience} and {self.hidden}"
             )
+        if not 0 <= self.seed < 2**32:
+            raise BadInput(f"expected a seed of 0 to 2^32 - 1, found {self.seed}")
+        if not 0 <= self.weight_decay < float("inf"):
+            raise BadInput(f"expected a weight decay of 0 or more, found {self.weight_decay}; 0 leaves it out")
         given = (self.learning_rate, self.head_learning_rate, self.adapter_learning_rate)
         rates = [rate for rate in given if rate is not None]
         if not min(rates) > 0:
@@ -85,6 +90,9 @@ class TeacherSettings:
             "--label-smoothing": self.label_smoothing,
             "--field-dropout": self.field_dropout,
             "--query-slips": self.query_slips,
+            "dropout": self.dropout,
+            "backbone_dropout": self.backbone_dropout,
+            "warmup": self.warmup,
         }
         for flag, share in shares.items():
             if not 0 <= share < 1:
@@ -103,6 +111,18 @@ class TeacherSettings:
                 f"expected lora_rank and lora_alpha of 1 or more, found {self.lora_rank} and {self.lora_alpha}; "
                 "16 and 32 are the defaults"
             )
+
+    def _refuse_other_types(self) -> None:
+        """Raises BadInput for what is no number where one belongs."""
+        for one in fields(self):
+            value = getattr(self, one.name)
+            allowed = {"int": (int,), "float": (int, float), "float | None": (int, float, type(None))}.get(
+                str(one.type)
+            )
+            if allowed and (isinstance(value, bool) or not isinstance(value, allowed)):
+                raise BadInput(f"expected {one.name} as {one.type}, found {value!r}; give it a number")
+        if not isinstance(self.hidden, tuple) or any(type(width) is not int for width in self.hidden):
+            raise BadInput(f"expected hidden as a tuple of whole widths, found {self.hidden!r}; (256,) is the default")
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,27 +214,30 @@ def read_record(folder: Path) -> TeacherRecord:
 
 
 def _record(raw: dict[str, Any]) -> TeacherRecord:
-    settings = raw["settings"]
-    budgets = tuple(FieldBudget(Field(name), marker, share) for name, marker, share in settings["text"]["fields"])
-    text = TextSettings(**{**settings["text"], "fields": budgets})
     return TeacherRecord(
         **{
             **raw,
             "pooling": Pooling(raw["pooling"]),
             "calibration": Calibration.read(raw["calibration"]),
             "reliability": CalibrationReport.read(raw.get("reliability")),
-            "settings": TeacherSettings(
-                **{
-                    **settings,
-                    "text": text,
-                    "pooling": Pooling(settings["pooling"]) if settings["pooling"] else None,
-                    "head_inputs": HeadInput(settings["head_inputs"]),
-                    "hidden": tuple(settings["hidden"]),
-                    "targets": Targets(settings["targets"]),
-                    "loss": Loss(settings.get("loss", Loss.CROSS_ENTROPY)),  # absent in a teacher of an earlier version
-                    "adapter": Adapter(settings.get("adapter", Adapter.NONE)),
-                }
-            ),
+            "settings": settings_of(raw["settings"]),
+        }
+    )
+
+
+def settings_of(raw: dict[str, Any]) -> TeacherSettings:
+    """As they were written. Raises KeyError, TypeError or ValueError where they are not whole."""
+    budgets = tuple(FieldBudget(Field(name), marker, share) for name, marker, share in raw["text"]["fields"])
+    return TeacherSettings(
+        **{
+            **raw,
+            "text": TextSettings(**{**raw["text"], "fields": budgets}),
+            "pooling": Pooling(raw["pooling"]) if raw["pooling"] else None,
+            "head_inputs": HeadInput(raw["head_inputs"]),
+            "hidden": tuple(raw["hidden"]),
+            "targets": Targets(raw["targets"]),
+            "loss": Loss(raw.get("loss", Loss.CROSS_ENTROPY)),  # absent in a teacher of an earlier version
+            "adapter": Adapter(raw.get("adapter", Adapter.NONE)),
         }
     )
 

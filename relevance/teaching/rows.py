@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +25,7 @@ class TeacherRows:
     queries: Sequence[str]
     pin_texts: Sequence[str | PinText]  # a str is a pin that has only a title
     levels: npt.NDArray[np.int64]
-    votes: Sequence[Sequence[float]] | None = None
+    votes: Sequence[Sequence[float] | None] | None = None
 
     def check(self, name: str) -> None:
         """Raises BadInput, naming the split `name`, for no rows, unequal lengths, and a text or level that is none."""
@@ -33,8 +34,11 @@ class TeacherRows:
                 f"expected the levels of the {name} rows as an array of whole numbers, found {_kind(self.levels)}; "
                 "make one with np.asarray(levels, np.int64)"
             )
-        sizes = {len(self.queries), len(self.pin_texts), len(self.levels)}
-        if len(sizes) != 1 or (self.votes is not None and len(self.votes) not in sizes):
+        columns: list[Any] = [self.queries, self.pin_texts, self.levels, *([] if self.votes is None else [self.votes])]
+        if odd := [_kind(column) for column in columns if not isinstance(column, Sized)]:
+            raise BadInput(f"expected queries, pin texts and votes as lists in the {name} rows, found {odd[0]}")
+        sizes = {len(column) for column in columns}
+        if len(sizes) != 1:
             raise BadInput(
                 f"expected queries, pin texts, levels and votes of one length in the {name} rows, found {sizes}"
             )
@@ -43,10 +47,21 @@ class TeacherRows:
                 f"expected judged pairs in the {name} split, found none; judge more queries or split otherwise"
             )
         pair_texts(self.queries, self.pin_texts)
-        seen = {*self.levels.tolist(), *(vote for votes in self.votes or () for vote in votes)}
-        wrong = {*self.levels.tolist()} - {*LEVELS} or {vote for vote in seen if not LEVELS[0] <= vote <= LEVELS[-1]}
+        levels, votes = {*self.levels.tolist()}, self._votes_cast(name)
+        wrong = levels - {*LEVELS} or {vote for vote in votes if not LEVELS[0] <= vote <= LEVELS[-1]}
         if wrong:
             raise BadInput(f"expected levels 1..5 in the {name} rows, found {min(wrong)}; map the grades onto 1..5")
+
+    def _votes_cast(self, name: str) -> set[float]:
+        """All values. Raises BadInput where a pair's are not numbers."""
+        cast = [(place, votes) for place, votes in enumerate(self.votes or ()) if votes is not None]
+        for place, votes in cast:
+            if not isinstance(votes, Iterable) or not all(isinstance(vote, int | float | np.number) for vote in votes):
+                raise BadInput(
+                    f"expected the votes of {name} row {place} as a list of numbers, found {votes!r}; None stands for "
+                    "a pair without any"
+                )
+        return {vote for _, votes in cast for vote in votes}
 
     def check_to_teach(self) -> None:
         """`check` as the training rows. Raises BadInput, too, when all levels are one."""
@@ -97,4 +112,8 @@ def fingerprint(*splits: TeacherRows | WeakRows) -> str:
 def _labels(split: TeacherRows | WeakRows) -> list[object]:
     if isinstance(split, WeakRows):
         return [split.probabilities.tolist()]
-    return [split.levels.tolist(), [list(votes) for votes in split.votes] if split.votes is not None else None]
+    return [split.levels.tolist(), _votes(split)]
+
+
+def _votes(split: TeacherRows) -> list[list[float] | None] | None:
+    return None if split.votes is None else [None if votes is None else list(votes) for votes in split.votes]

@@ -26,7 +26,7 @@ from enrich.errors import BadInput
 from enrich.tables import LEVELS
 from relevance.calibration import Calibration
 from relevance.reliability import cross_fitted
-from relevance.teaching import processes
+from relevance.teaching import last_named, processes
 from relevance.teaching.adapters import backbone_to_teach, exportable
 from relevance.teaching.checkpoint import Provenance, TeacherSettings, build_network, save_teacher
 from relevance.teaching.choices import Targets
@@ -92,6 +92,7 @@ def train_teacher(
     record = save_teacher(out, network.cpu(), taught.backbone, settings, provenance, calibration, metrics, reliability)
     write_model_card(out, record)
     forget_checkpoints(out)
+    last_named.end(out)
     return metrics
 
 
@@ -152,6 +153,8 @@ def _teach(lesson: Lesson, callbacks: Sequence[TrainerCallback]) -> _Taught:
     set_seed(settings.seed)
     backbone = backbone_to_teach(settings)
     _refuse_too_long(backbone, settings.text.max_tokens)
+    if not processes.follows():
+        last_named.begin(out, settings)
     network = build_network(backbone, settings)
     renderer = Renderer(backbone.tokenizer, settings.text)
     made_from = f"{lesson.data} {asdict(settings)} of {processes.count()} processes"

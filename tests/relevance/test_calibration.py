@@ -45,6 +45,36 @@ def test_many_pairs_of_few_queries_move_the_biases_less() -> None:
     assert np.abs(few.biases).max() < 0.6 * np.abs(many.biases).max()
 
 
+def hesitant(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Logits that are all right, and give the right level .31."""
+    levels = 1 + np.arange(count) % 5
+    return np.log(0.31 / (0.69 / 4)) * np.eye(5)[levels - 1], levels
+
+
+@pytest.mark.parametrize(("pairs", "queries"), [(3, 1), (6, 2), (12, 3), (30, 3)])
+def test_a_few_hesitant_answers_that_are_right_do_not_become_sure(pairs: int, queries: int) -> None:
+    logits, levels = hesitant(pairs)
+    found = Calibration.fit(logits, levels, [str(i % queries) for i in range(pairs)])
+    assert 0.4 < found.temperature < 1 and found.probabilities(logits).max() < 0.75
+
+
+def test_a_few_answers_of_plain_chance_do_not_become_all_alike() -> None:
+    for seed in range(8):
+        logits = np.random.default_rng(seed).normal(size=(6, 5))
+        levels = np.random.default_rng(100 + seed).integers(1, 6, 6)
+        assert Calibration.fit(logits, levels, distinct(6)).temperature < 3
+
+
+@pytest.mark.parametrize(("factor", "queries"), [(1.0, 28), (1.3, 28), (2.0, 1_000), (0.5, 1_000)])
+def test_the_temperature_of_many_queries_is_the_likeliest(factor: float, queries: int) -> None:
+    """Six pairs a query; without a prior: a hundred times the rows, of as many times the queries."""
+    raw, levels = sample(6 * queries)
+    logits = factor * raw
+    found = Calibration.fit(logits, levels, [str(i % queries) for i in range(6 * queries)])
+    plain = Calibration.fit(np.tile(logits, (100, 1)), np.tile(levels, 100), distinct(600 * queries))
+    assert found.temperature == pytest.approx(plain.temperature, rel=0.05)
+
+
 def test_probabilities_and_their_logarithms_agree_and_sum_to_one() -> None:
     logits, levels = sample(200)
     fitted = Calibration.fit(logits, levels, distinct(200))

@@ -21,7 +21,7 @@ from enrich.workspace import Workspace
 from relevance import stages
 from relevance.labelling.drift import Asked, Finding, Labels, Like, Rows, Verdict, findings
 from relevance.labelling.gate import FILE, DriftReport, Gate
-from relevance.labelling.sample import write_parts
+from relevance.labelling.sample import SoftSample, write_parts
 from relevance.labelling.worker import NO_DISTRIBUTION, NO_TEXT
 from relevance.pipeline import Pipeline, RunSettings
 from relevance.plan import Fold
@@ -205,12 +205,23 @@ def write_labels(workspace: Workspace, shares: Break, producer: str = "teacher@a
     parts.append(workspace.folder(tables.SOFT_LABEL), tables.SOFT_LABEL, typed.to_arrow(), name)
 
 
+def sample_of_labels(workspace: Workspace, rows: int = 240) -> SoftSample:
+    """A sample of so many of the pairs that were labelled."""
+    pairs = parts.scan(workspace.folder(tables.SOFT_LABEL)).collect().sort("query", "pin_id").head(rows)
+    return sample_of(pairs.select("query", "pin_id", "event_timestamp", "stratum", lang=pl.lit("en")), drawn(workspace))
+
+
+def drawn(workspace: Workspace) -> Path:
+    """Where the sample lies of the models that serve."""
+    return workspace.models / "soft_pairs"
+
+
 def gate(workspace: Workspace) -> Gate:
     nothing = pl.DataFrame(
         schema={"query": pl.String, "pin_id": pl.String, "event_timestamp": pl.Datetime("us", "UTC")}
     )
     nothing = nothing.with_columns(lang=pl.lit(None, pl.String), stratum=pl.lit(None, pl.String))
-    sample = sample_of(nothing, workspace.models / "soft_pairs")
+    sample = sample_of(nothing, drawn(workspace))
     judged = parts.latest(workspace.folder(tables.JUDGMENT), tables.JUDGMENT)
     return Gate(workspace, SPLIT, sample, workspace.folder(tables.SOFT_LABEL), judged)
 
@@ -274,6 +285,7 @@ def labelled_by(workspace: Workspace, fold: Fold, shares: Break, **columns: pl.E
     producer = pl.lit(Teacher.load(fold.folder / "teacher").producer)
     labels = parts.scan(folder).collect().with_columns(producer=producer, **columns)
     parts.replace(folder, tables.SOFT_LABEL, labels.to_arrow())
+    sample_of_labels(workspace)
 
 
 def test_faulty_labels_do_not_reach_the_student_unless_accepted(workspace: Workspace) -> None:
@@ -292,7 +304,6 @@ def test_a_teacher_none_of_whose_answers_is_a_distribution_is_refused(workspace:
     fold = taught(workspace)
     nothing = pl.lit(None, pl.List(pl.Float32))
     labelled_by(workspace, fold, as_it_is, probabilities=nothing, reason=pl.lit(reason))
-    stages.make(fold.folder / "soft_pairs", "f", lambda out: write_parts([], out))
     pipeline = Pipeline(workspace, RunSettings())
     if reason == NO_TEXT:
         assert not pipeline.was_asked(fold) and not pipeline.soft_pairs(fold).rows
@@ -312,3 +323,13 @@ def test_where_all_is_judged_there_is_nothing_to_learn_from_a_teacher(workspace:
     stages.make(fold.folder / "soft_pairs", "f", lambda out: write_parts([], out))
     assert not pipeline.soft_pairs(fold).rows
     assert not pipeline.was_asked(fold)
+
+
+def test_a_sample_none_of_which_is_labelled_yet_teaches_nothing(workspace: Workspace) -> None:
+    """Though an earlier one was labelled."""
+    fold = taught(workspace)
+    labelled_by(workspace, fold, as_it_is)
+    other = pl.scan_parquet(drawn(workspace) / "part-*.parquet").collect().with_columns(query=pl.lit("q12"))
+    sample_of(other, drawn(workspace))
+    with pytest.raises(BadInput, match=r"for the sample in .*soft_pairs, found none; run `relevance label`"):
+        Pipeline(workspace, RunSettings()).soft_pairs(fold)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import polars as pl
 import pytest
 import torch
 
+from enrich.errors import BadInput
 from enrich.pin_packing import pack_pins
 from relevance.features import Statistics, StatisticsCounter
 from relevance.learning.batches import BLOCK, Batches, drawn
@@ -29,10 +31,12 @@ from relevance.student import StudentSettings
 from tests.relevance.students import WordEncoder, labelled_frame
 
 SETTINGS = StudentSettings(network=NetworkSettings(Size.S), epochs=4, batch_size=32)
+BRIEF = replace(SETTINGS, epochs=1)
 IN_TRAINING = replace(SETTINGS.network, low_rank=False)  # which a student has once it is trained
 SOURCES = ("human", "teacher")
 FRAME = pl.concat([labelled_frame(6, 10, seed, source) for seed, source in enumerate(SOURCES)])
 ENCODER = WordEncoder()
+PASSES = ("prior", "number_moments", "query_moments", "constant_numbers", "constant_query_numbers")
 
 
 class _Killed(Exception):
@@ -264,6 +268,59 @@ def test_a_student_killed_in_its_lessons_is_the_same_student(tmp_path):
         "model.safetensors",
         "student.json",
     ]
+
+
+@pytest.mark.parametrize("lost", ["gathered/payloads.*", "packed/rows.bin", "packed/sparse.bin"])
+def test_a_student_killed_while_its_lessons_were_removed_is_the_same_student(lost, tmp_path, monkeypatch):
+    dev = labelled_frame(3, 10, 9)
+    whole = train_student(Pieces.of(FRAME, 40), dev, BRIEF, tmp_path / "whole", ENCODER)
+
+    def half(folder: Path, **_: object) -> None:
+        for file in folder.glob(lost):
+            file.unlink()
+        raise _Killed
+
+    with monkeypatch.context() as patched, pytest.raises(_Killed):
+        patched.setattr(shutil, "rmtree", half)
+        train_student(Pieces.of(FRAME, 40), dev, BRIEF, tmp_path / "killed", ENCODER)
+    again = train_student(Pieces.of(FRAME, 40), dev, BRIEF, tmp_path / "killed", ENCODER)
+    assert again.record == whole.record
+    left, expected = ({file.name for file in (tmp_path / name).iterdir()} for name in ("killed", "whole"))
+    assert left == expected
+
+
+@pytest.mark.parametrize("cut", ["gathered/payloads.bin", "gathered/pins.idx", "packed/rows.bin", "packed/sparse.bin"])
+def test_lessons_that_lack_what_was_written_to_them_are_refused(cut, tmp_path):
+    packed_of(FRAME, tmp_path)
+    with (tmp_path / cut).open("ab") as file:
+        file.truncate(file.tell() // 2)
+    with pytest.raises(BadInput, match=rf"bytes or more in .*{cut}, found .*; remove .* and run"):
+        packed_of(FRAME, tmp_path)
+    (tmp_path / cut).unlink()
+    with pytest.raises(BadInput, match="found 0; remove"):
+        packed_of(FRAME, tmp_path)
+
+
+def resident(folder: Path) -> int:
+    """Bytes of the folder's files that this process has mapped and in memory."""
+    found, ours = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        name, _, value = line.partition(" ")
+        if not name.endswith(":"):
+            ours = str(folder) in line
+        elif ours and name == "Rss:":
+            found += 1024 * int(value.split()[0])
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").is_file(), reason="the system does not say what is in memory")
+@pytest.mark.parametrize("name", PASSES)
+def test_a_pass_over_the_rows_gives_back_what_it_read(name, tmp_path):
+    _, packed = packed_of(FRAME, tmp_path)
+    assert len(packed.choose(np.arange(3)).levels) and resident(tmp_path / "packed")
+    packed.forget()
+    getattr(packed, name)()
+    assert not resident(tmp_path / "packed")
 
 
 def test_memory_does_not_grow_with_the_rows(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +43,31 @@ def test_a_stage_killed_half_way_leaves_the_old_artefact_and_finds_its_work_agai
     stages.make(tmp_path / "m", "new", lambda folder: found.append((folder / "checkpoint").read_text()))
     assert found == ["step 5"]
     assert not list(tmp_path.glob(".m.*"))
+
+
+def test_unfinished_work_on_other_inputs_goes_when_what_is_asked_for_is_fresh(tmp_path: Path) -> None:
+    stages.make(tmp_path / "m", "f", lambda _: None)
+    (tmp_path / ".m.other").mkdir()
+    assert stages.unfinished(tmp_path / "m") == [tmp_path / ".m.other"]
+    assert not stages.make(tmp_path / "m", "f", lambda _: None)
+    assert not stages.unfinished(tmp_path / "m")
+
+
+def test_work_whose_removal_was_killed_is_not_gone_on_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    work = lambda folder: (folder / "weights").write_text("x")  # noqa: E731
+    begun = tmp_path / ".m.old"
+    begun.mkdir()
+    (begun / "half").touch()
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(shutil, "rmtree", killed)
+        stages.make(tmp_path / "m", "new", work)
+    assert not begun.exists()
+    stages.make(tmp_path / "m", "new", work)
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 
 def test_a_fingerprint_sees_values_order_and_settings() -> None:

@@ -26,7 +26,7 @@ from relevance.teaching.checkpoint import TeacherSettings, _fingerprint, read_re
 from relevance.teaching.choices import Targets
 from relevance.teaching.network import HeadInput, load_backbone, prepare_to_train
 from relevance.teaching.phase import _resume_point
-from relevance.teaching.rows import TeacherRows, WeakRows
+from relevance.teaching.rows import TeacherRows, WeakRows, fingerprint
 from relevance.teaching.training import target_probabilities, train_teacher
 from relevance.text import PinText, TextSettings, pair_texts
 from relevance.text_fields import Field
@@ -193,6 +193,17 @@ def test_checkpoints_of_other_rows_are_not_resumed(tmp_path: Path) -> None:
         (TeacherRows(["a"] * 4, ["b"] * 4, np.full(4, 3)), rows(8), "found only 3"),
         (TeacherRows(["a"] * 2, ["b"] * 2, np.array([1, 6])), rows(8), "levels 1..5 in the training rows, found 6"),
         (TeacherRows(["a"] * 2, ["b"] * 2, np.array([1, 5]), [[1], [0]]), rows(8), "found 0"),
+        (
+            TeacherRows(["a"] * 2, ["b"] * 2, np.array([1, 5]), [[1], ["5"]]),
+            rows(8),
+            r"row 1 as .* numbers, found \['5",
+        ),
+        (
+            TeacherRows(["a"] * 2, ["b"] * 2, np.array([1, 5]), [None, 5]),
+            rows(8),
+            "row 1 as a list of numbers, found 5",
+        ),
+        (TeacherRows(None, ["b"] * 2, np.array([1, 5])), rows(8), "as lists in the training rows, found a NoneType"),
         (TeacherRows(["a"], ["b"] * 2, np.array([1, 5])), rows(8), "one length"),
         (TeacherRows(["a"] * 2, ["b"] * 2, [1, 5]), rows(8), "whole numbers, found a list"),
         (TeacherRows(["a"] * 2, ["b"] * 2, np.array([1.0, 5.0])), rows(8), "whole numbers, found one of float64"),
@@ -204,6 +215,12 @@ def test_rows_that_cannot_teach_are_refused_in_one_line(
 ) -> None:
     with pytest.raises(BadInput, match=said):
         train_teacher(train, dev, TINY, tmp_path)
+
+
+def test_a_pair_may_be_without_votes_among_others() -> None:
+    some = TeacherRows(["a"] * 2, ["b"] * 2, np.array([1, 5]), [None, [5.0]])
+    some.check_to_teach()
+    assert fingerprint(some) != fingerprint(replace(some, votes=[[5.0], None]))
 
 
 def test_a_teacher_that_fell_apart_is_not_saved(tmp_path: Path) -> None:

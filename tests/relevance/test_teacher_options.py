@@ -158,11 +158,21 @@ def test_every_option_makes_another_teacher_and_gradient_checkpointing_the_same(
         ({"r_drop": float("nan")}, "--r-drop of 0 or more, found nan"),
         ({"r_drop": 1.0, "dropout": 0.0}, "expected dropout with --r-drop"),
         ({"lora_rank": 0}, "lora_rank"),
+        ({"seed": -1}, "seed of 0 to .* found -1"),
+        ({"dropout": 1.5}, "dropout of 0 or more and below 1, found 1.5"),
+        ({"warmup": -1}, "warmup of 0 or more and below 1, found -1"),
+        ({"hidden": (0,)}, r"hidden of 1 or more, .* and \(0,\)"),
+        ({"hidden": 256}, "hidden as a tuple of whole widths, found 256"),
+        ({"epochs": 2.5}, "epochs as int, found 2.5"),
+        ({"epochs": "3"}, "epochs as int, found '3'"),
+        ({"label_smoothing": "0.1"}, "label_smoothing as float, found '0.1'"),
+        ({"learning_rate": "fast"}, r"learning_rate as float \| None, found 'fast'"),
+        ({"weight_decay": float("nan")}, "weight decay of 0 or more, found nan"),
         ({"adapter_learning_rate": 0.0}, "learning rates above 0"),
         ({"learning_rate": None, "head_learning_rate": 0.0}, "learning rates above 0"),
     ],
 )
-def test_settings_that_cannot_be_are_refused_in_one_line(settings: dict[str, float], said: str) -> None:
+def test_settings_that_cannot_be_are_refused_in_one_line(settings: dict[str, object], said: str) -> None:
     with pytest.raises(BadInput, match=said):
         replace(TINY, **settings)
 
@@ -223,6 +233,17 @@ def test_run_goes_on_with_the_teacher_that_was_last_named(tmp_path: Path) -> Non
     assert flags.run_settings(flags.Flags(plan, backbone="bert"), last).teacher == replace(
         usual.teacher, backbone="bert", learning_rate=None
     )
+
+
+def test_run_goes_on_with_a_teacher_that_a_kill_left_unfinished(tmp_path: Path) -> None:
+    models = taught(tmp_path / "models", TeacherSettings())
+    settings = replace(TINY, backbone=str(tiny_bert(tmp_path / "backbone")), hidden=(8,), loss=Loss.CORAL)
+    work = lambda out: train_teacher(rows(40), rows(8, 1), settings, out, callbacks=[Kill(1)])  # noqa: E731
+    with pytest.raises(KeyboardInterrupt):
+        stages.make(models / "folds" / "0" / "teacher", "f", work)
+    assert last_named(models) == settings
+    stages.make(models / "folds" / "0" / "teacher", "g", lambda out: None)  # of other inputs
+    assert last_named(models) == TeacherSettings()
 
 
 def test_a_backbones_folder_is_the_same_from_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
