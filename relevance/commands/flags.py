@@ -47,7 +47,9 @@ FIELDS = click.option(
     help=f"Text fields the teacher reads, comma-separated, of {FIELD_NAMES}.  [default: all]",
 )
 EPOCHS = click.option(
-    "--epochs", type=click.IntRange(min=1), help="Passes over the judged pairs, at most.  [default: 3]"
+    "--epochs",
+    type=click.IntRange(min=1),
+    help="Passes over the judged pairs, at most.  [default: 3; of few pairs up to 8]",
 )
 PAIRS = click.option("--pairs", type=click.IntRange(min=1), help="Pairs for the teacher to label.  [default: 20000]")
 ENGINE = console.engine_option(

@@ -129,7 +129,7 @@ def full_scale(
         folds=len(splits),
         train_pairs=train,
         weak_pairs=settings.weak.pairs if experiment.weak_pairs is None else experiment.weak_pairs,
-        epochs=settings.teacher.epochs,
+        epochs=settings.teacher.epochs_for(train),
         soft_pairs=settings.sample.pairs if experiment.soft_pairs is None else experiment.soft_pairs,
         test_pairs=test,
         groups=experiment.groups,

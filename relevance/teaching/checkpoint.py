@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +31,14 @@ from relevance.text_fields import Field
 _RECORD = "teacher.json"
 _HEAD = "head.safetensors"
 _TOKENIZER = "tokenizer.json"
+_EPOCHS, _MOST_EPOCHS = 3, 8
+_LEAST_STEPS = 100  # below that a teacher has hardly begun to learn
+_NUMBERS: dict[str, tuple[type, ...]] = {
+    "int": (int,),
+    "int | None": (int, type(None)),
+    "float": (int, float),
+    "float | None": (int, float, type(None)),
+}
 _REMEDY = "copy it again, or remove the folder and run `relevance train-teacher`"
 
 
@@ -55,7 +64,7 @@ class TeacherSettings:
     lora_alpha: int = 32  # what an adapter adds is scaled by alpha / rank
     gradient_checkpointing: bool = False  # less memory, about a third more time
     weak_epochs: int = 1  # over the pairs whose levels were read off behaviour, before those that people judged
-    epochs: int = 3  # over the judged pairs, at most
+    epochs: int | None = None  # over the judged pairs, at most; None: by their number (`epochs_for`)
     patience: int = 2  # where dev can tell: epochs without a better loss before training stops, so three are always run
     batch_size: int = 32  # pairs a step
     learning_rate: float | None = 5e-5  # of the backbone, at its peak; None: by its width (layers.usual_rate)
@@ -71,9 +80,16 @@ class TeacherSettings:
         rate = TeacherSettings().learning_rate if backbone is None else None
         return replace(self, backbone=backbone, learning_rate=rate)
 
+    def epochs_for(self, pairs: int) -> int:
+        """Epochs over so many judged pairs: those named, or three, or of few pairs as many as make _LEAST_STEPS."""
+        if self.epochs is not None:
+            return self.epochs
+        return max(_EPOCHS, min(_MOST_EPOCHS, math.ceil(_LEAST_STEPS / math.ceil(max(1, pairs) / self.batch_size))))
+
     def __post_init__(self) -> None:
         self._refuse_other_types()
-        if min(self.weak_epochs, self.epochs, self.batch_size, self.patience, *self.hidden) < 1:
+        epochs = 1 if self.epochs is None else self.epochs
+        if min(self.weak_epochs, epochs, self.batch_size, self.patience, *self.hidden) < 1:
             raise BadInput(
                 "expected weak_epochs, epochs, batch_size, patience and hidden of 1 or more, found "
                 f"{self.weak_epochs}, {self.epochs}, {self.batch_size}, {self.patience} and {self.hidden}"
@@ -116,9 +132,7 @@ class TeacherSettings:
         """Raises BadInput for what is no number where one belongs."""
         for one in fields(self):
             value = getattr(self, one.name)
-            allowed = {"int": (int,), "float": (int, float), "float | None": (int, float, type(None))}.get(
-                str(one.type)
-            )
+            allowed = _NUMBERS.get(str(one.type))
             if allowed and (isinstance(value, bool) or not isinstance(value, allowed)):
                 raise BadInput(f"expected {one.name} as {one.type}, found {value!r}; give it a number")
         if not isinstance(self.hidden, tuple) or any(type(width) is not int for width in self.hidden):

@@ -80,7 +80,7 @@ def write_model_card(folder: Path, record: TeacherRecord) -> None:
             pooling=record.pooling,
             head_inputs=settings.head_inputs,
             hidden=list(settings.hidden),
-            epochs=settings.epochs,
+            epochs=settings.epochs_for(int(record.metrics.get("train_pairs", 0))),
             batch_size=settings.batch_size,
             learning_rate=_rate(settings),
             head_learning_rate=settings.head_learning_rate,

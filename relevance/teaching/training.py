@@ -163,7 +163,7 @@ def _teach(lesson: Lesson, callbacks: Sequence[TrainerCallback]) -> _Taught:
         run_phase(network, phase, settings, backbone.padding_id, out, made_from, callbacks)
     targets = smoothed(target_probabilities(rows, settings.targets), settings.label_smoothing)
     examples = Examples(pair_texts(rows.queries, rows.pin_texts), targets, renderer, _varied(settings))
-    phase = Phase("judgments", examples, settings.epochs, _dev(dev, renderer, settings.targets))
+    phase = Phase("judgments", examples, settings.epochs_for(len(rows.levels)), _dev(dev, renderer, settings.targets))
     ran = run_phase(network, phase, settings, backbone.padding_id, out, made_from, callbacks)
     return _Taught(network, backbone, ran)
 

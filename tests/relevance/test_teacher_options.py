@@ -163,8 +163,8 @@ def test_every_option_makes_another_teacher_and_gradient_checkpointing_the_same(
         ({"warmup": -1}, "warmup of 0 or more and below 1, found -1"),
         ({"hidden": (0,)}, r"hidden of 1 or more, .* and \(0,\)"),
         ({"hidden": 256}, "hidden as a tuple of whole widths, found 256"),
-        ({"epochs": 2.5}, "epochs as int, found 2.5"),
-        ({"epochs": "3"}, "epochs as int, found '3'"),
+        ({"epochs": 2.5}, r"epochs as int \| None, found 2.5"),
+        ({"epochs": "3"}, r"epochs as int \| None, found '3'"),
         ({"label_smoothing": "0.1"}, "label_smoothing as float, found '0.1'"),
         ({"learning_rate": "fast"}, r"learning_rate as float \| None, found 'fast'"),
         ({"weight_decay": float("nan")}, "weight decay of 0 or more, found nan"),
@@ -358,3 +358,9 @@ def test_an_ordinal_network_has_its_own_last_layer(tmp_path: Path) -> None:
         "thresholds": (4,),
         "score.weight": (1, 16),
     }
+
+
+def test_few_pairs_are_taught_in_more_epochs_unless_a_number_is_named() -> None:
+    usual = TeacherSettings()
+    assert [usual.epochs_for(pairs) for pairs in (0, 20, 490, 1_100, 20_000)] == [8, 8, 7, 3, 3]
+    assert TeacherSettings(epochs=2).epochs_for(20) == 2
