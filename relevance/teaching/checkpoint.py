@@ -32,7 +32,7 @@ _RECORD = "teacher.json"
 _HEAD = "head.safetensors"
 _TOKENIZER = "tokenizer.json"
 _EPOCHS, _MOST_EPOCHS = 3, 8
-_LEAST_STEPS = 100  # below that a teacher has hardly begun to learn
+_LEAST_STEPS = 80  # below that a teacher has hardly begun to learn
 _NUMBERS: dict[str, tuple[type, ...]] = {
     "int": (int,),
     "int | None": (int, type(None)),

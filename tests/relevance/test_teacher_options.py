@@ -362,5 +362,5 @@ def test_an_ordinal_network_has_its_own_last_layer(tmp_path: Path) -> None:
 
 def test_few_pairs_are_taught_in_more_epochs_unless_a_number_is_named() -> None:
     usual = TeacherSettings()
-    assert [usual.epochs_for(pairs) for pairs in (0, 20, 490, 1_100, 20_000)] == [8, 8, 7, 3, 3]
+    assert [usual.epochs_for(pairs) for pairs in (0, 20, 490, 1_100, 20_000)] == [8, 8, 5, 3, 3]
     assert TeacherSettings(epochs=2).epochs_for(20) == 2
