@@ -21,7 +21,7 @@ import numpy as np
 from enrich.errors import BadInput
 from enrich.normalise import normalise_query
 from enrich.payload import is_whole
-from enrich.pin_payload import PinBatch, Wanted, unpack_pins
+from enrich.pin_payload import VECTORS, PinBatch, Wanted, unpack_pins
 from enrich.query_payload import QueryInputs, unpack_query
 from enrich.tables import LEVELS
 from enrich.workspace import Workspace
@@ -40,8 +40,9 @@ NEVER_MATERIALIZED = "never_materialized"  # nothing was ever loaded into the on
 DEADLINE = "deadline"  # the time that the caller gave was over before this pin's turn came
 QUERY_FEATURES, QUERY_EMBEDDING = "query_features", "query_embedding"
 CORRUPT_QUERY = "corrupt_query"  # what is stored of the query cannot be read
+OTHER_ENCODER = "other_encoder"  # the store's text vectors, which another encoder than the student's made
 UNREAD = frozenset({STORE, CORRUPT, NEVER_MATERIALIZED, DEADLINE})  # for which a pin may not have been looked into
-BREAKAGES = UNREAD | {CORRUPT_QUERY, QUERY_EMBEDDING}
+BREAKAGES = UNREAD | {CORRUPT_QUERY, QUERY_EMBEDDING, OTHER_ENCODER}
 STAGES = ("query", "lookup", "encode", "unpack", "features", "predict")  # of an answer, in order
 _CACHED_QUERIES = 10_000  # encoded query vectors kept; 15 MB at 384 entries
 
@@ -136,9 +137,11 @@ class Scorer:
         log: AnswerLog | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         last_good: LastGood | None = None,
+        text_vectors: bool = True,
     ) -> None:
         """`clock` says what has expired; another one is for computing again what was answered then. A scorer that
-        replaces another takes over its `last_good` payloads.
+        replaces another takes over its `last_good` payloads. `text_vectors` false: the store's are of another encoder
+        than the student's, and are left out of every answer, which says so.
         """
         self.student = student
         self.encoder = encoder
@@ -147,7 +150,9 @@ class Scorer:
         self._log = log
         self._store = store
         self._vectors: Generations[Floats] = Generations(_CACHED_QUERIES)
-        self._wanted = Wanted(dimensions=tuple(student.record.dimensions[1:]))
+        self._text_vectors = text_vectors
+        kinds = tuple(kind for kind in VECTORS if text_vectors or kind != "text_embedding")
+        self._wanted = Wanted(kinds, dimensions=tuple(student.record.dimensions[1:]))
 
     @classmethod
     def open(cls, workspace: Workspace | Path | str, record: float | None = None) -> Scorer:
@@ -240,10 +245,13 @@ class Scorer:
         a vector was encoded now, or for an earlier request.
         """
         inputs = unpack_query(payload, query, now)
-        names: tuple[str, ...] = () if inputs.known else (QUERY_FEATURES,)
+        names: tuple[str, ...] = () if self._text_vectors else (OTHER_ENCODER,)
+        if not inputs.known:
+            names = (*names, QUERY_FEATURES)
         if payload is not None and not inputs.known and not is_whole(payload):
             names = (*names, CORRUPT_QUERY)
-        if inputs.embedding is not None and len(inputs.embedding) == self.student.record.dimensions.query:
+        fits = inputs.embedding is not None and len(inputs.embedding) == self.student.record.dimensions.query
+        if fits and self._text_vectors:
             return inputs, names, False, False
         if (vector := self._vectors.get(query)) is not None:
             return replace(inputs, embedding=vector), names, False, True

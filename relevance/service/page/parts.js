@@ -1,7 +1,7 @@
 // Pieces that cards and the panel are made of. Text is only ever set as text: nothing of a pin becomes markup.
 
 export const LEVELS = ["highly irrelevant", "irrelevant", "marginally relevant", "relevant", "highly relevant"];
-export const BROKEN = new Set(["store", "corrupt", "never_materialized", "deadline", "corrupt_query", "query_embedding"]);
+export const BROKEN = new Set(["store", "corrupt", "never_materialized", "deadline", "corrupt_query", "query_embedding", "other_encoder"]);
 const NAMES = {
   text_embedding: "text vector",
   visual_embedding: "visual vector",
@@ -11,6 +11,7 @@ const NAMES = {
   query_embedding: "query vector",
   corrupt_query: "readable query features",
   never_materialized: "a loaded store",
+  other_encoder: "text vectors by this model's encoder",
   queries: "engaged queries",
 };
 
