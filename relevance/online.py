@@ -26,9 +26,10 @@ from enrich.query_payload import QueryInputs, unpack_query
 from enrich.tables import LEVELS
 from enrich.workspace import Workspace
 from relevance import pin_rows, query_encoder
-from relevance.features import Bools, Floats
+from relevance.features import Bools, Floats, Ints
 from relevance.learning.inputs import QueryEncoder, rounded
 from relevance.model_names import STUDENT_MODEL
+from relevance.serving.asked import checked, places_of
 from relevance.serving.kept import Generations, LastGood, PayloadStore
 from relevance.serving.lookup import OnlineFeatures, Pins, Presence, StoreUnavailable
 from relevance.serving.request_log import AnswerLog, RequestLog, entry_of, recorded_share
@@ -107,6 +108,21 @@ class Answer(NamedTuple):
         columns = (map(tuple, self.probabilities.tolist()), self.relevance.tolist(), self._missing())
         return list(map(ScoredPin._make, zip(self.pin_ids, *columns, strict=True)))
 
+    def at(self, rows: Ints) -> Answer:
+        """The answer of the pins at `rows`, in that order."""
+        stale = None if self.stale is None else self.stale[rows]
+        part = np.searchsorted([part.end for part in self.parts], rows, side="right")
+        cuts = [0, *(np.flatnonzero(np.diff(part)) + 1).tolist(), len(rows)]
+        return self._replace(
+            pin_ids=tuple(self.pin_ids[row] for row in rows.tolist()),
+            pins=pin_rows.take(self.pins, rows),
+            rates=self.rates[rows],
+            has_rates=self.has_rates[rows],
+            probabilities=self.probabilities[rows],
+            stale=stale,
+            parts=tuple(Part(a, b, self.parts[part[a]].lost) for a, b in pairwise(cuts)) if self.parts else (),
+        )
+
     def _missing(self) -> list[tuple[str, ...]]:
         """Names of absent inputs, each distinct combination made once."""
         columns = (PIN, STALE, CORRUPT, *pin_rows.INPUTS)
@@ -177,8 +193,11 @@ class Scorer:
         return self.answer(query, pin_ids).scored_pins()
 
     def answer(self, query: str, pin_ids: Sequence[str], request_id: str | None = None) -> Answer:
-        """As `score`, in columns; `request_id` goes into the request log."""
-        ids, text, now, times = checked(query, pin_ids), normalise_query(query), self._clock(), [perf_counter()]
+        """As `score`, in columns; `request_id` goes into the request log, where each pin stands once."""
+        asked = checked(query, pin_ids)
+        if len(ids := tuple(dict.fromkeys(asked))) < len(asked):
+            return self.answer(query, ids, request_id).at(places_of(asked, ids))
+        text, now, times = normalise_query(query), self._clock(), [perf_counter()]
         query_payload, lost_query = self._query_payload(text)
         times.append(perf_counter())
         read, lost_pins = self._pins(ids)
@@ -270,29 +289,3 @@ class Scorer:
             return self.last_good.pins(ids), (STORE,)
         self.last_good.keep_pins(ids, read.payloads, read.whole)
         return read, (NEVER_MATERIALIZED,) if read.never_materialized else ()
-
-
-def checked(query: str, pin_ids: Sequence[str]) -> tuple[str, ...]:
-    """The pin ids. Raises BadInput for what is no query or are no pin ids."""
-    if not isinstance(query, str):
-        raise BadInput(f"expected a query as text, found {type(query).__name__}")
-    if isinstance(pin_ids, str | bytes):
-        raise BadInput("expected a list of pin ids, found one text; put it into a list")
-    try:
-        ids = tuple(pin_ids)
-    except TypeError as error:
-        raise BadInput(f"expected a list of pin ids, found {type(pin_ids).__name__}") from error
-    if set(map(type, ids)) != {str}:
-        ids = tuple(map(_text, ids))
-    try:
-        "".join(ids).encode()
-    except UnicodeEncodeError as error:
-        raise BadInput("expected pin ids as texts that UTF-8 can hold, found one with a lone surrogate") from error
-    return ids
-
-
-def _text(pin: object) -> str:
-    """The id, and of NumPy's own kind of text a plain one. Raises BadInput for anything else."""
-    if not isinstance(pin, str):
-        raise BadInput(f"expected pin ids as texts, found {type(pin).__name__} {pin!r}")
-    return str(pin) if isinstance(pin, np.str_) else pin

@@ -13,6 +13,7 @@ import numpy as np
 
 from relevance import pin_rows
 from relevance.online import Answer, Part, Scorer, Work
+from relevance.serving.asked import places_of
 
 AT_ONCE = 1_000  # candidates between two looks at the clock, some 20 ms
 
@@ -31,16 +32,18 @@ def answer_by(
     """
     if until is None:
         return scorer.answer(query, pin_ids, request_id)
+    ids = tuple(dict.fromkeys(pin_ids))  # a pin that is asked twice is scored with the same neighbours, and once
     found: list[Answer] = []
     done, looked, took = 0, clock(), 0.0
-    while (done < len(pin_ids) or not found) and looked + took < until:
-        some = pin_ids[done : done + AT_ONCE]
+    while (done < len(ids) or not found) and looked + took < until:
+        some = ids[done : done + AT_ONCE]
         found.append(scorer.answer(query, some, request_id))
         done += len(some)
         took, looked = clock() - looked, clock()
-    if done < len(pin_ids) or not found:
-        found.append(scorer.unanswered(query, pin_ids[done:]))
-    return joined(found)
+    if done < len(ids) or not found:
+        found.append(scorer.unanswered(query, ids[done:]))
+    answer = joined(found)
+    return answer if len(ids) == len(pin_ids) else answer.at(places_of(pin_ids, ids))
 
 
 def joined(answers: Sequence[Answer]) -> Answer:
