@@ -70,6 +70,12 @@ class Work(NamedTuple):
     recalled: bool = False  # the query's vector was computed for an earlier request
     cached_pins: int = 0  # payloads that were not read from the store
 
+    def then(self, later: Work) -> Work:
+        """Both as one; where the query's vector came from, the first of them says."""
+        seconds = tuple(a + b for a, b in zip(self.seconds, later.seconds, strict=True))
+        encoded = self.encoded or later.encoded
+        return Work(seconds, encoded, self.recalled, self.cached_pins + later.cached_pins)
+
 
 class Part(NamedTuple):
     """Pins from `begin` to before `end` that were scored together."""
@@ -247,9 +253,17 @@ class Scorer:
             return False
 
     def query_vector(self, query: str) -> Floats | None:
-        """The query's unit vector, stored or encoded here; None when there is neither. For finding candidates."""
-        text = normalise_query(query)
-        return self._query(text, self._query_payload(text)[0], self._clock())[0].embedding
+        """The query's unit vector, stored or encoded here; None when there is neither."""
+        return self.vector_and_work(query)[0]
+
+    def vector_and_work(self, query: str) -> tuple[Floats | None, Work]:
+        """As `query_vector`, with what it took, which an answer to the query then need not do again."""
+        text, begun = normalise_query(query), perf_counter()
+        payload, _ = self._query_payload(text)
+        read = perf_counter()
+        inputs, _, encoded, recalled = self._query(text, payload, self._clock())
+        took = {"query": read - begun, "encode": perf_counter() - read}
+        return inputs.embedding, Work(tuple(took.get(stage, 0.0) for stage in STAGES), encoded, recalled)
 
     def _query_payload(self, query: str) -> tuple[bytes | None, tuple[str, ...]]:
         try:

@@ -21,7 +21,7 @@ from relevance.candidates import CandidateIndex
 from relevance.feature_store import SCORING_SERVICE, applied_fingerprint, load_state_path
 from relevance.learning.inputs import QueryEncoder
 from relevance.model_names import STUDENT_MODEL
-from relevance.online import Scorer
+from relevance.online import Scorer, Work
 from relevance.ranking import RankSettings
 from relevance.service.fitting import Fit
 from relevance.service.logs import LOG
@@ -32,7 +32,15 @@ from relevance.serving.request_log import RequestLog, recorded_share
 from relevance.student import Student
 from relevance.tuning.chosen import chosen_path, chosen_settings
 
-Candidates = Callable[[str, int], Sequence[str]]  # (query, how many) -> pin ids, best first
+
+class Found(NamedTuple):
+    """Candidates of a query."""
+
+    pin_ids: Sequence[str]  # best first
+    work: Work | None = None  # for the query's vector; None where they were found without
+
+
+Candidates = Callable[[str, int], Found]  # (query, how many)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,10 +214,11 @@ def _candidates(scorer: Scorer, index: CandidateIndex | None) -> Candidates:
     if not by_vector:
         LOG.warning("candidates are found by their terms alone: the index is of another text encoder than the student")
 
-    def candidates(query: str, limit: int) -> Sequence[str]:
+    def candidates(query: str, limit: int) -> Found:
         if index is None:
-            return []
-        return index.search(query, scorer.query_vector(query) if by_vector else None, limit)
+            return Found([])
+        vector, work = scorer.vector_and_work(query) if by_vector else (None, None)
+        return Found(index.search(query, vector, limit), work)
 
     return candidates
 

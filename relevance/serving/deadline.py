@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import reduce
 from itertools import pairwise
 
 import numpy as np
@@ -66,12 +67,6 @@ def joined(answers: Sequence[Answer]) -> Answer:
         np.concatenate([answer.probabilities for answer in answers]),
         tuple(dict.fromkeys(name for answer in answers for name in answer.lost)),
         np.concatenate(stale),
-        _together([answer.work for answer in answers]),
+        reduce(Work.then, (answer.work for answer in answers)),
         tuple(Part(begin, end, a.lost) for (begin, end), a in zip(ends, answers, strict=True)),
     )
-
-
-def _together(works: Sequence[Work]) -> Work:
-    seconds = tuple(map(sum, zip(*(work.seconds for work in works), strict=True)))
-    encoded = any(work.encoded for work in works)
-    return Work(seconds, encoded, works[0].recalled, sum(work.cached_pins for work in works))

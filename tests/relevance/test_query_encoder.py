@@ -178,12 +178,12 @@ def test_a_service_finds_candidates_by_terms_where_the_index_is_of_another_encod
     workspace_index(made)
     loader = Loader(made, ServiceSettings(reload_seconds=0))
     both = loader.first().candidates
-    assert both and set(both(KNOWN, 10)) == set(TITLES)
+    assert both and set(both(KNOWN, 10).pin_ids) == set(TITLES)
     index = workspace_index(made)
     index.encoder = TextEncoder(encoders[1]).producer
     index.save(made.models / "candidates")
     terms = loader.first().candidates
-    assert terms and terms(KNOWN, 10) == ["a"]
+    assert terms and terms(KNOWN, 10) == (["a"], None)
 
 
 def serve_with(workspace: Workspace, student: Path) -> Live:
