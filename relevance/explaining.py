@@ -49,7 +49,7 @@ class Explanation(NamedTuple):
 
 def explain(student: Student, answer: Answer, row: int = 0) -> Explanation:
     """Of the answer's pin at `row`, which must be present."""
-    one = _row(answer, row)
+    one = answer.at(np.array([row]))
     known = np.flatnonzero(~np.append(pin_rows.absent_inputs(one.pins)[0], ~one.has_rates[0]))
     kept = _combinations(len(known))
     levels = _levels_keeping(student, one, known, kept)
@@ -79,17 +79,6 @@ def _combinations(players: int) -> Bools:
     """[2^players, players]; row c holds the bits of c."""
     bits: Bools = (np.arange(1 << players)[:, None] >> np.arange(players)) & 1 == 1
     return bits
-
-
-def _row(answer: Answer, row: int) -> Answer:
-    at = np.array([row])
-    return answer._replace(
-        pin_ids=(answer.pin_ids[row],),
-        pins=pin_rows.take(answer.pins, at),
-        rates=answer.rates[at],
-        has_rates=answer.has_rates[at],
-        probabilities=answer.probabilities[at],
-    )
 
 
 def _levels_keeping(student: Student, one: Answer, known: NDArray[np.intp], kept: Bools) -> NDArray[np.float64]:

@@ -115,6 +115,7 @@ def _materialize_view(workspace: Workspace, store: FeatureStore, table: Table, s
     frame = pl.concat(spans).collect()
     start, due = frame.select(time.min().fill_null(EPOCH), pl.col("due").sum()).row(0)
     if due:
+        _write_state(workspace, state)  # the same again: a service that runs looks whose vectors are coming
         _load(workspace, store, table, start, now)
     partly = {mark for mark, row in zip(new, frame.iter_rows(named=True), strict=True) if row["due"] < row["rows"]}
     state.loaded[table.name] = [mark for mark in marked if mark not in partly]  # rows of the future are looked at again
@@ -216,17 +217,18 @@ def _let_read_while_writing(store: FeatureStore) -> None:
             online.execute("PRAGMA journal_mode=WAL")
 
 
-def _state_path(workspace: Workspace) -> Path:
+def load_state_path(workspace: Workspace) -> Path:
+    """Written as a load of the online store begins, and as it ends."""
     return workspace.root / "feature_store_state.json"
 
 
 def _read_state(workspace: Workspace) -> _State:
     try:
-        return _State(**json.loads(_state_path(workspace).read_text()))
+        return _State(**json.loads(load_state_path(workspace).read_text()))
     except (OSError, ValueError, TypeError):  # not there, or cut: then all is applied and loaded again
         return _State()
 
 
 def _write_state(workspace: Workspace, state: _State) -> None:
     content = {"applied": state.applied, "loaded": state.loaded}
-    parts.write_text(_state_path(workspace), json.dumps(content, indent=1) + "\n")
+    parts.write_text(load_state_path(workspace), json.dumps(content, indent=1) + "\n")

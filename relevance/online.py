@@ -21,14 +21,15 @@ import numpy as np
 from enrich.errors import BadInput
 from enrich.normalise import normalise_query
 from enrich.payload import is_whole
-from enrich.pin_payload import PinBatch, Wanted, unpack_pins
+from enrich.pin_payload import VECTORS, PinBatch, Wanted, unpack_pins
 from enrich.query_payload import QueryInputs, unpack_query
 from enrich.tables import LEVELS
 from enrich.workspace import Workspace
 from relevance import pin_rows, query_encoder
-from relevance.features import Bools, Floats
+from relevance.features import Bools, Floats, Ints
 from relevance.learning.inputs import QueryEncoder, rounded
 from relevance.model_names import STUDENT_MODEL
+from relevance.serving.asked import checked, places_of
 from relevance.serving.kept import Generations, LastGood, PayloadStore
 from relevance.serving.lookup import OnlineFeatures, Pins, Presence, StoreUnavailable
 from relevance.serving.request_log import AnswerLog, RequestLog, entry_of, recorded_share
@@ -40,8 +41,9 @@ NEVER_MATERIALIZED = "never_materialized"  # nothing was ever loaded into the on
 DEADLINE = "deadline"  # the time that the caller gave was over before this pin's turn came
 QUERY_FEATURES, QUERY_EMBEDDING = "query_features", "query_embedding"
 CORRUPT_QUERY = "corrupt_query"  # what is stored of the query cannot be read
+OTHER_ENCODER = "other_encoder"  # the store's text vectors, which another encoder than the student's made
 UNREAD = frozenset({STORE, CORRUPT, NEVER_MATERIALIZED, DEADLINE})  # for which a pin may not have been looked into
-BREAKAGES = UNREAD | {CORRUPT_QUERY, QUERY_EMBEDDING}
+BREAKAGES = UNREAD | {CORRUPT_QUERY, QUERY_EMBEDDING, OTHER_ENCODER}
 STAGES = ("query", "lookup", "encode", "unpack", "features", "predict")  # of an answer, in order
 _CACHED_QUERIES = 10_000  # encoded query vectors kept; 15 MB at 384 entries
 
@@ -67,6 +69,12 @@ class Work(NamedTuple):
     encoded: bool = False  # the query's vector was computed now
     recalled: bool = False  # the query's vector was computed for an earlier request
     cached_pins: int = 0  # payloads that were not read from the store
+
+    def then(self, later: Work) -> Work:
+        """Both as one; where the query's vector came from, the first of them says."""
+        seconds = tuple(a + b for a, b in zip(self.seconds, later.seconds, strict=True))
+        encoded = self.encoded or later.encoded
+        return Work(seconds, encoded, self.recalled, self.cached_pins + later.cached_pins)
 
 
 class Part(NamedTuple):
@@ -106,6 +114,21 @@ class Answer(NamedTuple):
         columns = (map(tuple, self.probabilities.tolist()), self.relevance.tolist(), self._missing())
         return list(map(ScoredPin._make, zip(self.pin_ids, *columns, strict=True)))
 
+    def at(self, rows: Ints) -> Answer:
+        """The answer of the pins at `rows`, in that order."""
+        stale = None if self.stale is None else self.stale[rows]
+        part = np.searchsorted([part.end for part in self.parts], rows, side="right")
+        cuts = [0, *(np.flatnonzero(np.diff(part)) + 1).tolist(), len(rows)]
+        return self._replace(
+            pin_ids=tuple(self.pin_ids[row] for row in rows.tolist()),
+            pins=pin_rows.take(self.pins, rows),
+            rates=self.rates[rows],
+            has_rates=self.has_rates[rows],
+            probabilities=self.probabilities[rows],
+            stale=stale,
+            parts=tuple(Part(a, b, self.parts[part[a]].lost) for a, b in pairwise(cuts)) if self.parts else (),
+        )
+
     def _missing(self) -> list[tuple[str, ...]]:
         """Names of absent inputs, each distinct combination made once."""
         columns = (PIN, STALE, CORRUPT, *pin_rows.INPUTS)
@@ -136,9 +159,11 @@ class Scorer:
         log: AnswerLog | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         last_good: LastGood | None = None,
+        text_vectors: bool = True,
     ) -> None:
         """`clock` says what has expired; another one is for computing again what was answered then. A scorer that
-        replaces another takes over its `last_good` payloads.
+        replaces another takes over its `last_good` payloads. `text_vectors` false: the store's are of another encoder
+        than the student's, and are left out of every answer, which says so.
         """
         self.student = student
         self.encoder = encoder
@@ -147,7 +172,9 @@ class Scorer:
         self._log = log
         self._store = store
         self._vectors: Generations[Floats] = Generations(_CACHED_QUERIES)
-        self._wanted = Wanted(dimensions=tuple(student.record.dimensions[1:]))
+        self._text_vectors = text_vectors
+        kinds = tuple(kind for kind in VECTORS if text_vectors or kind != "text_embedding")
+        self._wanted = Wanted(kinds, dimensions=tuple(student.record.dimensions[1:]))
 
     @classmethod
     def open(cls, workspace: Workspace | Path | str, record: float | None = None) -> Scorer:
@@ -172,8 +199,11 @@ class Scorer:
         return self.answer(query, pin_ids).scored_pins()
 
     def answer(self, query: str, pin_ids: Sequence[str], request_id: str | None = None) -> Answer:
-        """As `score`, in columns; `request_id` goes into the request log."""
-        ids, text, now, times = checked(query, pin_ids), normalise_query(query), self._clock(), [perf_counter()]
+        """As `score`, in columns; `request_id` goes into the request log, where each pin stands once."""
+        asked = checked(query, pin_ids)
+        if len(ids := tuple(dict.fromkeys(asked))) < len(asked):
+            return self.answer(query, ids, request_id).at(places_of(asked, ids))
+        text, now, times = normalise_query(query), self._clock(), [perf_counter()]
         query_payload, lost_query = self._query_payload(text)
         times.append(perf_counter())
         read, lost_pins = self._pins(ids)
@@ -223,9 +253,17 @@ class Scorer:
             return False
 
     def query_vector(self, query: str) -> Floats | None:
-        """The query's unit vector, stored or encoded here; None when there is neither. For finding candidates."""
-        text = normalise_query(query)
-        return self._query(text, self._query_payload(text)[0], self._clock())[0].embedding
+        """The query's unit vector, stored or encoded here; None when there is neither."""
+        return self.vector_and_work(query)[0]
+
+    def vector_and_work(self, query: str) -> tuple[Floats | None, Work]:
+        """As `query_vector`, with what it took, which an answer to the query then need not do again."""
+        text, begun = normalise_query(query), perf_counter()
+        payload, _ = self._query_payload(text)
+        read = perf_counter()
+        inputs, _, encoded, recalled = self._query(text, payload, self._clock())
+        took = {"query": read - begun, "encode": perf_counter() - read}
+        return inputs.embedding, Work(tuple(took.get(stage, 0.0) for stage in STAGES), encoded, recalled)
 
     def _query_payload(self, query: str) -> tuple[bytes | None, tuple[str, ...]]:
         try:
@@ -240,10 +278,13 @@ class Scorer:
         a vector was encoded now, or for an earlier request.
         """
         inputs = unpack_query(payload, query, now)
-        names: tuple[str, ...] = () if inputs.known else (QUERY_FEATURES,)
+        names: tuple[str, ...] = () if self._text_vectors else (OTHER_ENCODER,)
+        if not inputs.known:
+            names = (*names, QUERY_FEATURES)
         if payload is not None and not inputs.known and not is_whole(payload):
             names = (*names, CORRUPT_QUERY)
-        if inputs.embedding is not None and len(inputs.embedding) == self.student.record.dimensions.query:
+        fits = inputs.embedding is not None and len(inputs.embedding) == self.student.record.dimensions.query
+        if fits and self._text_vectors:
             return inputs, names, False, False
         if (vector := self._vectors.get(query)) is not None:
             return replace(inputs, embedding=vector), names, False, True
@@ -262,29 +303,3 @@ class Scorer:
             return self.last_good.pins(ids), (STORE,)
         self.last_good.keep_pins(ids, read.payloads, read.whole)
         return read, (NEVER_MATERIALIZED,) if read.never_materialized else ()
-
-
-def checked(query: str, pin_ids: Sequence[str]) -> tuple[str, ...]:
-    """The pin ids. Raises BadInput for what is no query or are no pin ids."""
-    if not isinstance(query, str):
-        raise BadInput(f"expected a query as text, found {type(query).__name__}")
-    if isinstance(pin_ids, str | bytes):
-        raise BadInput("expected a list of pin ids, found one text; put it into a list")
-    try:
-        ids = tuple(pin_ids)
-    except TypeError as error:
-        raise BadInput(f"expected a list of pin ids, found {type(pin_ids).__name__}") from error
-    if set(map(type, ids)) != {str}:
-        ids = tuple(map(_text, ids))
-    try:
-        "".join(ids).encode()
-    except UnicodeEncodeError as error:
-        raise BadInput("expected pin ids as texts that UTF-8 can hold, found one with a lone surrogate") from error
-    return ids
-
-
-def _text(pin: object) -> str:
-    """The id, and of NumPy's own kind of text a plain one. Raises BadInput for anything else."""
-    if not isinstance(pin, str):
-        raise BadInput(f"expected pin ids as texts, found {type(pin).__name__} {pin!r}")
-    return str(pin) if isinstance(pin, np.str_) else pin

@@ -50,11 +50,16 @@ class UtilityWeights:
 
     def __post_init__(self) -> None:
         values = (self.relevance, self.click, self.long_click, self.save, self.hide, self.caller)
-        kinds = (int, float, np.floating)
-        if not all(isinstance(value, kinds) and abs(value) <= _GREATEST for value in values) or self.relevance < 0:
+        if not all(_is_number(value) and abs(value) <= _GREATEST for value in values) or self.relevance < 0:
             raise BadInput(
-                f"expected weights of at most {_GREATEST:g} in size and a relevance weight of 0 or more, found {values}"
+                f"expected weights as numbers of at most {_GREATEST:g} in size, and a relevance weight of 0 or more, "
+                f"found {values}"
             )
+
+
+def _is_number(value: object) -> bool:
+    """Of Python's or NumPy's kinds; True is none."""
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,8 +78,11 @@ def served_workspace(path: Path | None) -> Workspace:
     if not (workspace.models / STUDENT_MODEL).is_dir():
         raise BadInput(f"expected a student in {workspace.models}, found none; run `relevance run` first")
 
-    from relevance import feature_store
+    from relevance import feature_store, query_encoder
+    from relevance.student import Student
 
+    # Before vectors of another encoder are loaded, which a service that runs could not compare.
+    query_encoder.of_student(Student.load(workspace.models / STUDENT_MODEL), workspace)
     feature_store.materialize(workspace)
     return workspace
 
@@ -104,8 +107,7 @@ def _scored_line(pin: ScoredPin) -> str:
 
 def _note_other_features(workspace: Workspace, scorer: Scorer) -> None:
     """Say so where another encoder, captioner or rule made what is stored now than what the student learned from."""
-    from relevance.feature_store import fingerprint
-    from relevance.framing.judged import STUDENT_SERVICE
+    from relevance.service.fitting import of_features
 
-    if scorer.student.record.feature_service not in (None, fingerprint(workspace, STUDENT_SERVICE)):
-        click.echo("note: the student learned from other features than are stored now; `relevance run`", err=True)
+    if said := of_features(workspace, scorer.student.record):
+        click.echo(f"note: {said}", err=True)

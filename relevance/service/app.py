@@ -183,6 +183,7 @@ def _add_health(app: FastAPI, parts: Parts) -> None:
             status="ready" if ready else "degraded",
             reasons=[
                 *(["the online store is lost, was emptied, or was never loaded"] if not ready else []),
+                *engine.fit.reasons,
                 *([f"what changed cannot be loaded, the old stays: {fault}"] if fault else []),
             ],
             model=engine.model,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
@@ -23,7 +24,7 @@ from relevance.online import BREAKAGES, DEADLINE, PIN, STALE, Answer, ScoredPin
 from relevance.ranking import RATED_EVENTS, RankedPin, Ranking, ranked
 from relevance.service.cards import Cards, with_matches
 from relevance.service.gate import Gate, OutOfTime
-from relevance.service.live import Engine, Live
+from relevance.service.live import Engine, Found, Live
 from relevance.service.logs import RequestLine
 from relevance.service.meters import Meters
 from relevance.service.records import (
@@ -70,7 +71,8 @@ class Desk:
         def written(answer: Answer) -> bytes:
             pins = answer.scored_pins()
             reply = self._opening(engine, answer, pins, line)
-            return to_json(reply | {"pins": list(map(_scored, pins))})
+            with self._stage("write"):
+                return to_json(reply | {"pins": list(map(_scored, pins))})
 
         return await self._timely(
             work, lambda: written(engine.scorer.unanswered(request.query, request.pin_ids)), until
@@ -81,16 +83,17 @@ class Desk:
         _refuse_unfit(request, engine)
 
         def work() -> bytes:
-            pins = self._candidates(engine, request.query, request.pin_ids, request.limit)
-            answer = answer_by(engine.scorer, request.query, pins, scored_by, line.request_id)
+            answer = self._candidates_by(engine, request, scored_by, line)
             return written(answer, request.engagement)
 
         def written(answer: Answer, engagement: Sequence[float] | None) -> bytes:
             settings = request.settings(engine.ranking)
-            ranking = ranked(answer, settings, engagement, keep_unknown=request.pin_ids is not None)
+            with self._stage("rank"):
+                ranking = ranked(answer, settings, engagement, keep_unknown=request.pin_ids is not None)
             reply = self._opening(engine, answer, _all_of(ranking), line)
-            pins = [_ranked(pin) for pin in ranking.pins[: request.limit]]
-            return to_json(reply | {"pins": pins, "below_floor": len(ranking.below_floor)})
+            with self._stage("write"):
+                pins = [_ranked(pin) for pin in ranking.pins[: request.limit]]
+                return to_json(reply | {"pins": pins, "below_floor": len(ranking.below_floor)})
 
         asked = request.pin_ids or []
         return await self._timely(
@@ -127,10 +130,10 @@ class Desk:
         engine, (scored_by, until) = self.live.engine, self._times(None)
 
         def work() -> bytes:
-            pins = self._candidates(engine, request.query, request.pin_ids, request.limit)
-            answer = answer_by(engine.scorer, request.query, pins, scored_by, line.request_id)
+            answer = self._candidates_by(engine, request, scored_by, line)
             settings = request.settings(engine.ranking)
-            ranking = ranked(answer, settings, keep_unknown=request.pin_ids is not None)
+            with self._stage("rank"):
+                ranking = ranked(answer, settings, keep_unknown=request.pin_ids is not None)
             langs = dict(zip(answer.pin_ids, answer.pins.langs.tolist(), strict=True))
             passed = [pin for pin in ranking.pins if _passes(pin, langs[pin.scored.pin_id], request)]
             shown = _in_order(passed, request.order)[: request.limit]
@@ -139,7 +142,7 @@ class Desk:
             return to_json(
                 reply
                 | {
-                    "candidates": len(pins),
+                    "candidates": len(answer.pin_ids),
                     "below_floor": len(ranking.below_floor),
                     "shown": len(passed),
                     "langs": sorted(set(filter(None, langs.values()))),
@@ -171,12 +174,26 @@ class Desk:
         """What `work` writes. Raises TooBusy, OutOfTime."""
         return Response(await self.gate.run(work, until), media_type="application/json")
 
-    def _candidates(self, engine: Engine, query: str, asked: Sequence[str] | None, limit: int) -> Sequence[str]:
-        if asked is not None:
-            return asked
+    def _candidates_by(
+        self, engine: Engine, request: RankRequest | InspectRequest, until: float, line: RequestLine
+    ) -> Answer:
+        """The answer of the pins asked for, else of the service's own candidates; the query's vector counts once."""
+        found = Found(request.pin_ids) if request.pin_ids is not None else self._find(engine, request)
+        answer = answer_by(engine.scorer, request.query, found.pin_ids, until, line.request_id)
+        return answer if found.work is None else answer._replace(work=found.work.then(answer.work))
+
+    def _find(self, engine: Engine, request: RankRequest | InspectRequest) -> Found:
         if engine.candidates is None:
             raise BadInput("expected pin_ids: this service was started without an index of candidates")
-        return engine.candidates(query, max(CANDIDATES, limit))
+        begun = time.perf_counter()
+        found = engine.candidates(request.query, max(CANDIDATES, request.limit))
+        elsewhere = sum(found.work.seconds) if found.work else 0.0  # that is, in the stages of the query's vector
+        self.meters.stages.labels("candidates").observe(time.perf_counter() - begun - elsewhere)
+        return found
+
+    def _stage(self, name: str) -> AbstractContextManager[object]:
+        """Counts the time of what is done within."""
+        return self.meters.stages.labels(name).time()
 
     def _opening(self, engine: Engine, answer: Answer, pins: Sequence[ScoredPin], line: RequestLine) -> Reply:
         """What every answer begins with; counted, logged and shown to the shadow, unless its caller was answered

@@ -2,8 +2,8 @@
 
 An `Engine` is everything that an answer follows from; a request takes the one that is there when it begins and keeps it
 to its end. `Live` looks now and then at the files behind it (the student's, the candidate index', the tuned weights',
-Feast's registry and configuration) and puts a new engine in its place when one of them changed. What cannot be loaded,
-because it is being written, damaged or gone, leaves the old one answering; `Live.fault` says so.
+Feast's registry and configuration, what was loaded) and puts a new engine in its place when one of them changed. What
+cannot be loaded, because it is being written, damaged or gone, leaves the old one answering; `Live.fault` says so.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from enrich.errors import CorkboardError
 from enrich.workspace import Workspace
 from relevance import query_encoder
 from relevance.candidates import CandidateIndex
-from relevance.feature_store import SCORING_SERVICE, applied_fingerprint
+from relevance.feature_store import SCORING_SERVICE, applied_fingerprint, load_state_path
 from relevance.learning.inputs import QueryEncoder
 from relevance.model_names import STUDENT_MODEL
-from relevance.online import Scorer
+from relevance.online import Scorer, Work
 from relevance.ranking import RankSettings
+from relevance.service.fitting import Fit
 from relevance.service.logs import LOG
 from relevance.service.settings import ServiceSettings
 from relevance.serving.kept import CachedStore, LastGood, PayloadStore
@@ -31,7 +32,15 @@ from relevance.serving.request_log import RequestLog, recorded_share
 from relevance.student import Student
 from relevance.tuning.chosen import chosen_path, chosen_settings
 
-Candidates = Callable[[str, int], Sequence[str]]  # (query, how many) -> pin ids, best first
+
+class Found(NamedTuple):
+    """Candidates of a query."""
+
+    pin_ids: Sequence[str]  # best first
+    work: Work | None = None  # for the query's vector; None where they were found without
+
+
+Candidates = Callable[[str, int], Found]  # (query, how many)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +51,7 @@ class Engine:
     candidates: Candidates | None = None  # finds pins for /rank requests that name none
     features: str | None = None  # fingerprint of the feature service that is read
     ranking: RankSettings = field(default_factory=RankSettings)
+    fit: Fit = field(default_factory=Fit)  # whether the student fits what the store holds
 
     @property
     def model(self) -> str:
@@ -55,6 +65,7 @@ class _Seen(NamedTuple):
     candidates: tuple[int, ...] | None
     ranking: tuple[int, ...] | None
     store: tuple[tuple[int, ...] | None, ...]
+    loaded: tuple[int, ...] | None  # what `relevance` loads into the store, said as a load begins and as it ends
 
 
 class Live:
@@ -63,6 +74,7 @@ class Live:
     def __init__(self, engine: Engine, load: Loader | None = None) -> None:
         """Without a loader the engine never changes."""
         self.engine = engine
+        _warn(engine.fit)
         self.fault: str | None = None  # why the newest files are not what answers
         self._load = load
         self._stop = threading.Event()
@@ -82,6 +94,7 @@ class Live:
         self.fault = None
         if fresh is None:
             return False
+        _warn(fresh.fit, self.engine.fit)
         self.engine = fresh
         LOG.info("answers with model %s, features %s", fresh.model, fresh.features)
         return True
@@ -121,7 +134,9 @@ class Loader:
         """The engine to begin with. Raises BadInput where there is no student, feature service or candidate index."""
         seen = self._look()
         self._index = CandidateIndex.load(self._index_folder)
-        engine = self._engine(self._student(), self._open_store(), LastGood(), None)
+        student, store = self._student(), self._open_store()
+        fit = Fit.of(self._workspace, student.record)
+        engine = self._engine(student, query_encoder.of_student(student), store, fit, LastGood())
         self._seen = seen
         return engine
 
@@ -140,25 +155,26 @@ class Loader:
         store = self._store if seen.store == before.store and self._store is not None else self._open_store()
         if seen.candidates is not None and seen.candidates != before.candidates:
             self._index = CandidateIndex.load(self._index_folder)
-        student = scorer.student if same else self._student()
-        encoder = scorer.encoder if same else None
-        engine = self._engine(student, store, scorer.last_good, encoder)
-        if encoder is None:
+        student, encoder = (scorer.student, scorer.encoder) if same else self._other_student(now.fit)
+        stays = same and (seen.store, seen.loaded) == (before.store, before.loaded)
+        fit = now.fit if stays else Fit.of(self._workspace, student.record)
+        engine = self._engine(student, encoder, store, fit, _last_good(now, student, fit))
+        if not same:
             engine.scorer.warm()
         self._seen = seen
         return engine
 
     def _engine(
-        self,
-        student: Student,
-        store: PayloadStore,
-        last_good: LastGood,
-        encoder: QueryEncoder | None,
+        self, student: Student, encoder: QueryEncoder, store: PayloadStore, fit: Fit, last_good: LastGood
     ) -> Engine:
-        encodes = query_encoder.of_student(student, self._workspace) if encoder is None else encoder
-        scorer = Scorer(student, store, encodes, self._log, last_good=last_good)
-        candidates = _candidates(scorer, self._index)
-        return Engine(scorer, candidates, self._features, chosen_settings(self._workspace))
+        text_vectors = fit.encoder is None
+        scorer = Scorer(student, store, encoder, self._log, last_good=last_good, text_vectors=text_vectors)
+        return Engine(scorer, _candidates(scorer, self._index), self._features, chosen_settings(self._workspace), fit)
+
+    def _other_student(self, before: Fit) -> tuple[Student, QueryEncoder]:
+        """Raises BadInput for one of another encoder than the store's vectors where the one before fits them."""
+        student = self._student()
+        return student, query_encoder.of_student(student, self._workspace if before.encoder is None else None)
 
     def _student(self) -> Student:
         return Student.load(self._workspace.models / STUDENT_MODEL)
@@ -187,6 +203,7 @@ class Loader:
             mark(self._index_folder / "made_from.json"),
             mark(chosen_path(self._workspace)),
             tuple(map(mark, self._store_files)),
+            mark(load_state_path(self._workspace)),
         )
 
 
@@ -197,12 +214,26 @@ def _candidates(scorer: Scorer, index: CandidateIndex | None) -> Candidates:
     if not by_vector:
         LOG.warning("candidates are found by their terms alone: the index is of another text encoder than the student")
 
-    def candidates(query: str, limit: int) -> Sequence[str]:
+    def candidates(query: str, limit: int) -> Found:
         if index is None:
-            return []
-        return index.search(query, scorer.query_vector(query) if by_vector else None, limit)
+            return Found([])
+        vector, work = scorer.vector_and_work(query) if by_vector else (None, None)
+        return Found(index.search(query, vector, limit), work)
 
     return candidates
+
+
+def _last_good(before: Engine, student: Student, fit: Fit) -> LastGood:
+    """The payloads that were kept, unless text vectors of another encoder than the student's may be among them."""
+    same = before.scorer.student.record.encoder == student.record.encoder
+    return before.scorer.last_good if fit.encoder or (same and not before.fit.encoder) else LastGood()
+
+
+def _warn(fit: Fit, before: Fit | None = None) -> None:
+    """Say what does not fit, where that was not said before."""
+    for line in fit.reasons:
+        if before is None or line not in before:
+            LOG.warning("%s", line)
 
 
 def mark(*files: Path) -> tuple[int, ...] | None:

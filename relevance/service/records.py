@@ -144,8 +144,8 @@ class Scored(BaseModel):
 
 
 _DEGRADED = (
-    "whether the store was lost, emptied or never loaded, a pin or the query damaged there, the query's vector not to "
-    "be had, or time too short"
+    "whether the store was lost, emptied or never loaded, or holds vectors of another text encoder, a pin or the query "
+    "was damaged there, the query's vector not to be had, or time too short"
 )
 
 

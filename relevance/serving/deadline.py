@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import reduce
 from itertools import pairwise
 
 import numpy as np
 
 from relevance import pin_rows
 from relevance.online import Answer, Part, Scorer, Work
+from relevance.serving.asked import places_of
 
 AT_ONCE = 1_000  # candidates between two looks at the clock, some 20 ms
 
@@ -31,16 +33,18 @@ def answer_by(
     """
     if until is None:
         return scorer.answer(query, pin_ids, request_id)
+    ids = tuple(dict.fromkeys(pin_ids))  # a pin that is asked twice is scored with the same neighbours, and once
     found: list[Answer] = []
     done, looked, took = 0, clock(), 0.0
-    while (done < len(pin_ids) or not found) and looked + took < until:
-        some = pin_ids[done : done + AT_ONCE]
+    while (done < len(ids) or not found) and looked + took < until:
+        some = ids[done : done + AT_ONCE]
         found.append(scorer.answer(query, some, request_id))
         done += len(some)
         took, looked = clock() - looked, clock()
-    if done < len(pin_ids) or not found:
-        found.append(scorer.unanswered(query, pin_ids[done:]))
-    return joined(found)
+    if done < len(ids) or not found:
+        found.append(scorer.unanswered(query, ids[done:]))
+    answer = joined(found)
+    return answer if len(ids) == len(pin_ids) else answer.at(places_of(pin_ids, ids))
 
 
 def joined(answers: Sequence[Answer]) -> Answer:
@@ -63,12 +67,6 @@ def joined(answers: Sequence[Answer]) -> Answer:
         np.concatenate([answer.probabilities for answer in answers]),
         tuple(dict.fromkeys(name for answer in answers for name in answer.lost)),
         np.concatenate(stale),
-        _together([answer.work for answer in answers]),
+        reduce(Work.then, (answer.work for answer in answers)),
         tuple(Part(begin, end, a.lost) for (begin, end), a in zip(ends, answers, strict=True)),
     )
-
-
-def _together(works: Sequence[Work]) -> Work:
-    seconds = tuple(map(sum, zip(*(work.seconds for work in works), strict=True)))
-    encoded = any(work.encoded for work in works)
-    return Work(seconds, encoded, works[0].recalled, sum(work.cached_pins for work in works))

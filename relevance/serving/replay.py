@@ -27,7 +27,7 @@ from enrich.workspace import Workspace
 from relevance import query_encoder
 from relevance.learning.inputs import QueryEncoder
 from relevance.model_names import STUDENT_MODEL
-from relevance.online import STORE, Scorer
+from relevance.online import OTHER_ENCODER, QUERY_EMBEDDING, STORE, Scorer
 from relevance.serving.lookup import Pins, Presence
 from relevance.serving.packed_again import Again, PackedAgain, Served
 from relevance.serving.request_log import DAMAGED, Entry, entries_at, folder_of, newest_lines
@@ -35,8 +35,12 @@ from relevance.student import Student
 
 ANOTHER_MODEL = "another model answered"
 DEGRADED = "answered without the online store"
+UNCOMPARED = "answered without text vectors, another encoder's being in the store"
+UNENCODED = "answered without the query's vector, the text encoder's weights not being there"
+NOT_ENCODED = "the text encoder's weights are not there to compute the query's vector again"
 BROKEN = "the online store held no payload but damaged bytes"
 FEATURES, SCORES = "features differ", "scores differ"
+_LOST = {STORE: DEGRADED, OTHER_ENCODER: UNCOMPARED, QUERY_EMBEDDING: UNENCODED}  # what no replay can do without
 PINS_AT_ONCE = 50_000  # whose payloads are held, about 120 MB
 
 
@@ -168,7 +172,8 @@ def _comparable(entries: Sequence[Entry], model: str, found: Replay) -> list[Ent
     """Those that can be computed again by this model; the others' pins are counted."""
     kept = []
     for entry in entries:
-        reason = ANOTHER_MODEL if entry.model != model else DEGRADED if STORE in entry.lost else None
+        lost = next((reason for name, reason in _LOST.items() if name in entry.lost), None)
+        reason = ANOTHER_MODEL if entry.model != model else lost
         if reason is None:
             kept.append(entry)
         else:
@@ -205,6 +210,9 @@ def _compare(asked: _Asked, scorers: _Scorers, answers: _Answers, found: Replay)
         scorers[entry.threads].answer(entry.query, entry.pins)
     again = answers.kept
     assert again is not None
+    if QUERY_EMBEDDING in again.lost:
+        found.left_out[NOT_ENCODED] += len(entry.pins)
+        return
     for i, (pin, packed) in enumerate(zip(entry.pins, asked.pins, strict=True)):
         if packed.reason is not None:
             found.left_out[packed.reason] += 1

@@ -22,7 +22,7 @@ from relevance.learning.network import NetworkSettings, Size
 from relevance.learning.training import train_student
 from relevance.online import Scorer
 from relevance.service.app import Parts, create_app
-from relevance.service.live import Engine, Live
+from relevance.service.live import Engine, Found, Live
 from relevance.service.settings import ServiceSettings
 from relevance.student import Student, StudentSettings
 from tests.relevance.students import DIMENSION, MemoryStore, WordEncoder, labelled_frame
@@ -57,7 +57,7 @@ def memory_store() -> MemoryStore:
 
 
 def engine_of(scorer: Scorer) -> Engine:
-    return Engine(scorer, lambda query, limit: PINS[:limit], "f1")
+    return Engine(scorer, lambda query, limit: Found(PINS[:limit]), "f1")
 
 
 @contextmanager

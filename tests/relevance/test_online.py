@@ -70,6 +70,20 @@ def test_answers_come_in_the_order_asked_and_repeat_if_asked(scorer):
         assert answer.relevance == pytest.approx(expected, abs=1e-5)
 
 
+def test_a_pin_asked_twice_has_one_answer_whatever_part_it_stands_in(scorer, store, student, monkeypatch):
+    monkeypatch.setattr("relevance.serving.deadline.AT_ONCE", 3)
+    query, pins = FRAME["query"][0], [*FRAME["pin_id"][:4].to_list(), "nobody's"]
+    asked = [*pins, "nobody's", *reversed(pins), pins[3]]
+    once = {answer.pin_id: answer for answer in scorer.score(query, pins)}
+    assert scorer.score(query, asked) == [once[pin] for pin in asked]
+    ticks = iter([0.0, 10.0, 10.0])
+    late = answer_by(scorer, query, asked, until=15.0, clock=lambda: next(ticks))
+    scored = {answer.pin_id: answer for answer in late.scored_pins()}
+    assert late.scored_pins() == [scored[pin] for pin in asked]
+    assert {pin for pin, answer in scored.items() if answer.degraded} == {*pins[3:]}  # whose part came too late
+    assert late.rates.shape[0] == len(late.pins) == len(asked)
+
+
 def test_the_query_is_normalised_as_its_key_is(scorer):
     query, pins = FRAME["query"][0], FRAME["pin_id"][:2].to_list()
     assert scorer.score(f"  {query.upper()} ", pins) == scorer.score(query, pins)

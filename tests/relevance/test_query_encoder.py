@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,20 +23,26 @@ from enrich.snapshots import SnapshotSettings
 from enrich.tables import ENGAGEMENTS, JUDGMENT, PIN_TEXT, PINS
 from enrich.text_encoder import TextEncoder
 from enrich.workspace import Catalogue, Workspace
+from relevance import feature_store
 from relevance.candidates import workspace_index
+from relevance.commands.scoring import served_workspace
 from relevance.feature_store import materialize
 from relevance.judging.predictions import Predictor
 from relevance.learning.network import NetworkSettings, Size
 from relevance.model_names import HUMAN_STUDENT, STUDENT_MODEL
-from relevance.online import Scorer
+from relevance.online import OTHER_ENCODER, Scorer
 from relevance.pipeline import Pipeline, RunSettings
 from relevance.plan import Fold
 from relevance.query_encoder import of_student, of_workspace
-from relevance.service.live import Loader
+from relevance.service.app import Parts
+from relevance.service.fitting import Fit
+from relevance.service.live import Live, Loader
 from relevance.service.settings import ServiceSettings
+from relevance.serving.lookup import OnlineFeatures
 from relevance.splits import Split
 from relevance.student import Student, StudentSettings
 from tests.enrich.tiny_encoder import tiny_encoder
+from tests.relevance.services import QUIET, client_of
 
 TITLES = {"a": "red vase", "b": "oak table", "c": "kitchen lamp", "d": "blue boots"}
 KNOWN, NEW = "vase", "garden decor"  # a query of the log, and one that was never asked
@@ -171,9 +178,66 @@ def test_a_service_finds_candidates_by_terms_where_the_index_is_of_another_encod
     workspace_index(made)
     loader = Loader(made, ServiceSettings(reload_seconds=0))
     both = loader.first().candidates
-    assert both and set(both(KNOWN, 10)) == set(TITLES)
+    assert both and set(both(KNOWN, 10).pin_ids) == set(TITLES)
     index = workspace_index(made)
     index.encoder = TextEncoder(encoders[1]).producer
     index.save(made.models / "candidates")
     terms = loader.first().candidates
-    assert terms and terms(KNOWN, 10) == ["a"]
+    assert terms and terms(KNOWN, 10) == (["a"], None)
+
+
+def serve_with(workspace: Workspace, student: Path) -> Live:
+    """A service over a student of another workspace."""
+    shutil.copytree(student, workspace.models / STUDENT_MODEL)
+    run_serving(workspace, ServingSettings())
+    materialize(workspace)
+    workspace_index(workspace)
+    loader = Loader(workspace, ServiceSettings(reload_seconds=0))
+    return Live(loader.first(), loader)
+
+
+def test_a_running_service_leaves_vectors_of_another_encoder_out_and_says_so(
+    filled: Workspace, made: Workspace, encoders: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embed(filled, encoders[0], None)
+    live = serve_with(filled, made.models / STUDENT_MODEL)
+    before = live.engine.scorer.score(KNOWN, [*TITLES])
+    embed(filled, encoders[1], None)
+    run_serving(filled, ServingSettings())
+    assert not live.look() and live.engine.fit == Fit()  # the store holds what it held
+    load, begun = feature_store._load, list[bool]()
+
+    def looked(*named: object) -> None:
+        begun.append(live.look())
+        load(*named)
+
+    monkeypatch.setattr(feature_store, "_load", looked)
+    materialize(filled)
+    assert begun[0] and live.engine.fit.encoder  # as the first of them was about to be loaded
+    live.look()
+    with client_of(Parts(live, QUIET)) as client:
+        (reason,) = client.get("/readyz").json()["reasons"]
+        answer = client.post("/score", json={"query": KNOWN, "pin_ids": [*TITLES]}).json()
+    assert "found pin_text_embedding by e1@" in reason and "`relevance run`" in reason
+    assert answer["degraded"] and all({OTHER_ENCODER, "text_embedding"} < set(pin["missing"]) for pin in answer["pins"])
+    np.testing.assert_allclose(
+        live.engine.scorer.query_vector(KNOWN), TextEncoder(encoders[0]).encode([KNOWN])[0], atol=2e-3
+    )
+    embed(filled, encoders[0], None)
+    run_serving(filled, ServingSettings())
+    materialize(filled)
+    assert live.look() and live.engine.fit.encoder is None
+    assert live.engine.scorer.score(KNOWN, [*TITLES]) == before
+
+
+def test_a_command_refuses_another_encoder_before_the_store_is_loaded(
+    filled: Workspace, made: Workspace, encoders: list[str]
+) -> None:
+    embed(filled, encoders[0], None)
+    serve_with(filled, made.models / STUDENT_MODEL)
+    held = OnlineFeatures.open(filled).pins([*TITLES])
+    embed(filled, encoders[1], None)
+    run_serving(filled, ServingSettings())
+    with pytest.raises(BadInput, match="found pin_text_embedding by e1@"):
+        served_workspace(filled.root)
+    assert OnlineFeatures.open(filled).pins([*TITLES]) == held

@@ -125,8 +125,9 @@ def test_engagement_never_lifts_1_2_above_4_5(pins, relevance, save):
 
 
 def test_weights_that_are_no_numbers_are_refused():
-    for wrong in (float("inf"), float("nan"), 1e39, "1", None):
+    for wrong in (float("inf"), float("nan"), 1e39, "1", None, True):
         with pytest.raises(BadInput, match="expected weights"):
             UtilityWeights(save=wrong)
+    assert UtilityWeights(click=np.int64(1)).click == 1
     with pytest.raises(BadInput, match="floor"):
         RankSettings(floor=7)

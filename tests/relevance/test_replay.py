@@ -7,6 +7,7 @@ import resource
 import signal
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,16 @@ from relevance.learning.training import train_student
 from relevance.online import Scorer
 from relevance.serving.lookup import OnlineFeatures
 from relevance.serving.packed_again import ANOTHER_LAYOUT, NOT_KEPT, REWRITTEN, PackedAgain, Served
-from relevance.serving.replay import ANOTHER_MODEL, FEATURES, SCORES, render, replay
+from relevance.serving.replay import (
+    ANOTHER_MODEL,
+    FEATURES,
+    NOT_ENCODED,
+    SCORES,
+    UNCOMPARED,
+    UNENCODED,
+    render,
+    replay,
+)
 from relevance.serving.request_log import RequestLog, append_line, folder_of, read_entries, recorded_share
 from relevance.student import Student, StudentSettings
 from tests.relevance.students import MemoryStore, WordEncoder, labelled_frame
@@ -97,6 +107,29 @@ def test_what_cannot_be_computed_again_has_a_reason(logged: Workspace, student: 
     path.write_text(path.read_text().replace(student.record.fingerprint, "another"))
     found = replay(logged, student=student, encoder=WordEncoder())
     assert found.left_out == {ANOTHER_MODEL: 8} and not found.exact  # nothing was compared, so nothing is proved
+
+
+class Unloaded(WordEncoder):
+    """Whose weights are not there."""
+
+    def encode(self, texts):
+        raise BadInput("no weights")
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "reason"),
+    [
+        ({"encoder": Unloaded()}, WordEncoder(), UNENCODED),
+        ({"encoder": WordEncoder(), "text_vectors": False}, WordEncoder(), UNCOMPARED),
+        ({"encoder": WordEncoder()}, Unloaded(), NOT_ENCODED),
+    ],
+)
+def test_an_answer_without_vectors_that_are_there_at_the_replay_is_left_out_or_the_other_way_round(
+    workspace: Workspace, student: Student, then: dict[str, Any], now: WordEncoder, reason: str
+):
+    Scorer(student, MemoryStore({}, {}), log=RequestLog(workspace, share=1.0), **then).score("red lamp", PIN_IDS)
+    found = replay(workspace, student=student, encoder=now)
+    assert found.left_out == {reason: len(PIN_IDS)} and found.differing == {}
 
 
 def test_threads_that_split_sums_otherwise_are_the_ones_that_answered(workspace: Workspace, student: Student):

@@ -17,7 +17,7 @@ from relevance.service.app import Parts
 from relevance.service.desk import Desk
 from relevance.service.gate import Gate
 from relevance.service.keys import ApiKeys
-from relevance.service.live import Engine, Live
+from relevance.service.live import Engine, Found, Live
 from relevance.service.meters import Meters
 from relevance.service.settings import MAX_BODY_BYTES, MAX_PINS, ServiceSettings
 from relevance.serving.request_log import RequestLog
@@ -100,7 +100,7 @@ def test_own_candidates_whose_payloads_are_damaged_stay_and_are_flagged(client, 
 
 def test_weights_that_are_not_given_are_the_tuned_ones(scorer):
     tuned = RankSettings(UtilityWeights(relevance=0.7, click=0.2, long_click=0.5, save=0.9, hide=-0.3, caller=0.6))
-    engine = Engine(scorer, lambda query, limit: PINS[:limit], "f1", tuned)
+    engine = Engine(scorer, lambda query, limit: Found(PINS[:limit]), "f1", tuned)
     with client_of(Parts(Live(engine), QUIET)) as client:
 
         def utilities(**weights: float) -> list[tuple[str, float]]:
@@ -202,7 +202,7 @@ def test_readiness_says_the_versions_of_model_features_and_code(client, scorer):
 
 
 def test_what_breaks_inside_is_counted_as_a_500_and_says_its_id_alone(scorer):
-    def broken(query: str, limit: int) -> list[str]:
+    def broken(query: str, limit: int) -> Found:
         raise OSError("secret disk")
 
     with client_of(Parts(Live(Engine(scorer, broken)), QUIET)) as client:
@@ -364,6 +364,31 @@ def test_metrics_show_each_stage_and_where_query_vectors_came_from(client):
         assert f'relevance_stage_seconds_count{{stage="{stage}"}}' in text
     assert 'relevance_query_vectors_total{source="encoded"}' in text
     assert 'relevance_query_vectors_total{source="cached"}' in text
+
+
+def test_the_vector_that_candidates_are_found_by_is_counted_once_and_so_is_each_stage(scorer):
+    fresh = Scorer(scorer.student, memory_store(), WordEncoder())
+
+    def candidates(query: str, limit: int) -> Found:
+        vector, work = fresh.vector_and_work(query)
+        assert vector is not None
+        return Found(PINS[:limit], work)
+
+    stages = ("candidates", "query", "lookup", "encode", "unpack", "features", "predict", "rank", "write")
+    vectors = [f'relevance_query_vectors_total{{source="{source}"}}' for source in ("encoded", "cached")]
+    names = [*vectors, *(f'relevance_stage_seconds_count{{stage="{stage}"}}' for stage in stages)]
+    with client_of(Parts(Live(Engine(fresh, candidates)), QUIET)) as client:
+
+        def counted() -> list[float]:
+            lines = dict(line.rsplit(" ", 1) for line in client.get("/metrics").text.splitlines())
+            return [float(lines.get(name, 0)) for name in names]
+
+        for _ in range(2):  # a figure that is shared by all apps of a process shows when it is first counted
+            client.post("/rank", json={"query": "another query"})
+        for encoded, cached in ((1, 0), (0, 1)):
+            before = counted()
+            client.post("/rank", json={"query": "a query that is ranked alone"})
+            assert [now - was for now, was in zip(counted(), before, strict=True)] == [encoded, cached, *[1] * 9]
 
 
 JSON = st.recursive(

@@ -19,7 +19,8 @@ from table_rows import day, use_online_store, write_rows
 from enrich.serving import ServingSettings, run_serving
 from enrich.tables import PIN_TEXT, PINS
 from enrich.workspace import Workspace
-from relevance.feature_store import materialize
+from relevance.feature_store import applied_fingerprint, materialize
+from relevance.framing.judged import STUDENT_SERVICE
 from relevance.online import Scorer
 from relevance.service.app import Parts
 from relevance.service.live import Live, Loader
@@ -217,6 +218,25 @@ def test_another_model_is_taken_up_with_no_request_failed_and_a_cut_one_is_not(w
     asked = [answer["model"] for _, answer in load.answers]
     assert asked == sorted(asked, key=models.index) and set(asked) == set(models)
     assert not any(answer["degraded"] for _, answer in load.answers)
+
+
+def test_a_student_of_other_features_answers_whole_and_readiness_says_so(workspace: Workspace, students, caplog):
+    fill(workspace, students[0])
+    one, model = Student.load(students[0]), workspace.models / "student"
+
+    def learned_from(features: str) -> None:
+        Student(replace(one.record, feature_service=features), one.statistics, one.network).save(model)
+
+    learned_from("others")
+    with served(workspace) as (client, live):
+        ready = client.get("/readyz")
+        assert ready.status_code == 200 and ready.json()["status"] == "ready"
+        (reason,) = ready.json()["reasons"]
+        assert "learned from other features" in reason
+        assert [line.message for line in caplog.records if line.levelname == "WARNING"] == [reason]
+        assert not client.post("/score", json=BODY).json()["degraded"]
+        learned_from(applied_fingerprint(workspace, STUDENT_SERVICE))
+        assert live.look() and client.get("/readyz").json()["reasons"] == []
 
 
 def test_new_features_are_seen_by_the_next_request(workspace: Workspace, students):

@@ -19,10 +19,12 @@ from PIL import Image
 from table_rows import day, write_rows
 
 from enrich.images import BadImage
+from enrich.normalise import terms
 from enrich.tables import DELETIONS, PIN_BOARDS, PIN_CAPTION, PIN_TEXT, PINS
 from enrich.workspace import Catalogue, Workspace
 from relevance.explaining import explain, shapley
 from relevance.online import Scorer
+from relevance.ranking import RankSettings, UtilityWeights
 from relevance.service.app import Parts, create_app
 from relevance.service.asked_teacher import AskedTeacher
 from relevance.service.cards import Cards, with_matches
@@ -329,3 +331,36 @@ def test_in_a_browser_a_slider_and_a_filter_ask_again_and_the_link_holds_them(pa
         changed = f"{filtered}.value = 'caption'; {filtered}.dispatchEvent(new Event('change'))"
         tab.ask("Runtime.evaluate", expression=changed)
         tab.until("location.hash.includes('lacks=caption')")
+
+
+@needs_chromium
+def test_in_a_browser_the_terms_that_matched_are_marked_in_any_script_and_nowhere_else(parts, tmp_path):
+    texts = {  # query -> text, what of it is marked
+        "हिन्दी किताब": ("पुरानी हिन्दी किताब", ["हिन्दी", "किताब"]),
+        "தமிழ்": ("தமிழ் புத்தகம்", ["தமிழ்"]),
+        "كِتَاب": ("كِتَاب قديم", ["كِتَاب"]),
+        "на": ("Она на столе", ["на"]),
+        "CAFÉ": ("café_table", ["café"]),
+        "椅子": ("red椅子", ["椅子"]),
+        "ที่นั่ง": ("ที่นั่งไม้", ["ที่นั่", "ง"]),
+    }
+    marks = "((p) => [...p.querySelectorAll('mark')].map((m) => m.textContent))"
+    with running(parts) as address, browser(tmp_path) as tab:
+        tab.open(address)
+        tab.ask("Runtime.evaluate", expression="import('/page/parts.js').then((parts) => { window.parts = parts })")
+        tab.until("window.parts !== undefined")
+        for query, (text, expected) in texts.items():
+            matched = json.dumps(sorted(set(terms(query)) & set(terms(text))))
+            said = tab.value(f"{marks}(parts.make('p', '', parts.marked({json.dumps(text)}, {matched})))")
+            assert said == expected, query
+
+
+@needs_chromium
+def test_in_a_browser_a_slider_reaches_to_a_weight_that_was_tuned_beyond_it(parts, scorer, tmp_path):
+    tuned = RankSettings(UtilityWeights(save=3.2, hide=-6.4))
+    live = Live(replace(engine_of(scorer), ranking=tuned))
+    with running(replace(parts, live=live)) as address, browser(tmp_path) as tab:
+        tab.open(f"{address}/#q=blue+chair&floor=1")
+        tab.until("document.querySelector('.card .worth b')?.textContent")
+        for weight, value in (("save", 3.2), ("hide", -6.4)):
+            assert float(tab.value(f"document.querySelector('[data-weight={weight}]').value")) == value

@@ -110,6 +110,6 @@ export class Cards {
 
 /** What of a pin is missing; what the whole request lacks stands above the cards. */
 function shown(pin) {
-  return pin.missing.filter((input) => input !== "query_features" && input !== "store");
+  return pin.missing.filter((input) => !["query_features", "store", "other_encoder"].includes(input));
 }
 

@@ -67,7 +67,10 @@ function pick(select, value) {
   select.value = value;
 }
 
+/** A tuned weight may lie beyond the slider, which is made longer: else the first touch would make it jump. */
 function slide(input, value) {
+  if (Number(value) < Number(input.min)) input.min = value;
+  if (Number(value) > Number(input.max)) input.max = value;
   input.value = value;
   input.nextElementSibling.value = plain(Number(value), input.dataset.weight === "floor" ? 1 : 2);
 }

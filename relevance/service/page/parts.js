@@ -1,7 +1,7 @@
 // Pieces that cards and the panel are made of. Text is only ever set as text: nothing of a pin becomes markup.
 
 export const LEVELS = ["highly irrelevant", "irrelevant", "marginally relevant", "relevant", "highly relevant"];
-export const BROKEN = new Set(["store", "corrupt", "never_materialized", "deadline", "corrupt_query", "query_embedding"]);
+export const BROKEN = new Set(["store", "corrupt", "never_materialized", "deadline", "corrupt_query", "query_embedding", "other_encoder"]);
 const NAMES = {
   text_embedding: "text vector",
   visual_embedding: "visual vector",
@@ -11,6 +11,7 @@ const NAMES = {
   query_embedding: "query vector",
   corrupt_query: "readable query features",
   never_materialized: "a loaded store",
+  other_encoder: "text vectors by this model's encoder",
   queries: "engaged queries",
 };
 
@@ -40,14 +41,19 @@ export function stack(probabilities, who, thin) {
   return bar;
 }
 
+// As enrich/normalise.py: scripts written without spaces, whose terms are pairs of signs; all others' are words.
+const UNSPACED = "\\p{sc=Han}\\p{sc=Hiragana}\\p{sc=Katakana}\\p{sc=Thai}\\p{sc=Lao}\\p{sc=Khmer}\\p{sc=Myanmar}ー";
+const WORD = new RegExp(`(?![${UNSPACED}])[\\p{L}\\p{N}](?:(?![${UNSPACED}])[\\p{L}\\p{N}\\p{M}\\p{Cf}])*`, "gu");
+const PAIR = new RegExp(`^[${UNSPACED}][${UNSPACED}\\p{M}]*$`, "u");
+
 /** A text with the terms of the query marked: words without case and accents, pairs of signs where none are spaced. */
 export function marked(text, terms) {
   const spans = [];
   const wanted = new Set(terms);
-  for (const word of text.matchAll(/[\p{L}\p{N}][\p{L}\p{N}\p{M}_]*/gu)) {
+  for (const word of text.matchAll(WORD)) {
     if (wanted.has(folded(word[0]))) spans.push([word.index, word.index + word[0].length]);
   }
-  for (const pair of terms.filter((term) => /^[^\x00-\x7f]{1,2}$/u.test(term))) {
+  for (const pair of terms.filter((term) => PAIR.test(term))) {
     for (let at = text.indexOf(pair); at >= 0; at = text.indexOf(pair, at + 1)) spans.push([at, at + pair.length]);
   }
   const found = document.createDocumentFragment();
@@ -96,6 +102,8 @@ export function gone(missing) {
 
 export const textOf = (card, field) => (card.texts.find((one) => one.field === field) || { texts: [] }).texts.join(" · ");
 
+/** Without what cannot be seen, and without the accents of Latin, Greek and Cyrillic: others' signs are of the word. */
 function folded(word) {
-  return word.normalize("NFKC").toLowerCase().normalize("NFD").replace(/\p{M}/gu, "").normalize("NFC");
+  const lower = word.replace(/\p{Cf}/gu, "").normalize("NFKC").toLowerCase().normalize("NFKC");
+  return lower.normalize("NFD").replace(/[\u0300-\u036f]/g, "").normalize("NFC");
 }
