@@ -30,7 +30,7 @@ from relevance.experiments.fields import vectors_of
 from relevance.experiments.figures import Figures
 from relevance.experiments.ground import Ground
 from relevance.experiments.records import ArmFigures, Drawing, Found, Table, Value
-from relevance.experiments.site import Experiment, Site, Wanted, runs
+from relevance.experiments.site import Experiment, Fields, Site, Wanted, runs
 from relevance.framing.judged import teacher_rows
 from relevance.judging.figures import Measure, Versus
 from relevance.teaching.rows import TeacherRows
@@ -42,7 +42,7 @@ _TUNED_EPOCHS = 4  # that the tuned bi-encoder may take, as in the evaluation
 _TUNED, _ALONE = 2, 3  # groups of arms after the quick ones and the cross-encoders
 
 
-def demand(scale: Scale, wanted: Wanted) -> Demand:
+def demand(scale: Scale, wanted: Wanted, _: Fields = ()) -> Demand:
     """For each backbone a teacher and a tuned bi-encoder, which takes about as long; for the default one more."""
     each = runs(scale)
     both = 2.0 if scale.groups >= _TUNED else 1.0

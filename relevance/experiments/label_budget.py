@@ -23,7 +23,7 @@ from relevance.experiments.budget import Demand, Scale
 from relevance.experiments.figures import Figures
 from relevance.experiments.ground import Ground, subset, thinned
 from relevance.experiments.records import ArmFigures, Drawing, Found
-from relevance.experiments.site import TEACHER_ARM, Experiment, Site, Wanted, plain_arms, runs
+from relevance.experiments.site import TEACHER_ARM, Experiment, Fields, Site, Wanted, plain_arms, runs
 from relevance.judging.figures import Measure, Versus
 
 _SHARES = (0.25, 0.5, 1.0)  # of the human rows
@@ -35,7 +35,7 @@ _OPINIONS = (
 _DRAWN = (Measure.ACCURACY, Measure.AUROC_4)
 
 
-def demand(scale: Scale, wanted: Wanted) -> Demand:
+def demand(scale: Scale, wanted: Wanted, _: Fields = ()) -> Demand:
     times = _multiples(scale.train_pairs, scale.soft_pairs)
     human = sum(_SHARES) * scale.train_pairs
     soft = sum((2 * (1 + many) + many) * scale.train_pairs for many in times)

@@ -24,6 +24,7 @@ from relevance.teaching.checkpoint import TeacherSettings
 from relevance.text_fields import Field
 
 Rows = Callable[[pl.DataFrame], pl.DataFrame]  # a frame changed: a field left out, labels made wrong
+Fields = Sequence[Field]
 _DEFAULT_BACKBONE = "MiniLM"
 TEACHER_ARM, STUDENT_ARM, HUMAN_ARM = "teacher", "student", "student, people's labels"
 
@@ -135,7 +136,7 @@ def plain_arms(site: Site, student: bool = True) -> list[Arm]:
 class Experiment(NamedTuple):
     """One experiment: what it has to do at a scale, and doing it."""
 
-    demand: Callable[[Scale, Wanted], Demand]
+    demand: Callable[[Scale, Wanted, Fields], Demand]  # of judged pins that have these text fields
     run: Callable[[Site], Found]
     seeds: int = 1  # where none are asked for
     soft_pairs: int | None = None  # that a teacher is to label at full size; None: as `relevance run`, 0: none

@@ -24,7 +24,7 @@ from relevance.experiments.figures import Figures
 from relevance.experiments.ground import Ground
 from relevance.experiments.perturbations import QUERY, Damage, Perturbation, damaged
 from relevance.experiments.records import Drawing, Found, Table, Value
-from relevance.experiments.site import STUDENT_ARM, TEACHER_ARM, Experiment, Site, Wanted, runs
+from relevance.experiments.site import STUDENT_ARM, TEACHER_ARM, Experiment, Fields, Site, Wanted, runs
 from relevance.intervals import BootstrapSettings, Estimate
 from relevance.judging.figures import Versus
 from relevance.metrics import Floats, most_probable
@@ -35,7 +35,7 @@ _SEEDS = 3
 _LEAST_PAIRS = 30  # of a segment that is shown
 
 
-def demand(scale: Scale, wanted: Wanted) -> Demand:
+def demand(scale: Scale, wanted: Wanted, _: Fields = ()) -> Demand:
     each = runs(scale)
     backbone = wanted.backbones[0] if wanted.backbones else ""
     asked = each * (3.0 * scale.test_pairs + scale.soft_pairs)

@@ -36,7 +36,7 @@ from relevance.experiments.budget import Demand, Scale
 from relevance.experiments.figures import Figures
 from relevance.experiments.ground import Ground, thinned
 from relevance.experiments.records import Drawing, Found, Table, Value
-from relevance.experiments.site import Experiment, Site, Wanted, languages, runs
+from relevance.experiments.site import Experiment, Fields, Site, Wanted, languages, runs
 from relevance.judging.figures import Measure, Versus
 from relevance.splits import WHOLE_LOG, Split, primary_language, split_by_language
 from relevance.text import pin_texts_from_frame, plain_text
@@ -90,7 +90,7 @@ def _refuse_one_language(judged: pl.DataFrame, wanted: Wanted) -> None:
         )
 
 
-def demand(scale: Scale, wanted: Wanted) -> Demand:
+def demand(scale: Scale, wanted: Wanted, _: Fields = ()) -> Demand:
     each, own = runs(scale), scale.seeds  # the teacher of the language alone serves both halves
     backbone = wanted.backbones[0] if wanted.backbones else ""
     asked = each * (2.0 * scale.test_pairs + scale.soft_pairs)

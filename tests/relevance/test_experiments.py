@@ -17,26 +17,26 @@ from enrich.errors import BadInput
 from enrich.tables import ENGAGEMENTS, PINS
 from enrich.workspace import Workspace
 from relevance.cli import relevance
-from relevance.experiments import ablation, noise, options, page
+from relevance.experiments import ablation, noise, options, page, robustness
 from relevance.experiments.ablation import not_given, without_it
 from relevance.experiments.arms import Arm, Scored
-from relevance.experiments.budget import Clock, Scale
+from relevance.experiments.budget import Clock, Scale, seconds
+from relevance.experiments.fields import ALL_FIELDS, present
 from relevance.experiments.ground import Ground, grounds_of, subset, thinned
 from relevance.experiments.label_budget import _multiples
 from relevance.experiments.measuring import measured
 from relevance.experiments.names import Name
 from relevance.experiments.records import Compared, Found, Result
 from relevance.experiments.robustness import arm_name
-from relevance.experiments.run import EXPERIMENTS, _that_there_is
+from relevance.experiments.run import EXPERIMENTS, _that_there_is, planned
 from relevance.experiments.site import STUDENT_ARM, TEACHER_ARM, Wanted
 from relevance.experiments.transfer import _Arms, reading, splits, unknown_share
 from relevance.intervals import Difference, Estimate
 from relevance.judging.figures import Measure
 from relevance.pipeline import Pipeline, RunSettings
 from relevance.splits import WHOLE_LOG, Split
-from relevance.text import DEFAULT_FIELDS
 from relevance.text_fields import Field
-from tests.relevance.tiny_experiments import Nothing, Unjudged, judged_rows, site, site_and_plan
+from tests.relevance.tiny_experiments import RATES, Nothing, Unjudged, judged_rows, site, site_and_plan
 
 OVER = 1e-9  # minutes: only what an experiment cannot do without is made
 
@@ -105,9 +105,25 @@ def test_fields_are_added_one_by_one_to_teacher_and_student_and_the_plan_knows(r
     assert [(one.model, one.rival) for one in added] == [
         (steps[1], steps[0]), (TEACHER_ARM, steps[1]), (steps[3], steps[2]), (STUDENT_ARM, steps[3])]  # fmt: skip
     _, plan = site_and_plan(room, Name.ABLATION)
-    whole, fewer = (ablation.demand(replace(plan.scale, groups=groups), Wanted()) for groups in (3, 2))
-    one_student = fewer.student_rows / (1 + len(DEFAULT_FIELDS))
-    assert whole.student_rows - fewer.student_rows == pytest.approx((len(DEFAULT_FIELDS) - 2) * one_student)
+    whole, fewer = (ablation.demand(replace(plan.scale, groups=groups), Wanted(), ALL_FIELDS) for groups in (3, 2))
+    one_student = fewer.student_rows / (1 + len(ALL_FIELDS))
+    assert whole.student_rows - fewer.student_rows == pytest.approx((len(ALL_FIELDS) - 2) * one_student)
+
+
+def test_a_plan_pays_for_the_fields_that_pins_have_and_for_equal_arms_once(room: Path) -> None:
+    """Of one field: the whole model and that without it; all fields damaged are that field damaged."""
+    made, plan = site_and_plan(room, Name.ABLATION)
+    for count, teachers in ((6, 11), (2, 3), (1, 2)):
+        asked = ablation.demand(plan.full, Wanted(), ALL_FIELDS[:count])
+        assert asked.teachers[""] == teachers * plan.full.folds
+    there = present(made.judged, ALL_FIELDS)
+    assert len(there) < len(ALL_FIELDS)
+    for name in (Name.ABLATION, Name.ROBUSTNESS):
+        experiment, few = EXPERIMENTS[name], RATES._replace(taught={"": 1.0}, asked={"": 1.0})
+        full = planned(experiment, plan.full, few, Wanted(), made.judged).full_minutes
+        assert full == pytest.approx(seconds(experiment.demand(plan.full, Wanted(), there), plan.full, few) / 60)
+    asks = [robustness.demand(plan.full, Wanted(), ALL_FIELDS[:count]).asked[""] for count in (1, 2)]
+    assert asks[1] - asks[0] == 10 * plan.full.test_pairs  # five kinds of damage, to the second field and to both
 
 
 def test_what_was_left_out_is_added_by_the_next_run(tmp_path: Path) -> None:
@@ -286,7 +302,7 @@ def test_a_plan_pays_for_no_pairs_that_there_are_not(
     assert there.soft_pairs == 150  # a log of one query adds to them, and takes nothing away
     with_log = site(room, Name.STABILITY)
     there = _that_there_is(full, with_log.bench, with_log.grounds[0], cast(Pipeline, pipeline))
-    assert there.weak_pairs == 5_000
+    assert there.weak_pairs == 16  # all that there are
 
 
 def test_noise_learns_nothing_from_the_log_and_its_plan_knows(room: Path) -> None:
