@@ -58,7 +58,11 @@ def run(site: Site) -> Found:
     versus += [Versus(_alone(many), all_people) for many in times]
     versus += [Versus(_people(more), _people(less)) for less, more in itertools.pairwise(_SHARES)]
     versus += [Versus(_both(many), TEACHER_ARM) for many in times]
-    notes = [_OPINIONS] if times else []
+    dev = min(ground.dev.height for ground in site.grounds)
+    notes = [
+        f"{dev:,} dev pairs that people judged stop and calibrate each model, beside the labels that it learned from."
+    ]
+    notes += [_OPINIONS] if times else []
     if not times:
         notes.append(f"The teacher had fewer than {rows:,} pairs to label: what soft labels add cannot be shown.")
     elif held < site.scale.soft_pairs:

@@ -178,7 +178,8 @@ def _scale(plan: Plan) -> str:
     s = plan.scale
     return (
         f"{s.seeds} seed(s), {s.folds} fold(s), at most {s.train_pairs:,} judged pairs a model, {s.weak_pairs:,} of "
-        f"the log before them, {s.epochs} epoch(s), {s.soft_pairs:,} soft labels, {s.test_pairs:,} test pairs a fold"
+        f"the log before them, {s.epochs} epoch(s), {s.soft_pairs:,} soft labels, {s.dev_pairs:,} dev pairs and "
+        f"{s.test_pairs:,} test pairs a fold"
     )
 
 

@@ -121,9 +121,9 @@ def full_scale(
 ) -> Scale:
     """The experiment uncut."""
     sizes = dict(judged.group_by("query").len().iter_rows())
-    train, test = (
+    train, dev, test = (
         max(sum(sizes.get(query, 0) for query in side) for side in sides)
-        for sides in ([split.train for _, split in splits], [split.test for _, split in splits])
+        for sides in zip(*((split.train, split.dev, split.test) for _, split in splits), strict=True)
     )
     return Scale(
         seeds=wanted.seeds or experiment.seeds,
@@ -133,6 +133,7 @@ def full_scale(
         epochs=settings.teacher.epochs,
         soft_pairs=settings.sample.pairs if experiment.soft_pairs is None else experiment.soft_pairs,
         test_pairs=test,
+        dev_pairs=dev,
         groups=experiment.groups,
     )
 

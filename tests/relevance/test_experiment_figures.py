@@ -126,7 +126,7 @@ def test_a_models_name_stands_on_no_interval_where_there_is_room() -> None:
 
 def result() -> Result:
     figures = Figures({"good <i>": [answers(1, 3.0)], "poor": [answers(3, 0.0)]}, FEW)
-    scale = Scale(1, 1, 100, 0, 1, 0, 96)
+    scale = Scale(1, 1, 100, 0, 1, 0, 96, 24)
     plan = Plan(scale, scale, 10, 4.2, 61.0, (Cut("seeds", 3, 1),), Rates({"": 10.0}, {"": 99.0}, 50.0, 5.0))
     found = Found(
         figures.arms(),

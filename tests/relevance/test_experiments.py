@@ -336,15 +336,16 @@ def test_a_smaller_subset_is_part_of_a_larger_one() -> None:
     assert len({query for query, _ in single[0]}) > len({query for query, _ in pairs[0]})
 
 
-SCALE = Scale(1, 1, 10_000, 0, 1, 0, 10_000)
+SCALE = Scale(1, 1, 10_000, 0, 1, 0, 10_000, 10_000)
 
 
-def test_queries_cut_from_the_test_side_are_held_out_all_the_same() -> None:
+def test_queries_cut_from_the_test_and_dev_sides_are_held_out_all_the_same() -> None:
     rows = judged_rows()
     queries = sorted(rows["query"].unique())
     split = Split(frozenset(queries[:10]), frozenset(queries[10:12]), frozenset(queries[12:]))
-    ground = grounds_of(rows, [("one", split)], replace(SCALE, test_pairs=20), 0)[0]
+    ground = grounds_of(rows, [("one", split)], replace(SCALE, test_pairs=20, dev_pairs=3), 0)[0]
     assert ground.test.height <= 20 and ground.split.held_out == split.held_out
+    assert ground.split.dev == frozenset(ground.dev["query"]) and len(ground.split.dev) == 1
 
 
 @pytest.mark.parametrize(
