@@ -35,6 +35,7 @@ class Scale:
     test_pairs: int  # judged pairs of a fold that are asked about, at most (whole queries)
     dev_pairs: int  # judged pairs of a fold that stop training and calibrate, at most (whole queries)
     groups: int = 1  # of arms, the most telling first; each experiment says what they are
+    other_pairs: int = 0  # judged pairs of other languages that `transfer` adds to a model's, at most (whole queries)
 
 
 class Rates(NamedTuple):
@@ -54,6 +55,7 @@ class Demand(NamedTuple):
     student_rows: float = 0.0  # rows of all students' trainings together
     encoded: float = 0.0  # texts
     seconds: float = 0.0  # whatever the scale is
+    more_rows: Mapping[str, float] = MappingProxyType({})  # judged pairs an epoch beyond the scale's, of all trainings
 
 
 class Cut(NamedTuple):
@@ -114,10 +116,12 @@ _CUTS = (
     _Step("soft_pairs", "soft labels", _LEAST_SOFT, 0.5),
     _Step("weak_pairs", "pairs of the log taught first", 0, 0.5),
     _Step("groups", "groups of arms", 2, 0),
+    _Step("other_pairs", "judged pairs of other languages", 1_200, 0.75),
     _Step("train_pairs", "judged training pairs", 1_200, 0.75),
     _Step("epochs", "epochs", 2, 0),
     _Step("groups", "groups of arms", 1, 0),
     _Step("test_pairs", "test pairs a fold", 1_000, 0.75),
+    _Step("other_pairs", "judged pairs of other languages", _LEAST_TRAINING, 0.75),
     _Step("train_pairs", "judged training pairs", _LEAST_TRAINING, 0.75),
     _Step("test_pairs", "test pairs a fold", _LEAST_TESTED, 0.75),
     _Step("epochs", "epochs", 1, 0),
@@ -165,6 +169,7 @@ def seconds(demand: Demand, scale: Scale, rates: Rates) -> float:
         count * (passes / rates.taught[name] + stops / rates.asked[name]) for name, count in demand.teachers.items()
     )
     asked = sum(pairs / rates.asked[name] for name, pairs in demand.asked.items())
+    teachers += sum(scale.epochs * rows / rates.taught[name] for name, rows in demand.more_rows.items())
     return teachers + asked + demand.student_rows / rates.student + demand.encoded / rates.encoded + demand.seconds
 
 

@@ -179,7 +179,7 @@ def _scale(plan: Plan) -> str:
     return (
         f"{s.seeds} seed(s), {s.folds} fold(s), at most {s.train_pairs:,} judged pairs a model, {s.weak_pairs:,} of "
         f"the log before them, {s.epochs} epoch(s), {s.soft_pairs:,} soft labels, {s.dev_pairs:,} dev pairs and "
-        f"{s.test_pairs:,} test pairs a fold"
+        f"{s.test_pairs:,} test pairs a fold" + (f", {s.other_pairs:,} of other languages" if s.other_pairs else "")
     )
 
 

@@ -125,6 +125,7 @@ def full_scale(
         max(sum(sizes.get(query, 0) for query in side) for side in sides)
         for sides in zip(*((split.train, split.dev, split.test) for _, split in splits), strict=True)
     )
+    others = [experiment.others(judged, split, wanted).height for _, split in splits] if experiment.others else [0]
     return Scale(
         seeds=wanted.seeds or experiment.seeds,
         folds=len(splits),
@@ -135,6 +136,7 @@ def full_scale(
         test_pairs=test,
         dev_pairs=dev,
         groups=experiment.groups,
+        other_pairs=max(others),
     )
 
 

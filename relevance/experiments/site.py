@@ -145,6 +145,7 @@ class Experiment(NamedTuple):
     groups: int = 1  # of arms, that a plan may leave out from the last
     compares_backbones: bool = False
     splits: Callable[[pl.DataFrame, Wanted], list[tuple[str, Split]]] | None = None  # None: by query
+    others: Callable[[pl.DataFrame, Split, Wanted], pl.DataFrame] | None = None  # judged rows that some arms add
 
 
 def runs(scale: Scale) -> int:

@@ -34,7 +34,7 @@ from relevance.drawings.rows import estimates
 from relevance.experiments.arms import Arm, Gathered, Model, Scored
 from relevance.experiments.budget import Demand, Scale
 from relevance.experiments.figures import Figures
-from relevance.experiments.ground import Ground, thinned
+from relevance.experiments.ground import Ground, subset, thinned
 from relevance.experiments.records import Drawing, Found, Table, Value
 from relevance.experiments.site import Experiment, Fields, Site, Wanted, languages, runs
 from relevance.judging.figures import Measure, Versus
@@ -93,9 +93,18 @@ def _refuse_one_language(judged: pl.DataFrame, wanted: Wanted) -> None:
 def demand(scale: Scale, wanted: Wanted, _: Fields = ()) -> Demand:
     each, own = runs(scale), scale.seeds  # the teacher of the language alone serves both halves
     backbone = wanted.backbones[0] if wanted.backbones else ""
-    asked = each * (2.0 * scale.test_pairs + scale.soft_pairs)
-    rows = each * (6.0 * scale.train_pairs + 2 * scale.test_pairs + scale.soft_pairs)
-    return Demand({backbone: 1.2 * each + own}, {backbone: asked}, rows, seconds=30)
+    stops = scale.other_pairs / _DEV_EVERY
+    asked = each * (2.0 * scale.test_pairs + scale.soft_pairs + (scale.epochs + 1) * stops)
+    rows = each * (6.0 * scale.train_pairs + scale.other_pairs + scale.soft_pairs)
+    more = {backbone: each * (scale.other_pairs - stops)}
+    return Demand({backbone: float(each + own)}, {backbone: asked}, rows, seconds=30, more_rows=more)
+
+
+def others(judged: pl.DataFrame, split: Split, wanted: Wanted) -> pl.DataFrame:
+    """The rows of the other halves' queries: of no side of the split, and none in the language itself."""
+    known = split.train | split.dev | split.test | split.left_out
+    own = judged.filter(languages(judged) == primary_language(wanted.train_lang))["query"]
+    return judged.filter(~pl.col("query").is_in(sorted(known | set(own))))
 
 
 def run(site: Site) -> Found:
@@ -187,13 +196,12 @@ class _Arms:
 
         Not from those of the language itself that the plan cut: all arms have as many of these.
         """
-        seen = ground.split.train | ground.split.dev | ground.split.test | ground.split.left_out
-        judged = self._site.judged
-        own = judged.filter(languages(judged) == self._lang)["query"]
-        rest = sorted(set(judged["query"].unique()) - seen - set(own))
+        site = self._site
+        rows = subset(others(site.judged, ground.split, site.wanted), site.scale.other_pairs, site.wanted.seed)
+        rest = rows["query"].unique().sort().to_list()
         dev, train = frozenset(rest[::_DEV_EVERY]), frozenset(rest) - frozenset(rest[::_DEV_EVERY])
         split = replace(ground.split, train=ground.split.train | train, dev=ground.split.dev | dev, log=WHOLE_LOG)
-        more = [judged.filter(pl.col("query").is_in(sorted(side))) for side in (train, dev)]
+        more = [rows.filter(pl.col("query").is_in(sorted(side))) for side in (train, dev)]
         return ground._replace(
             name=f"{ground.name}, all",
             train=pl.concat([ground.train, more[0]]),
@@ -317,4 +325,4 @@ def _by_language(
     return Table("By language", said, columns, tuple(rows)), tuple(drawn)
 
 
-TRANSFER = Experiment(demand, run, splits=splits)
+TRANSFER = Experiment(demand, run, splits=splits, others=others)

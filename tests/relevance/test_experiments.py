@@ -17,7 +17,7 @@ from enrich.errors import BadInput
 from enrich.tables import ENGAGEMENTS, PINS
 from enrich.workspace import Workspace
 from relevance.cli import relevance
-from relevance.experiments import ablation, noise, options, page, robustness
+from relevance.experiments import ablation, noise, options, page, robustness, transfer
 from relevance.experiments.ablation import not_given, without_it
 from relevance.experiments.arms import Arm, Scored
 from relevance.experiments.budget import Clock, Scale, seconds
@@ -263,6 +263,23 @@ def test_training_on_all_does_not_bring_back_queries_that_the_plan_cut(room: Pat
     added = set(whole.train["query"]) | set(whole.dev["query"])
     assert added & set(english) == set(cut[0].train["query"]) | set(cut[0].dev["query"])
     assert added - set(english) == set(cut[1].test["query"])
+
+
+def test_what_all_languages_add_is_counted_and_cut(room: Path) -> None:
+    made, plan = site_and_plan(room, Name.TRANSFER)
+    other = made.grounds[1].test.height
+    assert plan.full.other_pairs == max(other, made.grounds[0].test.height) > 0
+    more = plan.full.folds * plan.full.epochs * 0.9 * plan.full.other_pairs
+    one, none = (transfer.demand(scale, Wanted()) for scale in (plan.full, replace(plan.full, other_pairs=0)))
+    rates = RATES._replace(taught={"": 1.0})
+    assert seconds(one, plan.full, rates) - seconds(none, plan.full, rates) == pytest.approx(more, rel=0.01)
+    fewer = _Arms(replace(made, scale=replace(made.scale, other_pairs=9)))._with_all(made.grounds[0])
+    ground = made.grounds[0]
+    assert 0 < fewer.train.height + fewer.dev.height - ground.train.height - ground.dev.height <= 9
+    large = replace(plan.full, train_pairs=3_000, other_pairs=15_000, dev_pairs=300, epochs=3)
+    shrunk = planned(EXPERIMENTS[Name.TRANSFER], large, RATES._replace(taught={"": 46.0}), Wanted(), made.judged)
+    assert shrunk.scale.other_pairs < 3_000 and shrunk.fits
+    assert "judged pairs of other languages" in [cut.what for cut in shrunk.cuts]
 
 
 def test_notes_of_transfer_ask_for_the_pairs_that_were_labelled(room: Path) -> None:
