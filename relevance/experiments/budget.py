@@ -127,7 +127,7 @@ _CUTS = (
     _Step("epochs", "epochs", 1, 0),
 )
 _NAMES = {step.field: step.what for step in _CUTS} | {"dev_pairs": "dev pairs"}
-_LITTLE = 5  # of these, after which models learn from little: seeds, folds, the log, half the arms, half the judgments
+_LITTLE = 6  # of these, after which models learn from little: seeds, folds, the log, half the arms, half the judgments
 _SMALLEST_LOG = 500  # pairs of the log; fewer are none
 
 

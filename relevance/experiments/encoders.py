@@ -133,9 +133,11 @@ def _tuned(site: Site, backbone: str) -> Arm:
 
     def answer(ground: Ground, seed: int) -> Scored:
         settings = TunedSettings(epochs=min(_TUNED_EPOCHS, site.scale.epochs + 1), seed=seed)
-        model = backbone or site.bench.teacher_settings.backbone or str(default_model_path())
+        named = backbone or site.bench.teacher_settings.backbone
+        model = named or str(default_model_path())
         rows, dev = teacher_rows(ground.train), teacher_rows(ground.dev)
-        return _kept(site, ground, ("tuned", model, settings), lambda: fit_tuned_bi_encoder(rows, dev, model, settings))
+        of = ("tuned", model, settings, *site.bench.files_of(named))
+        return _kept(site, ground, of, lambda: fit_tuned_bi_encoder(rows, dev, model, settings))
 
     return Arm(f"bi_encoder_tuned {site.wanted.label(backbone)}", answer)
 

@@ -303,6 +303,17 @@ def test_backbones_of_one_name_are_arms_of_their_own() -> None:
     assert labels == ["MiniLM", "runs/a/best", "runs/b/best", "org/m@1", "org/m@2", "large", "old/MiniLM"]
 
 
+def test_other_weights_under_a_folders_name_are_another_backbone(tmp_path: Path) -> None:
+    made = site(tmp_path, Name.ROBUSTNESS)
+    first = made.teacher(made.grounds[0], 0).made_from
+    assert site(tmp_path, Name.ROBUSTNESS).teacher(made.grounds[0], 0).made_from == first
+    weights = tmp_path / "backbone" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes() + b" ")
+    other = site(tmp_path, Name.ROBUSTNESS)
+    assert other.teacher(made.grounds[0], 0).made_from != first
+    assert other.bench.files_of(None) == ()  # the installed one is known by its name, as in `relevance run`
+
+
 def test_a_plan_pays_for_no_pairs_that_there_are_not(
     room: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
