@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import isnan
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,7 @@ from relevance.experiments.ground import Ground
 from relevance.experiments.records import ArmFigures, Drawing, Found, Table, Value
 from relevance.experiments.site import Experiment, Fields, Site, Wanted, runs
 from relevance.framing.judged import teacher_rows
+from relevance.intervals import Difference
 from relevance.judging.figures import Measure, Versus
 from relevance.text import pin_texts_from_frame
 
@@ -65,9 +67,7 @@ def run(site: Site) -> Found:
     }
     rows: list[tuple[Value, ...]] = []
     for arm in found:
-        gain = gains.get(arm.arm)
-        said = "–" if gain is None else f"{gain.ratio - 1:+.1%} [{gain.ratio_low - 1:+.1%}, {gain.ratio_high - 1:+.1%}]"
-        rows.append((arm.arm, *(arm.estimate(measure) for measure in _SHOWN), said))
+        rows.append((arm.arm, *(arm.estimate(measure) for measure in _SHOWN), _relative(gains.get(arm.arm))))
     table = Table(
         "The models",
         f"Relative gain: accuracy ÷ accuracy of {BASELINE}, less one, paired by query.",
@@ -81,6 +81,13 @@ def run(site: Site) -> Found:
         notes.append("There was no time for tuned bi-encoders.")
     drawings = tuple(_drawing(found, measure) for measure in (Measure.ACCURACY, Measure.NDCG))
     return Found(found, comparisons, (table,), drawings, tuple(notes), gathered.left_out)
+
+
+def _relative(gain: Difference | None) -> str:
+    if gain is None or isnan(gain.ratio):
+        return "–"
+    interval = "no interval" if isnan(gain.ratio_low) else f"{gain.ratio_low - 1:+.1%}, {gain.ratio_high - 1:+.1%}"
+    return f"{gain.ratio - 1:+.1%} [{interval}]"
 
 
 def _arms(site: Site) -> list[Arm]:

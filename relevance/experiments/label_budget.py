@@ -1,7 +1,7 @@
 """`relevance experiment label-budget`: the student's accuracy by how many labels it learned from, and whose.
 
     people N             a quarter, a half, all of the judged training rows, by whole queries
-    people + teacher M   all of them, and once, twice, four times ... as many soft labels, last as many as the log holds
+    people + teacher M   all of them, and once, twice, four times ... as many soft labels, last all of 200,000 at most
     teacher M            soft labels alone
 
 One teacher a fold, taught by all judged training rows, gives the soft labels, and is the line that students are held
@@ -115,14 +115,19 @@ class _Arms:
 
     def _arm(self, name: str, share: float, many: float, essential: bool = False) -> Arm:
         rows = min(ground.train.height for ground in self._site.grounds)
-        self._numbers[name] = {"human_rows": share * rows, "soft_rows": float(round(many * rows))}
+        human = min(self._of_people(share, ground).height for ground in self._site.grounds)
+        self._numbers[name] = {"human_rows": float(human), "soft_rows": float(round(many * rows))}
         return Arm(name, partial(self._answer, share, many), essential=essential)
+
+    def _of_people(self, share: float, ground: Ground) -> pl.DataFrame:
+        """As many rows as whole queries allow."""
+        wanted = round(share * ground.train.height)
+        return subset(ground.train, wanted, self._site.wanted.seed) if wanted else ground.train.head(0)
 
     def _answer(self, share: float, many: float, ground: Ground, seed: int) -> Scored:
         site, bench = self._site, self._site.bench
         settings = replace(bench.student_settings, seed=seed)
-        wanted = round(share * ground.train.height)
-        human = subset(ground.train, wanted, site.wanted.seed) if wanted else ground.train.head(0)
+        human = self._of_people(share, ground)
         soft: pl.DataFrame | None = None
         if many:
             labelled = site.soft_labels(ground, site.teacher(ground, seed))

@@ -70,7 +70,7 @@ class Site:
     judged: pl.DataFrame  # every judged row, student_v1 columns
     catalogue: Callable[[], pl.Series]  # every pin's text
     votes: Callable[[], pl.DataFrame]  # the judgments table, one row a vote
-    table: Callable[[Table], pl.LazyFrame]  # a source table of the workspace; no columns where there is none
+    table: Callable[[Table], pl.LazyFrame]  # of the workspace; no columns where there is none
     audiences: Callable[[pl.DataFrame], pl.DataFrame] = lambda _: pl.DataFrame()  # of pairs, by whom they are seen
     encoder_of: Callable[[str], TextEncoder] = TextEncoder
 
