@@ -124,6 +124,11 @@ class Bench:
             self._soft[key] = self.unjudged.soft(ground, pairs)
         return self._soft[key]
 
+    @property
+    def drawn(self) -> list[pl.DataFrame]:
+        """The rows for a teacher to label that were asked for."""
+        return list(self._soft.values())
+
     def teacher(
         self, train: pl.DataFrame, dev: pl.DataFrame, weak: pl.DataFrame, settings: TeacherSettings | None = None
     ) -> Model:

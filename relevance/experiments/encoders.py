@@ -75,8 +75,6 @@ def run(site: Site) -> Found:
         tuple(rows),
     )
     notes = []
-    if not site.learns_from_log:
-        notes.append("There was no log, or no time, to learn from first: the cross-encoder had judgments alone.")
     if site.scale.groups < _TUNED:
         notes.append("There was no time for tuned bi-encoders.")
     drawings = tuple(_drawing(found, measure) for measure in (Measure.ACCURACY, Measure.NDCG))

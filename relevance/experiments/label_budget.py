@@ -66,7 +66,7 @@ def run(site: Site) -> Found:
     if not times:
         notes.append(f"The teacher had fewer than {rows:,} pairs to label: what soft labels add cannot be shown.")
     elif held < site.scale.soft_pairs:
-        notes.append(f"The log and the candidates hold {held:,} pairs within the caps a query and a pin.")
+        notes.append(f"There are {held:,} pairs to label within the caps a query and a pin.")
     drawings = tuple(one for m in _DRAWN if (one := _drawing(found, m)) is not None)
     return Found(found, figures.compare(versus), (), drawings, tuple(notes), gathered.left_out)
 

@@ -25,6 +25,7 @@ from relevance.catalogue import catalogue_texts
 from relevance.experiments import measuring
 from relevance.experiments.ablation import ABLATION
 from relevance.experiments.arms import Bench
+from relevance.experiments.behind import of_labels
 from relevance.experiments.bias_segments import audiences_of
 from relevance.experiments.budget import Clock, Plan, Rates, Scale, plan
 from relevance.experiments.encoders import ENCODERS
@@ -94,7 +95,8 @@ def run_experiment(
     )
     made = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC by relevance experiment {name}."
     found = experiment.run(site)
-    found = replace(found, notes=(*found.notes, *bench.refused))
+    behind = of_labels(site, chosen, by_design=experiment.weak_pairs == 0)
+    found = replace(found, notes=(*found.notes, *behind, *bench.refused))
     result = Result(name, name.question, workspace.catalogue.title, made, chosen, found)
     return result, write_page(workspace.reports / f"experiment-{name}", result)
 

@@ -20,6 +20,7 @@ from relevance.cli import relevance
 from relevance.experiments import ablation, encoders, noise, options, page, robustness, transfer
 from relevance.experiments.ablation import not_given, without_it
 from relevance.experiments.arms import Arm, Scored
+from relevance.experiments.behind import of_labels
 from relevance.experiments.budget import Clock, Scale, seconds
 from relevance.experiments.fields import ALL_FIELDS, present
 from relevance.experiments.ground import Ground, grounds_of, subset, thinned
@@ -174,13 +175,37 @@ def test_a_field_that_no_pin_has_cannot_be_taken_out(room: Path) -> None:
 
 def test_without_a_log_the_pages_say_what_cannot_be_shown(room: Path) -> None:
     told = {}
-    for name in (Name.LABEL_BUDGET, Name.ENCODERS, Name.TRANSFER):
+    for name in (Name.LABEL_BUDGET, Name.TRANSFER):
         made = site(room, name, Wanted(seeds=1), Nothing(), minutes=OVER)
         made.bench.clock = Clock(60) if name is Name.LABEL_BUDGET else made.bench.clock
         told[name] = " ".join(EXPERIMENTS[name].run(made).notes)
     assert "what soft labels add cannot be shown" in told[Name.LABEL_BUDGET]
-    assert "There was no log, or no time, to learn from first" in told[Name.ENCODERS]
     assert "what its labels carry cannot be shown" in told[Name.TRANSFER]
+
+
+def test_a_page_says_what_its_labels_rest_on(room: Path) -> None:
+    """Of four pairs two are near misses; with a log and with none, by want of time and by design."""
+    made, plan = site_and_plan(room, Name.STABILITY, unjudged=Nothing())
+    alone = ": every teacher, the plain one too, had judgments alone."
+    assert of_labels(made, plan, False) == ["There was no time to learn from the log first" + alone]
+    plan = replace(plan, full=replace(plan.full, weak_pairs=0))
+    assert of_labels(made, plan, False) == ["No log, or one with too few of the judged pairs" + alone]
+    assert of_labels(made, plan, True) == []
+    rows = made.judged.head(4)
+    kinds = iter((["hard", "hard", "random", "shown"], ["hard", "hard", "random", "random"]))
+
+    class Drawn(Unjudged):
+        def soft(self, ground: Ground, pairs: int) -> pl.DataFrame:
+            return rows.with_columns(stratum=pl.Series([f"head/other/en/{kind}" for kind in next(kinds)]))
+
+    for said in (
+        "25% only shown in the log, 50% near misses by words or embedding, 25% pins drawn blindly.",
+        "50% near misses by words or embedding, 50% pins drawn blindly. None were seen by anyone: "
+        "the labels are not of what users see.",
+    ):
+        made = site(room, Name.STABILITY, unjudged=Drawn())
+        made.bench.soft(made.grounds[0], 4)
+        assert of_labels(made, plan, False) == ["The pairs that a teacher labels are " + said]
 
 
 def test_a_damaged_query_is_answered_otherwise(room: Path) -> None:
