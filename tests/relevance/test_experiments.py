@@ -216,6 +216,8 @@ def test_a_damaged_query_is_answered_otherwise(room: Path) -> None:
     assert arms[arm_name(STUDENT_ARM, "query", "misspelled", 1.0)].numbers["strength"] == 1
     assert arm_name(TEACHER_ARM, "title", "missing", 1.0) in arms
     assert not any("link" in name for name in arms) and "link" in found.notes[0]  # no pin has one
+    reached = {row[0]: row[1:] for row in found.tables[-1].rows}
+    assert reached["query"][0] is None and reached["title"][0] == "100%" and "link" not in reached
 
 
 def test_languages_that_nobody_judged_are_tested_in_halves() -> None:
