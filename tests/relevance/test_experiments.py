@@ -23,20 +23,23 @@ from relevance.experiments.arms import Arm, Scored
 from relevance.experiments.behind import of_labels
 from relevance.experiments.budget import Clock, Scale, seconds
 from relevance.experiments.fields import ALL_FIELDS, present
+from relevance.experiments.figures import Figures
 from relevance.experiments.ground import Ground, grounds_of, subset, thinned
 from relevance.experiments.label_budget import _multiples
 from relevance.experiments.measuring import measured
 from relevance.experiments.names import Name
+from relevance.experiments.reading import reading, unknown_share
 from relevance.experiments.records import Compared, Found, Result
 from relevance.experiments.robustness import arm_name
 from relevance.experiments.run import EXPERIMENTS, _that_there_is, planned
 from relevance.experiments.site import STUDENT_ARM, TEACHER_ARM, Wanted
-from relevance.experiments.transfer import _Arms, reading, splits, unknown_share
-from relevance.intervals import Difference, Estimate
-from relevance.judging.figures import Measure
+from relevance.experiments.transfer import _Arms, splits
+from relevance.intervals import BootstrapSettings, Difference, Estimate, holm, p_text
+from relevance.judging.figures import Measure, Versus
 from relevance.pipeline import Pipeline, RunSettings
 from relevance.splits import WHOLE_LOG, Split
 from relevance.text_fields import Field
+from tests.relevance.test_experiment_figures import answers
 from tests.relevance.tiny_experiments import RATES, Nothing, Unjudged, judged_rows, site, site_and_plan
 
 OVER = 1e-9  # minutes: only what an experiment cannot do without is made
@@ -217,7 +220,8 @@ def test_a_damaged_query_is_answered_otherwise(room: Path) -> None:
     assert arm_name(TEACHER_ARM, "title", "missing", 1.0) in arms
     assert not any("link" in name for name in arms) and "link" in found.notes[0]  # no pin has one
     reached = {row[0]: row[1:] for row in found.tables[-1].rows}
-    assert reached["query"][0] is None and reached["title"][0] == "100%" and "link" not in reached
+    has_title = made.grounds[0].test["pin_text__title"].is_not_null().mean()
+    assert reached["query"][0] is None and reached["title"][0] == f"{has_title:.0%}" and "link" not in reached
 
 
 def test_languages_that_nobody_judged_are_tested_in_halves() -> None:
@@ -226,6 +230,22 @@ def test_languages_that_nobody_judged_are_tested_in_halves() -> None:
     german = frozenset(judged.filter(lang="de")["query"])
     assert halves[0].test | halves[1].test == german and not halves[0].test & halves[1].test
     assert not (halves[0].train | halves[0].dev) & german
+
+
+def test_languages_are_compared_each_by_itself_and_corrected_together() -> None:
+    """Two languages of a dozen queries; a rival without an answer is no row."""
+    skills = {"all": 3.0, "one": 0.0}
+    by_language = {
+        lang: Figures({arm: [answers(seed, skill)] for arm, skill in skills.items()}, BootstrapSettings(draws=200))
+        for seed, lang in enumerate(("de", "fr"))
+    }
+    table = transfer._compared(by_language, [Versus("all", "one"), Versus("all", "absent")])
+    assert [row[0] for row in table.rows] == ["de: all - one", "fr: all - one"]
+    assert table.columns == ("comparison", "accuracy", "p", "AUROC 4+", "p")
+    alone = transfer._compared({"de": by_language["de"]}, [Versus("all", "one")])
+    assert alone.rows[0][1] == table.rows[0][1]
+    raw = [figures.compare([Versus("all", "one")], (Measure.ACCURACY,))[0].holm_p for figures in by_language.values()]
+    assert [row[2] for row in table.rows] == [p_text(p) for p in holm(raw)]
 
 
 def test_one_language_alone_cannot_be_carried_anywhere() -> None:
