@@ -58,12 +58,12 @@ class EmbeddingLR:
 
 
 def fit_embedding_lr(
-    rows: TeacherRows, dev: TeacherRows, vectors: TextVectors, most: MostRows | None = None
+    rows: TeacherRows, dev: TeacherRows, vectors: TextVectors, most: MostRows | None = None, on_both: bool = True
 ) -> EmbeddingLR:
     """Fitted on `rows` with each of `STRENGTHS`; the one that explains `dev` best is fitted again on both.
 
-    Of more than `most` rows on some. Raises BadInput when a side is empty or malformed, or the training pairs are all
-    of one level.
+    On `rows` alone where it is set against models that learn from these; of more than `most` rows on some. Raises
+    BadInput when a side is empty or malformed, or the training pairs are all of one level.
     """
     rows.check_to_teach()
     dev.check("dev")
@@ -79,6 +79,8 @@ def fit_embedding_lr(
         return float(-np.log(likely.clip(_LEAST)).mean())
 
     best = min(STRENGTHS, key=dev_loss)
+    if not on_both:
+        return EmbeddingLR(vectors, _fitted(inputs, rows.levels, best))
     both = np.concatenate([inputs, held_out])
     return EmbeddingLR(vectors, _fitted(both, np.concatenate([rows.levels, dev.levels]), best))
 

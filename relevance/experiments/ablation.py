@@ -25,21 +25,28 @@ from enrich.errors import BadInput
 from relevance.drawings.rows import differences, estimates
 from relevance.experiments.arms import Arm, Kind, Model, Scored
 from relevance.experiments.budget import Demand, Scale
-from relevance.experiments.fields import FieldCost, costs, present, renderer_of, vectors_of, without_fields
+from relevance.experiments.fields import (
+    ALL_FIELDS,
+    FieldCost,
+    costs,
+    present,
+    renderer_of,
+    vectors_of,
+    without_fields,
+)
 from relevance.experiments.figures import Figures
 from relevance.experiments.ground import Ground
 from relevance.experiments.records import ArmFigures, Compared, Drawing, Found, Table, Value
 from relevance.experiments.remembered import remembered
-from relevance.experiments.site import STUDENT_ARM, TEACHER_ARM, Experiment, Site, Wanted, runs
+from relevance.experiments.site import STUDENT_ARM, TEACHER_ARM, Experiment, Fields, Site, Wanted, runs
 from relevance.experiments.timing import Requests, Times, timed
 from relevance.intervals import Estimate
 from relevance.judging.figures import Measure, Versus
 from relevance.teacher import Teacher
 from relevance.teaching.field_dropout import without
-from relevance.text import DEFAULT_FIELDS, pin_texts_from_frame
+from relevance.text import pin_texts_from_frame
 from relevance.text_fields import Field
 
-_ALL = tuple(budget.field for budget in DEFAULT_FIELDS)  # in the order in which they are read
 _CONTENT_FIELDS = 4
 _STUDENTS, _ADDED = 2, 3  # groups of arms after the teachers that lack a field
 _REQUEST, _ROUNDS = 100, 9  # pins of a timed request, and how often it is timed, at most
@@ -47,12 +54,13 @@ _SHARE = 0.08  # of the minutes that timing may take
 _LEAST_MS, _LEAST_BYTES = 0.5, 1.0  # of a field's cost that a gain is set against
 
 
-def demand(scale: Scale, wanted: Wanted) -> Demand:
-    chosen, each = len(wanted.fields or _ALL), runs(scale)
+def demand(scale: Scale, wanted: Wanted, fields: Fields) -> Demand:
+    """The last one added is a `without` too, made once."""
+    chosen, each = len(fields), runs(scale)
     learning = scale.groups >= _STUDENTS
-    one_by_one = 0 if wanted.fields or scale.groups < _ADDED else len(_ALL) - 2  # the last is a `without` too
+    one_by_one = 0 if wanted.fields or scale.groups < _ADDED else max(0, chosen - 2)
     teachers = 1 + chosen + one_by_one
-    asks = (1 + 2 * chosen + (one_by_one and one_by_one + 1)) * scale.test_pairs + scale.soft_pairs * learning
+    asks = (1 + 2 * chosen + one_by_one) * scale.test_pairs + scale.soft_pairs * learning
     students = (1 + chosen + one_by_one) * (2 * scale.train_pairs + scale.soft_pairs) * learning
     backbone = wanted.backbones[0] if wanted.backbones else ""
     texts = (_CONTENT_FIELDS + one_by_one) * 0.4 * (scale.train_pairs + scale.folds * scale.test_pairs) * learning
@@ -75,7 +83,9 @@ def run(site: Site) -> Found:
         _drawing(comparisons, fields, STUDENT_ARM),
         *([_added(found, fields, model) for model in (TEACHER_ARM, STUDENT_ARM)] if one_by_one else []),
     ]
-    notes = [f"No pin has {field}: nothing to take out." for field in site.wanted.fields or _ALL if field not in fields]
+    notes = [
+        f"No pin has {field}: nothing to take out." for field in site.wanted.fields or ALL_FIELDS if field not in fields
+    ]
     if site.scale.groups < _STUDENTS:
         notes.append("There was no time for students, nor for adding fields one by one.")
     elif site.scale.groups < _ADDED and not site.wanted.fields:
@@ -90,7 +100,7 @@ def run(site: Site) -> Found:
 
 def _fields(site: Site) -> list[Field]:
     """Those asked for that some pin has. Raises BadInput where there is none."""
-    wanted = site.wanted.fields or _ALL
+    wanted = site.wanted.fields or ALL_FIELDS
     there = present(site.judged, wanted)
     if not there:
         raise BadInput(f"expected judged pins that have {' or '.join(wanted)}, found none; name other --fields")

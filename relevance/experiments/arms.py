@@ -34,6 +34,7 @@ from relevance.metrics import Floats, expected_level
 from relevance.student import StudentSettings
 from relevance.teacher import Teacher
 from relevance.teaching.checkpoint import TeacherSettings
+from relevance.teaching.network import revision_of
 from relevance.teaching.training import TEACHING_VERSION, train_teacher
 from relevance.text import pin_texts_from_frame
 from relevance.text_fields import TABLES
@@ -105,6 +106,7 @@ class Bench:
         self.refused: list[str] = []  # arms that could not be made, and why
         self._service = service
         self._loaded: tuple[Path, Teacher] | None = None
+        self._files: dict[str | None, tuple[str, ...]] = {}
         self._weak: dict[tuple[str, int], pl.DataFrame] = {}
         self._soft: dict[tuple[str, int], pl.DataFrame] = {}
 
@@ -122,6 +124,11 @@ class Bench:
             self._soft[key] = self.unjudged.soft(ground, pairs)
         return self._soft[key]
 
+    @property
+    def drawn(self) -> list[pl.DataFrame]:
+        """The rows for a teacher to label that were asked for."""
+        return list(self._soft.values())
+
     def teacher(
         self, train: pl.DataFrame, dev: pl.DataFrame, weak: pl.DataFrame, settings: TeacherSettings | None = None
     ) -> Model:
@@ -133,8 +140,16 @@ class Bench:
             lesson = weak_rows(weak) if weak.height else None
             train_teacher(teacher_rows(train), teacher_rows(dev), chosen, out, self._service, lesson)
 
-        made_from = stages.fingerprint(train, dev, weak, chosen, self._service, TEACHING_VERSION)
+        files = self.files_of(chosen.backbone)
+        made_from = stages.fingerprint(train, dev, weak, chosen, self._service, TEACHING_VERSION, *files)
         return self._model(Kind.TEACHER, made_from, work, train, dev, weak)
+
+    def files_of(self, backbone: str | None) -> tuple[str, ...]:
+        """What tells a backbone's files where a folder is named, as in `relevance run`; read once."""
+        if backbone not in self._files:
+            files = revision_of(backbone) if backbone is not None else None
+            self._files[backbone] = () if files is None else (files,)
+        return self._files[backbone]
 
     def student(
         self,

@@ -7,7 +7,7 @@ told is not there.
                  "new" without
     interest     of the query, its best one
     language     of the pair
-    category     of the pin
+    category     of the pin, as it was last
     impressions  of the pin: often seen (the upper half of those seen), seldom, never
     country      from which the pair was mostly seen
     users        by whom it was mostly seen: heavy, regular or light ones, thirds of the log by the rows of a user
@@ -23,8 +23,9 @@ import ibis
 import ibis.expr.types as ir
 import polars as pl
 
+from enrich import parts
 from enrich.history import History
-from enrich.tables import PINS
+from enrich.tables import PIN_TEXT
 from enrich.workspace import Workspace
 from relevance.experiments.site import Site, languages
 from relevance.judging.segments import most_rows, source_of
@@ -72,10 +73,11 @@ def _joined(found: pl.DataFrame, more: pl.DataFrame, on: list[str]) -> pl.DataFr
 
 
 def _categories(site: Site) -> pl.DataFrame:
-    pins = site.table(PINS)
+    pins = site.table(PIN_TEXT)
     if "category" not in pins.collect_schema():
         return pl.DataFrame()
-    return pins.select("pin_id", "category").drop_nulls().unique("pin_id").collect()
+    latest = parts.newest(pins, PIN_TEXT).select("pin_id", "category").collect()
+    return latest.drop_nulls()
 
 
 def audiences_of(workspace: Workspace, pairs: pl.DataFrame) -> pl.DataFrame:

@@ -2,8 +2,8 @@
 
 Pure but for `Clock`. The full size comes from the workspace and the flags; `plan` cuts it, in the order of `_CUTS`,
 until what the experiment says it has to do (`Demand`), at the speeds measured on this machine (`Rates`), fits. The
-order puts first what costs precision alone (seeds, folds), then what makes all models weaker alike, the test side
-last.
+order puts first what costs precision alone (seeds, folds), then what makes all models weaker alike; a large test side
+before models learn from so little that they show nothing. The dev side is cut along with the training side.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from enrich.errors import BadInput
 
 DEFAULT_MINUTES = 10.0
 _SPENT = 0.85  # of the minutes: joins, intervals and the page want some, and speeds are estimates
-_LEAST_TRAINING, _LEAST_TESTED, _LEAST_SOFT = 300, 300, 500  # pairs
+_LEAST_TRAINING, _LEAST_TESTED, _LEAST_SOFT, _LEAST_DEV = 300, 300, 500, 100  # pairs
+_DEV = 5  # training pairs for a dev pair, or more, once the former are cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,9 @@ class Scale:
     epochs: int  # of a teacher over the judged pairs, at most
     soft_pairs: int  # pairs that a teacher labels for a student, at most
     test_pairs: int  # judged pairs of a fold that are asked about, at most (whole queries)
+    dev_pairs: int  # judged pairs of a fold that stop training and calibrate, at most (whole queries)
     groups: int = 1  # of arms, the most telling first; each experiment says what they are
+    other_pairs: int = 0  # judged pairs of other languages that `transfer` adds to a model's, at most (whole queries)
 
 
 class Rates(NamedTuple):
@@ -52,6 +55,7 @@ class Demand(NamedTuple):
     student_rows: float = 0.0  # rows of all students' trainings together
     encoded: float = 0.0  # texts
     seconds: float = 0.0  # whatever the scale is
+    more_rows: Mapping[str, float] = MappingProxyType({})  # judged pairs an epoch beyond the scale's, of all trainings
 
 
 class Cut(NamedTuple):
@@ -112,14 +116,18 @@ _CUTS = (
     _Step("soft_pairs", "soft labels", _LEAST_SOFT, 0.5),
     _Step("weak_pairs", "pairs of the log taught first", 0, 0.5),
     _Step("groups", "groups of arms", 2, 0),
+    _Step("other_pairs", "judged pairs of other languages", 1_200, 0.75),
     _Step("train_pairs", "judged training pairs", 1_200, 0.75),
     _Step("epochs", "epochs", 2, 0),
     _Step("groups", "groups of arms", 1, 0),
+    _Step("test_pairs", "test pairs a fold", 1_000, 0.75),
+    _Step("other_pairs", "judged pairs of other languages", _LEAST_TRAINING, 0.75),
     _Step("train_pairs", "judged training pairs", _LEAST_TRAINING, 0.75),
     _Step("test_pairs", "test pairs a fold", _LEAST_TESTED, 0.75),
     _Step("epochs", "epochs", 1, 0),
 )
-_LITTLE = 5  # of these, after which models learn from little: seeds, folds, the log, half the arms, half the judgments
+_NAMES = {step.field: step.what for step in _CUTS} | {"dev_pairs": "dev pairs"}
+_LITTLE = 6  # of these, after which models learn from little: seeds, folds, the log, half the arms, half the judgments
 _SMALLEST_LOG = 500  # pairs of the log; fewer are none
 
 
@@ -145,10 +153,9 @@ def plan(
         if seconds(demand(scale), scale, rates) <= allowed:
             break
     cuts = tuple(
-        Cut(names[0], getattr(full, field.name), getattr(scale, field.name))
+        Cut(_NAMES[field.name], getattr(full, field.name), getattr(scale, field.name))
         for field in fields(Scale)
         if getattr(full, field.name) != getattr(scale, field.name)
-        and (names := [step.what for step in _CUTS if step.field == field.name])
     )
     now, whole = (seconds(demand(one), one, rates) / 60 for one in (scale, full))
     return Plan(scale, full, minutes, now, whole, cuts, rates)
@@ -157,8 +164,12 @@ def plan(
 def seconds(demand: Demand, scale: Scale, rates: Rates) -> float:
     """What the demand takes at these rates."""
     passes = scale.train_pairs * scale.epochs + 1.3 * scale.weak_pairs  # to the log's come random pairs, 0.3 for each
-    teachers = sum(count * passes / rates.taught[name] for name, count in demand.teachers.items())
+    stops = (scale.epochs + 1) * scale.dev_pairs  # answers about dev pairs: after each epoch, and to calibrate
+    teachers = sum(
+        count * (passes / rates.taught[name] + stops / rates.asked[name]) for name, count in demand.teachers.items()
+    )
     asked = sum(pairs / rates.asked[name] for name, pairs in demand.asked.items())
+    teachers += sum(scale.epochs * rows / rates.taught[name] for name, rows in demand.more_rows.items())
     return teachers + asked + demand.student_rows / rates.student + demand.encoded / rates.encoded + demand.seconds
 
 
@@ -178,6 +189,8 @@ def _cut(scale: Scale, step: _Step) -> Scale:
     lower = max(step.least, int(getattr(scale, step.field) * step.factor))
     if step.field == "weak_pairs" and lower < _SMALLEST_LOG:
         lower = 0
+    if step.field == "train_pairs":
+        scale = replace(scale, dev_pairs=min(scale.dev_pairs, max(_LEAST_DEV, lower // _DEV)))
     return replace(scale, **{step.field: lower})
 
 

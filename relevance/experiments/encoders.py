@@ -1,16 +1,17 @@
 """`relevance experiment encoders`: a cross-encoder against models that embed query and pin apart, and against words.
 
-All are taught on the same judged pairs of the same queries. bm25, the frozen bi-encoder and the logistic regression
-on frozen embeddings take seconds; the tuned bi-encoder and the cross-encoder (the teacher) are trained for each
-backbone. The teacher also learns from the log first; "judgments alone" is the one that does not, which is what the
-others can be held against. The last column of the first table is the relative gain in accuracy over the embedding
-baseline, as the paper's table has it (arXiv 2410.17152: +19.7 % for the largest backbone).
+All learn from the same judged pairs of the same queries; dev pairs stop, choose and calibrate. bm25, the frozen
+bi-encoder and the logistic regression on frozen embeddings take seconds; the tuned bi-encoder and the cross-encoder
+(the teacher) are trained for each backbone. The teacher also learns from the log first; "judgments alone" is the one
+that does not, which is what the others can be held against. The last column of the first table is the relative gain in
+accuracy over the embedding baseline, as the paper's table has it (arXiv 2410.17152: +19.7 % for the largest backbone).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import isnan
 from pathlib import Path
 
 import numpy as np
@@ -30,19 +31,20 @@ from relevance.experiments.fields import vectors_of
 from relevance.experiments.figures import Figures
 from relevance.experiments.ground import Ground
 from relevance.experiments.records import ArmFigures, Drawing, Found, Table, Value
-from relevance.experiments.site import Experiment, Site, Wanted, runs
+from relevance.experiments.site import Experiment, Fields, Site, Wanted, runs
 from relevance.framing.judged import teacher_rows
+from relevance.intervals import Difference
 from relevance.judging.figures import Measure, Versus
-from relevance.teaching.rows import TeacherRows
 from relevance.text import pin_texts_from_frame
 
 BASELINE = "embedding_lr"  # what gains are over
+_LEARNS_FROM = "train alone"  # what is fitted in seconds; once from dev too
 _SHOWN = (Measure.ACCURACY, Measure.AUROC_3, Measure.AUROC_4, Measure.AUROC_5, Measure.NDCG)
 _TUNED_EPOCHS = 4  # that the tuned bi-encoder may take, as in the evaluation
 _TUNED, _ALONE = 2, 3  # groups of arms after the quick ones and the cross-encoders
 
 
-def demand(scale: Scale, wanted: Wanted) -> Demand:
+def demand(scale: Scale, wanted: Wanted, _: Fields = ()) -> Demand:
     """For each backbone a teacher and a tuned bi-encoder, which takes about as long; for the default one more."""
     each = runs(scale)
     both = 2.0 if scale.groups >= _TUNED else 1.0
@@ -65,9 +67,7 @@ def run(site: Site) -> Found:
     }
     rows: list[tuple[Value, ...]] = []
     for arm in found:
-        gain = gains.get(arm.arm)
-        said = "–" if gain is None else f"{gain.ratio - 1:+.1%} [{gain.ratio_low - 1:+.1%}, {gain.ratio_high - 1:+.1%}]"
-        rows.append((arm.arm, *(arm.estimate(measure) for measure in _SHOWN), said))
+        rows.append((arm.arm, *(arm.estimate(measure) for measure in _SHOWN), _relative(gains.get(arm.arm))))
     table = Table(
         "The models",
         f"Relative gain: accuracy ÷ accuracy of {BASELINE}, less one, paired by query.",
@@ -75,12 +75,17 @@ def run(site: Site) -> Found:
         tuple(rows),
     )
     notes = []
-    if not site.learns_from_log:
-        notes.append("There was no log, or no time, to learn from first: the cross-encoder had judgments alone.")
     if site.scale.groups < _TUNED:
         notes.append("There was no time for tuned bi-encoders.")
     drawings = tuple(_drawing(found, measure) for measure in (Measure.ACCURACY, Measure.NDCG))
     return Found(found, comparisons, (table,), drawings, tuple(notes), gathered.left_out)
+
+
+def _relative(gain: Difference | None) -> str:
+    if gain is None or isnan(gain.ratio):
+        return "–"
+    interval = "no interval" if isnan(gain.ratio_low) else f"{gain.ratio_low - 1:+.1%}, {gain.ratio_high - 1:+.1%}"
+    return f"{gain.ratio - 1:+.1%} [{interval}]"
 
 
 def _arms(site: Site) -> list[Arm]:
@@ -116,14 +121,14 @@ def _quick(site: Site, frozen: _Frozen, name: str, essential: bool = False) -> A
 
     def fit(ground: Ground) -> Fitted:
         if kind == "bm25":
-            return fit_bm25(_both(ground), site.catalogue())
+            return fit_bm25(teacher_rows(ground.train), site.catalogue())
         if kind == "bi_encoder":
-            return fit_bi_encoder(_both(ground), frozen.vectors)
-        return fit_embedding_lr(teacher_rows(ground.train), teacher_rows(ground.dev), frozen.vectors)
+            return fit_bi_encoder(teacher_rows(ground.train), frozen.vectors)
+        return fit_embedding_lr(teacher_rows(ground.train), teacher_rows(ground.dev), frozen.vectors, on_both=False)
 
     def answer(ground: Ground, seed: int) -> Scored:
         beside = site.catalogue().to_frame() if kind == "bm25" else (frozen.encoder.producer, STRENGTHS)
-        return _kept(site, ground, (kind, beside), lambda: fit(ground))
+        return _kept(site, ground, (kind, _LEARNS_FROM, beside), lambda: fit(ground))
 
     return Arm(name, answer, seeded=False, essential=essential)
 
@@ -133,9 +138,11 @@ def _tuned(site: Site, backbone: str) -> Arm:
 
     def answer(ground: Ground, seed: int) -> Scored:
         settings = TunedSettings(epochs=min(_TUNED_EPOCHS, site.scale.epochs + 1), seed=seed)
-        model = backbone or site.bench.teacher_settings.backbone or str(default_model_path())
+        named = backbone or site.bench.teacher_settings.backbone
+        model = named or str(default_model_path())
         rows, dev = teacher_rows(ground.train), teacher_rows(ground.dev)
-        return _kept(site, ground, ("tuned", model, settings), lambda: fit_tuned_bi_encoder(rows, dev, model, settings))
+        of = ("tuned", model, settings, *site.bench.files_of(named))
+        return _kept(site, ground, of, lambda: fit_tuned_bi_encoder(rows, dev, model, settings))
 
     return Arm(f"bi_encoder_tuned {site.wanted.label(backbone)}", answer)
 
@@ -151,10 +158,6 @@ def _cross(site: Site, backbone: str, judgments_alone: bool = False, essential: 
 
     alone = ", judgments alone" if judgments_alone else ""
     return Arm(f"cross_encoder {site.wanted.label(backbone)}{alone}", answer, essential=essential)
-
-
-def _both(ground: Ground) -> TeacherRows:
-    return teacher_rows(pl.concat([ground.train, ground.dev]))
 
 
 def _kept(site: Site, ground: Ground, of: tuple[object, ...], fit: Callable[[], Fitted]) -> Scored:

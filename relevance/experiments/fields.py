@@ -20,9 +20,10 @@ from enrich.text_encoder import TextEncoder
 from relevance.bi_encoder import TextVectors
 from relevance.learning.inputs import pin_columns, rounded
 from relevance.teaching.field_dropout import without
-from relevance.text import PairText, Renderer, TextSettings, pin_texts_from_frame
+from relevance.text import DEFAULT_FIELDS, PairText, Renderer, TextSettings, pin_texts_from_frame
 from relevance.text_fields import CONTENT, Field, frame_columns
 
+ALL_FIELDS = tuple(budget.field for budget in DEFAULT_FIELDS)  # in the order in which they are read
 VECTOR = "pin_text_embedding__text_embedding"
 _CONTENT = [name for field in CONTENT for name in frame_columns(field)]
 

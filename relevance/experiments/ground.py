@@ -91,15 +91,13 @@ def grounds_of(judged: pl.DataFrame, splits: Sequence[tuple[str, Split]], scale:
     """The splits' rows at this scale. Raises BadInput where a side is empty or all training rows are of one level."""
     made = []
     for name, split in splits[: scale.folds]:
-        train, test = (
-            _cut(judged, side, pairs, seed)
-            for side, pairs in ((split.train, scale.train_pairs), (split.test, scale.test_pairs))
-        )
-        dev = judged.filter(pl.col("query").is_in(sorted(split.dev)))
-        held_back = split.test - frozenset(test["query"])  # not asked about, yet nothing may learn from it
+        sides = ((split.train, scale.train_pairs), (split.dev, scale.dev_pairs), (split.test, scale.test_pairs))
+        train, dev, test = (_cut(judged, side, pairs, seed) for side, pairs in sides)
+        held_back = (split.dev | split.test) - frozenset(dev["query"]) - frozenset(test["query"])  # none learns from it
         kept = replace(
             split,
             train=frozenset(train["query"]),
+            dev=frozenset(dev["query"]),
             test=frozenset(test["query"]),
             left_out=split.left_out | held_back,
         )

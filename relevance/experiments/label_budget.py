@@ -1,7 +1,7 @@
 """`relevance experiment label-budget`: the student's accuracy by how many labels it learned from, and whose.
 
     people N             a quarter, a half, all of the judged training rows, by whole queries
-    people + teacher M   all of them, and once, twice, four times ... as many soft labels, last as many as the log holds
+    people + teacher M   all of them, and once, twice, four times ... as many soft labels, last all of 200,000 at most
     teacher M            soft labels alone
 
 One teacher a fold, taught by all judged training rows, gives the soft labels, and is the line that students are held
@@ -23,7 +23,7 @@ from relevance.experiments.budget import Demand, Scale
 from relevance.experiments.figures import Figures
 from relevance.experiments.ground import Ground, subset, thinned
 from relevance.experiments.records import ArmFigures, Drawing, Found
-from relevance.experiments.site import TEACHER_ARM, Experiment, Site, Wanted, plain_arms, runs
+from relevance.experiments.site import TEACHER_ARM, Experiment, Fields, Site, Wanted, plain_arms, runs
 from relevance.judging.figures import Measure, Versus
 
 _SHARES = (0.25, 0.5, 1.0)  # of the human rows
@@ -35,7 +35,7 @@ _OPINIONS = (
 _DRAWN = (Measure.ACCURACY, Measure.AUROC_4)
 
 
-def demand(scale: Scale, wanted: Wanted) -> Demand:
+def demand(scale: Scale, wanted: Wanted, _: Fields = ()) -> Demand:
     times = _multiples(scale.train_pairs, scale.soft_pairs)
     human = sum(_SHARES) * scale.train_pairs
     soft = sum((2 * (1 + many) + many) * scale.train_pairs for many in times)
@@ -58,11 +58,15 @@ def run(site: Site) -> Found:
     versus += [Versus(_alone(many), all_people) for many in times]
     versus += [Versus(_people(more), _people(less)) for less, more in itertools.pairwise(_SHARES)]
     versus += [Versus(_both(many), TEACHER_ARM) for many in times]
-    notes = [_OPINIONS] if times else []
+    dev = min(ground.dev.height for ground in site.grounds)
+    notes = [
+        f"{dev:,} dev pairs that people judged stop and calibrate each model, beside the labels that it learned from."
+    ]
+    notes += [_OPINIONS] if times else []
     if not times:
         notes.append(f"The teacher had fewer than {rows:,} pairs to label: what soft labels add cannot be shown.")
     elif held < site.scale.soft_pairs:
-        notes.append(f"The log and the candidates hold {held:,} pairs within the caps a query and a pin.")
+        notes.append(f"There are {held:,} pairs to label within the caps a query and a pin.")
     drawings = tuple(one for m in _DRAWN if (one := _drawing(found, m)) is not None)
     return Found(found, figures.compare(versus), (), drawings, tuple(notes), gathered.left_out)
 
@@ -111,14 +115,19 @@ class _Arms:
 
     def _arm(self, name: str, share: float, many: float, essential: bool = False) -> Arm:
         rows = min(ground.train.height for ground in self._site.grounds)
-        self._numbers[name] = {"human_rows": share * rows, "soft_rows": float(round(many * rows))}
+        human = min(self._of_people(share, ground).height for ground in self._site.grounds)
+        self._numbers[name] = {"human_rows": float(human), "soft_rows": float(round(many * rows))}
         return Arm(name, partial(self._answer, share, many), essential=essential)
+
+    def _of_people(self, share: float, ground: Ground) -> pl.DataFrame:
+        """As many rows as whole queries allow."""
+        wanted = round(share * ground.train.height)
+        return subset(ground.train, wanted, self._site.wanted.seed) if wanted else ground.train.head(0)
 
     def _answer(self, share: float, many: float, ground: Ground, seed: int) -> Scored:
         site, bench = self._site, self._site.bench
         settings = replace(bench.student_settings, seed=seed)
-        wanted = round(share * ground.train.height)
-        human = subset(ground.train, wanted, site.wanted.seed) if wanted else ground.train.head(0)
+        human = self._of_people(share, ground)
         soft: pl.DataFrame | None = None
         if many:
             labelled = site.soft_labels(ground, site.teacher(ground, seed))

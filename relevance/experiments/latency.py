@@ -22,7 +22,7 @@ from relevance.experiments.budget import Demand, Scale
 from relevance.experiments.figures import Figures
 from relevance.experiments.ground import Ground
 from relevance.experiments.records import ArmFigures, Drawing, Found, Table, Value
-from relevance.experiments.site import Experiment, Site, Wanted, runs
+from relevance.experiments.site import Experiment, Fields, Site, Wanted, runs
 from relevance.experiments.timing import Requests, Times, timed
 from relevance.judging.figures import Measure, Versus
 from relevance.learning.network import Size
@@ -35,7 +35,7 @@ _STUDENT_ROUNDS, _TEACHER_ROUNDS = 400, 50  # requests of each, at most
 _SHARE = 0.06  # of the minutes that timing either may take
 
 
-def demand(scale: Scale, wanted: Wanted) -> Demand:
+def demand(scale: Scale, wanted: Wanted, _: Fields = ()) -> Demand:
     kinds = ("", *wanted.backbones)
     each = runs(scale)
     both = 2.0 if scale.groups > 1 else 1.0  # with those that read less

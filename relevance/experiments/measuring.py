@@ -38,7 +38,8 @@ def measured(bench: Bench, ground: Ground, backbones: Sequence[str]) -> Rates:
     taught, asked = dict[str, float](), dict[str, float]()
     for backbone in backbones:
         settings = replace(bench.teacher_settings.on(backbone or None), epochs=1)
-        found = _kept(bench.room, ("teacher", settings), partial(_teacher, settings, ground))
+        files = bench.files_of(settings.backbone)
+        found = _kept(bench.room, ("teacher", settings, *files), partial(_teacher, settings, ground))
         taught[backbone], asked[backbone] = found["taught"], found["asked"]
     student = _kept(bench.room, ("student", bench.encoder.producer), partial(_student, bench, ground))
     return Rates(taught, asked, student["student"], student["encoded"])

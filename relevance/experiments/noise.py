@@ -26,7 +26,7 @@ from relevance.experiments.budget import Demand, Scale
 from relevance.experiments.figures import Figures
 from relevance.experiments.ground import Ground, subset, thinned
 from relevance.experiments.records import ArmFigures, Compared, Drawing, Found, Table, Value
-from relevance.experiments.site import STUDENT_ARM, TEACHER_ARM, Experiment, Site, Wanted, runs
+from relevance.experiments.site import STUDENT_ARM, TEACHER_ARM, Experiment, Fields, Site, Wanted, runs
 from relevance.judging.figures import Measure, Versus
 from relevance.metrics import Floats
 
@@ -50,7 +50,7 @@ _GROUPS = (
 )
 
 
-def demand(scale: Scale, wanted: Wanted) -> Demand:
+def demand(scale: Scale, wanted: Wanted, _: Fields = ()) -> Demand:
     each = runs(scale)
     backbone = wanted.backbones[0] if wanted.backbones else ""
     variants = sum(len(group) for group in _GROUPS[: scale.groups])

@@ -26,7 +26,7 @@ from relevance.experiments.budget import Demand, Scale
 from relevance.experiments.figures import Figures
 from relevance.experiments.ground import Ground
 from relevance.experiments.records import Compared, Drawing, Found
-from relevance.experiments.site import TEACHER_ARM, Experiment, Site, Wanted, runs
+from relevance.experiments.site import TEACHER_ARM, Experiment, Fields, Site, Wanted, runs
 from relevance.judging.figures import Measure, Versus
 from relevance.teaching.choices import Loss, Targets
 from relevance.teaching.network import HeadInput
@@ -66,7 +66,7 @@ _GROUPS = (
 )
 
 
-def demand(scale: Scale, wanted: Wanted) -> Demand:
+def demand(scale: Scale, wanted: Wanted, _: Fields = ()) -> Demand:
     chosen = [option for group in _GROUPS[: scale.groups] for option in group]
     teachers = runs(scale) * (1.0 + bool(scale.weak_pairs) + sum(option.passes for option in chosen))
     backbone = wanted.backbones[0] if wanted.backbones else ""

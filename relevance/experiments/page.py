@@ -32,6 +32,7 @@ class Cell(NamedTuple):
 
     text: str
     small: str = ""
+    p: str = ""  # of a difference, corrected
 
 
 class Row(NamedTuple):
@@ -156,8 +157,12 @@ def _rows(comparisons: Sequence[Compared]) -> Iterator[Row]:
         by_pair.setdefault((one.arm, one.rival), {})[one.measure] = one
     for (arm, rival), told in by_pair.items():
         first = told[Measure.ACCURACY]
-        others = [_cell(told[m].difference) if m in told else Cell("–") for m in _others(comparisons)]
+        others = [_with_p(told[m]) if m in told else Cell("–") for m in _others(comparisons)]
         yield Row(arm, rival, _cell(first.difference), p_text(first.holm_p), _word(first), others)
+
+
+def _with_p(one: Compared) -> Cell:
+    return _cell(one.difference)._replace(p="" if isnan(one.holm_p) else p_text(one.holm_p))
 
 
 def _others(comparisons: Sequence[Compared]) -> list[Measure]:
@@ -178,7 +183,8 @@ def _scale(plan: Plan) -> str:
     s = plan.scale
     return (
         f"{s.seeds} seed(s), {s.folds} fold(s), at most {s.train_pairs:,} judged pairs a model, {s.weak_pairs:,} of "
-        f"the log before them, {s.epochs} epoch(s), {s.soft_pairs:,} soft labels, {s.test_pairs:,} test pairs a fold"
+        f"the log before them, {s.epochs} epoch(s), {s.soft_pairs:,} soft labels, {s.dev_pairs:,} dev pairs and "
+        f"{s.test_pairs:,} test pairs a fold" + (f", {s.other_pairs:,} of other languages" if s.other_pairs else "")
     )
 
 

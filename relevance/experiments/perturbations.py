@@ -1,4 +1,4 @@
-"""Texts damaged on purpose: missing, misspelled, noisy, repeated, long; and queries said in other words.
+"""Texts damaged on purpose: missing, misspelled, noisy, repeated, long; and queries with their words moved about.
 
 Pure functions. What is damaged follows from (seed, kind, text) alone, so a pin's title is damaged the same beside every
 query, and a run that goes on damages the same. `strength` is above 0 and at most 1:
@@ -8,7 +8,7 @@ query, and a run that goes on damages the same. `strength` is above 0 and at mos
     noisy         foreign pieces (markup, article numbers, symbols) put in, one for so many of the words
     repeated      the text again, up to nine times more
     long          words of other pins' texts after it, up to two hundred (a query: of any field of the pins)
-    reworded      (queries) the words in another order, one of them singular for plural or the other way round
+    reworded      (queries) the words in another order, one with an s more or less: no paraphrase, all words stay
 
 Misspelled by other code than that which training may use (misspelling.py): what a model is asked are not the slips that
 it was taught on.
@@ -146,6 +146,14 @@ def damaged(
         return found
     words = {word for field in Field for word in pool_of(frame, field)} if perturbation.damage is Damage.LONG else ()
     return _asked_otherwise(found, perturbation, sorted(words))
+
+
+def changed(frame: pl.DataFrame, other: pl.DataFrame, targets: Sequence[str]) -> float:
+    """Share of the rows whose query or text fields, as `targets` has them, differ between the two frames."""
+    names = [name for target in targets for name in ([QUERY] if target == QUERY else frame_columns(Field(target)))]
+    columns = [(frame[name].to_list(), other[name].to_list()) for name in names if name in frame.columns]
+    differ = [any(a[row] != b[row] for a, b in columns) for row in range(frame.height)]
+    return float(np.mean(differ)) if differ else 0.0
 
 
 def pool_of(frame: pl.DataFrame, field: Field) -> list[str]:

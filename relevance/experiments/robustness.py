@@ -11,30 +11,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+import polars as pl
+
 from enrich.errors import BadInput
 from relevance.drawings.curves import Curve, curves
 from relevance.experiments.arms import Arm, Scored
 from relevance.experiments.budget import Demand, Scale
-from relevance.experiments.fields import present, vectors_of
+from relevance.experiments.fields import ALL_FIELDS, present, vectors_of
 from relevance.experiments.figures import Figures
 from relevance.experiments.ground import Ground
-from relevance.experiments.perturbations import QUERY, Damage, Perturbation, damaged
+from relevance.experiments.perturbations import QUERY, Damage, Perturbation, changed, damaged
 from relevance.experiments.records import ArmFigures, Compared, Drawing, Found, Table, Value
-from relevance.experiments.site import STUDENT_ARM, TEACHER_ARM, Experiment, Site, Wanted, runs
+from relevance.experiments.site import STUDENT_ARM, TEACHER_ARM, Experiment, Fields, Site, Wanted, runs
 from relevance.judging.figures import Measure, Versus
-from relevance.text import DEFAULT_FIELDS
 from relevance.text_fields import Field
 
 ALL = "all fields"
 _STRENGTHS = (0.2, 0.5, 1.0)
 _DAMAGES = (Damage.MISSING, Damage.MISSPELLED, Damage.NOISY, Damage.REPEATED, Damage.LONG)
 _MODELS = (TEACHER_ARM, STUDENT_ARM)
-_FIELDS = tuple(budget.field for budget in DEFAULT_FIELDS)
 
 
-def demand(scale: Scale, wanted: Wanted) -> Demand:
+def demand(scale: Scale, wanted: Wanted, fields: Fields) -> Demand:
+    """All fields are asked about for nothing where there is one."""
     each = runs(scale)
-    asks = len(_asks(list(_FIELDS), scale.groups)) + 1
+    same = len(_DAMAGES) if len(fields) == 1 else 0
+    asks = len(_asks(fields, scale.groups)) - same + 1
     backbone = wanted.backbones[0] if wanted.backbones else ""
     texts = scale.folds * scale.test_pairs * 0.7 * (asks - 1) * 0.5
     student = each * (2.0 * scale.train_pairs + scale.soft_pairs) + each * asks * scale.test_pairs / 10
@@ -58,7 +60,7 @@ def _asks(fields: Sequence[Field], groups: int) -> list[tuple[str, Damage, float
 
 
 def run(site: Site) -> Found:
-    fields = present(site.judged, _FIELDS)
+    fields = present(site.judged, ALL_FIELDS)
     if not fields:
         raise BadInput("expected judged pins with texts to damage, found none; run `enrich run`")
     asks = _asks(fields, site.scale.groups)
@@ -74,10 +76,10 @@ def run(site: Site) -> Found:
     versus = [Versus(arm_name(model, *ask), model) for model in _MODELS for ask in asks]
     comparisons = figures.compare(versus, (Measure.ACCURACY, Measure.AUROC_4, Measure.NDCG))
     found = figures.arms({arm_name(m, *ask): {"strength": ask[2]} for m in _MODELS for ask in asks})
-    missing = [field for field in _FIELDS if field not in fields]
+    missing = [field for field in ALL_FIELDS if field not in fields]
     notes = [f"No judged pin has {', '.join(missing)}: damage there cannot be shown."] if missing else []
     drawings = [one for damage in _DAMAGES if (one := _drawing(found, damage)) is not None]
-    tables = tuple(_table(comparisons, model, fields) for model in _MODELS)
+    tables = (*(_table(comparisons, model, fields) for model in _MODELS), _reached(site, fields))
     return Found(found, comparisons, tables, tuple(drawings), tuple(notes), gathered.left_out)
 
 
@@ -145,6 +147,27 @@ def _table(comparisons: Sequence[Compared], model: str, fields: Sequence[Field])
     return Table(
         f"What the {model} loses, by field",
         "Accuracy with the text damaged at strength 1 less accuracy on whole texts, paired by query.",
+        ("text", *(damage.value for damage in _DAMAGES)),
+        tuple(rows),
+    )
+
+
+def _reached(site: Site, fields: Sequence[Field]) -> Table:
+    """What damage does nothing to counts among the losses as 0."""
+    test = pl.concat([ground.test for ground in site.grounds])
+    rows: list[tuple[Value, ...]] = []
+    for target in (QUERY, *fields, ALL):
+        targets = fields if target == ALL else (target,)
+        shares = list[Value]()
+        for damage in _DAMAGES:
+            other = damaged(test, targets, Perturbation(damage, _STRENGTHS[-1], site.wanted.seed))
+            asked = not (target == QUERY and damage is Damage.MISSING)
+            shares.append(f"{changed(test, other, targets):.0%}" if asked else None)
+        rows.append((target, *shares))
+    return Table(
+        "How many pairs are damaged",
+        "Share of the tested pairs whose text strength 1 changes; the others, without such a text or with no word to "
+        "misspell, are answered as before and count as no loss.",
         ("text", *(damage.value for damage in _DAMAGES)),
         tuple(rows),
     )

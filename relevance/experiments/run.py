@@ -25,9 +25,11 @@ from relevance.catalogue import catalogue_texts
 from relevance.experiments import measuring
 from relevance.experiments.ablation import ABLATION
 from relevance.experiments.arms import Bench
+from relevance.experiments.behind import of_labels
 from relevance.experiments.bias_segments import audiences_of
 from relevance.experiments.budget import Clock, Plan, Rates, Scale, plan
 from relevance.experiments.encoders import ENCODERS
+from relevance.experiments.fields import ALL_FIELDS, present
 from relevance.experiments.ground import Ground, OfWorkspace, grounds_of
 from relevance.experiments.label_budget import LABEL_BUDGET
 from relevance.experiments.latency import LATENCY
@@ -43,7 +45,7 @@ from relevance.experiments.transfer import TRANSFER
 from relevance.framing.judged import STUDENT_SERVICE
 from relevance.pipeline import Pipeline, RunSettings
 from relevance.plan import PlanSettings
-from relevance.splits import Split
+from relevance.splits import WHOLE_LOG, Split
 
 EXPERIMENTS: dict[Name, Experiment] = {
     Name.ENCODERS: ENCODERS,
@@ -81,7 +83,7 @@ def run_experiment(
     ground = grounds_of(judged, splits, replace(full, folds=1), wanted.seed)[0]
     full = _that_there_is(full, bench, ground, pipeline)
     rates = measuring.measured(bench, ground, _backbones(experiment, wanted))
-    chosen = planned(experiment, full, rates, wanted)
+    chosen = planned(experiment, full, rates, wanted, judged)
     say("\n".join(chosen.lines()))
     site = site_of(name, bench, judged, splits, chosen, wanted)
     site = replace(
@@ -93,7 +95,8 @@ def run_experiment(
     )
     made = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC by relevance experiment {name}."
     found = experiment.run(site)
-    found = replace(found, notes=(*found.notes, *bench.refused))
+    behind = of_labels(site, chosen, by_design=experiment.weak_pairs == 0)
+    found = replace(found, notes=(*found.notes, *behind, *bench.refused))
     result = Result(name, name.question, workspace.catalogue.title, made, chosen, found)
     return result, write_page(workspace.reports / f"experiment-{name}", result)
 
@@ -120,10 +123,11 @@ def full_scale(
 ) -> Scale:
     """The experiment uncut."""
     sizes = dict(judged.group_by("query").len().iter_rows())
-    train, test = (
+    train, dev, test = (
         max(sum(sizes.get(query, 0) for query in side) for side in sides)
-        for sides in ([split.train for _, split in splits], [split.test for _, split in splits])
+        for sides in zip(*((split.train, split.dev, split.test) for _, split in splits), strict=True)
     )
+    others = [experiment.others(judged, split, wanted).height for _, split in splits] if experiment.others else [0]
     return Scale(
         seeds=wanted.seeds or experiment.seeds,
         folds=len(splits),
@@ -132,17 +136,20 @@ def full_scale(
         epochs=settings.teacher.epochs_for(train),
         soft_pairs=settings.sample.pairs if experiment.soft_pairs is None else experiment.soft_pairs,
         test_pairs=test,
+        dev_pairs=dev,
         groups=experiment.groups,
+        other_pairs=max(others),
     )
 
 
-def planned(experiment: Experiment, full: Scale, rates: Rates, wanted: Wanted) -> Plan:
+def planned(experiment: Experiment, full: Scale, rates: Rates, wanted: Wanted, judged: pl.DataFrame) -> Plan:
     """The scale that fits the minutes; what a flag asked for is not cut."""
+    fields = present(judged, wanted.fields or ALL_FIELDS)
     kept = {"seeds"} if wanted.seeds else set()
     kept |= {"folds"} if wanted.folds and experiment.splits is None else set()
     return plan(
         full,
-        lambda scale: experiment.demand(scale, wanted),
+        lambda scale: experiment.demand(scale, wanted, fields),
         rates,
         wanted.minutes,
         frozenset(kept),
@@ -161,8 +168,9 @@ def site_of(
 
 def _that_there_is(full: Scale, bench: Bench, ground: Ground, pipeline: Pipeline) -> Scale:
     """The full scale, without pairs that this catalogue cannot give: a plan would cut other things for them."""
-    weak = full.weak_pairs if full.weak_pairs and bench.weak(ground, full.weak_pairs).height else 0
-    return replace(full, weak_pairs=weak, soft_pairs=min(full.soft_pairs, _most_soft(pipeline)))
+    whole = ground._replace(split=replace(ground.split, log=WHOLE_LOG))
+    held = bench.weak(whole, full.weak_pairs).height  # random ones too: more than any fold has of the log
+    return replace(full, weak_pairs=min(full.weak_pairs, held), soft_pairs=min(full.soft_pairs, _most_soft(pipeline)))
 
 
 def _most_soft(pipeline: Pipeline) -> int:

@@ -24,6 +24,7 @@ from relevance.teaching.checkpoint import TeacherSettings
 from relevance.text_fields import Field
 
 Rows = Callable[[pl.DataFrame], pl.DataFrame]  # a frame changed: a field left out, labels made wrong
+Fields = Sequence[Field]
 _DEFAULT_BACKBONE = "MiniLM"
 TEACHER_ARM, STUDENT_ARM, HUMAN_ARM = "teacher", "student", "student, people's labels"
 
@@ -69,7 +70,7 @@ class Site:
     judged: pl.DataFrame  # every judged row, student_v1 columns
     catalogue: Callable[[], pl.Series]  # every pin's text
     votes: Callable[[], pl.DataFrame]  # the judgments table, one row a vote
-    table: Callable[[Table], pl.LazyFrame]  # a source table of the workspace; no columns where there is none
+    table: Callable[[Table], pl.LazyFrame]  # of the workspace; no columns where there is none
     audiences: Callable[[pl.DataFrame], pl.DataFrame] = lambda _: pl.DataFrame()  # of pairs, by whom they are seen
     encoder_of: Callable[[str], TextEncoder] = TextEncoder
 
@@ -135,7 +136,7 @@ def plain_arms(site: Site, student: bool = True) -> list[Arm]:
 class Experiment(NamedTuple):
     """One experiment: what it has to do at a scale, and doing it."""
 
-    demand: Callable[[Scale, Wanted], Demand]
+    demand: Callable[[Scale, Wanted, Fields], Demand]  # of judged pins that have these text fields
     run: Callable[[Site], Found]
     seeds: int = 1  # where none are asked for
     soft_pairs: int | None = None  # that a teacher is to label at full size; None: as `relevance run`, 0: none
@@ -144,6 +145,7 @@ class Experiment(NamedTuple):
     groups: int = 1  # of arms, that a plan may leave out from the last
     compares_backbones: bool = False
     splits: Callable[[pl.DataFrame, Wanted], list[tuple[str, Split]]] | None = None  # None: by query
+    others: Callable[[pl.DataFrame, Split, Wanted], pl.DataFrame] | None = None  # judged rows that some arms add
 
 
 def runs(scale: Scale) -> int:

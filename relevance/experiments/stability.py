@@ -1,9 +1,10 @@
 """`relevance experiment stability`: whom the teacher favours, how steady it is, and what of that reaches the student.
 
 Steadiness is the share of the tested pairs whose level changes: with another seed of training, with the query
-misspelled or said in other words; for the student apart, with another teacher (its own seed the same) and with
-another seed of its own (its labels the same). Bias is the mean level said less people's, on tested pairs of a
-segment; beside it stands what the teacher says of pairs that nobody judged.
+misspelled or its words in another order, one with an s more or less (which is no paraphrase); for the student apart,
+with another teacher (its own seed the same) and with another seed of its own (its labels the same). Bias is the mean
+level said less people's, on tested pairs of a segment; beside it stands what the teacher says of pairs that nobody
+judged.
 """
 
 from __future__ import annotations
@@ -22,20 +23,21 @@ from relevance.experiments.bias_segments import SEGMENTS, segmented
 from relevance.experiments.budget import Demand, Scale
 from relevance.experiments.figures import Figures
 from relevance.experiments.ground import Ground
-from relevance.experiments.perturbations import QUERY, Damage, Perturbation, damaged
+from relevance.experiments.perturbations import QUERY, Damage, Perturbation, changed, damaged
 from relevance.experiments.records import Drawing, Found, Table, Value
-from relevance.experiments.site import STUDENT_ARM, TEACHER_ARM, Experiment, Site, Wanted, runs
+from relevance.experiments.site import STUDENT_ARM, TEACHER_ARM, Experiment, Fields, Site, Wanted, runs
 from relevance.intervals import BootstrapSettings, Estimate
 from relevance.judging.figures import Versus
 from relevance.metrics import Floats, most_probable
 
 _OTHER_TEACHER, _OTHER_SEED = "student, other teachers", "student, other seeds"
 _SPELLINGS = ((Damage.MISSPELLED, 0.5), (Damage.REWORDED, 1.0))
+_CALLED = {Damage.MISSPELLED: "misspelled", Damage.REWORDED: "turned round, an s more or less"}
 _SEEDS = 3
 _LEAST_PAIRS = 30  # of a segment that is shown
 
 
-def demand(scale: Scale, wanted: Wanted) -> Demand:
+def demand(scale: Scale, wanted: Wanted, _: Fields = ()) -> Demand:
     each = runs(scale)
     backbone = wanted.backbones[0] if wanted.backbones else ""
     asked = each * (3.0 * scale.test_pairs + scale.soft_pairs)
@@ -60,8 +62,8 @@ def run(site: Site) -> Found:
     gathered = site.gather(arms)
     figures = Figures(gathered.answers)
     versus = [Versus(_spelled(m, d), m) for m in (TEACHER_ARM, STUDENT_ARM) for d, _ in _SPELLINGS]
-    changes = _changes(gathered)
-    shown = [(name, share) for name, share, _ in changes]
+    changes = _changes(gathered, _asked_otherwise(site))
+    shown = [(name, share) for name, _, share, _ in changes]
     drawings = [
         Drawing(
             "How many levels change",
@@ -79,8 +81,9 @@ def run(site: Site) -> Found:
         notes.append("There were no pairs for the teacher to label: what it says beyond the judgments cannot be shown.")
     steadiness = Table(
         "Steadiness",
-        "Share of the tested pairs whose level changes, and how far the expected level moves, on average over pairs.",
-        ("what changed", "levels that change", "levels, mean distance"),
+        "Share of the tested pairs whose level changes, and how far the expected level moves, on average over pairs, "
+        "also those whose query no damage changed.",
+        ("what changed", "pairs asked otherwise", "levels that change", "levels, mean distance"),
         tuple(changes),
     )
     tables = tuple(one for one in (steadiness, bias, said) if one is not None)
@@ -90,7 +93,7 @@ def run(site: Site) -> Found:
 
 
 def _spelled(model: str, damage: Damage) -> str:
-    return f"{model}, {damage} queries"
+    return f"{model}, queries {_CALLED[damage]}"
 
 
 class _Made:
@@ -122,8 +125,15 @@ class _Made:
         )
 
 
-def _changes(gathered: Gathered) -> list[tuple[str, Estimate, Estimate]]:
-    """What changed, the share of levels that did, and the mean distance of expected levels."""
+def _asked_otherwise(site: Site) -> dict[Damage, float]:
+    """Share of the tested pairs whose query each damage changes."""
+    test = pl.concat([ground.test for ground in site.grounds])
+    made = {d: damaged(test, (QUERY,), Perturbation(d, strength, site.wanted.seed)) for d, strength in _SPELLINGS}
+    return {damage: changed(test, other, (QUERY,)) for damage, other in made.items()}
+
+
+def _changes(gathered: Gathered, otherwise: dict[Damage, float]) -> list[tuple[str, str, Estimate, Estimate]]:
+    """What changed, of how many pairs the query, the share of levels that did, the mean distance of expected levels."""
     found = []
     for name, arm in (
         ("teacher: another seed", TEACHER_ARM),
@@ -133,12 +143,12 @@ def _changes(gathered: Gathered) -> list[tuple[str, Estimate, Estimate]]:
     ):
         frames = gathered.answers.get(arm, [])
         if len(frames) > 1:
-            found.append((name, *_distance(list(combinations(frames, 2)))))
+            found.append((name, "–", *_distance(list(combinations(frames, 2)))))
     for model in (TEACHER_ARM, STUDENT_ARM):
         for damage, _ in _SPELLINGS:
             pairs = list(zip(gathered.answers.get(_spelled(model, damage), []), gathered.answers[model], strict=False))
             if pairs:
-                found.append((f"{model}: query {damage}", *_distance(pairs)))
+                found.append((f"{model}: query {_CALLED[damage]}", f"{otherwise[damage]:.0%}", *_distance(pairs)))
     return found
 
 

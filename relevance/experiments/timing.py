@@ -36,9 +36,11 @@ def timed(
 ) -> dict[str, Times]:
     """Each request's times, over as many rounds as fit the seconds, `rounds` at most; `of`: what made them.
 
+    Other seconds are measured anew: a p99 of a few requests is not that of many.
+
     `requests` is asked for them, and so for the models behind them, where their times are not known.
     """
-    found = remembered(room, "times", (rounds, *of), lambda: _measure(requests(), rounds, seconds))
+    found = remembered(room, "times", (rounds, seconds, *of), lambda: _measure(requests(), rounds, seconds))
     return {
         name: Times(float(np.percentile(spent, 50)), float(np.percentile(spent, 99)), len(spent))
         for name, spent in found.items()

@@ -17,11 +17,9 @@ single letters; where queries or pins fall apart so, the backbone cannot read th
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import NamedTuple
 
 import polars as pl
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
@@ -34,32 +32,18 @@ from relevance.drawings.rows import estimates
 from relevance.experiments.arms import Arm, Gathered, Model, Scored
 from relevance.experiments.budget import Demand, Scale
 from relevance.experiments.figures import Figures
-from relevance.experiments.ground import Ground, thinned
+from relevance.experiments.ground import Ground, subset, thinned
+from relevance.experiments.reading import Reading, reading
 from relevance.experiments.records import Drawing, Found, Table, Value
-from relevance.experiments.site import Experiment, Site, Wanted, languages, runs
+from relevance.experiments.site import Experiment, Fields, Site, Wanted, languages, runs
+from relevance.intervals import holm, p_text
 from relevance.judging.figures import Measure, Versus
 from relevance.splits import WHOLE_LOG, Split, primary_language, split_by_language
 from relevance.text import pin_texts_from_frame, plain_text
 
 _HALVES = 2
+_COMPARED = (Measure.ACCURACY, Measure.AUROC_4)  # in each language
 _DEV_EVERY = 10  # of the other languages' training queries one in so many stops training
-_UNKNOWN = 0.2  # share of tokens from which a language's figures are a floor: unknown ones alone
-_IN_PIECES = 0.5  # unknown ones and single letters; of languages that a tokenizer was made for it is a third at most
-_HAN = "CJK UNIFIED"  # how Unicode names signs of which one may be a word
-
-
-class Reading(NamedTuple):
-    """How a tokenizer reads texts: the shares of tokens that it does not know, and that are one letter each."""
-
-    unknown: float
-    letters: float
-
-    @property
-    def fails(self) -> bool:
-        return self.unknown > _UNKNOWN or self.unknown + self.letters > _IN_PIECES
-
-    def __str__(self) -> str:
-        return f"{self.unknown:.0%} unknown, {self.letters:.0%} single letters"
 
 
 def splits(judged: pl.DataFrame, wanted: Wanted) -> list[tuple[str, Split]]:
@@ -90,12 +74,21 @@ def _refuse_one_language(judged: pl.DataFrame, wanted: Wanted) -> None:
         )
 
 
-def demand(scale: Scale, wanted: Wanted) -> Demand:
+def demand(scale: Scale, wanted: Wanted, _: Fields = ()) -> Demand:
     each, own = runs(scale), scale.seeds  # the teacher of the language alone serves both halves
     backbone = wanted.backbones[0] if wanted.backbones else ""
-    asked = each * (2.0 * scale.test_pairs + scale.soft_pairs)
-    rows = each * (6.0 * scale.train_pairs + 2 * scale.test_pairs + scale.soft_pairs)
-    return Demand({backbone: 1.2 * each + own}, {backbone: asked}, rows, seconds=30)
+    stops = scale.other_pairs / _DEV_EVERY
+    asked = each * (2.0 * scale.test_pairs + scale.soft_pairs + (scale.epochs + 1) * stops)
+    rows = each * (6.0 * scale.train_pairs + scale.other_pairs + scale.soft_pairs)
+    more = {backbone: each * (scale.other_pairs - stops)}
+    return Demand({backbone: float(each + own)}, {backbone: asked}, rows, seconds=30, more_rows=more)
+
+
+def others(judged: pl.DataFrame, split: Split, wanted: Wanted) -> pl.DataFrame:
+    """The rows of the other halves' queries: of no side of the split, and none in the language itself."""
+    known = split.train | split.dev | split.test | split.left_out
+    own = judged.filter(languages(judged) == primary_language(wanted.train_lang))["query"]
+    return judged.filter(~pl.col("query").is_in(sorted(known | set(own))))
 
 
 def run(site: Site) -> Found:
@@ -113,10 +106,18 @@ def run(site: Site) -> Found:
     ]
     tested = _languages(gathered)
     read = {lang: arms.read(lang) for lang in tested}
-    table, drawings = _by_language(gathered, tested, {lang: queries for lang, (queries, _) in read.items()})
+    by_language = {lang: _figures_in(gathered, lang) for lang in tested}
+    table, drawings = _by_language(by_language, {lang: queries for lang, (queries, _) in read.items()})
+    asked = [Versus(names[f"{kind}_all"], names[f"{kind}_one"]) for kind in ("teacher", "student", "soft")]
+    compared = _compared(by_language, asked)
     notes = arms.notes(read)
     return Found(
-        figures.arms(arms.numbers), figures.compare(versus), (table,), drawings, tuple(notes), gathered.left_out
+        figures.arms(arms.numbers),
+        figures.compare(versus),
+        (table, compared),
+        drawings,
+        tuple(notes),
+        gathered.left_out,
     )
 
 
@@ -187,13 +188,12 @@ class _Arms:
 
         Not from those of the language itself that the plan cut: all arms have as many of these.
         """
-        seen = ground.split.train | ground.split.dev | ground.split.test | ground.split.left_out
-        judged = self._site.judged
-        own = judged.filter(languages(judged) == self._lang)["query"]
-        rest = sorted(set(judged["query"].unique()) - seen - set(own))
+        site = self._site
+        rows = subset(others(site.judged, ground.split, site.wanted), site.scale.other_pairs, site.wanted.seed)
+        rest = rows["query"].unique().sort().to_list()
         dev, train = frozenset(rest[::_DEV_EVERY]), frozenset(rest) - frozenset(rest[::_DEV_EVERY])
         split = replace(ground.split, train=ground.split.train | train, dev=ground.split.dev | dev, log=WHOLE_LOG)
-        more = [judged.filter(pl.col("query").is_in(sorted(side))) for side in (train, dev)]
+        more = [rows.filter(pl.col("query").is_in(sorted(side))) for side in (train, dev)]
         return ground._replace(
             name=f"{ground.name}, all",
             train=pl.concat([ground.train, more[0]]),
@@ -238,41 +238,6 @@ class _Arms:
         return said
 
 
-def unknown_share(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> float:
-    """Share of the texts' tokens that are the tokenizer's unknown one; 0 for a tokenizer without one."""
-    if tokenizer.unk_token_id is None or not texts:
-        return 0.0
-    rows = tokenizer(list(texts), add_special_tokens=False)["input_ids"]
-    ids = [token for row in rows for token in row]
-    return ids.count(tokenizer.unk_token_id) / max(1, len(ids))
-
-
-def reading(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> Reading:
-    """Of the texts' tokens that hold a letter, or are unknown; all 0 without one.
-
-    A single Han sign is a word as often as not, and no sign of failing. A tokenizer that does not tell what part of the
-    text a token is (a slow one) shows unknown tokens only.
-    """
-    if not texts:
-        return Reading(0.0, 0.0)
-    told = tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=tokenizer.is_fast)
-    if not tokenizer.is_fast:
-        return Reading(unknown_share(tokenizer, texts), 0.0)
-    unknown = letters = tokens = 0
-    for text, ids, places in zip(texts, told["input_ids"], told["offset_mapping"], strict=True):
-        for token, (start, end) in zip(ids, places, strict=True):
-            piece = text[start:end].strip()
-            known = tokenizer.unk_token_id is None or token != tokenizer.unk_token_id
-            unknown += not known
-            letters += known and len(piece) == 1 and piece.isalpha() and not _is_han(piece)
-            tokens += not known or any(sign.isalpha() for sign in piece)
-    return Reading(unknown / max(1, tokens), letters / max(1, tokens))
-
-
-def _is_han(sign: str) -> bool:
-    return unicodedata.name(sign, "").startswith(_HAN)
-
-
 def _languages(gathered: Gathered) -> list[str]:
     """Those tested, most pairs first."""
     rows = next(iter(gathered.answers.values()))[0]
@@ -281,29 +246,26 @@ def _languages(gathered: Gathered) -> list[str]:
     return known.sort("len", "lang", descending=[True, False])["lang"].to_list()
 
 
-def _by_language(
-    gathered: Gathered, tested: Sequence[str], read: Mapping[str, Reading]
-) -> tuple[Table, tuple[Drawing, ...]]:
-    rows: list[tuple[Value, ...]] = []
-    drawn = []
-    for lang in tested:
-        parts = {
+def _figures_in(gathered: Gathered, lang: str) -> Figures:
+    """Of the language's pairs alone."""
+    return Figures(
+        {
             arm: [frame.filter(languages(frame).eq_missing(lang)) for frame in frames]
             for arm, frames in gathered.answers.items()
         }
-        figures = Figures(parts).arms()
-        first = figures[0]
-        rows.append(
-            (
-                lang,
-                first.queries,
-                first.pairs,
-                f"{read[lang].unknown:.1%}",
-                f"{read[lang].letters:.1%}",
-                *(one.estimate(Measure.ACCURACY) for one in figures),
-            )
-        )
+    )
+
+
+def _by_language(by_language: Mapping[str, Figures], read: Mapping[str, Reading]) -> tuple[Table, tuple[Drawing, ...]]:
+    rows: list[tuple[Value, ...]] = []
+    drawn = []
+    arms: list[str] = []
+    for lang, of_lang in by_language.items():
+        figures = of_lang.arms()
+        first, arms = figures[0], [one.arm for one in figures]
+        told = (first.queries, first.pairs, f"{read[lang].unknown:.1%}", f"{read[lang].letters:.1%}")
         shown = [(one.arm, one.estimate(Measure.ACCURACY)) for one in figures]
+        rows.append((lang, *told, *(estimate for _, estimate in shown)))
         drawn.append(
             Drawing(
                 f"Accuracy in {lang}",
@@ -312,9 +274,27 @@ def _by_language(
                 True,
             )
         )
-    columns = ("language", "queries", "pairs", "unknown tokens", "single letters", *gathered.answers)
+    columns = ("language", "queries", "pairs", "unknown tokens", "single letters", *arms)
     said = "Accuracy in each other language; with fewer than ten tested queries there is no interval."
     return Table("By language", said, columns, tuple(rows)), tuple(drawn)
 
 
-TRANSFER = Experiment(demand, run, splits=splits)
+def _compared(by_language: Mapping[str, Figures], versus: Sequence[Versus]) -> Table:
+    """What the other languages' judgments and labels add in each; p of a measure corrected over the whole table."""
+    told = [
+        (lang, pair, [figures.compare([pair], (measure,)) for measure in _COMPARED])
+        for lang, figures in by_language.items()
+        for pair in versus
+    ]
+    told = [(lang, pair, found) for lang, pair, found in told if all(found)]
+    p_values = [holm([found[place][0].difference.p_value for *_, found in told]) for place in range(len(_COMPARED))]
+    rows: list[tuple[Value, ...]] = []
+    for row, (lang, pair, found) in enumerate(told):
+        cells = [(one.difference, p_text(p[row])) for (one,), p in zip(found, p_values, strict=True)]
+        rows.append((f"{lang}: {pair.model} - {pair.rival}", *(value for cell in cells for value in cell)))
+    said = "Differences by language, paired by query; p of each measure Holm-corrected over all rows."
+    columns = [name for measure in _COMPARED for name in (measure.value, "p")]
+    return Table("What all languages add, by language", said, ("comparison", *columns), tuple(rows))
+
+
+TRANSFER = Experiment(demand, run, splits=splits, others=others)

@@ -82,6 +82,9 @@ def test_of_many_pairs_it_is_chosen_and_fitted_on_some(tmp_path: Path, monkeypat
     fit_embedding_lr(known, dev, vectors, MostRows(60, 100))
     *choosing, last = fitted
     assert last == 140 and len({*choosing}) == 1 and 60 <= choosing[0] < 100
+    fitted.clear()
+    fit_embedding_lr(known, dev, vectors, on_both=False)
+    assert fitted == [200, 200, 200, 200]  # dev chooses alone
     one_level = replace(known, levels=np.where(np.array(known.queries) == "rug", 1, 5))
     fit_embedding_lr(one_level, dev, vectors, MostRows(1, 200))  # of one query, and so of one level
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 from table_rows import day, write_rows
 
-from enrich.tables import ENGAGEMENTS
+from enrich import parts
+from enrich.tables import ENGAGEMENTS, PIN_TEXT
 from enrich.workspace import Workspace
-from relevance.experiments.bias_segments import audiences_of, segmented
+from relevance.experiments.bias_segments import _categories, audiences_of, segmented
 from relevance.experiments.names import Name
 from tests.relevance.tiny_experiments import site
 
@@ -63,3 +65,12 @@ def test_a_segment_that_nobody_can_tell_is_not_there(tmp_path: Path) -> None:
     assert found["source"].unique().to_list() == ["imported"]
     seen = rows.with_columns(pin_engagement__impressions_365d=pl.int_range(pl.len()))
     assert set(segmented(seen, made)["impressions"]) == {"often", "seldom", "never"}
+
+
+def test_a_pin_is_of_the_category_that_it_had_last(tmp_path: Path, workspace: Workspace) -> None:
+    was = ((3, "rugs"), (5, "tables"), (2, "lamps"))
+    write_rows(workspace, PIN_TEXT, *(
+        {"pin_id": "p1", "category": name, "event_timestamp": day(at), "created_timestamp": day(at)} for at, name in was
+    ))  # fmt: skip
+    made = replace(site(tmp_path, Name.STABILITY), table=lambda table: parts.scan(workspace.folder(table)))
+    assert _categories(made).rows() == [("p1", "tables")]

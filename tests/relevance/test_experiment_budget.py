@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from enrich.errors import BadInput
 from relevance.experiments.budget import Clock, Demand, OutOfTime, Rates, Scale, plan, seconds
 
-FULL = Scale(seeds=2, folds=3, train_pairs=2_000, weak_pairs=1_000, epochs=3, soft_pairs=8_000, test_pairs=900)
+FULL = Scale(
+    seeds=2, folds=3, train_pairs=2_000, weak_pairs=1_000, epochs=3, soft_pairs=8_000, test_pairs=900, dev_pairs=0
+)
 RATES = Rates(taught={"": 10.0}, asked={"": 100.0}, student=1_000.0, encoded=50.0)
 
 
@@ -51,14 +55,14 @@ def test_what_was_asked_for_is_not_cut() -> None:
 
 def test_a_budget_too_small_for_anything_is_said_to_be_exceeded() -> None:
     made = plan(FULL, demand, RATES, 0.1)
-    assert made.scale == Scale(1, 1, 300, 0, 1, 500, 300)  # 300 passes and 500 labels: 35 s
+    assert made.scale == Scale(1, 1, 300, 0, 1, 500, 300, 0)  # 300 passes and 500 labels: 35 s
     assert not made.fits and made.expected_minutes == pytest.approx(35 / 60)
     assert "even so" in made.lines()[-1]
 
 
 def test_small_catalogues_are_not_cut_below_what_they_have() -> None:
-    tiny = Scale(1, 1, train_pairs=120, weak_pairs=0, epochs=3, soft_pairs=0, test_pairs=60)
-    assert plan(tiny, demand, RATES, 0.01).scale == Scale(1, 1, 120, 0, 1, 0, 60)
+    tiny = Scale(1, 1, train_pairs=120, weak_pairs=0, epochs=3, soft_pairs=0, test_pairs=60, dev_pairs=20)
+    assert plan(tiny, demand, RATES, 0.01).scale == Scale(1, 1, 120, 0, 1, 0, 60, 20)
 
 
 @pytest.mark.parametrize("minutes", [0, -1, float("nan")])
@@ -81,3 +85,25 @@ def test_the_clock_lets_nothing_begin_after_its_end_but_what_is_essential() -> N
 def test_what_an_experiment_is_about_is_cut_late() -> None:
     made = plan(FULL, demand, RATES, 12, precious="soft_pairs").scale  # 612 s: 80 for labels leave 5,320 passes
     assert (made.soft_pairs, made.weak_pairs, made.train_pairs) == (8_000, 0, 1_500)
+
+
+def test_a_teacher_answers_about_dev_pairs_after_each_epoch_and_once_more() -> None:
+    one = replace(FULL, dev_pairs=500)
+    assert seconds(demand(one), one, RATES) - seconds(demand(FULL), FULL, RATES) == pytest.approx(6 * 4 * 500 / 100)
+
+
+def test_dev_pairs_are_cut_with_training_pairs_to_a_fifth_of_them() -> None:
+    large = replace(FULL, seeds=1, folds=1, train_pairs=20_000, weak_pairs=0, soft_pairs=0, dev_pairs=1_900)
+    made = plan(large, demand, RATES, 10)
+    assert made.scale.train_pairs < 2_000 and made.scale.dev_pairs == made.scale.train_pairs // 5
+    assert ("dev pairs", 1_900, made.scale.dev_pairs) in made.cuts
+    assert plan(large, demand, RATES, 1_000).scale.dev_pairs == 1_900
+    assert plan(large, demand, RATES, 0.1).scale.dev_pairs == 100
+
+
+def test_a_large_test_side_is_cut_before_models_learn_too_little_to_show_anything() -> None:
+    large = replace(FULL, seeds=1, folds=1, train_pairs=60_000, weak_pairs=0, soft_pairs=0, test_pairs=6_000)
+    many = lambda scale: Demand({"": 1.0}, {"": 15.0 * scale.test_pairs})  # noqa: E731
+    made = plan(large, many, RATES, 10).scale  # 510 s: 240 for 2,400 passes leave 1,800 test pairs
+    assert (made.train_pairs, made.epochs, made.test_pairs) == (1_200, 2, 1_423)
+    assert plan(large, many, RATES, 6).scale.test_pairs == 1_000

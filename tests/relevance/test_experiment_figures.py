@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from relevance.experiments import page
 from relevance.experiments.budget import Cut, Plan, Rates, Scale
 from relevance.experiments.figures import MEASURES, Figures
 from relevance.experiments.records import Drawing, Found, Result, Table
-from relevance.intervals import BootstrapSettings, Estimate
+from relevance.intervals import BootstrapSettings, Estimate, p_text
 from relevance.judging.figures import EvaluationSettings, Measure, Versus
 from relevance.judging.gold import Predictions
 from relevance.metrics import expected_level
@@ -126,7 +127,7 @@ def test_a_models_name_stands_on_no_interval_where_there_is_room() -> None:
 
 def result() -> Result:
     figures = Figures({"good <i>": [answers(1, 3.0)], "poor": [answers(3, 0.0)]}, FEW)
-    scale = Scale(1, 1, 100, 0, 1, 0, 96)
+    scale = Scale(1, 1, 100, 0, 1, 0, 96, 24)
     plan = Plan(scale, scale, 10, 4.2, 61.0, (Cut("seeds", 3, 1),), Rates({"": 10.0}, {"": 99.0}, 50.0, 5.0))
     found = Found(
         figures.arms(),
@@ -145,6 +146,13 @@ def test_the_page_says_what_was_cut_and_left_out_and_runs_nothing() -> None:
     assert "good &lt;i&gt;" in html and "<i>" not in html and "<script" not in html
     assert "better" in html and "0.400 – 0.600" in html
     assert "wants about 61 minutes" in html and "Fewer than ten queries" not in html
+
+
+def test_each_difference_has_its_corrected_p_beneath_it() -> None:
+    html = page.render(result())
+    p = {one.measure: one.holm_p for one in result().found.comparisons}
+    assert len(p) == 5 and html.count("<small>p ") == 4  # that of accuracy has a column
+    assert f"<small>p {escape(p_text(p[Measure.AUROC_4]))}</small>" in html
 
 
 def test_a_page_of_few_queries_says_that_nothing_has_an_interval() -> None:

@@ -17,26 +17,30 @@ from enrich.errors import BadInput
 from enrich.tables import ENGAGEMENTS, PINS
 from enrich.workspace import Workspace
 from relevance.cli import relevance
-from relevance.experiments import ablation, noise, options, page
+from relevance.experiments import ablation, encoders, noise, options, page, robustness, transfer
 from relevance.experiments.ablation import not_given, without_it
 from relevance.experiments.arms import Arm, Scored
-from relevance.experiments.budget import Clock, Scale
+from relevance.experiments.behind import of_labels
+from relevance.experiments.budget import Clock, Scale, seconds
+from relevance.experiments.fields import ALL_FIELDS, present
+from relevance.experiments.figures import Figures
 from relevance.experiments.ground import Ground, grounds_of, subset, thinned
 from relevance.experiments.label_budget import _multiples
 from relevance.experiments.measuring import measured
 from relevance.experiments.names import Name
+from relevance.experiments.reading import reading, unknown_share
 from relevance.experiments.records import Compared, Found, Result
 from relevance.experiments.robustness import arm_name
-from relevance.experiments.run import EXPERIMENTS, _that_there_is
+from relevance.experiments.run import EXPERIMENTS, _that_there_is, planned
 from relevance.experiments.site import STUDENT_ARM, TEACHER_ARM, Wanted
-from relevance.experiments.transfer import _Arms, reading, splits, unknown_share
-from relevance.intervals import Difference, Estimate
-from relevance.judging.figures import Measure
+from relevance.experiments.transfer import _Arms, splits
+from relevance.intervals import BootstrapSettings, Difference, Estimate, holm, p_text
+from relevance.judging.figures import Measure, Versus
 from relevance.pipeline import Pipeline, RunSettings
 from relevance.splits import WHOLE_LOG, Split
-from relevance.text import DEFAULT_FIELDS
 from relevance.text_fields import Field
-from tests.relevance.tiny_experiments import Nothing, Unjudged, judged_rows, site, site_and_plan
+from tests.relevance.test_experiment_figures import answers
+from tests.relevance.tiny_experiments import RATES, Nothing, Unjudged, judged_rows, site, site_and_plan
 
 OVER = 1e-9  # minutes: only what an experiment cannot do without is made
 
@@ -67,7 +71,8 @@ def test_more_labels_are_set_against_the_teacher_and_a_second_run_trains_nothing
     rows = {arm.arm: arm.numbers for arm in found.arms if arm.arm != TEACHER_ARM}
     judged = first.grounds[0].train.height
     assert rows["people's labels"] == {"human_rows": judged, "soft_rows": 0.0}
-    assert rows["50% of people's labels"]["human_rows"] == judged / 2 and not found.left_out
+    half = subset(first.grounds[0].train, round(judged / 2), 0).height
+    assert rows["50% of people's labels"]["human_rows"] == half <= judged / 2 and not found.left_out
     again = site(room, Name.LABEL_BUDGET)
     assert str(EXPERIMENTS[Name.LABEL_BUDGET].run(again).arms) == str(found.arms)  # nan is not nan
     assert not again.bench.done
@@ -105,9 +110,25 @@ def test_fields_are_added_one_by_one_to_teacher_and_student_and_the_plan_knows(r
     assert [(one.model, one.rival) for one in added] == [
         (steps[1], steps[0]), (TEACHER_ARM, steps[1]), (steps[3], steps[2]), (STUDENT_ARM, steps[3])]  # fmt: skip
     _, plan = site_and_plan(room, Name.ABLATION)
-    whole, fewer = (ablation.demand(replace(plan.scale, groups=groups), Wanted()) for groups in (3, 2))
-    one_student = fewer.student_rows / (1 + len(DEFAULT_FIELDS))
-    assert whole.student_rows - fewer.student_rows == pytest.approx((len(DEFAULT_FIELDS) - 2) * one_student)
+    whole, fewer = (ablation.demand(replace(plan.scale, groups=groups), Wanted(), ALL_FIELDS) for groups in (3, 2))
+    one_student = fewer.student_rows / (1 + len(ALL_FIELDS))
+    assert whole.student_rows - fewer.student_rows == pytest.approx((len(ALL_FIELDS) - 2) * one_student)
+
+
+def test_a_plan_pays_for_the_fields_that_pins_have_and_for_equal_arms_once(room: Path) -> None:
+    """Of one field: the whole model and that without it; all fields damaged are that field damaged."""
+    made, plan = site_and_plan(room, Name.ABLATION)
+    for count, teachers in ((6, 11), (2, 3), (1, 2)):
+        asked = ablation.demand(plan.full, Wanted(), ALL_FIELDS[:count])
+        assert asked.teachers[""] == teachers * plan.full.folds
+    there = present(made.judged, ALL_FIELDS)
+    assert len(there) < len(ALL_FIELDS)
+    for name in (Name.ABLATION, Name.ROBUSTNESS):
+        experiment, few = EXPERIMENTS[name], RATES._replace(taught={"": 1.0}, asked={"": 1.0})
+        full = planned(experiment, plan.full, few, Wanted(), made.judged).full_minutes
+        assert full == pytest.approx(seconds(experiment.demand(plan.full, Wanted(), there), plan.full, few) / 60)
+    asks = [robustness.demand(plan.full, Wanted(), ALL_FIELDS[:count]).asked[""] for count in (1, 2)]
+    assert asks[1] - asks[0] == 10 * plan.full.test_pairs  # five kinds of damage, to the second field and to both
 
 
 def test_what_was_left_out_is_added_by_the_next_run(tmp_path: Path) -> None:
@@ -157,13 +178,37 @@ def test_a_field_that_no_pin_has_cannot_be_taken_out(room: Path) -> None:
 
 def test_without_a_log_the_pages_say_what_cannot_be_shown(room: Path) -> None:
     told = {}
-    for name in (Name.LABEL_BUDGET, Name.ENCODERS, Name.TRANSFER):
+    for name in (Name.LABEL_BUDGET, Name.TRANSFER):
         made = site(room, name, Wanted(seeds=1), Nothing(), minutes=OVER)
         made.bench.clock = Clock(60) if name is Name.LABEL_BUDGET else made.bench.clock
         told[name] = " ".join(EXPERIMENTS[name].run(made).notes)
     assert "what soft labels add cannot be shown" in told[Name.LABEL_BUDGET]
-    assert "There was no log, or no time, to learn from first" in told[Name.ENCODERS]
     assert "what its labels carry cannot be shown" in told[Name.TRANSFER]
+
+
+def test_a_page_says_what_its_labels_rest_on(room: Path) -> None:
+    """Of four pairs two are near misses; with a log and with none, by want of time and by design."""
+    made, plan = site_and_plan(room, Name.STABILITY, unjudged=Nothing())
+    alone = ": every teacher, the plain one too, had judgments alone."
+    assert of_labels(made, plan, False) == ["There was no time to learn from the log first" + alone]
+    plan = replace(plan, full=replace(plan.full, weak_pairs=0))
+    assert of_labels(made, plan, False) == ["No log, or one with too few of the judged pairs" + alone]
+    assert of_labels(made, plan, True) == []
+    rows = made.judged.head(4)
+    kinds = iter((["hard", "hard", "random", "shown"], ["hard", "hard", "random", "random"]))
+
+    class Drawn(Unjudged):
+        def soft(self, ground: Ground, pairs: int) -> pl.DataFrame:
+            return rows.with_columns(stratum=pl.Series([f"head/other/en/{kind}" for kind in next(kinds)]))
+
+    for said in (
+        "25% only shown in the log, 50% near misses by words or embedding, 25% pins drawn blindly.",
+        "50% near misses by words or embedding, 50% pins drawn blindly. None were seen by anyone: "
+        "the labels are not of what users see.",
+    ):
+        made = site(room, Name.STABILITY, unjudged=Drawn())
+        made.bench.soft(made.grounds[0], 4)
+        assert of_labels(made, plan, False) == ["The pairs that a teacher labels are " + said]
 
 
 def test_a_damaged_query_is_answered_otherwise(room: Path) -> None:
@@ -174,6 +219,9 @@ def test_a_damaged_query_is_answered_otherwise(room: Path) -> None:
     assert arms[arm_name(STUDENT_ARM, "query", "misspelled", 1.0)].numbers["strength"] == 1
     assert arm_name(TEACHER_ARM, "title", "missing", 1.0) in arms
     assert not any("link" in name for name in arms) and "link" in found.notes[0]  # no pin has one
+    reached = {row[0]: row[1:] for row in found.tables[-1].rows}
+    has_title = made.grounds[0].test["pin_text__title"].is_not_null().mean()
+    assert reached["query"][0] is None and reached["title"][0] == f"{has_title:.0%}" and "link" not in reached
 
 
 def test_languages_that_nobody_judged_are_tested_in_halves() -> None:
@@ -182,6 +230,22 @@ def test_languages_that_nobody_judged_are_tested_in_halves() -> None:
     german = frozenset(judged.filter(lang="de")["query"])
     assert halves[0].test | halves[1].test == german and not halves[0].test & halves[1].test
     assert not (halves[0].train | halves[0].dev) & german
+
+
+def test_languages_are_compared_each_by_itself_and_corrected_together() -> None:
+    """Two languages of a dozen queries; a rival without an answer is no row."""
+    skills = {"all": 3.0, "one": 0.0}
+    by_language = {
+        lang: Figures({arm: [answers(seed, skill)] for arm, skill in skills.items()}, BootstrapSettings(draws=200))
+        for seed, lang in enumerate(("de", "fr"))
+    }
+    table = transfer._compared(by_language, [Versus("all", "one"), Versus("all", "absent")])
+    assert [row[0] for row in table.rows] == ["de: all - one", "fr: all - one"]
+    assert table.columns == ("comparison", "accuracy", "p", "AUROC 4+", "p")
+    alone = transfer._compared({"de": by_language["de"]}, [Versus("all", "one")])
+    assert alone.rows[0][1] == table.rows[0][1]
+    raw = [figures.compare([Versus("all", "one")], (Measure.ACCURACY,))[0].holm_p for figures in by_language.values()]
+    assert [row[2] for row in table.rows] == [p_text(p) for p in holm(raw)]
 
 
 def test_one_language_alone_cannot_be_carried_anywhere() -> None:
@@ -249,6 +313,23 @@ def test_training_on_all_does_not_bring_back_queries_that_the_plan_cut(room: Pat
     assert added - set(english) == set(cut[1].test["query"])
 
 
+def test_what_all_languages_add_is_counted_and_cut(room: Path) -> None:
+    made, plan = site_and_plan(room, Name.TRANSFER)
+    other = made.grounds[1].test.height
+    assert plan.full.other_pairs == max(other, made.grounds[0].test.height) > 0
+    more = plan.full.folds * plan.full.epochs * 0.9 * plan.full.other_pairs
+    one, none = (transfer.demand(scale, Wanted()) for scale in (plan.full, replace(plan.full, other_pairs=0)))
+    rates = RATES._replace(taught={"": 1.0})
+    assert seconds(one, plan.full, rates) - seconds(none, plan.full, rates) == pytest.approx(more, rel=0.01)
+    fewer = _Arms(replace(made, scale=replace(made.scale, other_pairs=9)))._with_all(made.grounds[0])
+    ground = made.grounds[0]
+    assert 0 < fewer.train.height + fewer.dev.height - ground.train.height - ground.dev.height <= 9
+    large = replace(plan.full, train_pairs=3_000, other_pairs=15_000, dev_pairs=300, epochs=3)
+    shrunk = planned(EXPERIMENTS[Name.TRANSFER], large, RATES._replace(taught={"": 46.0}), Wanted(), made.judged)
+    assert shrunk.scale.other_pairs < 3_000 and shrunk.fits
+    assert "judged pairs of other languages" in [cut.what for cut in shrunk.cuts]
+
+
 def test_notes_of_transfer_ask_for_the_pairs_that_were_labelled(room: Path) -> None:
     asked = []
 
@@ -270,6 +351,17 @@ def test_backbones_of_one_name_are_arms_of_their_own() -> None:
     assert labels == ["MiniLM", "runs/a/best", "runs/b/best", "org/m@1", "org/m@2", "large", "old/MiniLM"]
 
 
+def test_other_weights_under_a_folders_name_are_another_backbone(tmp_path: Path) -> None:
+    made = site(tmp_path, Name.ROBUSTNESS)
+    first = made.teacher(made.grounds[0], 0).made_from
+    assert site(tmp_path, Name.ROBUSTNESS).teacher(made.grounds[0], 0).made_from == first
+    weights = tmp_path / "backbone" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes() + b" ")
+    other = site(tmp_path, Name.ROBUSTNESS)
+    assert other.teacher(made.grounds[0], 0).made_from != first
+    assert other.bench.files_of(None) == ()  # the installed one is known by its name, as in `relevance run`
+
+
 def test_a_plan_pays_for_no_pairs_that_there_are_not(
     room: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -286,7 +378,7 @@ def test_a_plan_pays_for_no_pairs_that_there_are_not(
     assert there.soft_pairs == 150  # a log of one query adds to them, and takes nothing away
     with_log = site(room, Name.STABILITY)
     there = _that_there_is(full, with_log.bench, with_log.grounds[0], cast(Pipeline, pipeline))
-    assert there.weak_pairs == 5_000
+    assert there.weak_pairs == 16  # all that there are
 
 
 def test_noise_learns_nothing_from_the_log_and_its_plan_knows(room: Path) -> None:
@@ -309,6 +401,13 @@ def test_a_gain_a_byte_is_told_of_fields_of_few_bytes_too() -> None:
     assert ablation._share(gain, 0.3, ablation._LEAST_MS) is None
 
 
+def test_a_relative_gain_of_few_queries_has_no_interval() -> None:
+    nan = float("nan")
+    assert encoders._relative(Difference(0.1, 0.05, 0.15, 0.01, 1.2, 1.1, 1.3)) == "+20.0% [+10.0%, +30.0%]"
+    assert encoders._relative(Difference(0.1, nan, nan, nan, 1.2, nan, nan)) == "+20.0% [no interval]"
+    assert encoders._relative(Difference(nan, nan, nan, nan, nan, nan, nan)) == "–"
+
+
 def test_a_smaller_subset_is_part_of_a_larger_one() -> None:
     rows = judged_rows()
     pairs = [set(subset(rows, count, 0).select("query", "pin_id").rows()) for count in (30, 60, rows.height)]
@@ -320,15 +419,16 @@ def test_a_smaller_subset_is_part_of_a_larger_one() -> None:
     assert len({query for query, _ in single[0]}) > len({query for query, _ in pairs[0]})
 
 
-SCALE = Scale(1, 1, 10_000, 0, 1, 0, 10_000)
+SCALE = Scale(1, 1, 10_000, 0, 1, 0, 10_000, 10_000)
 
 
-def test_queries_cut_from_the_test_side_are_held_out_all_the_same() -> None:
+def test_queries_cut_from_the_test_and_dev_sides_are_held_out_all_the_same() -> None:
     rows = judged_rows()
     queries = sorted(rows["query"].unique())
     split = Split(frozenset(queries[:10]), frozenset(queries[10:12]), frozenset(queries[12:]))
-    ground = grounds_of(rows, [("one", split)], replace(SCALE, test_pairs=20), 0)[0]
+    ground = grounds_of(rows, [("one", split)], replace(SCALE, test_pairs=20, dev_pairs=3), 0)[0]
     assert ground.test.height <= 20 and ground.split.held_out == split.held_out
+    assert ground.split.dev == frozenset(ground.dev["query"]) and len(ground.split.dev) == 1
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from relevance.bi_encoder import TextVectors
 from relevance.experiments.fields import VECTOR, without_fields
-from relevance.experiments.perturbations import PIECES, QUERY, Damage, Perturbation, damaged
+from relevance.experiments.perturbations import PIECES, QUERY, Damage, Perturbation, changed, damaged
 from relevance.text_fields import Field
 from tests.relevance.students import WordEncoder, labelled_frame
 
@@ -51,7 +51,7 @@ def test_a_share_of_the_texts_goes_missing() -> None:
     assert all(Perturbation(Damage.MISSING, 1.0)(text) is None for text in texts)
 
 
-def test_a_query_is_said_in_other_words() -> None:
+def test_a_query_is_turned_round_with_an_s_more_or_less() -> None:
     made = Perturbation(Damage.REWORDED, 1)("oak tables")
     assert made in ("table oak", "tables oak")  # turned round; the s gone where that word was drawn
     assert Perturbation(Damage.REWORDED, 1)("lamp") == "lamps"
@@ -109,3 +109,22 @@ def test_a_pin_without_a_content_field_has_another_vector() -> None:
     assert made[VECTOR][1] is None and made["pin_text__title"].null_count() == 2
     assert without_fields(frame, (Field.BOARDS,), TextVectors(WordEncoder()))[VECTOR].equals(frame[VECTOR])
     assert without_fields(frame, tuple(Field), TextVectors(WordEncoder()))[VECTOR].null_count() == 2
+
+
+def test_how_many_pairs_a_damage_changes_is_told() -> None:
+    """Of four queries "led" and "2x4" have no word to misspell; two pins have no caption, one boards alone."""
+    frame = pl.DataFrame(
+        {
+            "query": ["oak table", "led", "lamp", "2x4"],
+            "pin_caption__caption": ["an oak table", None, "a lamp", None],
+            "pin_boards__board_titles": [["tables"], None, None, ["planks"]],
+        }
+    )
+
+    def share(damage: Damage, *targets: str) -> float:
+        return changed(frame, damaged(frame, targets, Perturbation(damage, 1)), targets)
+
+    assert share(Damage.MISSPELLED, QUERY) == 0.5 and share(Damage.NOISY, QUERY) == 1
+    assert share(Damage.MISSING, Field.CAPTION) == 0.5
+    assert share(Damage.MISSING, Field.CAPTION, Field.BOARDS) == 0.75
+    assert share(Damage.MISSING, Field.LINK) == 0

@@ -72,7 +72,7 @@ def site_and_plan(
     teacher = replace(TINY, backbone=str(backbone), epochs=1, batch_size=64)
     bench = Bench(folder / "experiments", WordEncoder(), teacher, STUDENT, unjudged or Unjudged(), Clock(minutes))
     settings = replace(settings_of(experiment, wanted), teacher=teacher)
-    chosen = planned(experiment, full_scale(judged, splits, experiment, wanted, settings), RATES, wanted)
+    chosen = planned(experiment, full_scale(judged, splits, experiment, wanted, settings), RATES, wanted, judged)
     votes = judged.select("query", "pin_id", "votes").explode("votes").rename({"votes": "level"})
     named = votes.with_columns(annotator_id=pl.Series([f"a{i % 3}" for i in range(votes.height)]))
     made = site_of(name, bench, judged, splits, chosen, wanted)
