@@ -26,7 +26,7 @@ from enrich.text_encoder import TextEncoder, default_model_path
 from relevance import stages
 from relevance.baselines.bm25 import fit_bm25
 from relevance.baselines.embedding_lr import STRENGTHS, fit_embedding_lr
-from relevance.baselines.tuned_bi_encoder import TunedSettings, fit_tuned_bi_encoder
+from relevance.baselines.tuned_bi_encoder import TUNED_VERSION, TunedSettings, fit_tuned_bi_encoder
 from relevance.bi_encoder import TextVectors, fit_bi_encoder
 from relevance.catalogue import catalogue_texts
 from relevance.framing.judged import Judged, of_queries, teacher_rows
@@ -80,7 +80,8 @@ class Baselines:
             case Baseline.EMBEDDING_LR:
                 return stages.fingerprint(baseline, train, dev, self._encoder.producer, STRENGTHS)
             case Baseline.BI_ENCODER_TUNED:
-                return stages.fingerprint(baseline, train, dev, files_fingerprint(_backbone(fold)), self._tuned)
+                files = files_fingerprint(_backbone(fold))
+                return stages.fingerprint(baseline, TUNED_VERSION, train, dev, files, self._tuned)
 
     def fit(self, baseline: Baseline, fold: Fold) -> Fitted:
         """On the fold's training and dev pairs; where there is something to choose, dev chooses it.

@@ -35,6 +35,7 @@ from relevance.text import PinText, Rendered, pair_texts, plain_text
 
 Floats = npt.NDArray[np.float32]
 
+TUNED_VERSION = 2  # another one makes other weights of the same rows and settings
 _CHARACTERS_A_TOKEN = 16  # more text than this times `max_tokens` is never tokenised
 _TOKENS_AT_ONCE = 8_192  # padded tokens of a forward pass without gradients
 _MAX_GRADIENT_NORM = 1.0

@@ -22,7 +22,7 @@ from relevance import stages
 from relevance.baselines.baselines import Fitted
 from relevance.baselines.bm25 import fit_bm25
 from relevance.baselines.embedding_lr import STRENGTHS, fit_embedding_lr
-from relevance.baselines.tuned_bi_encoder import TunedSettings, fit_tuned_bi_encoder
+from relevance.baselines.tuned_bi_encoder import TUNED_VERSION, TunedSettings, fit_tuned_bi_encoder
 from relevance.bi_encoder import fit_bi_encoder
 from relevance.drawings.rows import estimates
 from relevance.experiments.arms import ANSWER_FILE, TEXTS, Arm, Scored
@@ -141,7 +141,7 @@ def _tuned(site: Site, backbone: str) -> Arm:
         named = backbone or site.bench.teacher_settings.backbone
         model = named or str(default_model_path())
         rows, dev = teacher_rows(ground.train), teacher_rows(ground.dev)
-        of = ("tuned", model, settings, *site.bench.files_of(named))
+        of = ("tuned", TUNED_VERSION, model, settings, *site.bench.files_of(named))
         return _kept(site, ground, of, lambda: fit_tuned_bi_encoder(rows, dev, model, settings))
 
     return Arm(f"bi_encoder_tuned {site.wanted.label(backbone)}", answer)

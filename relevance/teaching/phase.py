@@ -154,7 +154,7 @@ def _trainer(
         data_collator=lambda examples: collate_examples(examples, padding_id),
         train_dataset=phase.train,
         eval_dataset=dev.examples if dev else None,
-        compute_metrics=(lambda said: {DEV_LOSS: dev.loss(said.predictions)}) if dev else None,
+        compute_metrics=(lambda said: {DEV_LOSS: dev.loss(np.asarray(said.predictions, np.float32))}) if dev else None,
         optimizers=(optimizer_of(network, settings), None),  # None: Trainer makes the schedule itself
         callbacks=[*([EarlyStoppingCallback(settings.patience)] if chooses else []), Progress(phase.name)],
     )

@@ -119,11 +119,14 @@ def test_tuning_learns_what_the_frozen_encoder_does_not_know(tmp_path: Path) -> 
     assert tuned.predict([], []).shape == (0, 5) and np.isfinite(tuned.score(["", "rug"], [PinText(), ""])).all()
 
 
-def test_what_is_no_better_on_dev_is_not_kept(tmp_path: Path) -> None:
-    """Dev levels say the opposite of what is taught, so the model as it was before training stays."""
+def test_what_is_no_better_on_dev_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dev levels say the opposite of what is taught: where dev may choose, the model as it was before stays."""
     backbone, known = str(tiny_bert(tmp_path)), rows(160)
     opposite = TeacherRows(known.queries, known.pin_texts, 6 - known.levels)
     frozen = fit_bi_encoder(known, TextVectors(TextEncoder(backbone))).score(known.queries, known.pin_texts)
+    last = fit_tuned_bi_encoder(known, opposite, backbone, TINY).score(known.queries, known.pin_texts)
+    assert np.abs(last - frozen).max() > 0.1
+    monkeypatch.setattr("relevance.teaching.rows.DEV_QUERIES_TO_CHOOSE", len(THINGS))
     tuned = fit_tuned_bi_encoder(known, opposite, backbone, TINY).score(known.queries, known.pin_texts)
     np.testing.assert_allclose(tuned, frozen, atol=0.02)  # bf16 against float32
 
